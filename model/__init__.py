@@ -1,0 +1,71 @@
+"""Numerics of multi-exposure image fusion: arrays and tensors in, arrays and tensors out.
+
+Names are imported on first use, so that a process that only needs the error tree or the exposure
+types (the service's event loop) loads neither torch nor OpenCV.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from model.align import align_pair
+    from model.errors import (
+        AlignmentError,
+        ExposureError,
+        FusionError,
+        InferenceError,
+        WeightsError,
+    )
+    from model.exposure import AlignmentReport, ExposurePair
+    from model.manifest import Manifest, NetworkConfig, read_manifest
+    from model.network import FusionNetwork
+    from model.pipeline import FusionPipeline
+    from model.runtime import create_runtime, resolve_device
+    from model.weights import LoadedWeights, load_weights
+
+_HOME = {
+    "AlignmentError": "model.errors",
+    "AlignmentReport": "model.exposure",
+    "ExposureError": "model.errors",
+    "ExposurePair": "model.exposure",
+    "FusionError": "model.errors",
+    "FusionNetwork": "model.network",
+    "FusionPipeline": "model.pipeline",
+    "InferenceError": "model.errors",
+    "LoadedWeights": "model.weights",
+    "Manifest": "model.manifest",
+    "NetworkConfig": "model.manifest",
+    "WeightsError": "model.errors",
+    "align_pair": "model.align",
+    "create_runtime": "model.runtime",
+    "load_weights": "model.weights",
+    "read_manifest": "model.manifest",
+    "resolve_device": "model.runtime",
+}
+
+__all__ = [
+    "AlignmentError",
+    "AlignmentReport",
+    "ExposureError",
+    "ExposurePair",
+    "FusionError",
+    "FusionNetwork",
+    "FusionPipeline",
+    "InferenceError",
+    "LoadedWeights",
+    "Manifest",
+    "NetworkConfig",
+    "WeightsError",
+    "align_pair",
+    "create_runtime",
+    "load_weights",
+    "read_manifest",
+    "resolve_device",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'model' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
