@@ -1,0 +1,120 @@
+"""The service's branch of the error tree: why a request is refused, dropped or failed.
+
+FusionError                         (model/errors.py)
+└── ServiceError                    code, message
+    ├── MultipartError              the body is not the form that the route takes
+    ├── OptionError                 an unknown option, or a value out of its range
+    ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
+    ├── BodyTooLargeError           more bytes than the limit
+    ├── PixelLimitError             more pixels, or a longer side, than the limit
+    ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
+    ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
+    ├── QueueFullError              every waiting place is taken
+    ├── WorkerStoppedError          the process that should do the work is stopping or gone
+    ├── DeadlineError               the job's deadline passed before its work was done
+    └── CodecError                  a codec process failed at this call
+        ├── CodecTimeoutError       it was over its time
+        ├── CodecMemoryError        it was over its memory
+        ├── CodecCrashError         it died at this call, twice
+        └── CodecStartError         it did not come up
+
+Messages name the expected and the actual value; never a path or client bytes.
+"""
+
+from model.errors import FusionError
+
+
+class ServiceError(FusionError):
+    """Base of the errors that belong to serving rather than to numerics."""
+
+    code = "service-error"
+
+
+class MultipartError(ServiceError):
+    """The body is not the multipart form that the route takes."""
+
+    code = "malformed-multipart"
+
+
+class OptionError(ServiceError):
+    """An unknown option, or a known one with a value that it does not take."""
+
+    code = "bad-option"
+
+
+class MediaTypeError(ServiceError):
+    """The first bytes are not those of a JPEG, PNG, WebP or TIFF."""
+
+    code = "unsupported-media-type"
+
+
+class BodyTooLargeError(ServiceError):
+    """The body, declared or received, is larger than the limit."""
+
+    code = "body-too-large"
+
+
+class PixelLimitError(ServiceError):
+    """The image has more pixels, or a longer side, than the limit."""
+
+    code = "too-many-pixels"
+
+
+class ImageDecodeError(ServiceError):
+    """The image is of a kind we take, but its bytes are truncated or damaged."""
+
+    code = "image-damaged"
+
+
+class UnsupportedImageError(ServiceError):
+    """A sound image without a single 8 or 16 bit RGB reading: animated, many pages, float."""
+
+    code = "unsupported-image"
+
+
+class QueueFullError(ServiceError):
+    """Every waiting place is taken; the caller may try again later."""
+
+    code = "queue-full"
+
+
+class WorkerStoppedError(ServiceError):
+    """The process that should do the work is stopping, or is gone."""
+
+    code = "worker-stopped"
+
+
+class DeadlineError(ServiceError):
+    """The job's deadline passed before its work was done."""
+
+    code = "deadline-passed"
+
+
+class CodecError(ServiceError):
+    """A codec process failed at this call for a reason that is not one of those below."""
+
+    code = "codec-failed"
+
+
+class CodecTimeoutError(CodecError):
+    """A codec process needed longer than its time for this call and was ended."""
+
+    code = "codec-timeout"
+
+
+class CodecMemoryError(CodecError):
+    """This call needs more memory than a codec process may have."""
+
+    code = "codec-memory"
+
+
+class CodecCrashError(CodecError):
+    """Two codec processes in a row died at this call."""
+
+    code = "codec-crashed"
+
+
+class CodecStartError(CodecError):
+    """A codec process did not come up; at start this ends the service."""
+
+    code = "codec-start-failed"
