@@ -1,0 +1,154 @@
+"""The table of metrics: what each is called, needs and means, and how a fusion is scored by all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.metrics.average_gradient import average_gradient
+from trainer.metrics.edge_intensity import edge_intensity
+from trainer.metrics.mef_ssim import mef_ssim
+from trainer.metrics.ms_ssim import ms_ssim
+from trainer.metrics.qabf import qabf
+from trainer.metrics.spatial_frequency import spatial_frequency
+from trainer.metrics.viff import viff
+
+Grey = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One quality metric of a fused picture.
+
+    Attributes:
+        name: Short name, as used in tables and result files.
+        title: What the name stands for.
+        higher_is_better: Direction.
+        low: Smallest value the metric can take.
+        high: Largest value, or None when it is unbounded.
+        inputs: Whether the exposures are compared with the fusion or the fusion is judged alone.
+        source: Publication and the programme whose convention is followed.
+        compute: The metric on (under, over, fused), grey pictures on the 0..255 scale.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+    low: float
+    high: float | None
+    inputs: Literal["fused", "sources + fused"]
+    source: str
+    compute: Callable[[Grey, Grey, Grey], float]
+
+
+def _of_fused(compute: Callable[[Grey], float]) -> Callable[[Grey, Grey, Grey], float]:
+    """Give a metric of the fused picture alone the common signature."""
+
+    def compute_fused(under: Grey, over: Grey, fused: Grey) -> float:
+        return compute(fused)
+
+    return compute_fused
+
+
+_ROWS = (
+    Metric(
+        name="AG",
+        title="average gradient",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="fused",
+        source="Cui et al. 2015; MEFB metricsAvg_gradient.m",
+        compute=_of_fused(average_gradient),
+    ),
+    Metric(
+        name="EI",
+        title="edge intensity",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="fused",
+        source="Rajalingam and Priya 2018; MEFB metricsEdge_intensity.m",
+        compute=_of_fused(edge_intensity),
+    ),
+    Metric(
+        name="SF",
+        title="spatial frequency",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="fused",
+        source="Eskicioglu and Fisher 1995; MEFB metricsSpatial_frequency.m",
+        compute=_of_fused(spatial_frequency),
+    ),
+    Metric(
+        name="Qabf",
+        title="edge transfer",
+        higher_is_better=True,
+        low=0.0,
+        high=1.0,
+        inputs="sources + fused",
+        source="Xydeas and Petrovic 2000; MEFB metricsQabf.m",
+        compute=qabf,
+    ),
+    Metric(
+        name="VIFF",
+        title="visual information fidelity for fusion",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="Han et al. 2013; VIFF_Public.m, on grey",
+        compute=viff,
+    ),
+    Metric(
+        name="MS-SSIM",
+        title="multi-scale structural similarity, mean over both exposures",
+        higher_is_better=True,
+        low=0.0,
+        high=1.0,
+        inputs="sources + fused",
+        source="Wang et al. 2003; msssim.m",
+        compute=ms_ssim,
+    ),
+    Metric(
+        name="MEF-SSIM",
+        title="structural similarity for exposure fusion, three scales",
+        higher_is_better=True,
+        low=0.0,
+        high=1.0,
+        inputs="sources + fused",
+        source="Ma et al. 2015; mef_ms_ssim.m",
+        compute=mef_ssim,
+    ),
+)
+
+METRICS = MappingProxyType({metric.name: metric for metric in _ROWS})
+"""All metrics by name, in the order of the result tables."""
+
+
+def score_fusion(
+    under: Grey, over: Grey, fused: Grey, *, names: Iterable[str] | None = None
+) -> dict[str, float]:
+    """Score one fused picture by the metrics of the table.
+
+    Args:
+        under: Darker exposure, grey, 0..255. Shape (H, W).
+        over: Brighter exposure, likewise.
+        fused: Fused picture, likewise.
+        names: Metrics to compute, all of them by default.
+
+    Returns:
+        Value of each metric by name.
+
+    Raises:
+        KeyError: A name is not in the table.
+        ValueError: The pictures do not fit together or are too small for a metric.
+    """
+    chosen = METRICS if names is None else tuple(names)
+    return {name: METRICS[name].compute(under, over, fused) for name in chosen}
