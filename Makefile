@@ -1,0 +1,73 @@
+# One virtual environment, .venv, with the versions of constraints.txt. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+IMAGE ?= expofuse:1.0.0
+TORCH ?= cuda
+
+# Installed extras, as stamps: `serve` needs less than `test`.
+SERVICE := $(VENV)/.installed-service
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-dev serve test test-slow lint format constraints image clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+venv: $(SERVICE)  ## .venv with the pinned dependencies of the service
+
+venv-dev: $(DEV)  ## the same, with those of the trainer and the tests
+
+serve: $(SERVICE)  ## the service on 127.0.0.1:8000 with the bundled weights
+	$(BIN)/expofuse serve
+
+test: $(DEV)  ## every test that takes seconds, and the doctests
+	$(BIN)/python -m pytest -m "not slow" --doctest-modules tests model service trainer
+
+test-slow: $(DEV)  ## the tests that take minutes (as root, with buildah and debootstrap: the image too)
+	$(BIN)/python -m pytest -m slow tests
+
+lint: $(DEV)  ## format, lint, types, import contracts, Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+format: $(DEV)  ## put the code into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# To move a version: change pyproject.toml, `pip install --upgrade` it into .venv, `make constraints`, `make test`.
+constraints:  ## write what .venv has installed to constraints.txt
+	{ echo '# Versions of every extra, from `make constraints`. torch is pinned without its build:'; \
+	  echo '# the index that pip uses decides between the CPU and the CUDA build of that version.'; \
+	  $(BIN)/python -m pip freeze --exclude-editable --exclude expofuse \
+	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|cuda-|triton==)/d'; } > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+image:  ## the container image, with docker; TORCH=cpu for the CPU build
+	docker build --build-arg TORCH=$(TORCH) --tag $(IMAGE) .
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage htmlcov build dist *.egg-info
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null \
+	  || { echo "$(PYTHON) not found: expofuse needs Python 3.11 or newer (make PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+	  f"expofuse needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor} (make PYTHON=...)")'
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	  || { echo "$(PYTHON) has no venv module (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(SERVICE): $(PINS) | $(BIN)/python
+	@echo 'installing the service (minutes the first time: PyTorch is large)'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service]'
+	touch $@
+
+$(DEV): $(SERVICE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,trainer,dev]'
+	touch $@

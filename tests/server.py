@@ -1,0 +1,115 @@
+"""The real server process for tests: on a free loopback port, stopped as an orchestrator would."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOG_TAIL_LINES = 60
+
+
+class ServerStartError(AssertionError):
+    """The server ended, or was not ready in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A ready `expofuse serve`."""
+
+    base_url: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    def log(self) -> str:
+        """Everything the service has written so far."""
+        return self.log_path.read_text(errors="replace")
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def server_environment(port: int, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The environment without EXPOFUSE_ variables of the caller's shell, plus those of the test."""
+    inherited = {key: value for key, value in os.environ.items() if "EXPOFUSE_" not in key.upper()}
+    ours = {
+        "EXPOFUSE_HOST": "127.0.0.1",
+        "EXPOFUSE_PORT": str(port),
+        "EXPOFUSE_DEVICE": "cpu",
+    }
+    return inherited | ours | dict(overrides)
+
+
+@contextmanager
+def running_server(
+    environment: Mapping[str, str] | None = None,
+    *,
+    log_path: Path,
+    ready_timeout_s: float = 120.0,
+    stop_timeout_s: float = 60.0,
+) -> Iterator[RunningServer]:
+    """Start the service, wait until `/readyz` answers 200, and stop it at the end.
+
+    Args:
+        environment: settings of this server; they win over the fixture's own.
+        log_path: file that receives what the service writes to stdout and stderr.
+        ready_timeout_s: how long the start may take.
+        stop_timeout_s: how long the service may take to end after SIGTERM before it is killed.
+    """
+    port = free_port()
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"],
+            cwd=REPOSITORY,
+            env=server_environment(port, environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = RunningServer(f"http://127.0.0.1:{port}", process, log_path)
+    try:
+        _wait_until_ready(server, ready_timeout_s)
+        yield server
+    finally:
+        _stop(process, stop_timeout_s)
+
+
+def _wait_until_ready(server: RunningServer, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if (code := server.process.poll()) is not None:
+            raise ServerStartError(f"the server ended with {code}:\n{_tail(server)}")
+        # trust_env: a proxy in the environment must not see loopback requests.
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{server.base_url}/readyz", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise ServerStartError(f"not ready within {timeout_s:g} s:\n{_tail(server)}")
+
+
+def _tail(server: RunningServer) -> str:
+    return "\n".join(server.log().splitlines()[-LOG_TAIL_LINES:])
+
+
+def _stop(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout_s)
+    # The group outlives its leader while a child does; after a clean stop there is none.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
