@@ -12,6 +12,7 @@ FusionError                         (model/errors.py)
     ├── QueueFullError              every waiting place is taken
     ├── WorkerStoppedError          the process that should do the work is stopping or gone
     ├── DeadlineError               the job's deadline passed before its work was done
+    ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
     └── CodecError                  a codec process failed at this call
         ├── CodecTimeoutError       it was over its time
         ├── CodecMemoryError        it was over its memory
@@ -88,6 +89,12 @@ class DeadlineError(ServiceError):
     """The job's deadline passed before its work was done."""
 
     code = "deadline-passed"
+
+
+class SharedMemoryError(ServiceError):
+    """Shared memory is full, too small for the settings at start, or a block of it is gone."""
+
+    code = "shared-memory"
 
 
 class CodecError(ServiceError):

@@ -1,0 +1,242 @@
+"""Shared memory blocks between the event loop, the codec processes and the device worker.
+
+The event loop's process creates and removes every block; the other processes attach by descriptor
+and never remove one, so a process that is killed can neither take a block away from the others
+nor leave one behind. A block outlives its owner only when the whole container is killed at once;
+the next start removes it (`sweep_stale_blocks`).
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from math import prod
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import SharedMemoryError
+
+PREFIX = "expofuse-"
+MOUNT = Path("/dev/shm")
+"""Where Linux keeps POSIX shared memory; the service runs on Linux only."""
+
+SampleType = Literal["uint8", "uint16"]
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDescriptor:
+    """What another process needs to attach a block; plain data.
+
+    Attributes:
+        name: Name of the block.
+        shape: Shape of the array in it, C order.
+        dtype: Type of its values.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: SampleType
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the array takes."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+class AttachedArray:
+    """A block of another process, mapped into this one until `close`.
+
+    Args:
+        descriptor: From the owner's `SharedArray.descriptor`.
+
+    Raises:
+        SharedMemoryError: The block is gone, or smaller than the descriptor says.
+    """
+
+    def __init__(self, descriptor: SharedDescriptor) -> None:
+        fd = _open_block(descriptor.name)
+        try:
+            size_bytes = os.fstat(fd).st_size
+            if size_bytes < descriptor.size_bytes:
+                raise SharedMemoryError(
+                    f"expected a shared block of at least {descriptor.size_bytes} bytes, "
+                    f"got {size_bytes}"
+                )
+            self._mapping = mmap.mmap(fd, size_bytes)
+        finally:
+            os.close(fd)
+        self._array: Samples | None = np.ndarray(
+            descriptor.shape, np.dtype(descriptor.dtype), buffer=self._mapping
+        )
+
+    @property
+    def array(self) -> Samples:
+        """The values, writable; do not use it after `close`."""
+        if self._array is None:
+            raise ValueError("expected an attached block, got a closed one")
+        return self._array
+
+    def close(self) -> None:
+        """Unmap the block; where a view is still held, with the last view."""
+        self._array = None
+        with suppress(BufferError):
+            self._mapping.close()
+
+
+@contextmanager
+def attach(descriptor: SharedDescriptor) -> Iterator[Samples]:
+    """Map a block for the length of a `with`; its view must not outlive it."""
+    attached = AttachedArray(descriptor)
+    try:
+        yield attached.array
+    finally:
+        attached.close()
+
+
+class SharedArray:
+    """A block that this process owns: created here, removed here by `unlink`.
+
+    The owner's process does not map the block until `array` is asked for: the event loop hands
+    descriptors around and never reads a pixel.
+    """
+
+    def __init__(self, block: SharedMemory, lock_fd: int, descriptor: SharedDescriptor) -> None:
+        self._block = block
+        self._lock_fd = lock_fd
+        self._attached: AttachedArray | None = None
+        self._is_linked = True
+        self.descriptor = descriptor
+
+    @classmethod
+    def create(cls, shape: tuple[int, ...], dtype: SampleType) -> Self:
+        """Create a block and claim its memory.
+
+        The memory is claimed now, so that a full /dev/shm is an error here and not a bus error in
+        the process that writes. That takes some 0.1 s a gigabyte: call it in a thread for large
+        blocks.
+
+        Args:
+            shape: Shape of the array, each axis at least 1.
+            dtype: Type of its values.
+
+        Raises:
+            SharedMemoryError: /dev/shm has no room for it.
+        """
+        name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        descriptor = SharedDescriptor(name, shape, dtype)
+        if descriptor.size_bytes < 1:
+            raise ValueError(f"expected a shape with at least one value, got {shape}")
+        block = SharedMemory(name, create=True, size=descriptor.size_bytes)
+        block.close()
+        lock_fd = _open_block(name)
+        # Held until unlink: a block that can be locked has no living owner (sweep_stale_blocks).
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        array = cls(block, lock_fd, descriptor)
+        try:
+            os.posix_fallocate(lock_fd, 0, descriptor.size_bytes)
+        except OSError as error:
+            array.unlink()
+            if error.errno not in (errno.ENOSPC, errno.ENOMEM):
+                raise
+            raise SharedMemoryError(
+                f"expected {descriptor.size_bytes} bytes of free shared memory, "
+                f"got {shared_memory_free_bytes()}"
+            ) from error
+        return array
+
+    @property
+    def array(self) -> Samples:
+        """The values, writable; do not use it after `unlink`."""
+        if not self._is_linked:
+            raise ValueError("expected a linked block, got an unlinked one")
+        if self._attached is None:
+            self._attached = AttachedArray(self.descriptor)
+        return self._attached.array
+
+    def unlink(self) -> None:
+        """Remove the block; its memory is free once nobody has it mapped. Idempotent."""
+        if not self._is_linked:
+            return
+        self._is_linked = False
+        if self._attached is not None:
+            self._attached.close()
+        os.close(self._lock_fd)
+        with suppress(FileNotFoundError):  # Somebody emptied /dev/shm: the aim is reached.
+            self._block.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.unlink()
+
+
+def shared_memory_free_bytes() -> int:
+    """Free bytes of /dev/shm."""
+    room = os.statvfs(MOUNT)
+    return room.f_bavail * room.f_frsize
+
+
+def require_shared_memory(needed_bytes: int) -> None:
+    """Check at start that the configured megapixels in flight fit into /dev/shm.
+
+    Raises:
+        SharedMemoryError: They do not; the message says what to do.
+    """
+    free_bytes = shared_memory_free_bytes()
+    if free_bytes < needed_bytes:
+        raise SharedMemoryError(
+            f"expected at least {needed_bytes >> 20} MiB of free shared memory in /dev/shm, got "
+            f"{free_bytes >> 20} MiB. A container has 64 MiB unless it is given more: use "
+            "`--shm-size` with docker run, `shm_size` in a compose file, an emptyDir volume of "
+            "medium Memory at /dev/shm in Kubernetes; or lower the limit of megapixels in flight."
+        )
+
+
+def sweep_stale_blocks(min_age_s: float = 10.0) -> int:
+    """Remove the blocks of services that were killed together with their resource tracker.
+
+    A living owner holds a lock on each of its blocks, so another service on the same /dev/shm
+    keeps what it uses.
+
+    Args:
+        min_age_s: Younger blocks stay: their owner may not have locked them yet.
+
+    Returns:
+        The number of blocks removed.
+    """
+    removed = 0
+    for path in MOUNT.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_ctime < min_age_s:
+                continue
+            with path.open("rb") as block:
+                fcntl.flock(block, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _open_block(name: str) -> int:
+    # Not through SharedMemory: that registers the block with the resource tracker (from Python 3.13
+    # on it can be told not to), which then removes the owner's block when this process ends.
+    try:
+        return os.open(MOUNT / name, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise SharedMemoryError("expected a shared block that exists, got a removed one") from error
