@@ -3,6 +3,7 @@
 FusionError                         (model/errors.py)
 └── ServiceError                    code, message
     ├── MultipartError              the body is not the form that the route takes
+    ├── LengthRequiredError         a POST without a body
     ├── OptionError                 an unknown option, or a value out of its range
     ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
     ├── BodyTooLargeError           more bytes than the limit
@@ -11,6 +12,7 @@ FusionError                         (model/errors.py)
     ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
     ├── QueueFullError              every waiting place is taken
     ├── WorkerStoppedError          the process that should do the work is stopping or gone
+    ├── DisconnectedError           the client left before its answer
     ├── DeadlineError               the job's deadline passed before its work was done
     ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
     └── CodecError                  a codec process failed at this call
@@ -35,6 +37,12 @@ class MultipartError(ServiceError):
     """The body is not the multipart form that the route takes."""
 
     code = "malformed-multipart"
+
+
+class LengthRequiredError(ServiceError):
+    """The request declares no body: neither a length nor chunks."""
+
+    code = "length-required"
 
 
 class OptionError(ServiceError):
@@ -83,6 +91,12 @@ class WorkerStoppedError(ServiceError):
     """The process that should do the work is stopping, or is gone."""
 
     code = "worker-stopped"
+
+
+class DisconnectedError(ServiceError):
+    """The client left before its answer; nobody reads the problem document."""
+
+    code = "disconnected"
 
 
 class DeadlineError(ServiceError):
