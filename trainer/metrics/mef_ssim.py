@@ -123,5 +123,6 @@ def _reference_factors(exposures: Sequence[Plane]) -> list[Plane]:
         np.zeros_like(norms[0]),
     )
     norm = np.sqrt(np.maximum(norm_squared, 0))
-    rescale = np.divide(strength, norm, out=np.ones_like(norm), where=norm > 0)
+    # Where the reference vanishes so must its factors, or they magnify the rounding of the moments.
+    rescale = np.divide(strength, norm, out=np.zeros_like(norm), where=norm > 0)
     return [factor * rescale for factor in factors]

@@ -28,8 +28,8 @@ def spatial_frequency(fused: NDArray[np.generic]) -> float:
         benchmark.
 
     Example:
-        >>> spatial_frequency(np.array([[0.0, 2.0], [0.0, 2.0]])) ** 2
-        2.0000000000000004
+        >>> spatial_frequency(np.array([[0.0, 4.0, 4.0, 4.0]] * 4))
+        2.0
     """
     (plane,) = as_planes(fused)
     rows = np.square(np.diff(plane, axis=1)).sum()

@@ -1,0 +1,69 @@
+"""A service process of one's own for as long as a measurement takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+POLL_S = 0.25
+STOP_TIMEOUT_S = 60.0
+
+
+@contextmanager
+def running_service(*, ready_timeout_s: float = 120.0) -> Iterator[str]:
+    """Start `expofuse serve` on a free loopback port and stop it at the end.
+
+    The settings of the environment apply, save host and port.
+
+    Args:
+        ready_timeout_s: How long the service may take until `/readyz` agrees.
+
+    Yields:
+        Base URL of the service.
+
+    Raises:
+        RuntimeError: The process ended, or was not ready in time.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = os.environ | {"EXPOFUSE_HOST": "127.0.0.1", "EXPOFUSE_PORT": str(port)}
+    command = [str(Path(sys.executable).with_name("expofuse")), "serve"]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        _wait_until_ready(process, url, ready_timeout_s)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise RuntimeError(f"the service ended with status {process.returncode} at its start")
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(POLL_S)
+    raise RuntimeError(f"the service was not ready within {timeout_s:g} s")

@@ -1,0 +1,145 @@
+"""Every metric of the table on a scene made here: values, identity, direction, order, bounds."""
+
+import cv2
+import numpy as np
+import pytest
+
+from trainer.metrics import METRICS, Metric, score_fusion
+
+HEIGHT, WIDTH = 181, 224
+ALL = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+OF_SOURCES = [metric for metric in METRICS.values() if metric.inputs == "sources + fused"]
+
+# The code that gave these values agrees with the published programmes on photographs
+# (test_metrics_reference.py). Printed in tests/trainer by
+# python -c "from test_metrics_table import *; print(score_fusion(*make_pair(), make_fused()))"
+EXPECTED = {
+    "AG": 5.577863283931584,
+    "EI": 57.41121038306963,
+    "SF": 16.781280796226476,
+    "Qabf": 0.6302219902222889,
+    "VIFF": 0.5583984151742853,
+    "MS-SSIM": 0.7335868742385934,
+    "MEF-SSIM": 0.8602000163334668,
+}
+
+
+def make_radiance() -> np.ndarray:
+    """A dim half with fine checks and a bright half with waves, on a slope, with a dark disc."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+    checks = 18 * (((x // 5) + (y // 7)) % 2)
+    waves = 160 * (1 + np.sin(x * y / 900)) + 40 * np.cos(y / 3)
+    scene = np.where(x < WIDTH / 2, 20 + checks, 260 + waves) + 0.15 * (x + y)
+    scene[(x - 150) ** 2 + (y - 90) ** 2 < 30**2] *= 0.2
+    return scene
+
+
+def make_pair() -> tuple[np.ndarray, np.ndarray]:
+    scene = make_radiance()
+    return tuple(
+        np.floor(np.clip(scene * gain, 0, 255) + 0.5).astype(np.uint8) for gain in (0.4, 3.0)
+    )
+
+
+def make_fused() -> np.ndarray:
+    under, over = make_pair()
+    return ((under.astype(np.uint16) + over + 1) // 2).astype(np.uint8)
+
+
+def blur(picture: np.ndarray, sigma_px: float) -> np.ndarray:
+    return cv2.GaussianBlur(picture, (0, 0), sigma_px)
+
+
+@ALL
+def test_metric_keeps_its_value(metric: Metric) -> None:
+    value = metric.compute(*make_pair(), make_fused())
+    assert value == pytest.approx(EXPECTED[metric.name], rel=1e-10)
+
+
+@ALL
+def test_value_is_a_float_of_any_real_dtype(metric: Metric) -> None:
+    under, over = make_pair()
+    fused = make_fused()
+    value = metric.compute(under, over, fused)
+    assert type(value) is float
+    as_float = (plane.astype(np.float32) for plane in (under, over, fused))
+    assert metric.compute(*as_float) == value
+
+
+@pytest.mark.parametrize("metric", OF_SOURCES, ids=lambda metric: metric.name)
+def test_equal_pictures_keep_everything(metric: Metric) -> None:
+    picture = make_fused()
+    value = metric.compute(picture, picture, picture)
+    # Qabf's sigmoids end below 1, and MEF-SSIM adds a thousandth to every patch norm.
+    assert value == pytest.approx(1.0, abs=0.03 if metric.name == "Qabf" else 1e-4)
+
+
+@ALL
+def test_exposures_may_change_places(metric: Metric) -> None:
+    under, over = make_pair()
+    fused = make_fused()
+    swapped = metric.compute(over, under, fused)
+    assert swapped == pytest.approx(metric.compute(under, over, fused), rel=1e-12)
+
+
+@ALL
+def test_mirrored_pictures_score_alike(metric: Metric) -> None:
+    # Sides that are multiples of 16, as an odd side halves differently from its mirror image.
+    planes = [plane[:176, :208] for plane in (*make_pair(), make_fused())]
+    mirrored = (np.ascontiguousarray(plane[:, ::-1]) for plane in planes)
+    # VIFF keeps every second window of its coarser scales, and the kept ones change places; the
+    # edge angle of Qabf jumps at the vertical, where the definition prefers one side.
+    tolerance = {"VIFF": 5e-3, "Qabf": 1e-2}.get(metric.name, 1e-10)
+    assert metric.compute(*mirrored) == pytest.approx(metric.compute(*planes), rel=tolerance)
+
+
+@ALL
+def test_stronger_blur_scores_worse(metric: Metric) -> None:
+    under, over = make_pair()
+    fused = make_fused()
+    scores = [metric.compute(under, over, blur(fused, sigma)) for sigma in (0.8, 1.6, 3.2)]
+    if metric.name == "MS-SSIM":
+        # Clipped halves make blur forgivable against one exposure; against one picture it is not.
+        scores = [metric.compute(fused, fused, blur(fused, sigma)) for sigma in (0.8, 1.6, 3.2)]
+    assert metric.higher_is_better
+    assert scores[0] > scores[1] > scores[2]
+
+
+@ALL
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_constant_pictures_have_a_finite_score_within_bounds(metric: Metric, level: int) -> None:
+    flat = np.full((HEIGHT, WIDTH), level, np.uint8)
+    for value in (metric.compute(flat, flat, flat), metric.compute(*make_pair(), flat)):
+        assert np.isfinite(value)
+        assert value >= metric.low
+        assert metric.high is None or value <= metric.high
+
+
+@pytest.mark.parametrize("metric", OF_SOURCES, ids=lambda metric: metric.name)
+def test_negative_of_the_scene_stays_within_bounds(metric: Metric) -> None:
+    value = metric.compute(*make_pair(), 255 - make_fused())
+    assert metric.low <= value < metric.compute(*make_pair(), make_fused())
+
+
+@ALL
+def test_pictures_that_do_not_fit_are_refused(metric: Metric) -> None:
+    under, over = make_pair()
+    with pytest.raises(ValueError, match="expected grey pictures"):
+        metric.compute(under, over, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    with pytest.raises(ValueError, match="expected sides of at least"):
+        metric.compute(*(np.zeros((1, 300), np.uint8),) * 3)
+
+
+@pytest.mark.parametrize("metric", OF_SOURCES, ids=lambda metric: metric.name)
+def test_pictures_of_different_sizes_are_refused(metric: Metric) -> None:
+    under, over = make_pair()
+    with pytest.raises(ValueError, match="expected pictures of one size"):
+        metric.compute(under, over, make_fused()[:-1])
+
+
+def test_score_fusion_gives_the_asked_metrics_in_order() -> None:
+    fused = make_fused()
+    assert list(score_fusion(*make_pair(), fused)) == list(METRICS)
+    assert list(score_fusion(*make_pair(), fused, names=["SF", "AG"])) == ["SF", "AG"]
+    with pytest.raises(KeyError):
+        score_fusion(*make_pair(), fused, names=["unknown"])
