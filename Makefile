@@ -58,7 +58,7 @@ $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null \
 	  || { echo "$(PYTHON) not found: expofuse needs Python 3.11 or newer (make PYTHON=...)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
-	  f"expofuse needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor} (make PYTHON=...)")'
+	  "expofuse needs Python 3.11 or newer; $(PYTHON) is %d.%d (make PYTHON=...)" % v[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' \
 	  || { echo "$(PYTHON) has no venv module (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

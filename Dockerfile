@@ -1,0 +1,75 @@
+# The service with its bundled weights, for CUDA (default) or the CPU:
+#   docker build --tag expofuse:1.0.0 .
+#   docker build --tag expofuse:1.0.0-cpu --build-arg TORCH=cpu .
+# A private package index comes in as a secret and leaves no trace in the image:
+#   docker build --secret id=pip_conf,src=$HOME/.config/pip/pip.conf .
+
+FROM python:3.11-slim-bookworm AS build
+
+# cuda: the registry's wheel of torch; cpu: the much smaller one of PyTorch's own index.
+ARG TORCH=cuda
+# Empty: pip's own settings say where the CPU build is.
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PATH=/opt/expofuse/bin:$PATH
+WORKDIR /build
+RUN python -m venv /opt/expofuse
+
+# The dependencies are a layer of their own: a change of code installs none of them again.
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*project['dependencies'], *project['optional-dependencies']['service'], sep='\n')" \
+    > requirements.txt
+# hadolint ignore=DL3013
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    case "$TORCH" in \
+        cpu) pip install --no-deps ${TORCH_CPU_INDEX:+--index-url "$TORCH_CPU_INDEX"} \
+                 "$(grep '^torch==' constraints.txt)+cpu" ;; \
+        cuda) ;; \
+        *) echo "TORCH is cpu or cuda, not $TORCH" >&2; exit 1 ;; \
+    esac \
+    && pip install --constraint constraints.txt --requirement requirements.txt
+
+COPY README.md LICENSE ./
+COPY model model
+COPY service service
+COPY trainer trainer
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    pip install --no-deps .
+
+
+FROM python:3.11-slim-bookworm
+
+ARG WEIGHTS=hyperp-mb-1.0.0
+
+LABEL org.opencontainers.image.title="expofuse" \
+      org.opencontainers.image.description="Multi-exposure image fusion over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+RUN groupadd --system --gid 10001 expofuse \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /tmp expofuse
+
+COPY --from=build /opt/expofuse /opt/expofuse
+COPY weights/${WEIGHTS} /opt/expofuse/weights/${WEIGHTS}
+COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py
+
+# The NVIDIA_ variables ask the NVIDIA runtime for the devices and for what CUDA and nvidia-smi need;
+# other runtimes ignore them. Nothing is written at run time but to /tmp and /dev/shm.
+ENV PATH=/opt/expofuse/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    EXPOFUSE_HOST=0.0.0.0 \
+    EXPOFUSE_PORT=8000 \
+    EXPOFUSE_WEIGHTS_DIR=/opt/expofuse/weights \
+    EXPOFUSE_WEIGHTS=${WEIGHTS}
+
+WORKDIR /tmp
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "/opt/expofuse/healthcheck.py"]
+CMD ["expofuse", "serve"]

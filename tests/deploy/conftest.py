@@ -1,0 +1,58 @@
+"""The manifests as Kubernetes would get them, and what the settings say."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OLDEST_KUSTOMIZE = 4
+
+Manifests = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_memory_bytes() -> float:
+    """What the pixels of all admitted pairs take: two exposures and a result, 3 bytes each."""
+    limits = Settings.model_fields["limits"].default
+    return float(limits.max_megapixels_in_flight) * 1e6 * 9
+
+
+@pytest.fixture(scope="session")
+def render() -> Callable[[str], Manifests]:
+    """Kustomization folder -> its objects by kind; skips without a kubectl that can."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed")
+    version = subprocess.run(
+        [kubectl, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True
+    )
+    kustomize = json.loads(version.stdout).get("kustomizeVersion", "none")
+    major = re.match(r"v(\d+)", kustomize)
+    if major is None or int(major[1]) < OLDEST_KUSTOMIZE:
+        pytest.skip(f"kubectl's kustomize is {kustomize}, the manifests need 4 or newer")
+
+    def rendered(folder: str) -> Manifests:
+        done = subprocess.run(
+            [kubectl, "kustomize", str(REPOSITORY / "k8s" / folder)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "deprecated" not in done.stderr
+        return {document["kind"]: document for document in yaml.safe_load_all(done.stdout)}
+
+    return rendered

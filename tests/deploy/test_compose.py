@@ -1,0 +1,113 @@
+"""The compose file fits the compose specification and the service's settings."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from service.settings import Settings, setting_names
+
+GIBIBYTE = 2**30
+
+
+@pytest.fixture
+def compose(repository: Path) -> dict[str, Any]:
+    return yaml.safe_load((repository / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """The specification's own schema, as check-jsonschema carries it."""
+    text = files("check_jsonschema.builtin_schemas").joinpath("vendor/compose-spec.json")
+    return json.loads(text.read_text())
+
+
+@pytest.fixture(params=["expofuse", "expofuse-cpu"])
+def service(request: pytest.FixtureRequest, compose: dict[str, Any]) -> dict[str, Any]:
+    return compose["services"][request.param]
+
+
+def test_compose_file_fits_the_specification(
+    compose: dict[str, Any], schema: dict[str, Any]
+) -> None:
+    jsonschema.validate(compose, schema)
+
+
+def test_specification_refuses_a_misspelt_key(
+    compose: dict[str, Any], schema: dict[str, Any]
+) -> None:
+    compose["services"]["expofuse"]["shm_sise"] = "2gb"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(compose, schema)
+
+
+def test_each_profile_has_one_service_and_prometheus(compose: dict[str, Any]) -> None:
+    for profile, ours in {"gpu": "expofuse", "cpu": "expofuse-cpu"}.items():
+        active = {n for n, s in compose["services"].items() if profile in s["profiles"]}
+        assert active == {ours, "prometheus"}
+
+
+def test_gpu_service_reserves_an_nvidia_device_and_uses_it(compose: dict[str, Any]) -> None:
+    service = compose["services"]["expofuse"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert service["environment"]["EXPOFUSE_DEVICE"] == "cuda:0"
+    assert service["build"]["args"]["TORCH"] == "cuda"
+
+
+def test_cpu_service_reserves_nothing(compose: dict[str, Any]) -> None:
+    service = compose["services"]["expofuse-cpu"]
+    assert "deploy" not in service
+    assert service["environment"]["EXPOFUSE_DEVICE"] == "cpu"
+    assert service["build"]["args"]["TORCH"] == "cpu"
+
+
+def test_environment_names_known_settings_only(service: dict[str, Any]) -> None:
+    assert service["environment"].keys() <= setting_names().keys()
+
+
+def test_shared_memory_holds_every_admitted_megapixel(
+    service: dict[str, Any], shared_memory_bytes: float
+) -> None:
+    gibibytes = int(service["shm_size"].removesuffix("gb"))
+    assert gibibytes * GIBIBYTE > shared_memory_bytes
+
+
+def test_grace_period_is_longer_than_draining(service: dict[str, Any]) -> None:
+    fields = Settings.model_fields
+    drain_s = fields["drain_pause_s"].default + fields["drain_timeout_s"].default
+    assert float(service["stop_grace_period"].removesuffix("s")) >= drain_s + 10
+
+
+def test_every_container_has_no_more_rights_than_it_needs(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for port in service["ports"]:
+            assert port.startswith(("127.0.0.1:", "${BIND_ADDRESS:-127.0.0.1}:"))
+
+
+def test_prometheus_is_pinned_and_finds_the_service_in_both_profiles(
+    compose: dict[str, Any], repository: Path
+) -> None:
+    prometheus = compose["services"]["prometheus"]
+    assert prometheus["image"].partition(":")[2] not in {"", "latest"}
+    config_path = prometheus["volumes"][0].split(":")[0]
+    config = yaml.safe_load((repository / config_path).read_text())
+    jobs = {
+        job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]
+    }
+    (target,) = jobs["expofuse"]
+    host, port = target.split(":")
+    assert host in compose["services"]
+    assert host in compose["services"]["expofuse-cpu"]["networks"]["default"]["aliases"]
+    assert int(port) == Settings.model_fields["port"].default

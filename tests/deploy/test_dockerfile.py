@@ -1,0 +1,106 @@
+"""The Dockerfile passes hadolint and copies what exists; the health check tells ready from not."""
+
+import http.server
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from tests.server import free_port
+
+
+@pytest.fixture
+def dockerfile(repository: Path) -> str:
+    return (repository / "Dockerfile").read_text()
+
+
+def test_hadolint_has_nothing_to_say(repository: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", repository / "Dockerfile"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_stage_stands_on_the_same_base(dockerfile: str) -> None:
+    # The virtual environment of the first stage points to the interpreter of the second.
+    bases = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert bases == ["python:3.11-slim-bookworm"] * 2
+
+
+def test_process_runs_as_a_numeric_user_who_is_not_root(dockerfile: str) -> None:
+    (user,) = re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)
+    assert int(user) > 0
+
+
+def test_registry_settings_come_in_as_secrets_only(dockerfile: str) -> None:
+    installs = re.findall(r"^RUN (?:.*\\\n)*.*pip install.*", dockerfile, re.MULTILINE)
+    assert len(installs) == 2
+    assert all("--mount=type=secret,id=pip_conf" in install for install in installs)
+    assert "pip.conf" not in "".join(re.findall(r"^(?:COPY|ADD|ENV) .*", dockerfile, re.MULTILINE))
+
+
+def test_everything_copied_exists_and_reaches_the_build(repository: Path, dockerfile: str) -> None:
+    ignored = (repository / ".dockerignore").read_text().splitlines()
+    kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    sources = [source for copy in copies for source in copy.split()]
+    assert len(sources) >= 8
+    for source in sources:
+        path = source.replace("/${WEIGHTS}", "")
+        assert (repository / path).exists(), path
+        assert path in kept
+
+
+@contextmanager
+def answering(status: HTTPStatus) -> Iterator[int]:
+    """A server on loopback that gives every GET this status; yields its port."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+    assert asked == ["/readyz"]
+
+
+def health_status(repository: Path, port: int) -> int:
+    # A proxy of the environment must not be asked about loopback.
+    environment = {"EXPOFUSE_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+    script = repository / "deploy/healthcheck.py"
+    return subprocess.run([sys.executable, script], env=environment, timeout=30).returncode
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(HTTPStatus.OK, 0), (HTTPStatus.SERVICE_UNAVAILABLE, 1)]
+)
+def test_health_check_follows_readiness(
+    repository: Path, status: HTTPStatus, expected: int
+) -> None:
+    with answering(status) as port:
+        assert health_status(repository, port) == expected
+
+
+def test_health_check_fails_where_nothing_listens(repository: Path) -> None:
+    assert health_status(repository, free_port()) == 1

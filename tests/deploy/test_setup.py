@@ -1,0 +1,75 @@
+"""The pins cover the extras, and make says plainly what is missing."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+
+@pytest.fixture
+def pins(repository: Path) -> dict[str, Version]:
+    lines = (repository / "constraints.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
+def test_every_dependency_is_pinned_within_its_range(
+    repository: Path, pins: dict[str, Version]
+) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert extras.keys() == {"service", "trainer", "dev"}
+    names = [*project["dependencies"], *(name for extra in extras.values() for name in extra)]
+    for requirement in map(Requirement, names):
+        version = pins.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not pinned"
+        assert version in requirement.specifier, requirement
+
+
+def test_torch_is_pinned_without_its_build_and_without_cuda_packages(
+    pins: dict[str, Version],
+) -> None:
+    assert pins["torch"].local is None
+    assert not [name for name in pins if re.match(r"nvidia-|cuda-|triton$", name)]
+
+
+def run_make(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(repository / name, folder)
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def test_make_says_which_python_is_missing(repository: Path, tmp_path: Path) -> None:
+    done = run_make(repository, tmp_path, "venv", "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert "no-such-python not found: expofuse needs Python 3.11 or newer" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_names_a_python_that_is_too_old(repository: Path, tmp_path: Path) -> None:
+    # The real interpreter under an older version number: what matters is make's own check.
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.version_info = (3, 10, 4)\n")
+    old = tmp_path / "old-python"
+    old.write_text(f'#!/bin/sh\nPYTHONPATH="$(dirname "$0")" exec {sys.executable} "$@"\n')
+    old.chmod(0o755)
+    done = run_make(repository, tmp_path, "venv", f"PYTHON={old}")
+    assert done.returncode != 0
+    assert f"expofuse needs Python 3.11 or newer; {old} is 3.10" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_serve_and_test_stand_on_the_virtual_environment(
+    repository: Path, tmp_path: Path
+) -> None:
+    for target in ("serve", "test"):
+        plan = run_make(repository, tmp_path, "--dry-run", target).stdout
+        installs = [line for line in plan.splitlines() if " pip install " in line]
+        assert installs, target
+        assert all("--constraint constraints.txt" in line for line in installs)
