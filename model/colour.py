@@ -1,0 +1,213 @@
+r"""sRGB to CIELAB and back on tensors, and the fusion of chroma.
+
+One RGB-to-XYZ matrix serves both ways: its inverse is computed, and its row sums are the reference
+white, so that equal red, green and blue are neutral (a* = b* = 0) to float rounding.
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+ChromaRule = Literal["mean", "weighted"]
+
+RGB_TO_XYZ = torch.tensor(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ],
+    dtype=torch.float64,
+)
+"""Linear sRGB to CIE XYZ: ITU-R BT.709 primaries, white D65."""
+
+RGB_TO_RELATIVE_XYZ = RGB_TO_XYZ / RGB_TO_XYZ.sum(dim=1, keepdim=True)
+RELATIVE_XYZ_TO_RGB = torch.linalg.inv(RGB_TO_RELATIVE_XYZ)
+
+SRGB_SLOPE = 12.92
+SRGB_OFFSET = 0.055
+SRGB_GAMMA = 2.4
+SRGB_KNEE = 0.04045
+"""IEC 61966-2-1; encoded values up to the knee lie on the straight part."""
+
+LAB_DELTA = 6 / 29
+"""CIE 15: below it the cube root is replaced by a straight line."""
+
+FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
+
+
+def srgb_to_linear(encoded: Tensor) -> Tensor:
+    """Undo the sRGB transfer curve.
+
+    Args:
+        encoded: sRGB values, nominally 0..1; negative ones follow the straight part. Any shape.
+
+    Returns:
+        Linear values of the same shape, dtype and device.
+
+    Example:
+        >>> srgb_to_linear(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+        [0.0, 1.0]
+    """
+    curved = ((encoded.clamp(min=SRGB_KNEE) + SRGB_OFFSET) / (1 + SRGB_OFFSET)).pow(SRGB_GAMMA)
+    return torch.where(encoded <= SRGB_KNEE, encoded / SRGB_SLOPE, curved)
+
+
+def linear_to_srgb(linear: Tensor) -> Tensor:
+    """Apply the sRGB transfer curve; the inverse of `srgb_to_linear` on all reals."""
+    knee = SRGB_KNEE / SRGB_SLOPE
+    curved = linear.clamp(min=knee).pow(1 / SRGB_GAMMA) * (1 + SRGB_OFFSET) - SRGB_OFFSET
+    return torch.where(linear <= knee, linear * SRGB_SLOPE, curved)
+
+
+def pixels_to_linear(pixels: Tensor) -> Tensor:
+    """Turn integer sRGB pixels into linear float32 by table.
+
+    Args:
+        pixels: Encoded pixels, uint8 or uint16. Any shape.
+
+    Returns:
+        Linear values 0..1, float32, same shape, contiguous.
+    """
+    if pixels.dtype not in FULL_SCALE:
+        raise ValueError(f"expected uint8 or uint16 pixels, got {pixels.dtype}")
+    table = _linear_table(FULL_SCALE[pixels.dtype], pixels.device)
+    return table.index_select(0, pixels.to(torch.int32).flatten()).reshape(pixels.shape)
+
+
+def linear_to_lab(linear: Tensor) -> Tensor:
+    r"""Turn linear sRGB into CIELAB (D65).
+
+    .. math::
+        L^* = 116 f(Y) - 16, \quad a^* = 500 (f(X) - f(Y)), \quad b^* = 200 (f(Y) - f(Z))
+
+    with X, Y, Z relative to white and f the cube root, below (6/29)^3 its tangent. Black is
+    exactly (0, 0, 0) up to float rounding.
+
+    Args:
+        linear: Linear sRGB, nominally 0..1. Shape (N, 3, H, W).
+
+    Returns:
+        L* 0..100, a*, b*, same shape, dtype and device.
+
+    Reference:
+        CIE 15:2018, with the exact 6/29 where libraries use the rounded 0.008856.
+    """
+    _check_planes(linear)
+    relative = _multiply("forward", linear)
+    root = relative.clamp(min=LAB_DELTA**3).pow(1 / 3)
+    line = relative / (3 * LAB_DELTA**2) + 4 / 29
+    f = torch.where(relative > LAB_DELTA**3, root, line)
+    lab = torch.empty_like(f)
+    torch.sub(116 * f[:, 1], 16, out=lab[:, 0])
+    torch.mul(f[:, 0] - f[:, 1], 500, out=lab[:, 1])
+    torch.mul(f[:, 1] - f[:, 2], 200, out=lab[:, 2])
+    return lab
+
+
+def lab_to_linear(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Turn CIELAB planes into linear sRGB; the inverse of `linear_to_lab` from its constants.
+
+    Args:
+        lightness: L*. Shape (N, H, W).
+        a: a*, same shape.
+        b: b*, same shape.
+
+    Returns:
+        Linear sRGB, outside 0..1 for colours outside the gamut. Shape (N, 3, H, W).
+    """
+    y = (lightness + 16) / 116
+    f = torch.stack((y + a / 500, y, y - b / 200), dim=1)
+    relative = torch.where(f > LAB_DELTA, f * f * f, (f - 4 / 29) * (3 * LAB_DELTA**2))
+    return _multiply("inverse", relative)
+
+
+def srgb_to_lab(srgb: Tensor) -> Tensor:
+    """Turn sRGB, 0..1, shape (N, 3, H, W), into CIELAB of the same shape.
+
+    Example:
+        >>> white = torch.ones(1, 3, 1, 1, dtype=torch.float64)
+        >>> [round(value, 6) + 0.0 for value in srgb_to_lab(white).flatten().tolist()]
+        [100.0, 0.0, 0.0]
+    """
+    return linear_to_lab(srgb_to_linear(srgb))
+
+
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """Turn CIELAB, shape (N, 3, H, W), into sRGB, not clamped to 0..1."""
+    _check_planes(lab)
+    return linear_to_srgb(lab_to_linear(lab[:, 0], lab[:, 1], lab[:, 2]))
+
+
+def fuse_chroma(chroma: Tensor, *, rule: ChromaRule) -> Tensor:
+    r"""Fuse one chroma channel over the exposure axis.
+
+    The rule `mean` averages. The rule `weighted` weights each exposure by its distance from
+    neutral, so the most saturated exposure decides the hue where another is clipped to grey:
+
+    .. math::
+        c = \frac{\sum_k w_k c_k}{\sum_k w_k}, \qquad w_k = |c_k|
+
+    Where every exposure is neutral all weights vanish and the result is exactly 0.
+
+    Args:
+        chroma: a* or b* of the stack, neutral at 0. Shape (N, K, H, W).
+        rule: `mean` or `weighted`.
+
+    Returns:
+        Fused channel, same dtype and device. Shape (N, H, W).
+
+    Reference:
+        Mean: Im et al., Mathematics 2023, 11, 1620. Weighted: Prabhakar et al., "DeepFuse",
+        ICCV 2017, chrominance rule; ours in CIELAB instead of YCbCr, with the neutral-pixel
+        guard, which the paper leaves undefined.
+
+    Example:
+        >>> chroma = torch.tensor([0.0, 20.0], dtype=torch.float64).reshape(1, 2, 1, 1)
+        >>> fuse_chroma(chroma, rule="mean").item(), fuse_chroma(chroma, rule="weighted").item()
+        (10.0, 20.0)
+    """
+    if chroma.dim() != 4:
+        raise ValueError(f"expected chroma of shape (N, K, H, W), got {tuple(chroma.shape)}")
+    if rule == "mean":
+        return chroma.mean(dim=1)
+    weights = chroma.abs()
+    total = weights.sum(dim=1)
+    fused = (weights * chroma).sum(dim=1) / total
+    return torch.where(total > 0, fused, torch.zeros_like(fused))
+
+
+def quantise(srgb: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round sRGB, nominally 0..1, to integer pixels: half to even, then clamp to full scale."""
+    if dtype not in FULL_SCALE:
+        raise ValueError(f"expected uint8 or uint16 as the pixel type, got {dtype}")
+    full = FULL_SCALE[dtype]
+    return (srgb * full).round_().clamp_(0, full).to(dtype)
+
+
+@lru_cache(maxsize=8)
+def _linear_table(full_scale: int, device: torch.device) -> Tensor:
+    encoded = torch.arange(full_scale + 1, dtype=torch.float64) / full_scale
+    return srgb_to_linear(encoded).to(device, torch.float32)
+
+
+@lru_cache(maxsize=8)
+def _matrix(
+    direction: Literal["forward", "inverse"], like: tuple[torch.device, torch.dtype]
+) -> Tensor:
+    matrix = RGB_TO_RELATIVE_XYZ if direction == "forward" else RELATIVE_XYZ_TO_RGB
+    return matrix.to(*like)
+
+
+def _multiply(direction: Literal["forward", "inverse"], planes: Tensor) -> Tensor:
+    matrix = _matrix(direction, (planes.device, planes.dtype))
+    return torch.matmul(matrix, planes.flatten(2)).reshape(planes.shape)
+
+
+def _check_planes(planes: Tensor) -> None:
+    if planes.dim() != 4 or planes.shape[1] != 3 or not planes.is_floating_point():
+        raise ValueError(
+            f"expected floating-point planes of shape (N, 3, H, W), got {tuple(planes.shape)} "
+            f"of {planes.dtype}"
+        )

@@ -1,0 +1,155 @@
+"""Bring one window of the moving exposure onto the reference exposure by a homography."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from model.colour import FULL_SCALE
+from model.exposure import Pixels
+from model.tiling import Rect
+
+KEYS_A = -0.5
+"""Parameter of the cubic kernel; this value makes it exact for quadratics (Keys 1981)."""
+
+TAPS_BEFORE, TAPS_AFTER = 1, 2
+TAPS = TAPS_BEFORE + 1 + TAPS_AFTER
+
+
+def reference_to_moving(
+    homography: tuple[float, ...], height: int, width: int
+) -> NDArray[np.float64]:
+    """Invert a homography and check that it can warp a whole picture.
+
+    Args:
+        homography: Moving-exposure pixel -> reference pixel, nine numbers row by row.
+        height: Height of the picture.
+        width: Width of the picture.
+
+    Returns:
+        Reference pixel -> moving-exposure pixel. Shape (3, 3), float64.
+
+    Raises:
+        ValueError: Not nine finite numbers, not invertible, or the picture crosses the horizon
+            of the map, where a pixel has no image.
+    """
+    numbers = np.array(homography, dtype=np.float64)
+    if numbers.shape != (9,) or not np.isfinite(numbers).all():
+        raise ValueError(f"expected nine finite numbers as homography, got {len(homography)}")
+    matrix: NDArray[np.float64] = numbers.reshape(3, 3)
+    if np.linalg.matrix_rank(matrix) < 3:
+        raise ValueError("expected an invertible homography, got a singular one")
+    inverse = np.linalg.inv(matrix).astype(np.float64)
+    depth = inverse[2] @ _corners(Rect(0, 0, height, width))
+    if depth.min() <= 0 < depth.max() or not depth.any():
+        raise ValueError(f"the homography's horizon crosses the picture of {width}x{height} pixels")
+    normalised: NDArray[np.float64] = inverse / inverse[2, 2]
+    return normalised
+
+
+def warp_window(
+    moving: Pixels, to_moving: NDArray[np.float64], target: Rect, *, device: torch.device
+) -> Tensor:
+    r"""Sample the moving exposure at the pixels of one window of the reference.
+
+    .. math::
+        w(p) = \sum_{i,j} k(x - i) \, k(y - j) \, m(i, j), \qquad (x, y) = H^{-1} p
+
+    with Keys' cubic kernel k. Outside the moving exposure its edge is repeated. Coordinates are
+    absolute and in float64, so a window's pixels do not depend on the window. Only the pixels that
+    the window needs travel to the device.
+
+    Args:
+        moving: The moving exposure. Shape (H, W, 3), uint8 or uint16.
+        to_moving: Reference pixel -> moving pixel, from `reference_to_moving`. Shape (3, 3).
+        target: The window, in reference pixels.
+        device: Where to compute.
+
+    Returns:
+        Encoded sRGB, clamped to 0..1. Shape (1, 3, target.height, target.width), float32.
+
+    Reference:
+        Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981.
+    """
+    height, width = moving.shape[:2]
+    x, y = _positions(to_moving, target, device)
+    columns, column_weights = _taps(x, width)
+    rows, row_weights = _taps(y, height)
+    region = _needed_region(to_moving, target, height, width)
+    pixels = torch.from_numpy(np.array(moving[region.slices])).to(device)
+    values = pixels.reshape(-1, 3).to(torch.float32) / FULL_SCALE[pixels.dtype]
+    indices = (rows - region.top).unsqueeze(2) * region.width + (columns - region.left).unsqueeze(1)
+    weights = row_weights.unsqueeze(2) * column_weights.unsqueeze(1)
+    warped = functional.embedding_bag(
+        indices.flatten(1).to(torch.int32),
+        values,
+        per_sample_weights=weights.flatten(1),
+        mode="sum",
+    )
+    planes = warped.clamp_(0, 1).reshape(1, target.height, target.width, 3)
+    return planes.permute(0, 3, 1, 2).contiguous()
+
+
+def _positions(
+    to_moving: NDArray[np.float64], target: Rect, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Position in the moving exposure of every pixel of the window, flattened."""
+    across = torch.arange(target.left, target.right, dtype=torch.float64, device=device)
+    down = torch.arange(target.top, target.bottom, dtype=torch.float64, device=device).unsqueeze(1)
+    x, y, depth = (row[0] * across + row[1] * down + row[2] for row in to_moving.tolist())
+    return (x / depth).flatten(), (y / depth).flatten()
+
+
+def _taps(position: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Pixels and float32 weights of the cubic kernel along one axis. Shape (P, TAPS) each."""
+    position = position.clamp(-TAPS, length + TAPS)
+    before = position.floor()
+    t = (position - before).to(torch.float32)
+    a = KEYS_A
+    t2, t3 = t * t, t * t * t
+    weights = torch.stack(
+        (
+            a * (t3 - 2 * t2 + t),
+            (a + 2) * t3 - (a + 3) * t2 + 1,
+            -(a + 2) * t3 + (2 * a + 3) * t2 - a * t,
+            a * (t2 - t3),
+        ),
+        dim=1,
+    )
+    offsets = torch.arange(-TAPS_BEFORE, TAPS_AFTER + 1, dtype=torch.int32, device=position.device)
+    pixels = before.to(torch.int32).unsqueeze(1) + offsets
+    return pixels.clamp_(0, length - 1), weights
+
+
+def _needed_region(to_moving: NDArray[np.float64], target: Rect, height: int, width: int) -> Rect:
+    """The pixels of the moving exposure that the window's taps touch, and one more for rounding.
+
+    A homography maps convex onto convex, so the window's corners bound its positions.
+    """
+    x, y, depth = to_moving @ _corners(target)
+    left, right = _span(x / depth, width)
+    top, bottom = _span(y / depth, height)
+    return Rect(top, left, bottom - top, right - left)
+
+
+def _span(positions: NDArray[np.float64], length: int) -> tuple[int, int]:
+    low, high = np.floor(
+        positions.clip(-TAPS, length + TAPS)[[positions.argmin(), positions.argmax()]]
+    )
+    first = min(max(int(low) - TAPS_BEFORE - 1, 0), length - 1)
+    last = min(max(int(high) + TAPS_AFTER + 1, 0), length - 1)
+    return first, last + 1
+
+
+def _corners(rect: Rect) -> NDArray[np.float64]:
+    """Centres of the corner pixels, homogeneous. Shape (3, 4)."""
+    right, bottom = rect.right - 1, rect.bottom - 1
+    return np.array(
+        [
+            [rect.left, right, rect.left, right],
+            [rect.top, rect.top, bottom, bottom],
+            [1, 1, 1, 1],
+        ],
+        dtype=np.float64,
+    )
