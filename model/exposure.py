@@ -62,8 +62,7 @@ class ExposurePair:
             _check_image(name, image)
         if first.shape != second.shape:
             raise ExposureError(
-                "expected two images of equal size, got "
-                f"{_size(first)} and {_size(second)} pixels"
+                f"expected two images of equal size, got {_size(first)} and {_size(second)} pixels"
             )
         if first.dtype != second.dtype:
             first, second = _to_uint16(first), _to_uint16(second)

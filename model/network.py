@@ -23,10 +23,11 @@ class ConvLayer(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor, padding: Padding) -> Tensor:
-        """Map (N, C, H, W) to (N, outputs, H, W); without padding each side loses a pixel."""
+        """Map (N, C, H, W) to (N, outputs, H, W); `valid` spoils one pixel more at the border."""
         if padding == "reflect":
-            x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
-        x = self.convolution(x)
+            x = self.convolution(functional.pad(x, (1, 1, 1, 1), mode="reflect"))
+        else:
+            x = functional.conv2d(x, self.convolution.weight, self.convolution.bias, padding=1)
         return functional.relu(x) if self.activation == "relu" else x
 
 
@@ -41,13 +42,10 @@ class Encoder(nn.Module):
         )
 
     def forward(self, plane: Tensor, padding: Padding) -> Tensor:
-        """Map (N, 1, H, W) to (N, 4 * width, H, W); without padding each side loses four."""
+        """Map (N, 1, H, W) to (N, 4 * width, H, W)."""
         features: Tensor = self.first(plane, padding)
         for layer in self.dense:
-            added = layer(features, padding)
-            if padding == "valid":
-                features = features[..., 1:-1, 1:-1]
-            features = cat([features, added], dim=1)
+            features = cat([features, layer(features, padding)], dim=1)
         return features
 
 
@@ -61,8 +59,10 @@ class FusionNetwork(nn.Module):
         F = D(E_1(L_{under}) + E_2(L_{over}))
 
     With `padding="reflect"` every layer reflects its own input at the border. That is the network
-    as it was trained. With `padding="valid"` nothing is padded: the result is smaller by the halo
-    on each side and equals the interior of the padded result.
+    as it was trained. With `padding="valid"` the result is smaller by the halo on each side and
+    equals the interior of the padded result. It is not computed by layers that shrink: each layer
+    pads with zeros, which convolutions do for free, a wrong pixel spreads by one a layer, and one
+    crop at the end takes the spoilt halo away.
 
     Args:
         config: Shape and arithmetic of the network.
@@ -131,4 +131,7 @@ class FusionNetwork(nn.Module):
             features = features / 2
         for layer in self.decoder:
             features = layer(features, padding)
-        return features / scale
+        if padding == "valid":
+            features = features[..., self.halo : -self.halo, self.halo : -self.halo]
+        fused: Tensor = features / scale
+        return fused

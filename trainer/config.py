@@ -1,0 +1,232 @@
+"""The training config: one TOML file, frozen models, presets for the two readings of the paper."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.manifest import NetworkConfig
+from trainer.errors import ConfigError
+
+TomlTable = dict[str, "TomlValue"]
+TomlValue = str | int | float | bool | list["TomlValue"] | TomlTable
+Range = tuple[float, float]
+
+PAPER: TomlTable = {
+    "network": {"encoders": "tied", "feature_fusion": "sum", "final_activation": "relu"},
+    "loss": {
+        "source_sigma_px": 10.0,
+        "source_kernel_sigmas": 6.0,
+        "output_sigma_px": 10.0,
+        "output_kernel_sigmas": 6.0,
+        "source_blur_is_8_bit": False,
+        "ms_ssim": "wang",
+    },
+    "data": {"lightness": "cielab", "resize": "crop"},
+    "optim": {"learning_rate": 1e-4, "schedule": "constant", "batch": 1, "steps": 18_400},
+}
+AUTHORS: TomlTable = {
+    "network": {"encoders": "separate", "feature_fusion": "mean", "final_activation": "relu"},
+    "loss": {
+        "source_sigma_px": 10.0,
+        "source_kernel_sigmas": 6.0,
+        "output_sigma_px": 50.0,
+        "output_kernel_sigmas": 8.0,
+        "source_blur_is_8_bit": True,
+        "ms_ssim": "authors",
+    },
+    "data": {"lightness": "luma", "resize": "anisotropic"},
+    "optim": {"learning_rate": 1e-4, "schedule": "constant", "batch": 1, "steps": 18_400},
+}
+PRESETS: dict[str, TomlTable] = {"paper": PAPER, "authors": AUTHORS}
+"""`paper` is the text's reading, `authors` that of the authors' published programme."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Group):
+    """What a training triple looks like.
+
+    Attributes:
+        side_px: Side of the square planes.
+        gap_ev: Range of the exposure gap from the correct to the under and to the over exposure.
+        correct_lightness: Range of the correct exposure's mean L*.
+        field_of_view_deg: Range of a rendered view's field of view.
+        stack_share: Share of the triples that come from photographed stacks.
+        lightness: The plane that is trained on: CIELAB L*, or 8-bit ITU-R 601 luma as 0..100.
+        resize: Photographed stacks: a random square crop, or the whole picture squeezed.
+        workers: Processes that prepare triples ahead of the training step.
+    """
+
+    side_px: int = Field(default=256, ge=176)
+    gap_ev: Range = (1.0, 4.0)
+    correct_lightness: Range = (42.0, 58.0)
+    field_of_view_deg: Range = (80.0, 115.0)
+    stack_share: float = Field(default=0.15, ge=0, le=1)
+    lightness: Literal["cielab", "luma"] = "cielab"
+    resize: Literal["crop", "anisotropic"] = "crop"
+    workers: int = Field(default=1, ge=0)
+
+
+class LossConfig(_Group):
+    """MaskBuilder, ParamTuner and the three tasks.
+
+    Attributes:
+        use_masks: Train the under and over tasks (MaskBuilder); else the co-target alone.
+        use_tuner: Weight them by ParamTuner; else both by `beta / 2`.
+        source_sigma_px: Sigma of the mask that multiplies the source exposure.
+        source_kernel_sigmas: Side of that mask's kernel in sigmas, less the one pixel more.
+        output_sigma_px: Sigma of the mask that multiplies the output.
+        output_kernel_sigmas: The same for the output's mask.
+        source_blur_is_8_bit: Round the blurred source to grey levels before normalising.
+        alpha: Weight of 1 - MS-SSIM against the mean square error on the scale 0..255.
+        beta: Sum of the two dynamic weights.
+        tau: Reciprocal of the contrast below which an exposure counts as low in contrast.
+        ms_ssim: Wang's definition, or the variant in the authors' programme.
+    """
+
+    use_masks: bool = True
+    use_tuner: bool = True
+    source_sigma_px: float = Field(default=10.0, gt=0)
+    source_kernel_sigmas: float = Field(default=6.0, gt=0)
+    output_sigma_px: float = Field(default=10.0, gt=0)
+    output_kernel_sigmas: float = Field(default=6.0, gt=0)
+    source_blur_is_8_bit: bool = False
+    alpha: float = Field(default=1000.0, ge=0)
+    beta: float = Field(default=2.0, ge=0)
+    tau: float = Field(default=3.0, gt=0)
+    ms_ssim: Literal["wang", "authors"] = "wang"
+
+
+class OptimConfig(_Group):
+    """The optimiser, Adam.
+
+    Attributes:
+        learning_rate: Step size.
+        schedule: Constant, or a cosine from the learning rate to zero over the run.
+        batch: Triples in a step.
+        steps: Steps of the run.
+    """
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    batch: int = Field(default=1, ge=1)
+    steps: int = Field(default=18_400, ge=1)
+
+
+class RunConfig(_Group):
+    """How often a run speaks and saves, in steps."""
+
+    log_every: int = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=500, ge=1)
+
+
+class TrainConfig(_Group):
+    """One training run.
+
+    Attributes:
+        name: Name of the weights that the run is for.
+        reading: Preset whose values stand wherever the file says nothing.
+        seed: Seed of the parameters and the data.
+        network: Config of the network.
+        data: Training triples.
+        loss: Losses.
+        optim: Optimiser.
+        run: Logging and checkpoints.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    reading: Literal["paper", "authors"] = "paper"
+    seed: int = Field(default=1620, ge=0)
+    network: NetworkConfig = NetworkConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> TrainConfig:
+    """Read a training config.
+
+    Args:
+        path: TOML file.
+        overrides: `group.key=value` each, the value as TOML (a bare word is a string).
+
+    Returns:
+        The config, its preset filled in.
+
+    Raises:
+        ConfigError: No such file, no TOML, an unknown key, or a value out of range.
+    """
+    try:
+        document: TomlTable = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise ConfigError(f"expected a config file '{path.name}', found none") from cause
+    except tomllib.TOMLDecodeError as cause:
+        raise ConfigError(f"'{path.name}' is not TOML: {cause}") from cause
+    for override in overrides:
+        document = _merge(document, _parse_override(override))
+    reading = document.get("reading", "paper")
+    if isinstance(reading, str) and reading in PRESETS:
+        document = _merge(PRESETS[reading], document)
+    try:
+        return TrainConfig.model_validate(document)
+    except ValidationError as cause:
+        first = cause.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"'{path.name}', key '{where}': {first['msg']}") from cause
+
+
+def dump_config(config: TrainConfig) -> str:
+    """The resolved config as TOML text; `load_config` reads it back to an equal config."""
+    lines: list[str] = []
+    groups: list[str] = []
+    for key, value in config.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            groups += [
+                "",
+                f"[{key}]",
+                *(f"{name} = {_to_toml(item)}" for name, item in value.items()),
+            ]
+        else:
+            lines.append(f"{key} = {_to_toml(value)}")
+    return "\n".join(lines + groups) + "\n"
+
+
+def _parse_override(override: str) -> TomlTable:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"expected an override as group.key=value, got '{override}'")
+    try:
+        return tomllib.loads(f"{key} = {text}")
+    except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return tomllib.loads(f'{key} = "{text}"')
+    except tomllib.TOMLDecodeError as cause:
+        raise ConfigError(f"expected an override as group.key=value, got '{override}'") from cause
+
+
+def _merge(base: TomlTable, over: TomlTable) -> TomlTable:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _to_toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_to_toml(item) for item in value) + "]"
+    return repr(value)

@@ -1,0 +1,181 @@
+"""A finished run to a weights version: safetensors, ONNX graphs, manifest."""
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from model.exposure import Reference
+from model.manifest import (
+    GRAPH_NAME,
+    PARAMETERS_NAME,
+    VALID_GRAPH_NAME,
+    DataSource,
+    Manifest,
+    Training,
+    describe_file,
+    write_manifest,
+)
+from model.network import LIGHTNESS_MAX, FusionNetwork, Padding
+from model.weights import compute_golden, golden_pair, load_network, save_parameters
+from trainer.config import TrainConfig, load_config
+from trainer.errors import RunError
+from trainer.train import CONFIG_NAME, RECORD_NAME
+from trainer.train import PARAMETERS_NAME as RUN_PARAMETERS_NAME
+
+OPSET = 18
+PARITY_SIDE_PX = 75
+PARITY_TOLERANCE = 1e-5
+"""Largest difference between ONNX Runtime and torch, as a share of full scale."""
+
+GRAPHS: tuple[tuple[str, Padding], ...] = ((GRAPH_NAME, "reflect"), (VALID_GRAPH_NAME, "valid"))
+
+
+class _FixedPadding(nn.Module):
+    """The network with its padding decided, as a graph needs it."""
+
+    def __init__(self, network: FusionNetwork, padding: Padding) -> None:
+        super().__init__()
+        self.network = network
+        self.padding = padding
+
+    def forward(self, under_l: Tensor, over_l: Tensor) -> Tensor:
+        fused: Tensor = self.network(under_l, over_l, self.padding)
+        return fused
+
+
+def export(
+    run: Path, target: Path, *, chroma: str = "mean", reference: Reference = "over"
+) -> Manifest:
+    """Write the weights version of a finished run.
+
+    Args:
+        run: Folder of a complete run.
+        target: `weights/<name>-<version>`; must not exist.
+        chroma: Rule that fuses a* and b* with these weights.
+        reference: Exposure that alignment keeps where it is.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        RunError: The run is not complete, the target exists or is not named after the run, or a
+            graph differs from the network by more than `PARITY_TOLERANCE`.
+    """
+    config, record = _read_run(run)
+    version = _parse_version(config.name, target)
+    network = load_network(config.network, run / RUN_PARAMETERS_NAME, label=target.name)
+    target.mkdir(parents=True)
+    save_parameters(network, target / PARAMETERS_NAME)
+    for name, padding in GRAPHS:
+        export_graph(network, target / name, padding)
+        check_parity(network, target / name, padding)
+    manifest = Manifest.model_validate(
+        {
+            "name": config.name,
+            "version": version,
+            "network": config.network,
+            "files": {
+                name: describe_file(target / name)
+                for name in (PARAMETERS_NAME, *(name for name, _ in GRAPHS))
+            },
+            "receptive_field": network.receptive_field,
+            "size_multiple": network.size_multiple,
+            "accepted_exposures": (2, 2),
+            "chroma": chroma,
+            "reference": reference,
+            "golden": compute_golden(network),
+            "training": _describe_training(run, config, record),
+        }
+    )
+    write_manifest(manifest, target)
+    return manifest
+
+
+def export_graph(network: FusionNetwork, path: Path, padding: Padding) -> None:
+    """Write the network as one ONNX file with a free batch, height and width."""
+    planes = golden_pair(seed=0, side_px=PARITY_SIDE_PX)
+    axes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    # A batch of one would be taken for a constant by torch.export.
+    batch = tuple(plane.expand(2, -1, -1, -1).contiguous() for plane in planes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _FixedPadding(network, padding).eval(),
+            batch,
+            str(path),
+            input_names=["under_l", "over_l"],
+            output_names=["fused_l"],
+            dynamic_shapes=(axes, axes),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def check_parity(network: FusionNetwork, path: Path, padding: Padding) -> float:
+    """Compare a graph in ONNX Runtime with the network in torch.
+
+    Returns:
+        The largest difference, as a share of full scale.
+
+    Raises:
+        RunError: It is above `PARITY_TOLERANCE`.
+    """
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for seed in (1, 2):
+        under, over = golden_pair(seed, PARITY_SIDE_PX + seed)
+        (actual,) = session.run(None, {"under_l": under.numpy(), "over_l": over.numpy()})
+        with torch.no_grad():
+            expected = network(under, over, padding).numpy()
+        worst = max(worst, float(np.abs(actual - expected).max()) / LIGHTNESS_MAX)
+    if worst > PARITY_TOLERANCE:
+        raise RunError(
+            f"{path.name} differs from the network by {worst:.2g} of full scale, "
+            f"at most {PARITY_TOLERANCE:.0e} is allowed"
+        )
+    return worst
+
+
+def _read_run(run: Path) -> tuple[TrainConfig, dict[str, object]]:
+    config = load_config(run / CONFIG_NAME)
+    record: dict[str, object] = json.loads((run / RECORD_NAME).read_text(encoding="utf-8"))
+    if not record.get("is_complete"):
+        raise RunError(
+            f"expected a complete run of {config.optim.steps} steps, "
+            f"'{run.name}' has {record.get('steps', 0)}"
+        )
+    return config, record
+
+
+def _parse_version(name: str, target: Path) -> str:
+    matched = re.fullmatch(rf"{re.escape(name)}-(\d+\.\d+\.\d+)", target.name)
+    if matched is None:
+        raise RunError(
+            f"expected the target folder as '{name}-<major>.<minor>.<patch>', got '{target.name}'"
+        )
+    if target.exists():
+        raise RunError(f"the weights version '{target.name}' exists; released weights never change")
+    return matched.group(1)
+
+
+def _describe_training(run: Path, config: TrainConfig, record: dict[str, object]) -> Training:
+    sessions = record["sessions"]
+    sources = record["data"]
+    if not isinstance(sessions, list) or not isinstance(sources, list):
+        raise RunError(f"the record of the run '{run.name}' is damaged")
+    return Training(
+        config=(run / CONFIG_NAME).read_text(encoding="utf-8"),
+        commit=str(record["commit"]),
+        seed=config.seed,
+        steps=config.optim.steps,
+        device="; ".join(sorted({str(session["device"]) for session in sessions})),
+        data=tuple(DataSource.model_validate(source) for source in sources),
+    )
