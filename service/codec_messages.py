@@ -1,7 +1,13 @@
-"""What the event loop and its codec processes say to each other: plain, typed values."""
+"""What the event loop and its codec processes say to each other: plain, typed values.
+
+They cross the pipes as JSON: a decoder that an image has taken over must not be able to hand the
+event loop's process a pickle.
+"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
 
 from model.exposure import AlignmentReport
 from service.errors import OptionError
@@ -35,6 +41,8 @@ class ImageMetadata:
         exif: EXIF block without orientation and thumbnail; None where there is none.
     """
 
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     exif: bytes | None = None
 
 
@@ -50,6 +58,7 @@ class DecodedImage:
 
     pixels: SharedDescriptor
     metadata: ImageMetadata
+    kind: Literal["decoded"] = "decoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ class PairAlignment:
 
     is_swapped: bool
     report: AlignmentReport | None
+    kind: Literal["aligned"] = "aligned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,7 @@ class DecodeCall:
 
     destination: SharedDescriptor
     limits: PixelLimits
+    kind: Literal["decode"] = "decode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class AlignCall:
     first: SharedDescriptor
     second: SharedDescriptor
     mode: AlignMode
+    kind: Literal["align"] = "align"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +134,21 @@ class EncodeCall:
     pixels: SharedDescriptor
     options: EncodeOptions
     metadata: ImageMetadata
+    kind: Literal["encode"] = "encode"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """The payload is the encoded file."""
 
+    kind: Literal["encoded"] = "encoded"
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The process has imported and run everything once."""
+
+    kind: Literal["ready"] = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +162,10 @@ class Failure:
 
     code: str
     message: str
+    kind: Literal["failure"] = "failure"
 
 
-Call = DecodeCall | AlignCall | EncodeCall
-Answer = DecodedImage | PairAlignment | Encoded | Ready | Failure
+Call = Annotated[DecodeCall | AlignCall | EncodeCall, Field(discriminator="kind")]
+Answer = Annotated[
+    DecodedImage | PairAlignment | Encoded | Ready | Failure, Field(discriminator="kind")
+]

@@ -139,3 +139,19 @@ class CodecStartError(CodecError):
     """A codec process did not come up; at start this ends the service."""
 
     code = "codec-start-failed"
+
+
+def error_from_code(code: str, message: str) -> FusionError:
+    """Make the error that another process reported, from its code.
+
+    Args:
+        code: Code of a class of the tree; an unknown one makes a `CodecError`.
+        message: Its message.
+    """
+    waiting: list[type[FusionError]] = [FusionError]
+    while waiting:
+        kind = waiting.pop()
+        if kind.code == code:
+            return kind(message)
+        waiting.extend(kind.__subclasses__())
+    return CodecError(message)
