@@ -1,0 +1,158 @@
+"""Who is let in: budgets of bytes, megapixels and jobs that refuse at once and never wait."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import PixelLimitError, QueueFullError, WorkerStoppedError
+from service.metrics import Metrics
+from service.settings import LimitSettings
+from service.sniff import ImageHeader
+
+PIXELS_PER_MEGAPIXEL = 1e6
+
+
+def count_megapixels(under: ImageHeader, over: ImageHeader) -> float:
+    """What a pair counts against the budget: its larger image, twice when it is of 16 bit.
+
+    Example:
+        >>> header = ImageHeader("png", 4000, 3000, 16)
+        >>> count_megapixels(header, header)
+        24.0
+    """
+    depth_factor = 2 if 16 in (under.bits, over.bits) else 1
+    return max(under.pixels, over.pixels) * depth_factor / PIXELS_PER_MEGAPIXEL
+
+
+class UploadAllowance:
+    """The bytes of one request's body, counted against the budget of all bodies."""
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self._held_bytes = 0
+
+    def take(self, n_bytes: int) -> None:
+        """Count bytes that are about to be kept.
+
+        Raises:
+            QueueFullError: All bodies together would be above their budget.
+        """
+        self._admission.take_bytes(n_bytes)
+        self._held_bytes += n_bytes
+
+    def release(self) -> None:
+        """Give everything back: the body is no longer held."""
+        self._admission.take_bytes(-self._held_bytes)
+        self._held_bytes = 0
+
+
+class Admission:
+    """The one place that decides whether a request may use memory and time.
+
+    Args:
+        limits: The bounds, already lowered to the shared memory there is.
+        metrics: Where the levels are shown.
+    """
+
+    def __init__(self, limits: LimitSettings, metrics: Metrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._jobs = 0
+        self._megapixels = 0.0
+        self._upload_bytes = 0
+        self._is_closed = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+
+    @property
+    def jobs(self) -> int:
+        """Jobs admitted and not yet settled."""
+        return self._jobs
+
+    def close(self) -> None:
+        """Refuse every new job from now on; those admitted stay."""
+        self._is_closed = True
+
+    async def wait_idle(self) -> None:
+        """Wait until no admitted job is left."""
+        await self._is_idle.wait()
+
+    def check_open(self) -> None:
+        """Refuse before a body is read, where it is certain that its job would be refused.
+
+        Raises:
+            WorkerStoppedError: The service is draining.
+            QueueFullError: The places for jobs, or the megapixels, are all taken.
+        """
+        self._check_room(0.0)
+
+    @contextmanager
+    def hold_upload(self) -> Iterator[UploadAllowance]:
+        """Give an allowance for one body; whatever it still holds is given back at the end."""
+        allowance = UploadAllowance(self)
+        try:
+            yield allowance
+        finally:
+            allowance.release()
+
+    @contextmanager
+    def admit(self, megapixels: float) -> Iterator[None]:
+        """Admit one job for the length of a `with`.
+
+        Args:
+            megapixels: From `count_megapixels`, at least 0.
+
+        Raises:
+            WorkerStoppedError: The service is draining.
+            QueueFullError: There is no room for the job now.
+            PixelLimitError: There would be none in an empty service either.
+        """
+        self._check_room(megapixels)
+        self._change(1, megapixels)
+        try:
+            yield
+        finally:
+            self._change(-1, -megapixels)
+
+    def take_bytes(self, n_bytes: int) -> None:
+        """Count bytes of bodies; a negative number gives them back.
+
+        Raises:
+            QueueFullError: All bodies together would be above their budget.
+        """
+        if self._upload_bytes + n_bytes > self._limits.max_upload_bytes:
+            raise QueueFullError(
+                f"expected at most {self._limits.max_upload_bytes} bytes of bodies at one time, "
+                f"{self._upload_bytes} are held"
+            )
+        self._upload_bytes += n_bytes
+        self._metrics.upload_bytes.set(self._upload_bytes)
+
+    def _check_room(self, megapixels: float) -> None:
+        if self._is_closed:
+            raise WorkerStoppedError("the service is stopping and takes no new jobs")
+        if self._jobs >= self._limits.max_jobs:
+            raise QueueFullError(
+                f"expected fewer than {self._limits.max_jobs} jobs at one time, got {self._jobs}"
+            )
+        most = self._limits.max_megapixels_in_flight
+        if megapixels > most:
+            raise PixelLimitError(
+                f"expected a pair of at most {most:g} megapixels, a 16-bit pair counting twice, "
+                f"got {megapixels:.1f}"
+            )
+        if self._megapixels >= most or self._megapixels + megapixels > most:
+            raise QueueFullError(
+                f"expected at most {most:g} megapixels in flight, "
+                f"{self._megapixels:.1f} are, and {megapixels:.1f} came"
+            )
+
+    def _change(self, jobs: int, megapixels: float) -> None:
+        self._jobs += jobs
+        self._megapixels = self._megapixels + megapixels if self._jobs else 0.0
+        self._metrics.jobs_in_flight.set(self._jobs)
+        self._metrics.megapixels_in_flight.set(self._megapixels)
+        if self._jobs:
+            self._is_idle.clear()
+        else:
+            self._is_idle.set()

@@ -1,0 +1,120 @@
+"""What the device worker drives: the pipeline behind four calls, made inside its process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.tiling import Window
+from service.worker_messages import WorkerInfo
+
+if TYPE_CHECKING:
+    from model.pipeline import FusionRun
+
+FailureKind = Literal["memory", "device", "job"]
+WARM_UP_TILES = 2
+"""Side of the warm-up picture in tiles: the fewest that have windows of every kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The calls that the worker's loop makes.
+
+    Attributes:
+        info: What is served, and on what.
+        max_batch: Most windows in one micro-batch.
+        warm_up: Runs the real shapes once.
+        begin: Plans the fusion of one pair into a given output.
+        fuse_windows: Fuses one micro-batch of windows of equal keys.
+        classify: Whether an error means too little memory, a lost device, or this job alone.
+        free_memory: Gives cached device memory back before a smaller attempt.
+    """
+
+    info: WorkerInfo
+    max_batch: int
+    warm_up: Callable[[], None]
+    begin: Callable[[ExposurePair, AlignmentReport | None, Pixels], "FusionRun"]
+    fuse_windows: Callable[[Sequence[tuple["FusionRun", Window]]], None]
+    classify: Callable[[Exception], FailureKind]
+    free_memory: Callable[[], None]
+
+
+BackendFactory = Callable[[], Backend]
+"""Called once in the worker's process; has to be picklable, a partial of a module's function."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """What the settings say about the device; plain data for the worker's process."""
+
+    weights_directory: Path
+    device: str
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    threads: int | None
+    max_batch: int | None
+
+
+def create_backend(config: BackendConfig) -> Backend:
+    """Load the weights onto the device; imports torch, so it runs in the worker's process only.
+
+    Raises:
+        WeightsError: The weights do not pass their checks.
+        ValueError: The device is not there.
+    """
+    import numpy as np
+    import torch
+
+    from model.manifest import read_manifest
+    from model.pipeline import FusionPipeline
+    from model.runtime import create_runtime, resolve_device
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    manifest = read_manifest(config.weights_directory)
+    device = resolve_device(config.device)
+    precision = config.precision
+    if device == "cpu" or precision == "auto":
+        precision = "float32" if device == "cpu" else "bfloat16"
+    runtime = create_runtime(
+        config.weights_directory, device=device, precision=precision, threads=config.threads
+    )
+    pipeline = FusionPipeline(runtime, chroma=manifest.chroma)
+
+    def warm_up() -> None:
+        side_px = WARM_UP_TILES * pipeline.tile_px
+        black = np.zeros((side_px, side_px, 3), np.uint8)
+        pipeline.fuse(ExposurePair(black, black))
+
+    return Backend(
+        info=WorkerInfo(manifest.name, manifest.version, device, precision),
+        max_batch=config.max_batch or runtime.preferred_batch,
+        warm_up=warm_up,
+        begin=pipeline.begin,
+        fuse_windows=pipeline.fuse_windows,
+        classify=classify_torch_error,
+        free_memory=torch.cuda.empty_cache if device != "cpu" else _nothing_to_free,
+    )
+
+
+def classify_torch_error(error: Exception) -> FailureKind:
+    """Tell the kinds of failure apart that torch and ONNX Runtime report.
+
+    CUDA's errors other than out-of-memory are sticky: every later call fails too, so the process
+    has to end. ONNX Runtime reports a failed allocation as a general error with this text.
+    """
+    import torch
+
+    memory_errors = (MemoryError, torch.OutOfMemoryError)
+    causes = (error, error.__cause__)
+    if any(isinstance(cause, memory_errors) for cause in causes):
+        return "memory"
+    if any("Failed to allocate memory" in str(cause) for cause in causes):
+        return "memory"
+    if any(isinstance(cause, torch.AcceleratorError) for cause in causes):
+        return "device"
+    return "job"
+
+
+def _nothing_to_free() -> None:
+    """On a CPU the allocator keeps nothing back that another size could not use."""

@@ -1,0 +1,89 @@
+"""The console script `expofuse`: serve, fuse two files through a running service, version."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from service.client import DEFAULT_URL, ClientError, fuse_files
+from service.codec_messages import AlignMode
+from service.lifecycle import service_version
+from service.logs import configure_logs
+from service.options import MEDIA_TYPES
+from service.server import StartError, run_server
+from service.settings import SettingsError, load_settings
+
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the programme's name; None takes the process's own.
+
+    Returns:
+        Exit code: 0, 1 when it failed, 2 when it was misused.
+    """
+    parsed = _make_parser().parse_args(arguments)
+    if parsed.command == "serve":
+        return _serve()
+    if parsed.command == "fuse":
+        return _fuse(parsed)
+    sys.stdout.write(f"expofuse {service_version()}\n")
+    return 0
+
+
+def _serve() -> int:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return _complain(str(error), EXIT_MISUSED)
+    configure_logs(settings.log_level)
+    try:
+        run_server(settings)
+    except StartError as error:
+        return _complain(str(error), EXIT_FAILED)
+    return 0
+
+
+def _fuse(parsed: argparse.Namespace) -> int:
+    try:
+        answer = fuse_files(
+            parsed.under,
+            parsed.over,
+            url=parsed.url,
+            image_format=parsed.format,
+            quality=parsed.quality,
+            align=parsed.align,
+        )
+        parsed.out.write_bytes(answer.picture)
+    except (ClientError, OSError) as error:
+        return _complain(str(error), EXIT_FAILED)
+    sys.stdout.write(f"{answer.weights}; {answer.alignment}; {answer.exposure_order}\n")
+    return 0
+
+
+def _complain(sentence: str, exit_code: int) -> int:
+    sys.stderr.write(f"expofuse: {sentence}\n")
+    return exit_code
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="expofuse", description="Multi-exposure image fusion as a service."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM; settings from EXPOFUSE_ variables")
+    commands.add_parser("version", help="print the version")
+    fuse = commands.add_parser("fuse", help="fuse two files through a running service")
+    fuse.add_argument("under", type=Path, help="the darker exposure")
+    fuse.add_argument("over", type=Path, help="the brighter exposure")
+    fuse.add_argument("out", type=Path, help="where the picture goes")
+    fuse.add_argument("--url", default=DEFAULT_URL, help=f"of the service; default {DEFAULT_URL}")
+    fuse.add_argument("--format", choices=list(MEDIA_TYPES), help="default: that of UNDER")
+    fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
+    fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
+    return parser

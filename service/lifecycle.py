@@ -1,0 +1,200 @@
+"""The parts of a running service, how they start, and how they drain."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from service.admission import PIXELS_PER_MEGAPIXEL, Admission
+from service.backend import BackendFactory
+from service.codec_pool import CodecPool, CodecPoolConfig
+from service.device_worker import DeviceWorker
+from service.errors import WorkerStoppedError
+from service.metrics import Metrics
+from service.settings import LimitSettings, Settings
+from service.shared import require_shared_memory, shared_memory_free_bytes, sweep_stale_blocks
+from service.sniff import PixelLimits
+from service.worker_messages import WorkerInfo
+
+BYTES_PER_MEGAPIXEL = 9_000_000
+"""Shared memory of one megapixel in flight: two exposures and the picture, three bytes each."""
+
+SHARED_MEMORY_SHARE = 0.9
+"""What of the free shared memory is counted on; the rest is left to others."""
+
+logger = logging.getLogger(__name__)
+
+
+def service_version() -> str:
+    """Version of the installed package; `0` in a checkout that was never installed."""
+    try:
+        return version("expofuse")
+    except PackageNotFoundError:
+        return "0"
+
+
+def fit_limits(limits: LimitSettings, free_bytes: int) -> LimitSettings:
+    """Lower the budget of megapixels to the shared memory there is, and say so.
+
+    Args:
+        limits: As set.
+        free_bytes: Free bytes of /dev/shm.
+
+    Returns:
+        The limits that are enforced and published.
+
+    Raises:
+        SharedMemoryError: Not even one megapixel fits; the message says what to do.
+    """
+    room = free_bytes * SHARED_MEMORY_SHARE / BYTES_PER_MEGAPIXEL
+    if room >= limits.max_megapixels_in_flight:
+        return limits
+    require_shared_memory(round(BYTES_PER_MEGAPIXEL / SHARED_MEMORY_SHARE))
+    logger.warning(
+        "shared memory is smaller than the budget of megapixels; the budget is lowered. "
+        "Give the container more, for instance with --shm-size",
+        extra={
+            "free_mib": free_bytes >> 20,
+            "wanted_mib": int(limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL) >> 20,
+            "max_megapixels_in_flight": round(room, 1),
+        },
+    )
+    return limits.model_copy(
+        update={
+            "max_megapixels_in_flight": room,
+            "max_megapixels": min(limits.max_megapixels, room),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """Whether new requests should come here, and if not, why."""
+
+    is_ready: bool
+    reason: str
+
+
+class Service:
+    """Everything that a request meets on its way, made once and passed down.
+
+    Args:
+        settings: All settings.
+        backend: Makes the backend in the worker's process.
+
+    Attributes:
+        settings: As given.
+        limits: The bounds that are enforced.
+        metrics: All metrics.
+        admission: Budgets.
+        codec: Processes that decode, align and encode.
+        worker: The device worker.
+    """
+
+    def __init__(self, settings: Settings, backend: BackendFactory) -> None:
+        self.settings = settings
+        self.limits = fit_limits(settings.limits, shared_memory_free_bytes())
+        self.metrics = Metrics()
+        self.admission = Admission(self.limits, self.metrics)
+        self.codec = CodecPool(
+            CodecPoolConfig(
+                processes=settings.codec.count,
+                job_timeout_s=settings.codec.timeout_s,
+                memory_limit_bytes=settings.codec.memory_bytes,
+                # Two decodings a job at most; admission refuses before this bound does.
+                max_waiting=2 * settings.limits.max_jobs,
+                limits=self.pixel_limits,
+                start_timeout_s=settings.worker.start_timeout_s,
+            )
+        )
+        self.worker = DeviceWorker(
+            backend,
+            settings=settings.worker,
+            max_queued=settings.limits.max_jobs,
+            metrics=self.metrics,
+            log_level=settings.log_level,
+        )
+        self.metrics.show_codec(
+            alive=lambda: self.codec.alive, restarts=lambda: self.codec.restarts
+        )
+        self._is_draining = False
+
+    @property
+    def pixel_limits(self) -> PixelLimits:
+        """The bounds of one image."""
+        return PixelLimits(
+            max_pixels=int(self.limits.max_megapixels * PIXELS_PER_MEGAPIXEL),
+            max_side_px=self.limits.max_side_px,
+        )
+
+    @property
+    def status(self) -> ServiceStatus:
+        """Readiness: load does not change it; a dead, unwarmed or draining worker does."""
+        if self._is_draining:
+            return ServiceStatus(False, "the service is draining")
+        if not self.worker.is_ready:
+            return ServiceStatus(False, "the device worker is not warmed up")
+        return ServiceStatus(True, "")
+
+    @property
+    def info(self) -> WorkerInfo:
+        """What is served, and on what."""
+        info = self.worker.info
+        if info is None:
+            raise WorkerStoppedError("the device worker was never ready")
+        return info
+
+    async def start(self) -> None:
+        """Start every process and wait until all are warmed up.
+
+        Raises:
+            FusionError: A part did not come up; the message is one sentence.
+        """
+        removed = sweep_stale_blocks()
+        if removed:
+            logger.warning("removed stale shared memory", extra={"blocks": removed})
+        outcomes = await asyncio.gather(
+            self.worker.start(), self.codec.start(), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                await self.stop()
+                raise outcome
+        info = self.info
+        self.metrics.weights.info(
+            {
+                "name": info.weights_name,
+                "version": info.weights_version,
+                "device": info.device,
+                "precision": info.precision,
+            }
+        )
+
+    def begin_draining(self) -> None:
+        """Flip readiness; requests are still taken, until the balancer has noticed."""
+        self._is_draining = True
+        self.metrics.draining.set(1)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Refuse new jobs and wait for the accepted ones.
+
+        Args:
+            timeout_s: How long they may take.
+
+        Returns:
+            Whether all were settled in time.
+        """
+        self.begin_draining()
+        self.admission.close()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.admission.wait_idle()
+        except TimeoutError:
+            logger.error("drain timed out", extra={"jobs": self.admission.jobs})
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End every process."""
+        await self.worker.stop()
+        await self.codec.stop()

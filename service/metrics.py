@@ -1,0 +1,140 @@
+"""Every metric of the service, defined once: one prefix, base units, labels from closed sets."""
+
+from collections.abc import Callable, Iterable
+from typing import get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.problems import OUTCOMES
+from service.stages import Stage
+
+disable_created_metrics()  # A second series for each first one, which no query of ours reads.
+
+METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
+PREFIX = "expofuse"
+
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
+
+ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
+
+
+class Metrics:
+    """The metrics of one service process, in a registry of their own.
+
+    Attributes:
+        requests: Requests to `/fuse` by outcome: `fused`, `disconnected` or a problem's code.
+        request_seconds: Time from a request's first byte to its outcome.
+        stage_seconds: Time of each stage of a fused request.
+        pair_megapixels: Size of admitted pairs.
+        alignments: Aligned pairs by what was applied.
+        jobs_in_flight: Jobs admitted and not yet settled.
+        megapixels_in_flight: What they count against the budget.
+        upload_bytes: Bytes of request bodies held.
+        queue_jobs: Jobs that wait for the device.
+        running_jobs: Jobs whose windows are on the device.
+        batch_windows: Windows in one micro-batch.
+        batch_seconds: Time of one micro-batch.
+        worker_up: 1 while the device worker is alive and warmed up.
+        worker_restarts: Device workers that had to be replaced.
+        codec_processes: Codec processes that are alive and warmed up.
+        draining: 1 after SIGTERM.
+        weights: Name and version of the weights, device and precision they run on.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(namespace=PREFIX, registry=self.registry)
+        self.requests = self._counter("requests", "Requests to /fuse by outcome.", "outcome")
+        for outcome in OUTCOMES:
+            self.requests.labels(outcome)
+        self.request_seconds = self._histogram(
+            "request_seconds", "Time from the first byte of a request to its outcome."
+        )
+        self.stage_seconds = self._histogram(
+            "stage_seconds", "Time of each stage of a fused request.", "stage"
+        )
+        for stage in get_args(Stage):
+            self.stage_seconds.labels(stage)
+        self.pair_megapixels = self._histogram(
+            "pair_megapixels", "Size of admitted pairs.", buckets=MEGAPIXEL_BUCKETS
+        )
+        self.alignments = self._counter("alignments", "Pairs by what was applied.", "outcome")
+        for outcome in ALIGNMENT_OUTCOMES:
+            self.alignments.labels(outcome)
+        self.jobs_in_flight = self._gauge("jobs_in_flight", "Jobs admitted and not yet settled.")
+        self.megapixels_in_flight = self._gauge(
+            "megapixels_in_flight", "Megapixels of admitted jobs; a 16-bit pair counts twice."
+        )
+        self.upload_bytes = self._gauge("upload_bytes", "Bytes of request bodies held.")
+        self.queue_jobs = self._gauge("queue_jobs", "Jobs that wait for the device.")
+        self.running_jobs = self._gauge("running_jobs", "Jobs whose windows are on the device.")
+        self.batch_windows = self._histogram(
+            "batch_windows", "Windows in one micro-batch.", buckets=BATCH_BUCKETS
+        )
+        self.batch_seconds = self._histogram("batch_seconds", "Time of one micro-batch.")
+        self.worker_up = self._gauge("worker_up", "1 while the device worker is warmed up.")
+        self.worker_restarts = self._counter("worker_restarts", "Device workers replaced.")
+        self.codec_processes = self._gauge("codec_processes", "Codec processes that are warmed up.")
+        self.draining = self._gauge("draining", "1 after SIGTERM.")
+        self.weights = Info(
+            "weights", "Weights that are served.", namespace=PREFIX, registry=self.registry
+        )
+
+    def show_codec(self, *, alive: Callable[[], int], restarts: Callable[[], int]) -> None:
+        """Show the codec pool's own counts, read whenever the metrics are.
+
+        Args:
+            alive: Processes that are warmed up.
+            restarts: Processes that had to be replaced.
+        """
+        self.codec_processes.set_function(alive)
+        self.registry.register(
+            _CountOf("codec_restarts", "Codec processes that had to be replaced.", restarts)
+        )
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, namespace=PREFIX, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(
+        self,
+        name: str,
+        meaning: str,
+        *labels: str,
+        buckets: tuple[float, ...] = SECONDS_BUCKETS,
+    ) -> Histogram:
+        return Histogram(
+            name, meaning, labels, namespace=PREFIX, registry=self.registry, buckets=buckets
+        )
+
+
+class _CountOf(Collector):
+    """A counter that somebody else counts."""
+
+    def __init__(self, name: str, meaning: str, count: Callable[[], int]) -> None:
+        self._name = f"{PREFIX}_{name}"
+        self._meaning = meaning
+        self._count = count
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(self._name, self._meaning, value=self._count())

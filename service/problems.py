@@ -1,0 +1,220 @@
+"""Errors to HTTP: RFC 9457 problem documents; the only place that knows status codes of errors."""
+
+import http
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model.errors import AlignmentError, ExposureError, FusionError, InferenceError
+from service.errors import (
+    BodyTooLargeError,
+    CodecCrashError,
+    CodecError,
+    CodecMemoryError,
+    CodecTimeoutError,
+    DeadlineError,
+    DisconnectedError,
+    ImageDecodeError,
+    LengthRequiredError,
+    MediaTypeError,
+    MultipartError,
+    OptionError,
+    PixelLimitError,
+    QueueFullError,
+    SharedMemoryError,
+    UnsupportedImageError,
+    WorkerStoppedError,
+)
+from service.record import UNSETTLED_OUTCOME, RequestRecord
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:expofuse:problem:"
+CLIENT_LEFT_STATUS = 499
+"""Never sent to anybody; for the log."""
+
+INTERNAL_CODE = "internal-error"
+INTERNAL_DETAIL = "the service failed at this request; its log says why, under this request id"
+FUSED_OUTCOME = "fused"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one class of error is told to a client.
+
+    Attributes:
+        status: HTTP status.
+        title: The same words for every occurrence.
+        may_retry: The answer carries `Retry-After`.
+        is_internal: The cause is ours: fixed text to the client, the trace in the log.
+    """
+
+    status: int
+    title: str
+    may_retry: bool = False
+    is_internal: bool = False
+
+
+PROBLEMS: dict[type[FusionError], Row] = {
+    MultipartError: Row(400, "The body is not the expected form"),
+    LengthRequiredError: Row(411, "The request has no body"),
+    BodyTooLargeError: Row(413, "The body is too large"),
+    PixelLimitError: Row(413, "The image is too large"),
+    CodecMemoryError: Row(413, "The image needs too much memory"),
+    MediaTypeError: Row(415, "Not a media type that is taken here"),
+    ImageDecodeError: Row(422, "The image is damaged"),
+    UnsupportedImageError: Row(422, "The image is of a kind that is not fused"),
+    ExposureError: Row(422, "The images do not form an exposure pair"),
+    OptionError: Row(422, "An option is not accepted"),
+    AlignmentError: Row(422, "The images could not be aligned"),
+    DisconnectedError: Row(CLIENT_LEFT_STATUS, "The client left"),
+    InferenceError: Row(500, "The fusion failed", is_internal=True),
+    CodecCrashError: Row(500, "The image could not be processed", is_internal=True),
+    CodecError: Row(500, "The image could not be processed", is_internal=True),
+    QueueFullError: Row(503, "The service is saturated", may_retry=True),
+    SharedMemoryError: Row(503, "The service is out of memory", may_retry=True),
+    WorkerStoppedError: Row(503, "The service is not ready", may_retry=True),
+    DeadlineError: Row(504, "The deadline passed"),
+    CodecTimeoutError: Row(504, "The image took too long"),
+}
+START_ONLY = ("weights-mismatch", "codec-start-failed")
+"""Codes of errors that end the start and never meet a request."""
+
+INTERNAL_ROW = Row(500, "Internal error", is_internal=True)
+
+OUTCOMES = (
+    FUSED_OUTCOME,
+    *sorted({error.code for error in PROBLEMS} | {INTERNAL_CODE, UNSETTLED_OUTCOME}),
+)
+"""Every value of the metric label `outcome`."""
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(description="stable identifier of the class of problem")
+    title: str = Field(description="the same words for every occurrence of this class")
+    status: int
+    detail: str = Field(description="what was expected and what came")
+    request_id: str
+
+
+def _describe_responses() -> dict[int | str, dict[str, Any]]:
+    content = {PROBLEM_MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    titles: dict[int | str, list[str]] = {}
+    for row in (*PROBLEMS.values(), INTERNAL_ROW):
+        titles.setdefault(row.status, []).append(row.title)
+    return {
+        status: {"description": "; ".join(dict.fromkeys(of_status)), "content": content}
+        for status, of_status in sorted(titles.items())
+        if status != CLIENT_LEFT_STATUS
+    }
+
+
+PROBLEM_RESPONSES = _describe_responses()
+"""The problem documents of `POST /fuse`, for its OpenAPI description."""
+
+
+def find_row(error: FusionError) -> Row:
+    """The row of an error's class, or of the nearest class above it that has one."""
+    for ancestor in type(error).__mro__:
+        if ancestor in PROBLEMS:
+            return PROBLEMS[ancestor]
+    return INTERNAL_ROW
+
+
+def answer_problem(record: RequestRecord, *, code: str, row: Row, detail: str) -> Response:
+    """Make the problem document of one request and note its outcome."""
+    record.outcome = code
+    problem = Problem(
+        type=TYPE_PREFIX + code,
+        title=row.title,
+        status=row.status,
+        detail=INTERNAL_DETAIL if row.is_internal else detail,
+        request_id=record.request_id,
+    )
+    headers = {"Retry-After": str(record.retry_after_s)} if row.may_retry else {}
+    return Response(
+        problem.model_dump_json(),
+        status_code=row.status,
+        headers=headers,
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+def answer_error(record: RequestRecord, error: FusionError) -> Response:
+    """Make the problem document of one of our own errors."""
+    row = find_row(error)
+    if row.is_internal:
+        logger.error("request failed", exc_info=error, extra={"code": error.code})
+    return answer_problem(record, code=error.code, row=row, detail=error.message)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let every error that a route raises become a problem document."""
+
+    def on_fusion_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, FusionError)
+        return answer_error(RequestRecord.of(request.scope), error)
+
+    def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        phrase = http.HTTPStatus(error.status_code).phrase
+        response = answer_problem(
+            RequestRecord.of(request.scope),
+            code=f"http-{error.status_code}",
+            row=Row(error.status_code, phrase),
+            detail=f"{phrase.lower()}: see /openapi.json for the routes and their methods",
+        )
+        response.headers.update(error.headers or {})
+        return response
+
+    def on_validation_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return answer_error(
+            RequestRecord.of(request.scope), OptionError(f"{where}: {first['msg']}")
+        )
+
+    app.add_exception_handler(FusionError, on_fusion_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+
+
+class LastHandler:
+    """Outermost of the error handlers: whatever nobody expected becomes a fixed 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; answer for it when it raises before it has begun to answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_started = False
+
+        async def send_noting_start(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_start)
+        except Exception as error:
+            logger.error("unexpected error", exc_info=error, extra={"code": INTERNAL_CODE})
+            if has_started:
+                raise  # The status line is out: only the connection's end can tell the client.
+            response = answer_problem(
+                RequestRecord.of(scope), code=INTERNAL_CODE, row=INTERNAL_ROW, detail=""
+            )
+            await response(scope, receive, send)

@@ -1,0 +1,170 @@
+"""The running server: sockets, signals, and an end that loses no accepted job."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import prometheus_client
+import uvicorn
+
+from model.errors import FusionError
+from service.app import create_app
+from service.backend import BackendConfig, BackendFactory, create_backend
+from service.lifecycle import Service
+from service.settings import Settings
+
+CLOSE_TIMEOUT_S = 10
+"""How long a client may take to read an answer that is ready when the server closes."""
+
+logger = logging.getLogger(__name__)
+
+
+_Signals = asyncio.Queue[signal.Signals]
+
+
+class StartError(Exception):
+    """The service cannot start; the message is one sentence."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: it would close the listener at once on SIGTERM."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run_server(settings: Settings, *, backend: BackendFactory | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: All settings.
+        backend: Makes the backend in the worker's process; None: the network, on the device.
+
+    Raises:
+        StartError: An address is taken, the weights do not pass, or a process does not come up.
+    """
+    config = uvicorn.Config(
+        app="",
+        loop="auto",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
+    )
+    factory = config.get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_serve(settings, config, backend or make_backend_factory(settings)))
+
+
+def make_backend_factory(settings: Settings) -> BackendFactory:
+    """What the worker's process has to do to get its network, as a picklable callable."""
+    config = BackendConfig(
+        weights_directory=settings.weights_directory,
+        device=settings.device,
+        precision=settings.worker.precision,
+        threads=settings.worker.threads,
+        max_batch=settings.worker.max_batch,
+    )
+    return partial(create_backend, config)
+
+
+async def _serve(settings: Settings, config: uvicorn.Config, backend: BackendFactory) -> None:
+    signals = _watch_signals()
+    listener = _bind(settings.host, settings.port)
+    try:
+        service = Service(settings, backend)
+        starting = asyncio.create_task(service.start())
+        if await _is_interrupted(starting, signals):
+            await service.stop()
+            return
+        await starting
+        _serve_metrics(service, settings)
+    except FusionError as cause:
+        listener.close()
+        raise StartError(cause.message) from cause
+    config.app = create_app(service)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    draining = asyncio.create_task(_drain_on_signal(service, settings, signals))
+    host, port, *_ = listener.getsockname()
+    logger.info("listening", extra={"host": host, "port": port})
+    try:
+        await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        draining.cancel()
+        await serving
+    finally:
+        await service.stop()
+    logger.info("stopped")
+
+
+async def _is_interrupted(task: asyncio.Task[None], signals: _Signals) -> bool:
+    """Wait for a task or a signal; a signal that comes first cancels the task."""
+    interrupt = asyncio.create_task(signals.get())
+    await asyncio.wait({task, interrupt}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        interrupt.cancel()
+        return False
+    task.cancel()
+    await asyncio.wait({task})
+    return True
+
+
+async def _drain_on_signal(service: Service, settings: Settings, signals: _Signals) -> None:
+    """Wait for a signal, then drain; a second signal ends the wait.
+
+    SIGTERM comes from an orchestrator whose balancer still sends requests for a moment, so those
+    are served for `drain_pause_s`. SIGINT comes from a keyboard: no pause.
+    """
+    received = await signals.get()
+    logger.info("draining", extra={"signal": received.name})
+    service.begin_draining()
+
+    async def drain() -> None:
+        if received is signal.SIGTERM:
+            await asyncio.sleep(settings.drain_pause_s)
+        await service.drain(settings.drain_timeout_s)
+
+    await _is_interrupted(asyncio.create_task(drain()), signals)
+
+
+def _watch_signals() -> _Signals:
+    received: _Signals = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received.put_nowait, number)
+    return received
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Claim the address; nothing is accepted before the service is warmed up."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as cause:
+        listener.close()
+        raise StartError(f"cannot listen on {host} port {port}: {cause.strerror}") from cause
+    return listener
+
+
+def _serve_metrics(service: Service, settings: Settings) -> None:
+    if settings.metrics_port is None:
+        return
+    try:
+        prometheus_client.start_http_server(
+            settings.metrics_port, settings.host, service.metrics.registry
+        )
+    except OSError as cause:
+        raise StartError(
+            f"cannot listen on {settings.host} port {settings.metrics_port}: {cause.strerror}"
+        ) from cause

@@ -1,0 +1,214 @@
+"""Settings of the service: read once from the environment, typed, immutable after start."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "EXPOFUSE_"
+GROUP_DELIMITER = "__"
+PACKAGED_WEIGHTS_DIR = Path(__file__).resolve().parents[1] / "weights"
+"""Beside the packages: the repository's `weights/` in a checkout or an editable install."""
+
+MIB = 2**20
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has a value that it does not take; ends the start."""
+
+
+class LimitSettings(BaseModel):
+    """What one request, and all requests together, may ask for; published at `/limits`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    max_body_bytes: PositiveInt = Field(256 * MIB, description="bytes of one request's body")
+    max_upload_bytes: PositiveInt = Field(
+        1024 * MIB, description="bytes of all bodies held at one time, before they are decoded"
+    )
+    max_megapixels: PositiveFloat = Field(50.0, description="megapixels of one image")
+    max_side_px: PositiveInt = Field(16_384, description="longer side of one image, in pixels")
+    max_megapixels_in_flight: PositiveFloat = Field(
+        150.0,
+        description="megapixels of all admitted pairs at one time; a 16-bit pair counts twice",
+    )
+    max_jobs: PositiveInt = Field(64, description="jobs admitted at one time")
+    deadline_s: PositiveFloat = Field(
+        120.0, description="seconds from the first byte of a request to its answer"
+    )
+    retry_after_s: PositiveInt = Field(
+        5, description="seconds that a refused client is asked to wait (`Retry-After`)"
+    )
+
+    @model_validator(mode="after")
+    def _one_job_fits_the_whole(self) -> "LimitSettings":
+        if self.max_body_bytes > self.max_upload_bytes:
+            raise ValueError("max_body_bytes must not be above max_upload_bytes")
+        if self.max_megapixels > self.max_megapixels_in_flight:
+            raise ValueError("max_megapixels must not be above max_megapixels_in_flight")
+        return self
+
+
+class WorkerSettings(BaseModel):
+    """How the device is driven."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="precision of the network; `auto`: float32 on a CPU, bfloat16 on CUDA"
+    )
+    threads: PositiveInt | None = Field(
+        None, description="CPU threads of the network; unset: one for each core"
+    )
+    max_batch: PositiveInt | None = Field(
+        None, description="windows in one micro-batch; unset: what the device prefers"
+    )
+    max_running: PositiveInt = Field(
+        8, description="jobs whose windows share the device at one time; the others are queued"
+    )
+    start_timeout_s: PositiveFloat = Field(
+        180.0, description="seconds that loading and warming up may take"
+    )
+    stall_timeout_s: PositiveFloat = Field(
+        60.0, description="seconds without one finished micro-batch after which it is replaced"
+    )
+    backoff_s: PositiveFloat = Field(
+        0.5, description="seconds before the second restart in a row; doubles up to `backoff_max_s`"
+    )
+    backoff_max_s: PositiveFloat = Field(30.0, description="longest wait before a restart, seconds")
+
+
+class CodecSettings(BaseModel):
+    """How the processes that touch untrusted bytes are driven."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    processes: PositiveInt | None = Field(
+        None, description="codec processes; unset: one for each core, 2 to 8"
+    )
+    timeout_s: PositiveFloat = Field(
+        60.0, description="seconds that one decoding, alignment or encoding may take"
+    )
+    memory_bytes: PositiveInt = Field(
+        4096 * MIB, description="address space that one codec call may add"
+    )
+
+    @property
+    def count(self) -> int:
+        """Codec processes to start: as set, else one for each core that this process may use."""
+        return self.processes or min(8, max(2, len(os.sched_getaffinity(0))))
+
+
+class Settings(BaseSettings):
+    """All settings of the service; immutable after start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=GROUP_DELIMITER,
+        env_ignore_empty=True,  # Compose and ConfigMaps write an unset variable as an empty one.
+        extra="forbid",
+        frozen=True,
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(8000, description="port to listen on; 0: any free one")
+    metrics_port: Port | None = Field(
+        None, description="serve `/metrics` on a port of its own instead; unset: on the main one"
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="`auto`, `cpu` or `cuda:N`"
+    )
+    weights: str = Field(
+        "hyperp-mb-1.0.0",
+        min_length=1,
+        description="name-version below `WEIGHTS_DIR`, or the path of a weights directory",
+    )
+    weights_dir: Path = Field(
+        PACKAGED_WEIGHTS_DIR, description="where weights lie; unset: `weights/` beside the packages"
+    )
+    drain_pause_s: NonNegativeFloat = Field(
+        2.0, description="seconds between not ready and refusing, after SIGTERM"
+    )
+    drain_timeout_s: PositiveFloat = Field(
+        60.0, description="seconds that accepted jobs have to finish after SIGTERM"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log line that is written"
+    )
+    limits: LimitSettings = LimitSettings()
+    worker: WorkerSettings = WorkerSettings()
+    codec: CodecSettings = CodecSettings()
+
+    @property
+    def weights_directory(self) -> Path:
+        """The weights directory: a path as given, or a name looked up below `weights_dir`."""
+        if "/" in self.weights:
+            return Path(self.weights)
+        return self.weights_dir / self.weights
+
+
+def setting_names() -> dict[str, tuple[str, str]]:
+    """Every variable the service reads, with its default and its meaning.
+
+    Returns:
+        Environment variable -> (default as text, empty when unset; one phrase of meaning).
+    """
+    names: dict[str, tuple[str, str]] = {}
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            for leaf, inner in group.model_fields.items():
+                variable = f"{PREFIX}{name}{GROUP_DELIMITER}{leaf}".upper()
+                names[variable] = (_default_text(inner.default), inner.description or "")
+        else:
+            names[f"{PREFIX}{name}".upper()] = (
+                _default_text(field.default),
+                field.description or "",
+            )
+    return names
+
+
+def load_settings() -> Settings:
+    """Read the environment; a misspelt variable is an error, not a default.
+
+    Returns:
+        The settings, immutable.
+
+    Raises:
+        SettingsError: A variable with our prefix is unknown, or a value is not accepted; the
+            message is one sentence for the person who set it.
+    """
+    known = setting_names()
+    ours = {key.upper() for key in os.environ if key.upper().startswith(PREFIX)}
+    for name in sorted(ours - known.keys()):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"{name} is not a setting of this service{hint}")
+    try:
+        return Settings()
+    except ValidationError as cause:
+        raise SettingsError(_explain(cause)) from cause
+
+
+def _default_text(default: object) -> str:
+    if default is None or default is PACKAGED_WEIGHTS_DIR:
+        return ""
+    return str(default)
+
+
+def _explain(cause: ValidationError) -> str:
+    first = cause.errors(include_url=False)[0]
+    where = GROUP_DELIMITER.join(str(part) for part in first["loc"]).upper()
+    reason = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    got = f", got '{given}'" if isinstance(given, str) else ""
+    return f"{PREFIX}{where}: {reason}{got}"

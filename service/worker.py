@@ -1,0 +1,233 @@
+"""The device worker: one process that owns the device and micro-batches windows across jobs."""
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from model.errors import FusionError, InferenceError
+from model.exposure import ExposurePair
+from model.tiling import Window
+from service.backend import Backend, BackendFactory, FailureKind
+from service.errors import SharedMemoryError
+from service.logs import configure_logs
+from service.schedule import WindowSchedule
+from service.shared import AttachedArray
+from service.worker_messages import (
+    BatchDone,
+    Cancel,
+    Failed,
+    Finished,
+    FromWorker,
+    FuseJob,
+    Ready,
+    Started,
+    StartFailed,
+    Stop,
+    Submit,
+    ToWorker,
+)
+
+if TYPE_CHECKING:
+    from model.pipeline import FusionRun
+
+EXIT_LOST_DEVICE = 70
+"""Exit code of a worker that ended itself because its device is lost."""
+
+logger = logging.getLogger(__name__)
+
+
+class LostDeviceError(Exception):
+    """The device failed for good; only a new process can use it again."""
+
+
+@dataclass(slots=True)
+class _RunningJob:
+    run: "FusionRun"
+    arrays: tuple[AttachedArray, ...]
+    windows_left: int
+    has_started: bool = False
+
+
+class Worker:
+    """The loop's state: jobs on the device and the windows still to be computed.
+
+    Args:
+        backend: The calls into the pipeline.
+        send: Takes every message to the event loop's process.
+    """
+
+    def __init__(self, backend: Backend, send: Callable[[FromWorker], None]) -> None:
+        self._backend = backend
+        self._send = send
+        self._jobs: dict[int, _RunningJob] = {}
+        self._schedule: WindowSchedule = WindowSchedule()
+        self._batch_limit = backend.max_batch
+
+    @property
+    def is_idle(self) -> bool:
+        """No job is running."""
+        return not self._jobs
+
+    def submit(self, number: int, job: FuseJob) -> None:
+        """Take a job in; a job that cannot begin fails alone."""
+        arrays: list[AttachedArray] = []
+        try:
+            for descriptor in (job.under, job.over, job.output):
+                arrays.append(AttachedArray(descriptor))
+            under, over, output = (attached.array for attached in arrays)
+            pair = ExposurePair(under, over, job.is_swapped)
+            run = self._backend.begin(pair, job.report, output)
+        except (FusionError, ValueError) as error:
+            for attached in arrays:
+                attached.close()
+            self._report_failure(number, error)
+            return
+        self._jobs[number] = _RunningJob(run, tuple(arrays), len(run.windows))
+        self._schedule.add(number, run.windows)
+
+    def cancel(self, number: int) -> None:
+        """Drop what is left of a job; nothing is reported."""
+        self._release(number)
+
+    def step(self) -> None:
+        """Compute one micro-batch, if there is one.
+
+        Raises:
+            LostDeviceError: The device failed; the process has to end.
+        """
+        batch = self._schedule.next_batch(self._batch_limit)
+        if not batch:
+            return
+        for number in {number for number, _ in batch}:
+            job = self._jobs[number]
+            if not job.has_started:
+                job.has_started = True
+                self._send(Started(number, time.monotonic()))
+        self._fuse(batch)
+        if self.is_idle:
+            self._batch_limit = self._backend.max_batch
+
+    def _fuse(self, batch: Sequence[tuple[int, Window]]) -> None:
+        failed = self._attempt(batch)
+        if failed is None:
+            self._count_done(batch)
+            return
+        kind, error = failed
+        numbers = {number for number, _ in batch}
+        if kind == "device":
+            raise LostDeviceError from error
+        if kind == "memory":
+            self._backend.free_memory()
+        if kind == "memory" and len(batch) > 1:
+            self._batch_limit = max(1, len(batch) // 2)
+            logger.warning("out of memory", extra={"windows": len(batch)})
+            self._fuse_parts([batch[: self._batch_limit], batch[self._batch_limit :]])
+        elif len(numbers) > 1:
+            # One of these jobs is the culprit; the others lose nothing but a little time.
+            self._fuse_parts([[item for item in batch if item[0] == one] for one in numbers])
+        else:
+            self._release(batch[0][0])
+            self._report_failure(batch[0][0], error)
+
+    def _attempt(self, batch: Sequence[tuple[int, Window]]) -> tuple[FailureKind, Exception] | None:
+        begin = time.monotonic()
+        try:
+            self._backend.fuse_windows([(self._jobs[number].run, one) for number, one in batch])
+        except Exception as error:
+            kind = self._backend.classify(error)
+            if kind == "memory":
+                # The original's traceback would keep the very tensors alive that did not fit.
+                return kind, InferenceError("the device's memory does not hold one window")
+            return kind, error
+        self._send(BatchDone(len(batch), time.monotonic() - begin))
+        return None
+
+    def _fuse_parts(self, parts: Sequence[Sequence[tuple[int, Window]]]) -> None:
+        for part in parts:
+            alive = [(number, window) for number, window in part if number in self._jobs]
+            if alive:
+                self._fuse(alive)
+
+    def _count_done(self, batch: Sequence[tuple[int, Window]]) -> None:
+        for number, _ in batch:
+            job = self._jobs[number]
+            job.windows_left -= 1
+            if job.windows_left == 0:
+                self._release(number)
+                self._send(Finished(number, time.monotonic()))
+
+    def _report_failure(self, number: int, error: Exception) -> None:
+        if isinstance(error, SharedMemoryError):
+            # The owner removes a block only after it gave the job up: a Cancel is on its way.
+            logger.info("job is gone", extra={"job": number})
+            typed: FusionError = error
+        elif isinstance(error, FusionError):
+            logger.error("job failed", exc_info=error, extra={"job": number})
+            typed = error
+        else:
+            logger.error("job failed", exc_info=error, extra={"job": number})
+            typed = InferenceError(f"the fusion failed with {type(error).__name__}")
+        self._send(Failed(number, typed))
+
+    def _release(self, number: int) -> None:
+        self._schedule.drop(number)
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            arrays = job.arrays
+            del job
+            for attached in arrays:
+                attached.close()
+
+
+def run_worker(connection: Connection, factory: BackendFactory, log_level: str) -> None:
+    """The worker's process: load, warm up, say so, then compute until told to stop.
+
+    Ends by itself when the event loop's process is gone or the device is lost.
+
+    Args:
+        connection: The worker's end of the pipe.
+        factory: Makes the backend, in this process.
+        log_level: Least severe level that is logged.
+    """
+    # Ctrl-C reaches the whole process group, and some supervisors send SIGTERM to all of it; it is
+    # the event loop's process that decides when the accepted jobs are done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    configure_logs(log_level)
+    try:
+        backend = factory()
+        backend.warm_up()
+    except (FusionError, ValueError, RuntimeError, MemoryError) as error:
+        logger.error("start failed", exc_info=error)
+        message = error.message if isinstance(error, FusionError) else str(error)
+        connection.send(StartFailed(message or type(error).__name__))
+        return
+    gc.freeze()  # What the start made lives as long as the process: never walk it again.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(Ready(backend.info))
+        try:
+            _serve(connection, Worker(backend, connection.send))
+        except LostDeviceError as error:
+            logger.error("device lost", exc_info=error)
+            connection.close()
+            raise SystemExit(EXIT_LOST_DEVICE) from error
+
+
+def _serve(connection: Connection, worker: Worker) -> None:
+    while True:
+        while worker.is_idle or connection.poll():
+            message: ToWorker = connection.recv()
+            match message:
+                case Submit(number, job):
+                    worker.submit(number, job)
+                case Cancel(number):
+                    worker.cancel(number)
+                case Stop():
+                    return
+        worker.step()
