@@ -193,7 +193,7 @@ def _parse_webp(view: memoryview) -> ImageHeader:
 _TIFF_SUBFILE, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_PHOTOMETRIC = 254, 256, 257, 258, 262
 _TIFF_SAMPLE_FORMAT, _TIFF_DNG_VERSION = 339, 50706
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
-_TIFF_PHOTOMETRICS = (0, 1, 2, 3, 5, 6, 8)  # grey, RGB, palette, CMYK, YCbCr, CIELAB
+_TIFF_PHOTOMETRICS = (0, 1, 2, 3, 5, 6)  # grey, RGB, palette, CMYK, YCbCr
 _TIFF_MAX_PAGES = 16
 _TIFF_REDUCED_OR_MASK = 1 | 4
 
@@ -276,7 +276,7 @@ def _tiff_page_to_header(tags: dict[int, tuple[int, ...]]) -> ImageHeader:
         raise UnsupportedImageError("expected a TIFF picture, got a raw file")
     if (photometric := tags.get(_TIFF_PHOTOMETRIC, (1,))[0]) not in _TIFF_PHOTOMETRICS:
         raise UnsupportedImageError(
-            "expected a grey, palette, RGB, CMYK, YCbCr or CIELAB TIFF, "
+            "expected a grey, palette, RGB, CMYK or YCbCr TIFF, "
             f"got photometric interpretation {photometric}"
         )
     kinds = set(tags.get(_TIFF_SAMPLE_FORMAT, (1,)))
