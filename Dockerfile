@@ -11,10 +11,12 @@ ARG TORCH=cuda
 # Empty: pip's own settings say where the CPU build is.
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-ENV PATH=/opt/expofuse/bin:$PATH
+# pip installs into the virtual environment from outside, so that the image's own has none.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/expofuse/bin/python
 WORKDIR /build
-RUN python -m venv /opt/expofuse
+RUN python -m venv --without-pip /opt/expofuse \
+    && groupadd --gid 10001 expofuse \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp expofuse
 
 # The dependencies are a layer of their own: a change of code installs none of them again.
 COPY pyproject.toml constraints.txt ./
@@ -47,9 +49,8 @@ LABEL org.opencontainers.image.title="expofuse" \
       org.opencontainers.image.description="Multi-exposure image fusion over HTTP" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-RUN groupadd --system --gid 10001 expofuse \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /tmp expofuse
-
+# Nothing runs in this stage: a build's mounts and caches leave no trace.
+COPY --from=build /etc/passwd /etc/group /etc/
 COPY --from=build /opt/expofuse /opt/expofuse
 COPY weights/${WEIGHTS} /opt/expofuse/weights/${WEIGHTS}
 COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py

@@ -44,8 +44,8 @@ format: $(DEV)  ## put the code into the house's form
 constraints:  ## write what .venv has installed to constraints.txt
 	{ echo '# Versions of every extra, from `make constraints`. torch is pinned without its build:'; \
 	  echo '# the index that pip uses decides between the CPU and the CUDA build of that version.'; \
-	  $(BIN)/python -m pip freeze --exclude-editable --exclude expofuse \
-	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|cuda-|triton==)/d'; } > constraints.txt.new
+	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude expofuse \
+	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|cuda-|triton==|pip==|wheel==)/d'; } > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
 image:  ## the container image, with docker; TORCH=cpu for the CPU build

@@ -15,6 +15,7 @@ import httpx
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOG_TAIL_LINES = 60
+CHOSEN_BY_CALLER = {"EXPOFUSE_WEIGHTS", "EXPOFUSE_WEIGHTS_DIR"}
 
 
 class ServerStartError(AssertionError):
@@ -43,8 +44,12 @@ def free_port() -> int:
 
 
 def server_environment(port: int, overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment without EXPOFUSE_ variables of the caller's shell, plus those of the test."""
-    inherited = {key: value for key, value in os.environ.items() if "EXPOFUSE_" not in key.upper()}
+    """The caller's environment, of our settings only which weights, plus those of the test."""
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.upper().startswith("EXPOFUSE_") or key in CHOSEN_BY_CALLER
+    }
     ours = {
         "EXPOFUSE_HOST": "127.0.0.1",
         "EXPOFUSE_PORT": str(port),

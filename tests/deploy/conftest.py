@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -29,6 +31,16 @@ def shared_memory_bytes() -> float:
     """What the pixels of all admitted pairs take: two exposures and a result, 3 bytes each."""
     limits = Settings.model_fields["limits"].default
     return float(limits.max_megapixels_in_flight) * 1e6 * 9
+
+
+@pytest.fixture(scope="session")
+def pair_png() -> tuple[bytes, bytes]:
+    """One textured scene under- and overexposed, 192 x 128, as PNG."""
+    texture = np.random.default_rng(0).uniform(0.02, 1.0, (16, 24, 3)).astype(np.float32)
+    scene = cv2.resize(texture, (192, 128), interpolation=cv2.INTER_CUBIC).clip(0, None)
+    exposures = [(scene * gain).clip(0, 1) ** (1 / 2.2) * 255 for gain in (0.25, 4.0)]
+    under, over = (cv2.imencode(".png", np.rint(e).astype(np.uint8))[1] for e in exposures)
+    return under.tobytes(), over.tobytes()
 
 
 @pytest.fixture(scope="session")
