@@ -15,7 +15,7 @@ PROXY_MAX_PX = 1_500_000
 """Keypoints are sought on at most this many pixels: SIFT on 24 megapixels peaks at 5.4 GB."""
 
 NEGLIGIBLE_SHIFT_PX = 0.5
-"""Corner motion, at full size, below which warping would only blur."""
+"""Motion, at full size, below which warping would only blur."""
 
 SIFT_FEATURES = 4000
 SIFT_CONTRAST = 0.01
@@ -41,13 +41,30 @@ Grey = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """Bounds that a homography must keep to be applied; lengths in proxy pixels."""
+    """Bounds that a homography must keep to be applied; `bench/alignment.py` measures them.
+
+    Attributes:
+        min_matches: Matches of keypoints from which a first homography is sought.
+        min_inliers: Patches that must agree with the refined one.
+        min_inlier_ratio: Their least share of all patches found again.
+        min_spread: Least share of the frame that the convex hull of these patches covers.
+        max_corner_sigma_px: Standard error of a corner, proxy pixels, that is always taken.
+        relative_corner_sigma: The same as a share of the corner motion that is put right.
+        corner_sigma_limit_px: Standard error of a corner that is never taken.
+        min_scale: Least local scale along an axis, at any corner.
+        max_scale: Largest local scale.
+        max_shear: Largest cosine of the angle between the mapped axes, at any corner.
+        max_rotation: Largest local rotation in radians.
+        max_shift: Largest motion of the middle as a share of the side.
+    """
 
     min_matches: int = 8
     min_inliers: int = 30
     min_inlier_ratio: float = 0.6
-    min_spread: float = 0.3
+    min_spread: float = 0.25
     max_corner_sigma_px: float = 0.5
+    relative_corner_sigma: float = 0.02
+    corner_sigma_limit_px: float = 1.5
     min_scale: float = 0.8
     max_scale: float = 1.25
     max_shear: float = 0.15
@@ -63,8 +80,9 @@ def align_pair(pair: ExposurePair, *, reference: Reference = "over") -> Alignmen
 
     SIFT keypoints of the two grey, AGC-corrected proxies (at most `PROXY_MAX_PX` pixels) are
     matched by ratio test and mutual check; a robust homography of them is refined on patches,
-    checked by the gates, and rescaled to full size. Where a gate fails, and where no corner moves
-    by `NEGLIGIBLE_SHIFT_PX`, the model is the identity. Black, white, constant and tiny images
+    checked by the gates, and rescaled to full size. Where a gate fails, the model is the identity;
+    so it is where no corner, or the root mean square of the matched patches, moves by
+    `NEGLIGIBLE_SHIFT_PX` (a corner alone is extrapolated). Black, white, constant and tiny images
     have nothing to match and are refused like any other. The same pair gives the same report.
 
     Args:
@@ -96,19 +114,19 @@ def align_pair(pair: ExposurePair, *, reference: Reference = "over") -> Alignmen
         return _report(reference, refused="few_inliers")
     inliers, ratio = int(fit.is_inlier.sum()), float(fit.is_inlier.mean())
     height, width = fixed_proxy.shape
-    full = rescale_homography(fit.homography, (width, height), (pair.width, pair.height))
-    corners = frame_corners(pair.width, pair.height)
     refused = check_gates(fit, width, height)
     if refused is not None:
         return _report(reference, inliers=inliers, ratio=ratio, refused=refused)
-    shift_px = float(np.linalg.norm(map_points(full, corners) - corners, axis=1).max())
-    is_moved = shift_px >= NEGLIGIBLE_SHIFT_PX
+    full = rescale_homography(fit.homography, (width, height), (pair.width, pair.height))
+    corner_shift_px = shift_corners(full, pair.width, pair.height)
+    matched_shift_px = fit.inlier_shift_px * max(pair.width / width, pair.height / height)
+    is_negligible = min(corner_shift_px, matched_shift_px) < NEGLIGIBLE_SHIFT_PX
     return _report(
         reference,
-        homography=full if is_moved else None,
+        homography=None if is_negligible else full,
         inliers=inliers,
         ratio=ratio,
-        shift_px=shift_px,
+        shift_px=corner_shift_px,
     )
 
 
@@ -215,11 +233,19 @@ def check_gates(
     hull = cv2.convexHull(fit.fixed_points[fit.is_inlier].astype(np.float32))
     if cv2.contourArea(hull) < gates.min_spread * width * height:
         return "poor_spread"
-    if not fit.corner_sigma_px <= gates.max_corner_sigma_px:
+    relative_px = gates.relative_corner_sigma * shift_corners(fit.homography, width, height)
+    tolerated_px = max(gates.max_corner_sigma_px, min(relative_px, gates.corner_sigma_limit_px))
+    if not fit.corner_sigma_px <= tolerated_px:
         return "uncertain"
     if not is_plausible(fit.homography, width, height, gates):
         return "implausible_motion"
     return None
+
+
+def shift_corners(homography: Matrix, width: int, height: int) -> float:
+    """Largest motion in pixels of a corner of the frame under a homography (3, 3)."""
+    corners = frame_corners(width, height)
+    return float(np.linalg.norm(map_points(homography, corners) - corners, axis=1).max())
 
 
 def is_plausible(homography: Matrix, width: int, height: int, gates: Gates = GATES) -> bool:

@@ -1,6 +1,8 @@
 """Sub-pixel refinement of a homography: small patches are sought again and fitted at once."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,11 +59,19 @@ class PatchFit:
     is_inlier: NDArray[np.bool_]
     corner_sigma_px: float
 
+    @property
+    def inlier_shift_px(self) -> float:
+        """Root mean square of the motion of the inliers under the homography."""
+        points = self.moving_points[self.is_inlier]
+        squares = (map_points(self.homography, points) - points) ** 2
+        return float(np.sqrt(squares.sum(axis=1).mean())) if len(points) else 0.0
+
 
 def map_points(homography: Matrix, points: Matrix) -> Matrix:
-    """Map points (M, 2) by a homography (3, 3); returns (M, 2)."""
+    """Map points (M, 2) by a homography (3, 3); returns (M, 2), not finite at the horizon."""
     mapped = points @ homography[:, :2].T + homography[:, 2]
-    result: Matrix = mapped[:, :2] / mapped[:, 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: Matrix = mapped[:, :2] / mapped[:, 2:]
     return result
 
 
@@ -95,25 +105,24 @@ def refine_homography(moving: Grey, fixed: Grey, start: Matrix) -> PatchFit | No
     moving, fixed = _smooth(moving), _smooth(fixed)
     homography, fit = start, None
     for search_px in SEARCH_RADII_PX:
+        if not _is_regular(homography):
+            return None
         centres, offsets, information = _seek_patches(moving, fixed, homography, search_px)
         if len(centres) < MIN_PATCHES:
             return None
+        found = centres + offsets
+        moving_points = map_points(np.linalg.inv(homography).astype(np.float64), centres)
         rest, sigma_px = _fit_homography(centres, offsets, information, fixed.shape)
-        residuals = map_points(rest, centres) - (centres + offsets)
-        inverse = np.linalg.inv(homography).astype(np.float64, copy=False)
-        moving_points = map_points(inverse, centres)
+        residuals_px = np.linalg.norm(map_points(rest, centres) - found, axis=1)
         homography = rest @ homography
-        if not np.isfinite(homography).all() or abs(homography[2, 2]) < EPSILON:
-            return None
         homography = homography / homography[2, 2]
-        fit = PatchFit(
-            homography,
-            moving_points,
-            centres + offsets,
-            np.linalg.norm(residuals, axis=1) < INLIER_PX,
-            sigma_px,
-        )
+        fit = PatchFit(homography, moving_points, found, residuals_px < INLIER_PX, sigma_px)
     return fit
+
+
+def _is_regular(homography: Matrix) -> bool:
+    """Whether a homography is finite, invertible and keeps the image's orientation."""
+    return bool(np.isfinite(homography).all()) and float(np.linalg.det(homography)) > EPSILON
 
 
 def _smooth(proxy: Grey) -> Grey:
@@ -129,25 +138,46 @@ def _seek_patches(
     warped = cv2.warpPerspective(
         moving, homography, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.float32, copy=False)
-    valid = cv2.warpPerspective(np.ones_like(moving), homography, size)
     reach = PATCH_RADIUS_PX + search_px
-    step = max(PATCH_RADIUS_PX, round((width * height / GRID_CELLS) ** 0.5))
+    covered = cv2.warpPerspective(np.ones(moving.shape, np.uint8), homography, size)
+    window_shape = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    inside = cv2.erode(covered, window_shape, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     centres, offsets, information = [], [], []
-    for y in range(reach, height - reach, step):
-        for x in range(reach, width - reach, step):
-            window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
-            if valid[window].min() < 1.0:
-                continue
-            found = _locate_patch(warped[window], fixed[window], search_px)
-            if found is not None:
-                centres.append((x, y))
-                offsets.append(found[0])
-                information.append(found[1])
+    for x, y in _choose_centres(warped, fixed, inside):
+        window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
+        found = _locate_patch(warped[window], fixed[window], search_px)
+        if found is not None:
+            centres.append((x, y))
+            offsets.append(found[0])
+            information.append(found[1])
     return (
         np.array(centres, np.float64).reshape(-1, 2),
         np.array(offsets, np.float64).reshape(-1, 2),
         np.array(information, np.float64).reshape(-1, 2, 2),
     )
+
+
+def _choose_centres(warped: Grey, fixed: Grey, inside: NDArray[Any]) -> list[tuple[int, int]]:
+    """The place in each cell of a grid where both exposures have most structure."""
+    strength = np.minimum(_corner_strength(warped), _corner_strength(fixed))
+    strength[inside == 0] = 0.0
+    height, width = fixed.shape
+    cell = max(PATCH_RADIUS_PX, math.ceil((width * height / GRID_CELLS) ** 0.5))
+    rows, columns = height // cell, width // cell
+    split = strength[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
+    cells = split.transpose(0, 2, 1, 3).reshape(rows, columns, cell * cell)
+    best = cells.argmax(axis=2)
+    centres = []
+    for row, column in np.argwhere(cells.max(axis=2) > 0.0):
+        down, right = divmod(int(best[row, column]), cell)
+        centres.append((int(column) * cell + right, int(row) * cell + down))
+    return centres
+
+
+def _corner_strength(proxy: Grey) -> Grey:
+    """Smaller eigenvalue of the structure tensor over half a patch."""
+    strength = cv2.cornerMinEigenVal(proxy, PATCH_RADIUS_PX, ksize=3)
+    return strength.astype(np.float32, copy=False)
 
 
 def _locate_patch(warped: Grey, fixed: Grey, search_px: int) -> tuple[Matrix, Matrix] | None:
