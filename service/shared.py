@@ -76,9 +76,10 @@ class AttachedArray:
             self._mapping = mmap.mmap(fd, size_bytes)
         finally:
             os.close(fd)
-        self._array: Samples | None = np.ndarray(
-            descriptor.shape, np.dtype(descriptor.dtype), buffer=self._mapping
-        )
+        # frombuffer, because its views keep the mapping alive: those of np.ndarray(buffer=...) are
+        # left dangling by close.
+        values = np.frombuffer(self._mapping, descriptor.dtype, prod(descriptor.shape))
+        self._array: Samples | None = values.reshape(descriptor.shape)
 
     @property
     def array(self) -> Samples:
