@@ -1,0 +1,122 @@
+"""Backends for tests of the worker: plain functions that copy, record, sleep, raise or die.
+
+What a job does is written into its first pixel, so that jobs of one worker can differ.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.tiling import Window, plan_windows
+from service.backend import Backend, FailureKind
+from service.worker_messages import WorkerInfo
+
+INFO = WorkerInfo("copy", "0.0.1", "cpu", "float32")
+TILE_PX = 16
+
+SOUND, RAISE, DIE, LOSE_DEVICE, NEVER_FITS, HANG, SLOW = 1, 11, 22, 33, 44, 55, 66
+DIE_ONCE = 77
+
+
+class LostError(Exception):
+    """Stands for a sticky error of the device."""
+
+
+@dataclass(frozen=True)
+class CopyRun:
+    pair: ExposurePair
+    windows: tuple[Window, ...]
+    output: Pixels
+
+    @property
+    def deed(self) -> int:
+        return int(self.pair.under[0, 0, 0])
+
+
+class CopyBackend:
+    """Copies the under exposure to the output, window by window."""
+
+    def __init__(self, record: Path | None = None, fits: int = 8) -> None:
+        self.record = record
+        self.fits = fits
+        self.batches: list[list[int]] = []
+        self.frees = 0
+
+    def begin(self, pair: ExposurePair, report: AlignmentReport | None, output: Pixels) -> CopyRun:
+        height, width = pair.height, pair.width
+        return CopyRun(pair, plan_windows(height, width, halo_px=0, tile_px=TILE_PX), output)
+
+    def fuse_windows(self, batch: Sequence[tuple[CopyRun, Window]]) -> None:
+        self.batches.append([run.deed for run, _ in batch])
+        deeds = {run.deed for run, _ in batch}
+        if DIE in deeds or (DIE_ONCE in deeds and self._is_first_time()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if LOSE_DEVICE in deeds:
+            raise LostError
+        if NEVER_FITS in deeds or len(batch) > self.fits:
+            raise MemoryError
+        if RAISE in deeds:
+            raise RuntimeError("a window that cannot be fused")
+        if HANG in deeds:
+            time.sleep(3600)
+        if SLOW in deeds:
+            time.sleep(0.05)
+        for run, window in batch:
+            run.output[window.core.slices] = run.pair.under[window.core.slices]
+
+    def _is_first_time(self) -> bool:
+        assert self.record is not None
+        is_first = not self.record.exists()
+        self.record.touch()
+        return is_first
+
+    def free_memory(self) -> None:
+        self.frees += 1
+
+    def as_backend(self, max_batch: int = 4) -> Backend:
+        return Backend(
+            info=INFO,
+            max_batch=max_batch,
+            warm_up=lambda: None,
+            begin=self.begin,
+            fuse_windows=self.fuse_windows,
+            classify=classify,
+            free_memory=self.free_memory,
+        )
+
+
+def classify(error: Exception) -> FailureKind:
+    if isinstance(error, MemoryError):
+        return "memory"
+    return "device" if isinstance(error, LostError) else "job"
+
+
+def copying(record: Path | None = None) -> Backend:
+    return CopyBackend(record).as_backend()
+
+
+def failing_warm_up() -> Backend:
+    raise ValueError("expected a device below cuda:0, got 'cuda:7'")
+
+
+def dying_at_start() -> Backend:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def hanging_at_start() -> Backend:
+    time.sleep(3600)
+    raise AssertionError
+
+
+def starting_once(record: Path) -> Backend:
+    """Comes up the first time and the third, not the second."""
+    with record.open("a") as log:
+        log.write("start\n")
+    if len(record.read_text().splitlines()) == 2:
+        raise ValueError("no second start")
+    return CopyBackend().as_backend()

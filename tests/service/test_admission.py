@@ -1,0 +1,86 @@
+import asyncio
+
+import pytest
+
+from service.admission import Admission, count_megapixels
+from service.errors import PixelLimitError, QueueFullError, WorkerStoppedError
+from service.settings import LimitSettings
+from service.sniff import ImageHeader
+
+
+@pytest.fixture
+def admission(metrics):
+    limits = LimitSettings(
+        max_jobs=3,
+        max_megapixels=8,
+        max_megapixels_in_flight=10,
+        max_upload_bytes=1000,
+        max_body_bytes=600,
+    )
+    return Admission(limits, metrics)
+
+
+def test_a_16_bit_image_counts_twice_and_the_larger_one_decides():
+    small, large = ImageHeader("png", 1000, 1000, 8), ImageHeader("png", 2000, 1000, 8)
+    assert count_megapixels(small, large) == count_megapixels(large, small) == 2
+    assert count_megapixels(small, ImageHeader("tiff", 1000, 1000, 16)) == 2
+
+
+def test_megapixels_are_refused_above_the_budget_and_given_back(admission, metrics):
+    with admission.admit(6.0):
+        with pytest.raises(QueueFullError, match=r"6\.0 are, and 5\.0 came"), admission.admit(5.0):
+            pass
+        with admission.admit(4.0):
+            assert admission.jobs == 2
+            assert metrics.megapixels_in_flight._value.get() == 10
+            with pytest.raises(QueueFullError):
+                admission.check_open()
+    assert admission.jobs == 0
+    assert metrics.megapixels_in_flight._value.get() == 0
+    admission.check_open()
+
+
+def test_a_pair_that_never_fits_is_told_so_and_not_asked_to_come_back(admission):
+    with pytest.raises(PixelLimitError, match="at most 10 megapixels"), admission.admit(12.0):
+        pass
+
+
+def test_jobs_are_refused_above_their_number(admission):
+    with admission.admit(1), admission.admit(1), admission.admit(1):
+        with pytest.raises(QueueFullError, match="fewer than 3 jobs"):
+            admission.check_open()
+        with pytest.raises(QueueFullError), admission.admit(0.1):
+            pass
+
+
+def test_a_job_that_fails_gives_its_place_back(admission):
+    with pytest.raises(ZeroDivisionError), admission.admit(9.0):
+        raise ZeroDivisionError
+    with admission.admit(9.0):
+        pass
+
+
+def test_bytes_are_refused_above_their_budget_and_given_back(admission, metrics):
+    with admission.hold_upload() as first, admission.hold_upload() as second:
+        first.take(600)
+        with pytest.raises(QueueFullError, match="at most 1000 bytes"):
+            second.take(401)
+        second.take(400)
+        first.release()
+        second.take(600)
+        assert metrics.upload_bytes._value.get() == 1000
+    assert metrics.upload_bytes._value.get() == 0
+
+
+def test_a_closed_admission_refuses_and_waits_for_those_inside(admission):
+    async def scenario():
+        with admission.admit(1):
+            admission.close()
+            with pytest.raises(WorkerStoppedError):
+                admission.check_open()
+            waiting = asyncio.create_task(admission.wait_idle())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(scenario())

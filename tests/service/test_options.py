@@ -1,0 +1,65 @@
+import pytest
+from starlette.datastructures import QueryParams
+
+from service.errors import OptionError
+from service.options import FuseOptions, choose_format, parse_options
+
+
+def parse(query="", **fields):
+    return parse_options(QueryParams(query), fields)
+
+
+def test_defaults():
+    assert parse() == FuseOptions(format=None, quality=90, align="auto")
+
+
+def test_options_come_from_the_query_and_from_the_form():
+    options = parse("format=png&align=off", quality="7")
+    assert options == FuseOptions(format="png", quality=7, align="off")
+
+
+@pytest.mark.parametrize(
+    ("query", "fields", "sentence"),
+    [
+        ("bogus=1", {}, "got an unknown one"),
+        ("format=gif", {}, "png, jpeg, webp, tiff"),
+        ("format=PNG", {}, "png, jpeg, webp, tiff"),
+        ("quality=0", {}, "from 1 to 100"),
+        ("quality=101", {}, "from 1 to 100"),
+        ("quality=4.5", {}, "from 1 to 100"),
+        ("quality=", {}, "from 1 to 100"),
+        ("quality=٣", {}, "from 1 to 100"),
+        ("align=maybe", {}, "auto, off, require"),
+        ("align=off&align=off", {}, "'align' once"),
+        ("align=off", {"align": "off"}, "'align' once"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_its_value_is_not_repeated(query, fields, sentence):
+    with pytest.raises(OptionError, match=sentence) as caught:
+        parse(query, **fields)
+    for value in ("gif", "maybe", "bogus", "4.5"):
+        assert value not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, "jpeg"),
+        ("*/*", "jpeg"),
+        ("image/*", "jpeg"),
+        ("image/webp", "webp"),
+        ("IMAGE/TIFF", "tiff"),
+        ("image/png;q=0.4, image/webp;q=0.8", "webp"),
+        ("image/png;q=0", "jpeg"),
+        ("image/png;q=no", "jpeg"),
+        ("image/avif, text/html;level=1", "jpeg"),
+        ("image/png;charset=x, */*", "png"),
+        ("", "jpeg"),
+    ],
+)
+def test_the_format_follows_accept_and_else_the_under_exposure(accept, expected):
+    assert choose_format(FuseOptions(), accept, "jpeg") == expected
+
+
+def test_the_option_wins_over_accept():
+    assert choose_format(FuseOptions(format="tiff"), "image/png", "jpeg") == "tiff"
