@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 
@@ -35,7 +34,7 @@ def running_service(*, ready_timeout_s: float = 120.0) -> Iterator[str]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {"EXPOFUSE_HOST": "127.0.0.1", "EXPOFUSE_PORT": str(port)}
-    command = [str(Path(sys.executable).with_name("expofuse")), "serve"]
+    command = [sys.executable, "-m", "service", "serve"]
     process = subprocess.Popen(command, env=environment)
     try:
         _wait_until_ready(process, url, ready_timeout_s)
