@@ -44,8 +44,8 @@ def adaptive_gamma(intensity: NDArray[FloatT]) -> float:
         Ours: the floor of sigma, which the paper leaves undefined.
 
     Example:
-        >>> adaptive_gamma(np.array([0.25, 0.5]))
-        3.0
+        >>> adaptive_gamma(np.array([0.25, 0.3125]))
+        5.0
     """
     if intensity.size == 0:
         raise ValueError("expected an image with at least one pixel, got an empty one")
