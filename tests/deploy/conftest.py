@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import yaml
 
-from service.settings import Settings
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 OLDEST_KUSTOMIZE = 4
 
@@ -24,13 +22,6 @@ Manifests = dict[str, dict[str, Any]]
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
-
-
-@pytest.fixture(scope="session")
-def shared_memory_bytes() -> float:
-    """What the pixels of all admitted pairs take: two exposures and a result, 3 bytes each."""
-    limits = Settings.model_fields["limits"].default
-    return float(limits.max_megapixels_in_flight) * 1e6 * 9
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from service.lifecycle import fit_limits
 from service.settings import Settings, setting_names
 
 GIBIBYTE = 2**30
@@ -70,11 +71,10 @@ def test_environment_names_known_settings_only(service: dict[str, Any]) -> None:
     assert service["environment"].keys() <= setting_names().keys()
 
 
-def test_shared_memory_holds_every_admitted_megapixel(
-    service: dict[str, Any], shared_memory_bytes: float
-) -> None:
-    gibibytes = int(service["shm_size"].removesuffix("gb"))
-    assert gibibytes * GIBIBYTE > shared_memory_bytes
+def test_shared_memory_holds_every_admitted_megapixel(service: dict[str, Any]) -> None:
+    limits = Settings.model_fields["limits"].default
+    size_bytes = int(service["shm_size"].removesuffix("gb")) * GIBIBYTE
+    assert fit_limits(limits, size_bytes) == limits
 
 
 def test_grace_period_is_longer_than_draining(service: dict[str, Any]) -> None:

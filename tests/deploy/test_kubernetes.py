@@ -9,7 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import load_settings, setting_names
+from service.lifecycle import fit_limits
+from service.settings import Settings, load_settings, setting_names
 
 KUBERNETES_VERSION = "1.31"
 GIBIBYTE = 2**30
@@ -30,6 +31,13 @@ def pod_of(manifests: Manifests) -> dict[str, Any]:
 def container_of(manifests: Manifests) -> dict[str, Any]:
     (container,) = pod_of(manifests)["containers"]
     return container
+
+
+def settings_of(manifests: Manifests, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What the service makes of the ConfigMap."""
+    for name, value in manifests["ConfigMap"]["data"].items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
 
 
 def validate(document: dict[str, Any]) -> None:
@@ -56,11 +64,8 @@ def test_validation_refuses_a_misspelt_field(manifests: Manifests) -> None:
 def test_config_map_has_every_setting_and_the_service_takes_it(
     manifests: Manifests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = manifests["ConfigMap"]["data"]
-    assert set(data) == set(setting_names())
-    for name, value in data.items():
-        monkeypatch.setenv(name, value)
-    settings = load_settings()
+    assert set(manifests["ConfigMap"]["data"]) == set(setting_names())
+    settings = settings_of(manifests, monkeypatch)
     (port,) = container_of(manifests)["ports"]
     assert (settings.host, settings.port) == ("0.0.0.0", port["containerPort"])
 
@@ -122,14 +127,16 @@ def test_grace_period_is_longer_than_draining(manifests: Manifests) -> None:
     assert pod_of(manifests)["terminationGracePeriodSeconds"] >= drain_s + 10
 
 
-def test_shared_memory_holds_every_admitted_megapixel(manifests: Manifests) -> None:
+def test_shared_memory_holds_every_admitted_megapixel(
+    manifests: Manifests, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pod, container = pod_of(manifests), container_of(manifests)
     volumes = {volume["name"]: volume["emptyDir"] for volume in pod["volumes"]}
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
     assert mounts.keys() == {"/dev/shm", "/tmp"}
     assert mounts["/dev/shm"]["medium"] == "Memory"
-    in_flight = float(manifests["ConfigMap"]["data"]["EXPOFUSE_LIMITS__MAX_MEGAPIXELS_IN_FLIGHT"])
-    assert gibibytes(mounts["/dev/shm"]["sizeLimit"]) * GIBIBYTE > in_flight * 1e6 * 9
+    limits = settings_of(manifests, monkeypatch).limits
+    assert fit_limits(limits, gibibytes(mounts["/dev/shm"]["sizeLimit"]) * GIBIBYTE) == limits
     # Memory volumes count towards the container's limit: half of it stays for the processes.
     memory = gibibytes(container["resources"]["limits"]["memory"])
     assert memory >= 2 * gibibytes(mounts["/dev/shm"]["sizeLimit"])
