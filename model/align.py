@@ -144,8 +144,13 @@ def make_proxy(image: Pixels) -> Grey:
     return apply_gamma(intensity, adaptive_gamma(intensity))
 
 
-def match_keypoints(moving: Grey, fixed: Grey) -> Matrix | None:
-    """Find a first homography (3, 3) from SIFT matches; None where there are too few."""
+def match_keypoints(
+    moving: Grey, fixed: Grey, *, estimator: int = cv2.USAC_MAGSAC
+) -> Matrix | None:
+    """Find a first homography (3, 3) from SIFT matches; None where there are too few.
+
+    MAGSAC++ rather than RANSAC (`cv2.RANSAC`): `bench/alignment.py` runs both.
+    """
     moving_points, moving_features = _detect(moving)
     fixed_points, fixed_features = _detect(fixed)
     rows, columns = match_features(moving_features, fixed_features)
@@ -154,7 +159,7 @@ def match_keypoints(moving: Grey, fixed: Grey) -> Matrix | None:
     homography, _ = cv2.findHomography(
         moving_points[rows],
         fixed_points[columns],
-        cv2.USAC_MAGSAC,
+        estimator,
         RANSAC_PX,
         maxIters=RANSAC_ITERATIONS,
         confidence=RANSAC_CONFIDENCE,
@@ -166,7 +171,7 @@ def match_keypoints(moving: Grey, fixed: Grey) -> Matrix | None:
 
 
 def match_features(
-    moving: NDArray[np.float32], fixed: NDArray[np.float32]
+    moving: NDArray[np.float32], fixed: NDArray[np.float32], *, ratio: float = MATCH_RATIO
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Match descriptors by ratio test and mutual check.
 
@@ -176,6 +181,7 @@ def match_features(
     Args:
         moving: Descriptors of the moving exposure. Shape (M, 128), float32.
         fixed: Descriptors of the reference exposure. Shape (N, 128), float32.
+        ratio: Share of the second-best distance, in 0..1, that the best must stay below.
 
     Returns:
         Indices of the matched rows of either, of equal length.
@@ -191,7 +197,7 @@ def match_features(
     best = distances[rows, nearest]
     distances[rows, nearest] = np.inf
     second = distances.min(axis=1)
-    is_match = (best < MATCH_RATIO**2 * second) & (backward[nearest] == rows)
+    is_match = (best < ratio**2 * second) & (backward[nearest] == rows)
     return rows[is_match], nearest[is_match]
 
 
