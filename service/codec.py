@@ -35,6 +35,8 @@ _FAIL_ON: dict[ImageFormat, str] = {
 }
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff")
 _COLOUR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "cmyk": 4}
+_FAILURES = (pyvips.Error, UnicodeDecodeError)
+"""The latter is pyvips' answer to a message of libvips that quotes the file."""
 _SRGB_TOLERANCE = 65535 // 255
 """A profile that moves no colour by more than one step of 8 bits is taken for sRGB."""
 
@@ -59,6 +61,9 @@ def configure_libvips() -> None:
     """
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(1)
+    # It writes warnings, which may quote the file, to the log, and stumbles over those that are
+    # not UTF-8. What remains is libvips' own handler, silent under VIPS_WARNING.
+    pyvips._remove_log_handler()
     pyvips.block_untrusted_set(True)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in _LOADER_CLASSES:
@@ -97,7 +102,7 @@ def decode(
         image = _to_srgb(_drop_extra_bands(image), bits=header.bits)
         pixels = _oriented_output(header, orientation, out)
         _copy_strips(image, _stored_view(pixels, orientation))
-    except pyvips.Error as error:
+    except _FAILURES as error:
         _raise_if_out_of_memory(error)
         raise ImageDecodeError(
             f"expected a complete {header.format} file, got a truncated or damaged one"
@@ -136,10 +141,10 @@ def encode(pixels: Samples, *, options: EncodeOptions, metadata: ImageMetadata) 
         if metadata.exif is not None and options.format != "tiff":
             try:
                 return _save(_with_exif(image, metadata.exif), options)
-            except pyvips.Error:  # Damaged EXIF costs the client the EXIF, not the picture.
+            except _FAILURES:  # Damaged EXIF costs the client the EXIF, not the picture.
                 return _save(image, options)
         return _save(image, options)
-    except pyvips.Error as error:
+    except _FAILURES as error:
         _raise_if_out_of_memory(error)
         raise CodecError(f"expected {options.format} to be written, got a failure") from error
 
@@ -186,7 +191,7 @@ def _to_srgb(image: pyvips.Image, *, bits: int) -> pyvips.Image:
         try:
             if image.bands != 3 or not _is_srgb(image.get("icc-profile-data")):
                 return _convert_profile(image, bits=bits)
-        except pyvips.Error:  # A damaged profile, or one for another kind of image.
+        except _FAILURES:  # A damaged profile, or one for another kind of image.
             image = image.copy()
             image.remove("icc-profile-data")
     if image.bands == 4:
@@ -309,7 +314,7 @@ def _save(image: pyvips.Image, options: EncodeOptions) -> bytes:
     return bytes(saved)
 
 
-def _raise_if_out_of_memory(error: pyvips.Error) -> None:
+def _raise_if_out_of_memory(error: Exception) -> None:
     text = str(error).lower()
     if "out of memory" in text or "insufficient memory" in text or "unable to allocate" in text:
         raise MemoryError from error

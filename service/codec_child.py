@@ -117,10 +117,17 @@ class CodecChild:
             raise ChildDiedError from error
 
     async def kill(self) -> None:
-        """End the process and wait until it is gone."""
+        """End the process and wait until it is gone, also when the caller is cancelled."""
         with suppress(ProcessLookupError):
             self._process.kill()
-        await asyncio.shield(self.exited)
+        is_cancelled = False
+        while not self.exited.done():
+            try:
+                await asyncio.shield(self.exited)
+            except asyncio.CancelledError:
+                is_cancelled = True
+        if is_cancelled:
+            raise asyncio.CancelledError
 
 
 def _environment(threads: int) -> Mapping[str, str]:

@@ -100,12 +100,18 @@ class CodecPool:
         self._accepted: set[_Pending] = set()
         self._is_open = False
         self._alive = 0
+        self._running = 0
         self._restarts = 0
 
     @property
     def alive(self) -> int:
         """Processes that are warmed up now."""
         return self._alive
+
+    @property
+    def running(self) -> int:
+        """Calls that a process is working on, those that nobody waits for any more among them."""
+        return self._running
 
     @property
     def waiting(self) -> int:
@@ -277,7 +283,14 @@ class CodecPool:
     async def _serve(self, process: CodecChild) -> None:
         """Run calls until the process must be replaced."""
         while (pending := await self._next_call(process)) is not None:
-            if not pending.future.done() and not await self._run(pending, process):
+            if pending.future.done():
+                continue
+            self._running += 1
+            try:
+                is_usable = await self._run(pending, process)
+            finally:
+                self._running -= 1
+            if not is_usable:
                 return
 
     async def _next_call(self, process: CodecChild) -> _Pending | None:
