@@ -106,12 +106,14 @@ class OptimConfig(_Group):
     """The optimiser, Adam.
 
     Attributes:
+        start: Initial parameters: random, or those of `trainer.initial.start_as_average`.
         learning_rate: Step size.
         schedule: Constant, or a cosine from the learning rate to zero over the run.
         batch: Triples in a step.
         steps: Steps of the run.
     """
 
+    start: Literal["random", "average"] = "random"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     batch: int = Field(default=1, ge=1)

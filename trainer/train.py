@@ -19,6 +19,7 @@ from model.weights import save_parameters
 from trainer.config import TrainConfig, dump_config
 from trainer.data.triples import TripleDataset
 from trainer.errors import RunError
+from trainer.initial import start_as_average
 from trainer.losses import Losses, compute_losses
 
 CONFIG_NAME = "config.toml"
@@ -51,7 +52,10 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
-    network = FusionNetwork(config.network).to(device)
+    network = FusionNetwork(config.network)
+    if config.optim.start == "average":
+        start_as_average(network)
+    network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=config.optim.learning_rate)
     start, sums = _open_run(config, run, network, optimiser, device)

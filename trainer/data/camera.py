@@ -9,9 +9,21 @@ from numpy.typing import NDArray
 from trainer.errors import DataError
 
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+SHARPENING_SIGMA_PX = 0.8
 GAIN_SEARCH_STEPS = 24
 GAIN_SEARCH_RANGE_EV = 24.0
 GAIN_SEARCH_PIXELS = 4096
+
+
+def _srgb_to_linear(encoded: NDArray[np.float32]) -> NDArray[np.float32]:
+    power = np.power((encoded + np.float32(0.055)) / np.float32(1.055), np.float32(2.4))
+    linear: NDArray[np.float32] = np.where(
+        encoded <= 0.04045, encoded / np.float32(12.92), power
+    ).astype(np.float32, copy=False)
+    return linear
+
+
+SRGB_TO_LINEAR = _srgb_to_linear(np.arange(256, dtype=np.float32) / np.float32(255))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +36,33 @@ class Camera:
         white_balance: Gain of R, G and B.
         full_well: Electrons at clipping; the shot noise follows.
         read_noise: Standard deviation of the read noise as a share of clipping.
+        sharpening: Amount of the in-camera unsharp mask.
         jpeg_quality: Quality of the stored JPEG, None for lossless storage.
     """
 
     gamma: float = 1.0
     contrast: float = 0.0
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    full_well: float = 20_000.0
-    read_noise: float = 0.0002
+    full_well: float = 50_000.0
+    read_noise: float = 0.0001
+    sharpening: float = 0.0
     jpeg_quality: int | None = None
 
 
 def sample_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera: response, white balance, noise and storage vary."""
+    """Draw a camera: response, white balance, noise, sharpening and storage vary.
+
+    The noise is that of a photograph reduced to the size of a training plane. With the noise of
+    a sensor's own pixels the network learns to smooth.
+    """
     return Camera(
         gamma=float(rng.uniform(0.8, 1.2)),
         contrast=float(rng.uniform(0.0, 1.0)),
         white_balance=(float(rng.uniform(0.85, 1.15)), 1.0, float(rng.uniform(0.85, 1.15))),
-        full_well=float(np.exp(rng.uniform(np.log(3_000), np.log(40_000)))),
-        read_noise=float(np.exp(rng.uniform(np.log(0.0001), np.log(0.002)))),
-        jpeg_quality=int(rng.integers(80, 98)) if rng.random() < 0.3 else None,
+        full_well=float(np.exp(rng.uniform(np.log(10_000), np.log(200_000)))),
+        read_noise=float(np.exp(rng.uniform(np.log(0.00003), np.log(0.0005)))),
+        sharpening=float(rng.uniform(0.0, 1.5)),
+        jpeg_quality=int(rng.integers(85, 98)) if rng.random() < 0.3 else None,
     )
 
 
@@ -76,7 +95,7 @@ def encode_response(irradiance: NDArray[np.float32], camera: Camera) -> NDArray[
 def expose(
     radiance: NDArray[np.float32], gain: float, camera: Camera, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Take a picture: gain, shot and read noise, clipping, response, 8 bits, JPEG.
+    """Take a picture: gain, shot and read noise, clipping, response, sharpening, 8 bits, JPEG.
 
     Args:
         radiance: Linear scene radiance, Rec. 709 primaries, non-negative. Shape (H, W, 3).
@@ -100,7 +119,11 @@ def expose(
     deviation = np.sqrt(signal / np.float32(camera.full_well) + np.float32(camera.read_noise**2))
     noise = rng.standard_normal(linear.shape, dtype=np.float32)
     noisy: NDArray[np.float32] = signal + deviation * noise
-    picture = np.rint(encode_response(noisy, camera) * 255).astype(np.uint8)
+    encoded = encode_response(noisy, camera)
+    if camera.sharpening:
+        blurred = cv2.GaussianBlur(encoded, (0, 0), SHARPENING_SIGMA_PX)
+        encoded = np.clip(encoded + camera.sharpening * (encoded - blurred), 0, 1)
+    picture = np.rint(encoded * 255).astype(np.uint8)
     if camera.jpeg_quality is None:
         return picture
     options = [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality]
@@ -135,26 +158,42 @@ def find_correct_gain(
     for _ in range(GAIN_SEARCH_STEPS):
         middle = (low + high) / 2
         encoded = encode_response(luminance * np.float32(2.0**middle), camera)
-        grey = np.repeat(encoded[..., None], 3, axis=2)
-        if float(rgb_to_lightness(grey).mean()) < target_lightness:
+        if float(luminance_to_lightness(_srgb_to_linear(encoded)).mean()) < target_lightness:
             low = middle
         else:
             high = middle
     return float(2.0**high)
 
 
-def rgb_to_lightness(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
-    """CIELAB lightness of an sRGB picture.
+def rgb_to_lightness(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    r"""CIELAB lightness of an sRGB picture.
+
+    .. math::
+        L^* = 116 f(Y) - 16, \qquad f(Y) = \begin{cases} Y^{1/3} & Y > (6/29)^3 \\
+        Y (29/6)^2 / 3 + 4/29 & \text{otherwise} \end{cases}
+
+    Written out here because OpenCV's conversion interpolates in a table and misses by 0.15.
 
     Args:
-        rgb: uint8, or float32 in 0..1. Shape (H, W, 3).
+        rgb: Picture. Shape (H, W, 3), uint8.
 
     Returns:
         L*, 0..100. Shape (H, W), float32.
+
+    Example:
+        >>> float(rgb_to_lightness(np.full((1, 1, 3), 119, np.uint8))[0, 0].round(2))
+        50.03
     """
-    scaled = rgb.astype(np.float32) / 255 if rgb.dtype == np.uint8 else rgb
-    lab = cv2.cvtColor(np.ascontiguousarray(scaled, np.float32), cv2.COLOR_RGB2LAB)
-    return np.ascontiguousarray(lab[..., 0], np.float32)
+    return luminance_to_lightness(SRGB_TO_LINEAR[rgb] @ REC709_LUMINANCE)
+
+
+def luminance_to_lightness(luminance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """L*, 0..100, of linear luminance, 0..1; any shape, float32."""
+    knee = (6 / 29) ** 3
+    slope, offset = np.float32((29 / 6) ** 2 / 3), np.float32(4 / 29)
+    root = np.where(luminance > knee, np.cbrt(luminance), luminance * slope + offset)
+    lightness: NDArray[np.float32] = 116 * root - 16
+    return lightness
 
 
 def rgb_to_luma(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,0 +1,51 @@
+"""Training data that the tests make themselves."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as the trainer expects it: one panorama and one stack, both CC0."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(7)
+    (root / "hdri").mkdir()
+    coarse = np.exp2(rng.uniform(-6, 6, (16, 32, 3))).astype(np.float32)
+    panorama = cv2.resize(coarse, (512, 256), interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(root / "hdri" / "room.hdr"), panorama)
+    stack = root / "stacks" / "desk"
+    stack.mkdir(parents=True)
+    scene = cv2.resize(rng.random((12, 16, 3)).astype(np.float32), (400, 300))
+    for index, gain in enumerate((0.2, 1.0, 4.0)):
+        picture = np.rint(np.clip(scene * gain, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+        cv2.imwrite(str(stack / f"{index:02d}.jpg"), picture)
+    (root / "manifest.csv").write_text(
+        "path,kind,use,exposures,width,height,licence,source,notes\n"
+        "hdri/room.hdr,hdri,train,1,512,256,CC0,made by the test,\n"
+        "stacks/desk,stack,train,3,400,300,CC0,made by the test,\n"
+        "stacks/other,stack,validate,3,400,300,unknown,elsewhere,\n"
+    )
+    return root
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """A run of eight steps on a narrow network."""
+    path = tmp_path / "tiny-net.toml"
+    path.write_text(
+        'name = "tiny-net"\n'
+        "[network]\nwidth = 2\n"
+        "[data]\nside_px = 176\nworkers = 0\nstack_share = 0.5\n"
+        "[optim]\nsteps = 8\nschedule = 'cosine'\n"
+        "[run]\nlog_every = 3\ncheckpoint_every = 4\n"
+    )
+    return path
