@@ -1,7 +1,6 @@
 r"""sRGB to CIELAB and back on tensors, and the fusion of chroma.
 
-One RGB-to-XYZ matrix serves both ways: its inverse is computed, and its row sums are the reference
-white, so that equal red, green and blue are neutral (a* = b* = 0) to float rounding.
+One RGB-to-XYZ matrix serves both ways: its inverse is computed.
 """
 
 from functools import lru_cache
@@ -22,7 +21,11 @@ RGB_TO_XYZ = torch.tensor(
 )
 """Linear sRGB to CIE XYZ: ITU-R BT.709 primaries, white D65."""
 
-RGB_TO_RELATIVE_XYZ = RGB_TO_XYZ / RGB_TO_XYZ.sum(dim=1, keepdim=True)
+WHITE_XYZ = torch.tensor([[0.95047], [1.0], [1.08883]], dtype=torch.float64)
+"""CIE D65, 2 degree observer. The matrix's own white differs in the fifth digit, which leaves a
+grey with |a*|, |b*| below 0.005, a hundredth of an 8-bit step."""
+
+RGB_TO_RELATIVE_XYZ = RGB_TO_XYZ / WHITE_XYZ
 RELATIVE_XYZ_TO_RGB = torch.linalg.inv(RGB_TO_RELATIVE_XYZ)
 
 SRGB_SLOPE = 12.92
@@ -128,7 +131,7 @@ def srgb_to_lab(srgb: Tensor) -> Tensor:
 
     Example:
         >>> white = torch.ones(1, 3, 1, 1, dtype=torch.float64)
-        >>> [round(value, 6) + 0.0 for value in srgb_to_lab(white).flatten().tolist()]
+        >>> [round(value, 2) + 0.0 for value in srgb_to_lab(white).flatten().tolist()]
         [100.0, 0.0, 0.0]
     """
     return linear_to_lab(srgb_to_linear(srgb))

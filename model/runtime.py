@@ -26,9 +26,10 @@ PRECISIONS: dict[Precision, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-TILE_PX = 256
-"""Core of a window: on the CPU within 5 % of the fastest size at a quarter of its memory."""
+CPU_TILE_PX = 192
+"""Side of a core: 5 % slower than 512 and a sixth of its memory (see `bench/exactness.py`)."""
 
+CUDA_TILE_PX = 256
 CUDA_BATCH = 8
 
 
@@ -79,7 +80,7 @@ class OnnxRuntime:
     """
 
     preferred_batch = 1
-    tile_px = TILE_PX
+    tile_px = CPU_TILE_PX
 
     def __init__(self, weights: LoadedWeights, *, threads: int | None = None) -> None:
         self.device = torch.device("cpu")
@@ -123,7 +124,7 @@ class TorchRuntime:
         precision: Type of its parameters and feature maps; planes go in and come out in float32.
     """
 
-    tile_px = TILE_PX
+    tile_px = CUDA_TILE_PX
 
     def __init__(
         self, network: FusionNetwork, *, device: torch.device, precision: Precision = "float32"
@@ -221,5 +222,7 @@ def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
+    # A pattern is kept for every shape seen; without it the arena holds one window's buffers.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return options

@@ -111,10 +111,10 @@ def plan_windows(height: int, width: int, *, halo_px: int, tile_px: int) -> tupl
 
     All interior windows of a picture have one shape, and so have all horizontal and all vertical
     strips: the shape is balanced over the picture instead of fixed, and the last window is
-    shifted inwards. A strip may be as long as makes it read no more pixels than the largest
-    interior window does, so memory is bounded by `tile_px` and `halo_px` alone. A picture with a
-    side below four halos has no interior worth the name: it is cut across its longer side into
-    border windows of its full breadth, one window if it is small.
+    shifted inwards. A strip reads a quarter of the pixels that the largest interior window does
+    (padding takes memory of its own), so memory is bounded by `tile_px` and `halo_px` alone. A
+    picture with a side below four halos has no interior worth the name: it is cut across its
+    longer side into border windows of its full breadth, one window if it is small.
 
     Args:
         height: Height of the picture, at least 1.
@@ -140,7 +140,7 @@ def plan_windows(height: int, width: int, *, halo_px: int, tile_px: int) -> tupl
         )
     area = (tile_px + 2 * halo_px) ** 2
     if min(height, width) < 4 * halo_px:
-        limit = area // min(height, width)
+        limit = max(4 * halo_px, area // min(height, width))
         rows = _cut(height, limit=limit if height > width else height, halo=halo_px)
         columns = _cut(width, limit=width if height > width else limit, halo=halo_px)
         return _windows("border", rows, columns)
@@ -150,7 +150,7 @@ def plan_windows(height: int, width: int, *, halo_px: int, tile_px: int) -> tupl
     interior = _windows("interior", inside_rows, inside_columns)
     if halo_px == 0:
         return interior
-    limit = area // (2 * halo_px)
+    limit = max(4 * halo_px, area // (8 * halo_px))
     top_bottom, left_right = _edges(height, halo_px), _edges(width, halo_px)
     along_width = _cut(width, limit=limit, halo=halo_px)
     along_height = _without_ends(_cut(height, limit=limit, halo=halo_px), height, halo_px)

@@ -1,0 +1,124 @@
+"""A small world for the model's tests: one network with a lively output, and its graphs."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.exposure import AlignmentReport, ExposurePair
+from model.manifest import (
+    GRAPH_NAME,
+    PARAMETERS_NAME,
+    VALID_GRAPH_NAME,
+    Manifest,
+    NetworkConfig,
+    describe_file,
+    write_manifest,
+)
+from model.network import FusionNetwork
+from model.weights import (
+    LoadedWeights,
+    compute_golden,
+    golden_pair,
+    load_weights,
+    save_parameters,
+)
+
+
+def make_network(config: NetworkConfig) -> FusionNetwork:
+    """A seeded network whose output spans the lightness scale instead of dying in a ReLU."""
+    torch.manual_seed(3)
+    network = FusionNetwork(config).eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+            nn.init.normal_(module.bias, 0, 0.1)
+    last = network.decoder[-1]
+    activation, last.activation = last.activation, "none"
+    fused = network(*golden_pair(1, 64))
+    last.activation = activation
+    gain = 12 / fused.std()
+    last.convolution.weight *= gain
+    last.convolution.bias *= gain
+    last.convolution.bias += (50 - gain * fused.mean()) * config.lightness_scale / 100
+    return network
+
+
+@pytest.fixture(scope="session")
+def lively_network() -> FusionNetwork:
+    return make_network(NetworkConfig(encoders="separate"))
+
+
+@pytest.fixture(scope="session")
+def weights_dir(lively_network, tmp_path_factory) -> Path:
+    """A complete weights version of the lively network, its graphs written by the trainer."""
+    from trainer.export import export_graph
+
+    directory = tmp_path_factory.mktemp("weights") / "lively-0.0.1"
+    directory.mkdir()
+    save_parameters(lively_network, directory / PARAMETERS_NAME)
+    export_graph(lively_network, directory / GRAPH_NAME, "reflect")
+    export_graph(lively_network, directory / VALID_GRAPH_NAME, "valid")
+    document = {
+        "name": "lively",
+        "version": "0.0.1",
+        "network": lively_network.config,
+        "files": {
+            name: describe_file(directory / name)
+            for name in (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME)
+        },
+        "receptive_field": lively_network.receptive_field,
+        "size_multiple": lively_network.size_multiple,
+        "accepted_exposures": (2, 2),
+        "chroma": "mean",
+        "reference": "over",
+        "golden": compute_golden(lively_network),
+        "training": {
+            "config": "",
+            "commit": "none",
+            "seed": 3,
+            "steps": 0,
+            "device": "none",
+            "data": (),
+        },
+    }
+    write_manifest(Manifest.model_validate(document), directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def loaded_weights(weights_dir) -> LoadedWeights:
+    return load_weights(weights_dir)
+
+
+@pytest.fixture
+def make_scene():
+    """Builds an exposure pair of one smooth coloured scene with clipped and dark regions."""
+
+    def make(height: int, width: int, dtype=np.uint8, *, seed: int = 0) -> ExposurePair:
+        rng = np.random.default_rng(seed)
+        scene = cv2.GaussianBlur(rng.random((height, width, 3)), (0, 0), 1.5)
+        scene = (scene - scene.min()) / (scene.max() - scene.min())
+        full = np.iinfo(dtype).max
+        under = np.rint(0.4 * scene * full).astype(dtype)
+        over = np.rint((1.6 * scene).clip(0, 1) * full).astype(dtype)
+        return ExposurePair.from_images(under, over)
+
+    return make
+
+
+@pytest.fixture
+def tilted() -> AlignmentReport:
+    """A report of a motion with rotation, shift and perspective."""
+    return AlignmentReport(
+        model="homography",
+        homography=(1.01, 0.02, 1.5, -0.015, 0.99, -2.0, 1e-5, 2e-5, 1.0),
+        inliers=99,
+        inlier_ratio=0.9,
+        max_corner_shift_px=5.0,
+        refused=None,
+        reference="over",
+    )
