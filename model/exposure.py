@@ -69,7 +69,7 @@ class ExposurePair:
         is_swapped = bool(first.mean(dtype=np.float64) > second.mean(dtype=np.float64))
         if is_swapped:
             first, second = second, first
-        return cls(np.ascontiguousarray(first), np.ascontiguousarray(second), is_swapped)
+        return cls(_contiguous(first), _contiguous(second), is_swapped)
 
     @property
     def height(self) -> int:
@@ -126,3 +126,7 @@ def _to_uint16(image: Pixels) -> NDArray[np.uint16]:
     if image.dtype == np.uint16:
         return image.astype(np.uint16, copy=False)
     return image.astype(np.uint16) * np.uint16(UINT8_TO_UINT16)
+
+
+def _contiguous(image: Pixels) -> Pixels:
+    return image if image.flags.c_contiguous else image.copy()

@@ -18,7 +18,8 @@ MANIFEST_NAME = "manifest.json"
 PARAMETERS_NAME = "network.safetensors"
 GRAPH_NAME = "network.onnx"
 VALID_GRAPH_NAME = "network-valid.onnx"
-SCHEMA_VERSION = 1
+SchemaVersion = Literal[1]
+SCHEMA_VERSION: SchemaVersion = 1
 
 
 class _Record(BaseModel):
@@ -125,7 +126,7 @@ class Manifest(_Record):
         evaluation: Scores; empty before the first evaluation.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     network: NetworkConfig

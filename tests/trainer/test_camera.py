@@ -91,8 +91,8 @@ def test_lightness_and_luma_run_from_0_to_100():
 def test_lightness_equals_scikit_image():
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     expected = skimage.color.rgb2lab(picture)[..., 0]
-    # Its matrix has rounded constants.
-    np.testing.assert_allclose(rgb_to_lightness(picture), expected, atol=5e-3)
+    # Its matrix and its white point are rounded otherwise than ours.
+    np.testing.assert_allclose(rgb_to_lightness(picture), expected, atol=1e-2)
 
 
 def test_sharpening_steepens_an_edge_and_leaves_flat_areas():

@@ -37,9 +37,9 @@ def test_gamma_of_a_constant_image_is_that_of_one_grey_level(value):
 
 
 def test_weights_by_hand():
-    under, correct, over = two_tone(0.0, 0.1), two_tone(0.2, 0.8), two_tone(0.7, 0.9)
-    # gammas: -log2(0.05) = 4.3219, exp(0.1) = 1.1052, -log2(0.1) = 3.3219
-    distances = (-math.log2(0.05) - math.exp(0.1), -math.log2(0.1) - math.exp(0.1))
+    under, correct, over = two_tone(0.0, 0.1), two_tone(0.2, 0.8), two_tone(0.74, 0.86)
+    # gammas: -log2(0.05) = 4.3219, exp(0.1) = 1.1052, -log2(0.06) = 4.0589
+    distances = (-math.log2(0.05) - math.exp(0.1), -math.log2(0.06) - math.exp(0.1))
     first, second = tune_weights(under, correct, over)
     assert first.item() == pytest.approx(2 * distances[0] / sum(distances), rel=1e-12)
     assert second.item() == pytest.approx(2 * distances[1] / sum(distances), rel=1e-12)

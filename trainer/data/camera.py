@@ -118,12 +118,12 @@ def expose(
     signal = np.clip(linear, 0.0, 4.0)
     deviation = np.sqrt(signal / np.float32(camera.full_well) + np.float32(camera.read_noise**2))
     noise = rng.standard_normal(linear.shape, dtype=np.float32)
-    noisy: NDArray[np.float32] = signal + deviation * noise
+    noisy = (signal + deviation * noise).astype(np.float32, copy=False)
     encoded = encode_response(noisy, camera)
     if camera.sharpening:
         blurred = cv2.GaussianBlur(encoded, (0, 0), SHARPENING_SIGMA_PX)
-        encoded = np.clip(encoded + camera.sharpening * (encoded - blurred), 0, 1)
-    picture = np.rint(encoded * 255).astype(np.uint8)
+        encoded = encoded + np.float32(camera.sharpening) * (encoded - blurred)
+    picture = np.rint(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
     if camera.jpeg_quality is None:
         return picture
     options = [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality]
@@ -192,8 +192,7 @@ def luminance_to_lightness(luminance: NDArray[np.float32]) -> NDArray[np.float32
     knee = (6 / 29) ** 3
     slope, offset = np.float32((29 / 6) ** 2 / 3), np.float32(4 / 29)
     root = np.where(luminance > knee, np.cbrt(luminance), luminance * slope + offset)
-    lightness: NDArray[np.float32] = 116 * root - 16
-    return lightness
+    return (116 * root - 16).astype(np.float32, copy=False)
 
 
 def rgb_to_luma(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
