@@ -30,7 +30,7 @@ def test_receptive_field_is_computed_from_eight_layers():
 
 
 def test_one_pixel_changes_the_result_within_the_halo_and_nowhere_else():
-    network = make_network(width=4)
+    network = make_network()
     under, over = planes()
     before = network(under, over)
     under[0, 0, 20, 25] += 40
