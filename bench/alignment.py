@@ -1,0 +1,387 @@
+"""Measure alignment: known motions of real pairs, pairs at rest, and hand-held stacks.
+
+One exposure of a pair is moved by a known homography and both are cropped to where both show the
+scene, so that no border helps or hurts. From the repository root:
+
+    python -m bench.alignment [DATA]
+
+The gates were tuned on the stacks marked `validate` with other seeds; the pairs of `eval/` are
+reported only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.evaluation_set import DEFAULT_DATA, ROOT, Picture, list_pairs, read_picture
+from bench.quality import read_commit
+from model.align import (
+    PROXY_MAX_PX,
+    align_pair,
+    check_gates,
+    make_proxy,
+    match_features,
+    match_keypoints,
+    rescale_homography,
+)
+from model.exposure import ExposurePair
+from model.patches import frame_corners, map_points, refine_homography
+
+DEFAULT_RESULT = ROOT / "bench" / "results" / "alignment.json"
+SEED = 20_260
+REPEATS = 3
+MAX_ROTATION = np.deg2rad(3.0)
+MAX_SHIFT = 0.03
+MAX_PERSPECTIVE = 1e-4
+PERSPECTIVE_SIDE_PX = 1_200
+"""On longer images the perspective shrinks with the side, so that the frame bends alike."""
+
+WRONG_PX = 5.0
+CHECK_REACH_PX = 8
+CHECK_CORRELATION = 0.5
+
+Matrix = NDArray[np.float64]
+Outcome = tuple[Matrix | None, str | None]
+"""Homography at full size, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedPair:
+    """A pair one exposure of which was moved, cropped to what both show.
+
+    Attributes:
+        pair: The cropped exposures.
+        motion: The known homography between the crops, under to over.
+        motion_with_own: The same behind the motion that the pair had already, as found on it.
+    """
+
+    pair: ExposurePair
+    motion: Matrix
+    motion_with_own: Matrix | None
+
+
+def draw_motion(rng: np.random.Generator, width: int, height: int) -> Matrix:
+    """Draw a rotation, a shift and a perspective about the image's middle."""
+    angle = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
+    x, y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
+    limit = MAX_PERSPECTIVE * min(1.0, PERSPECTIVE_SIDE_PX / max(width, height))
+    g, h = rng.uniform(-limit, limit, 2)
+    cos, sin = np.cos(angle), np.sin(angle)
+    middle = translation((width - 1) / 2, (height - 1) / 2)
+    turn = np.array([[cos, -sin, x], [sin, cos, y], [0.0, 0.0, 1.0]])
+    bend = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [g, h, 1.0]])
+    return normalise(middle @ turn @ bend @ np.linalg.inv(middle))
+
+
+def translation(x: float, y: float) -> Matrix:
+    """Homography that adds (x, y)."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def normalise(homography: Matrix) -> Matrix:
+    """Scale a homography to h[2, 2] = 1."""
+    return np.asarray(homography / homography[2, 2])
+
+
+def move_pair(pair: ExposurePair, motion: Matrix) -> MovedPair:
+    """Move the under exposure so that `motion` leads back, and crop both to the common part."""
+    size = (pair.width, pair.height)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    under = np.asarray(cv2.warpPerspective(pair.under, motion, size, flags=flags))
+    inside = cv2.warpPerspective(
+        np.full(size[::-1], 255, np.uint8), motion, size, flags=cv2.WARP_INVERSE_MAP
+    )
+    share = 0.0
+    while inside[crop(share, *size)].min() < 255:
+        share += 0.005
+    window = crop(share + 0.005, *size)
+    corner = translation(window[1].start, window[0].start)
+    own = refine_homography(make_proxy(pair.under), make_proxy(pair.over), np.eye(3))
+    with_own = None
+    if own is not None and own.is_inlier.mean() > 0.5:
+        proxy_size = make_proxy(pair.over).shape[::-1]
+        with_own = rescale_homography(own.homography, proxy_size, size) @ motion
+        with_own = normalise(np.linalg.inv(corner) @ with_own @ corner)
+    moved = ExposurePair(
+        np.ascontiguousarray(under[window]), np.ascontiguousarray(pair.over[window])
+    )
+    return MovedPair(moved, normalise(np.linalg.inv(corner) @ motion @ corner), with_own)
+
+
+def crop(share: float, width: int, height: int) -> tuple[slice, slice]:
+    """Window without this share of the frame on every side."""
+    x, y = int(share * width), int(share * height)
+    return slice(y, height - y), slice(x, width - x)
+
+
+def align_with_gates(pair: ExposurePair) -> Outcome:
+    """The product: `align_pair`."""
+    report = align_pair(pair)
+    return np.reshape(report.homography, (3, 3)), report.refused
+
+
+def align_with_ransac(pair: ExposurePair) -> Outcome:
+    """The product with RANSAC in place of MAGSAC++."""
+    under, over = make_proxy(pair.under), make_proxy(pair.over)
+    start = match_keypoints(under, over, estimator=cv2.RANSAC)
+    fit = None if start is None else refine_homography(under, over, start)
+    if fit is None:
+        return None, "few_matches" if start is None else "few_inliers"
+    size = (under.shape[1], under.shape[0])
+    full = rescale_homography(fit.homography, size, (pair.width, pair.height))
+    return full, check_gates(fit, *size)
+
+
+def align_plainly(pair: ExposurePair, estimator: int, *, ratio: float, least: int) -> Outcome:
+    """SIFT with its defaults on AGC images, ratio test, mutual check; no refinement, no gates."""
+    proxies = [make_proxy(image) for image in (pair.under, pair.over)]
+    points, features = [], []
+    for proxy in proxies:
+        grey = np.rint(proxy * 255.0).astype(np.uint8)
+        keypoints, descriptors = cv2.SIFT.create().detectAndCompute(grey, None)
+        points.append(np.array([keypoint.pt for keypoint in keypoints]))
+        features.append(np.empty((0, 128), np.float32) if descriptors is None else descriptors)
+    rows, columns = match_features(features[0], features[1], ratio=ratio)
+    if len(rows) < least:
+        return None, "few_matches"
+    found, _ = cv2.findHomography(points[0][rows], points[1][columns], estimator, 5.0)
+    if found is None:
+        return None, "no_homography"
+    size = (proxies[1].shape[1], proxies[1].shape[0])
+    return rescale_homography(found, size, (pair.width, pair.height)), None
+
+
+ARMS: dict[str, Callable[[ExposurePair], Outcome]] = {
+    "ours": align_with_gates,
+    "ours, RANSAC": align_with_ransac,
+    "plain RANSAC": lambda pair: align_plainly(pair, cv2.RANSAC, ratio=0.75, least=4),
+    "plain MAGSAC++": lambda pair: align_plainly(pair, cv2.USAC_MAGSAC, ratio=0.75, least=4),
+    "authors' rule": lambda pair: align_plainly(pair, cv2.RANSAC, ratio=0.7, least=21),
+}
+
+
+def corner_error_px(found: Matrix, truth: Matrix, pair: ExposurePair) -> float:
+    """Largest distance of a corner from where it belongs."""
+    corners = frame_corners(pair.width, pair.height)
+    difference = map_points(found, corners) - map_points(truth, corners)
+    return float(np.linalg.norm(difference, axis=1).max())
+
+
+def see_own_shift_px(pair: ExposurePair) -> int:
+    """Shift of a pair in whole pixels, seen without keypoints, patches or a homography.
+
+    The pair and its four quarters are each shifted over one another, locally normalised log
+    intensities, for the highest correlation; the largest shift of a part that correlates counts.
+    """
+    under, over = (normalise_locally(image) for image in (pair.under, pair.over))
+    reach, (height, width) = CHECK_REACH_PX, under.shape
+    rows = (slice(reach, height // 2), slice(height // 2, height - reach))
+    columns = (slice(reach, width // 2), slice(width // 2, width - reach))
+    shifts = [0]
+    for row in rows:
+        for column in columns:
+            part = under[
+                row.start - reach : row.stop + reach, column.start - reach : column.stop + reach
+            ]
+            scores = cv2.matchTemplate(part, over[row, column], cv2.TM_CCOEFF_NORMED)
+            _, best, _, place = cv2.minMaxLoc(scores)
+            if best >= CHECK_CORRELATION:
+                shifts.append(max(abs(place[0] - reach), abs(place[1] - reach)))
+    return max(shifts)
+
+
+def normalise_locally(image: Picture) -> NDArray[np.float32]:
+    """Log intensity, its local mean taken away, divided by its local deviation."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    log = cv2.GaussianBlur(np.log(grey + 1.0), (0, 0), 1.0)
+    mean = cv2.GaussianBlur(log, (0, 0), 8.0)
+    variance = cv2.GaussianBlur(log * log, (0, 0), 8.0) - mean * mean
+    return np.asarray((log - mean) / np.sqrt(variance.clip(0.0) + 4e-4), np.float32)
+
+
+def summarise(cases: Sequence[Mapping[str, object]], key: str) -> dict[str, object]:
+    """Corner errors of the accepted ones among the cases, and their number."""
+    accepted = [case for case in cases if case["refused"] is None]
+    errors = np.array([case[key] for case in accepted if case[key] is not None], np.float64)
+    if len(errors) == 0:
+        return {"cases": len(cases), "accepted": len(accepted)}
+    return {
+        "cases": len(cases),
+        "refused_share": 1.0 - len(accepted) / len(cases),
+        "median_px": float(np.median(errors)),
+        "p95_px": float(np.percentile(errors, 95)),
+        "largest_px": float(errors.max()),
+        "wrong": int((errors > WRONG_PX).sum()),
+    }
+
+
+def measure_motion(
+    pairs: Mapping[str, ExposurePair], own_shifts_px: Mapping[str, int], repeats: int
+) -> dict[str, object]:
+    """Move every pair `repeats` times and align it by every arm."""
+    rng = np.random.default_rng(SEED)
+    cases: dict[str, list[dict[str, object]]] = {arm: [] for arm in ARMS}
+    for name, pair in pairs.items():
+        for _ in range(repeats):
+            moved = move_pair(pair, draw_motion(rng, pair.width, pair.height))
+            for arm, align in ARMS.items():
+                wall_s, cpu_s = perf_counter(), process_time()
+                found, refused = align(moved.pair)
+                case: dict[str, object] = {
+                    "pair": name,
+                    "refused": refused,
+                    "wall_s": perf_counter() - wall_s,
+                    "cpu_s": process_time() - cpu_s,
+                }
+                for key in ("motion", "motion_with_own"):
+                    truth = getattr(moved, key)
+                    is_known = found is not None and truth is not None and refused is None
+                    error = corner_error_px(found, truth, moved.pair) if is_known else None
+                    case[key] = error
+                cases[arm].append(case)
+        print(name, cases["ours"][-repeats:], flush=True)
+    at_rest = {name for name, shift_px in own_shifts_px.items() if shift_px == 0}
+    return {
+        arm: {
+            "all pairs": summarise(rows, "motion"),
+            "pairs whose exposures lie on each other": summarise(
+                [row for row in rows if row["pair"] in at_rest], "motion"
+            ),
+            "all pairs, against motion and own misalignment": summarise(rows, "motion_with_own"),
+            **{
+                f"median_{key}": float(np.median([float(str(row[key])) for row in rows]))
+                for key in ("wall_s", "cpu_s")
+            },
+            "wrong_against_motion": [
+                row for row in rows if isinstance(row["motion"], float) and row["motion"] > WRONG_PX
+            ]
+            if arm.startswith("ours")
+            else None,
+        }
+        for arm, rows in cases.items()
+    }
+
+
+def measure_rest(
+    pairs: Mapping[str, ExposurePair], own_shifts_px: Mapping[str, int]
+) -> dict[str, object]:
+    """Align the pairs as they are; nothing may be warped that an exhaustive search sees at rest."""
+    reports = {name: describe(pair) for name, pair in pairs.items()}
+    warped = [name for name, report in reports.items() if report["model"] == "homography"]
+    return {
+        "identity": sum(r["model"] == "identity" and not r["refused"] for r in reports.values()),
+        "refused": sum(r["refused"] is not None for r in reports.values()),
+        "warped": warped,
+        "warped_though_seen_at_rest": [name for name in warped if own_shifts_px[name] == 0],
+        "pairs": {
+            name: {**report, "own_shift_px": own_shifts_px[name]}
+            for name, report in reports.items()
+        },
+    }
+
+
+def describe(pair: ExposurePair) -> dict[str, object]:
+    """Report of a pair, with the seconds it took on the clock and on all cores together."""
+    wall_s, cpu_s = perf_counter(), process_time()
+    report = align_pair(pair)
+    return {
+        **asdict(report),
+        "wall_s": perf_counter() - wall_s,
+        "cpu_s": process_time() - cpu_s,
+    }
+
+
+def read_stacks(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
+    """Stacks of a folder, each ordered from dark to bright."""
+    for item in sorted(folder.iterdir()):
+        exposures = [read_picture(path) for path in sorted(item.glob("*.jpg"))]
+        yield item.name, sorted(exposures, key=lambda exposure: float(exposure.mean()))
+
+
+def measure_stack(exposures: Sequence[Picture]) -> dict[str, object]:
+    """Align the outermost and the adjacent exposures; do the steps add up to the whole?"""
+    last = len(exposures) - 1
+    whole = describe(ExposurePair.from_images(exposures[0], exposures[last]))
+    steps = [
+        describe(ExposurePair.from_images(exposures[index], exposures[index + 1]))
+        for index in range(last)
+    ]
+    closure_px = None
+    if all(report["refused"] is None for report in (whole, *steps)):
+        product = np.eye(3)
+        for step in steps:
+            product = np.reshape(np.asarray(step["homography"]), (3, 3)) @ product
+        pair = ExposurePair.from_images(exposures[0], exposures[last])
+        direct = np.reshape(np.asarray(whole["homography"]), (3, 3))
+        closure_px = corner_error_px(normalise(product), direct, pair)
+    size = f"{exposures[0].shape[1]}x{exposures[0].shape[0]}"
+    return {"size": size, "outermost": whole, "adjacent": steps, "closure_px": closure_px}
+
+
+def describe_machine() -> dict[str, object]:
+    """Processor, cores, load and package versions."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "opencv_threads": cv2.getNumThreads(),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure, print the summary and write the result file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path, nargs="?", default=DEFAULT_DATA.parent)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="motions of each pair")
+    parser.add_argument("--out", type=Path, default=DEFAULT_RESULT, help="result file")
+    arguments = parser.parse_args(argv)
+    pairs = {
+        pair.name: ExposurePair.from_images(
+            read_picture(pair.under_path), read_picture(pair.over_path)
+        )
+        for pair in list_pairs(arguments.data / "eval")
+    }
+    large = {
+        name: ExposurePair.from_images(exposures[0], exposures[-1])
+        for name, exposures in read_stacks(arguments.data / "highres")
+    }
+    own = {name: see_own_shift_px(pair) for name, pair in (pairs | large).items()}
+    record: dict[str, object] = {
+        "command": f"python -m bench.alignment --repeats {arguments.repeats}",
+        "commit": read_commit(),
+        "machine": describe_machine(),
+        "seed": SEED,
+        "proxy_max_px": PROXY_MAX_PX,
+        "wrong_above_px": WRONG_PX,
+        "motion_of_eval": measure_motion(pairs, own, arguments.repeats),
+        "motion_of_highres": measure_motion(large, own, arguments.repeats),
+        "eval_at_rest": measure_rest(pairs, own),
+        "handheld": {
+            name: measure_stack(exposures)
+            for name, exposures in read_stacks(arguments.data / "handheld")
+        },
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(record["motion_of_eval"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
