@@ -315,6 +315,6 @@ def _save(image: pyvips.Image, options: EncodeOptions) -> bytes:
 
 
 def _raise_if_out_of_memory(error: Exception) -> None:
-    text = str(error).lower()
-    if "out of memory" in text or "insufficient memory" in text or "unable to allocate" in text:
+    # Each library below libvips has words of its own for it.
+    if any(word in str(error).lower() for word in ("memory", "allocate")):
         raise MemoryError from error

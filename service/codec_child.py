@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -118,8 +119,10 @@ class CodecChild:
 
     async def kill(self) -> None:
         """End the process and wait until it is gone, also when the caller is cancelled."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if not self.exited.done():
+            # Not Popen.kill: that collects the exit status before asyncio's watcher can.
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         is_cancelled = False
         while not self.exited.done():
             try:

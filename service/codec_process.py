@@ -88,6 +88,8 @@ def _limit_memory(memory_limit_bytes: int) -> None:
     used_bytes = int(fields[5]) * resource.getpagesize()  # Data and stack.
     limit = used_bytes + memory_limit_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    # A core file would write a client's picture to disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _warm_up() -> None:
@@ -110,13 +112,17 @@ def _answer(call: Call, payload: bytes) -> tuple[Answer, bytes]:
             return Encoded(), encode(pixels, options=call.options, metadata=call.metadata)
     except FusionError as error:
         return Failure(error.code, error.message), b""
-    except MemoryError:
-        return Failure(CodecMemoryError.code, "expected less memory for this image"), b""
-    except Exception:
+    except Exception as error:
+        if isinstance(error, MemoryError) or _is_opencv_out_of_memory(error):
+            return Failure(CodecMemoryError.code, "expected less memory for this image"), b""
         # As around a micro-batch: a fault of ours fails this call, not the process and with it
         # a second call.
         traceback.print_exc()
         return Failure(CodecError.code, "expected a result, got a failure"), b""
+
+
+def _is_opencv_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
 def _decode(call: DecodeCall, payload: bytes) -> DecodedImage:

@@ -130,7 +130,7 @@ class CodecMemoryError(CodecError):
 
 
 class CodecCrashError(CodecError):
-    """Two codec processes in a row died at this call."""
+    """Two codec processes in a row died at this call; GLib's answer to a lack of memory, too."""
 
     code = "codec-crashed"
 
