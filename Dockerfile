@@ -12,13 +12,13 @@ ARG TORCH=cuda
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 # pip installs into the virtual environment from outside, so that the image's own has none.
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/expofuse/bin/python
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/venv/bin/python
 WORKDIR /build
-RUN python -m venv --without-pip /opt/expofuse \
+RUN python -m venv --without-pip /opt/venv \
     && groupadd --gid 10001 expofuse \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp expofuse
 
-# The dependencies are a layer of their own: a change of code installs none of them again.
+# The dependencies are layers of their own, here and in the image: they are gigabytes, the code is not.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 print(*project['dependencies'], *project['optional-dependencies']['service'], sep='\n')" \
@@ -36,9 +36,14 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
 COPY README.md LICENSE ./
 COPY model model
 COPY service service
-COPY trainer trainer
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    pip install --no-deps .
+    pip install --no-deps --target /opt/expofuse .
+
+ARG WEIGHTS=hyperp-mb-1.0.0
+COPY weights/${WEIGHTS} /opt/expofuse/weights/${WEIGHTS}
+COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py
+# Whatever the modes in the working tree: the service's user reads everything, and owns nothing.
+RUN chmod -R a+rX /opt/expofuse
 
 
 FROM python:3.11-slim-bookworm
@@ -51,20 +56,19 @@ LABEL org.opencontainers.image.title="expofuse" \
 
 # Nothing runs in this stage: a build's mounts and caches leave no trace.
 COPY --from=build /etc/passwd /etc/group /etc/
+COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/expofuse /opt/expofuse
-COPY weights/${WEIGHTS} /opt/expofuse/weights/${WEIGHTS}
-COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py
 
 # The NVIDIA_ variables ask the NVIDIA runtime for the devices and for what CUDA and nvidia-smi need;
 # other runtimes ignore them. Nothing is written at run time but to /tmp and /dev/shm.
-ENV PATH=/opt/expofuse/bin:$PATH \
+ENV PATH=/opt/expofuse/bin:/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/expofuse \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     EXPOFUSE_HOST=0.0.0.0 \
     EXPOFUSE_PORT=8000 \
-    EXPOFUSE_WEIGHTS_DIR=/opt/expofuse/weights \
     EXPOFUSE_WEIGHTS=${WEIGHTS}
 
 WORKDIR /tmp

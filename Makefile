@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
-IMAGE ?= expofuse:1.0.0
 TORCH ?= cuda
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(TORCH)),-cpu)
 
 # Installed extras, as stamps: `serve` needs less than `test`.
 SERVICE := $(VENV)/.installed-service
