@@ -43,10 +43,10 @@ def test_torch_is_pinned_without_its_build_and_without_cuda_packages(
 def test_every_image_carries_the_version_of_the_project(repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     places = ["Dockerfile", "docker-compose.yml", "k8s/base/kustomization.yaml"]
-    places += ["k8s/overlays/gpu/kustomization.yaml", "docs/deployment.md"]
+    places += ["k8s/overlays/gpu/kustomization.yaml", "deploy/build_image.sh", "docs/deployment.md"]
     for place in places:
         text = (repository / place).read_text()
-        tags = re.findall(r"(?:expofuse:|newTag: )([0-9][^\s-]*)(?:-cpu)?$", text, re.MULTILINE)
+        tags = re.findall(r"(?:expofuse:|newTag: )(\d+\.\d+\.\d+)", text)
         assert set(tags) == {project["version"]}, place
 
 
