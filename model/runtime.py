@@ -225,4 +225,6 @@ def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
     # A pattern is kept for every shape seen; without it the arena holds one window's buffers.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    # A spinning thread holds a core that the decoders want, and the network gains nothing by it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

@@ -264,7 +264,8 @@ MEASURE_PEAK = """
 
     torch.set_num_threads(1)
     side = int(sys.argv[2])
-    pipeline = FusionPipeline(create_runtime(Path(sys.argv[1]), device="cpu", threads=1), chroma="mean")
+    runtime = create_runtime(Path(sys.argv[1]), device="cpu", threads=1)
+    pipeline = FusionPipeline(runtime, chroma="mean")
     pair = ExposurePair(*(np.full((side, side, 3), level, np.uint8) for level in (60, 180)))
     out = np.full((side, side, 3), 1, np.uint8)
     before = status_mib("VmRSS")

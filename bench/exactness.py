@@ -1,0 +1,200 @@
+"""Measure how exact the windowed path is, and what memory it takes.
+
+Largest differences are shares of full scale (L* 100). From the repository root:
+
+    python -m bench.exactness [--weights weights/NAME-VERSION]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.evaluation_set import ROOT
+from bench.speed import DEFAULT_WEIGHTS, MOTION, make_pair, write_record
+from model.colour import linear_to_lab, pixels_to_linear
+from model.exposure import ExposurePair
+from model.network import LIGHTNESS_MAX, FusionNetwork
+from model.pipeline import FusionPipeline
+from model.runtime import OnnxRuntime, Precision, Runtime, TorchRuntime, create_runtime
+from model.tiling import plan_windows
+from model.weights import load_weights
+
+DEFAULT_RESULT = ROOT / "bench" / "results" / "exactness.json"
+SIZES = ((16, 16), (16, 333), (31, 47), (97, 131), (257, 401), (899, 1151))
+PEAK_SIZE = (4000, 6000)
+HALO_SIZE = (257, 401)
+MIB = 1024
+
+
+def read_lightness(pair: ExposurePair) -> tuple[Tensor, Tensor]:
+    """L* planes of a pair, shape (1, 1, H, W)."""
+    under, over = (
+        linear_to_lab(pixels_to_linear(torch.from_numpy(image).permute(2, 0, 1)[None]))[:, :1]
+        for image in (pair.under, pair.over)
+    )
+    return under, over
+
+
+def fuse_tiled(runtime: Runtime, under: Tensor, over: Tensor, *, tile_px: int) -> Tensor:
+    """Lightness of every core, put together before anything is rounded."""
+    height, width = under.shape[-2:]
+    fused = torch.full_like(under, torch.nan)
+    for window in plan_windows(height, width, halo_px=runtime.halo_px, tile_px=tile_px):
+        rows, columns = window.source.slices
+        is_interior = window.kind == "interior"
+        result = runtime.run(
+            under[..., rows, columns],
+            over[..., rows, columns],
+            padding="valid" if is_interior else "reflect",
+        )
+        covered = window.source.shrunk(runtime.halo_px if is_interior else 0)
+        rows, columns = window.core.relative_to(covered).slices
+        core = window.core
+        fused[..., core.top : core.bottom, core.left : core.right] = result[..., rows, columns]
+    return fused
+
+
+def fuse_with_halo(network: FusionNetwork, under: Tensor, over: Tensor, halo_px: int) -> Tensor:
+    """Lightness from padded windows with a halo of our choice, in the network's own dtype."""
+    height, width = under.shape[-2:]
+    fused = torch.full_like(under, torch.nan)
+    for window in plan_windows(height, width, halo_px=halo_px, tile_px=64):
+        rows, columns = window.source.slices
+        result = network(under[..., rows, columns], over[..., rows, columns])
+        core = window.core
+        rows, columns = core.relative_to(window.source).slices
+        fused[..., core.top : core.bottom, core.left : core.right] = result[..., rows, columns]
+    return fused
+
+
+def compare(one: Tensor, other: Tensor) -> float:
+    """Largest difference as a share of full scale."""
+    return float((one - other).abs().max()) / LIGHTNESS_MAX
+
+
+def measure_exactness(weights_dir: Path) -> dict[str, object]:
+    """Tiled against whole and ONNX Runtime against torch, on seeded scenes."""
+    weights = load_weights(weights_dir)
+    onnx = OnnxRuntime(weights)
+    eager = TorchRuntime(weights.network, device=torch.device("cpu"))
+    sizes: dict[str, object] = {}
+    for height, width in SIZES:
+        under, over = read_lightness(make_pair(height, width))
+        whole = weights.network(under, over)
+        tiled = fuse_tiled(onnx, under, over, tile_px=onnx.tile_px)
+        sizes[f"{height}x{width}"] = {
+            "onnx_tiled_against_torch_whole": compare(tiled, whole),
+            "onnx_tiled_against_onnx_whole": compare(
+                tiled, onnx.run(under, over, padding="reflect")
+            ),
+            "torch_tiled_against_torch_whole": compare(
+                fuse_tiled(eager, under, over, tile_px=eager.tile_px), whole
+            ),
+            "onnx_whole_against_torch_whole": compare(
+                onnx.run(under, over, padding="reflect"), whole
+            ),
+        }
+    return {"lightness": sizes, **measure_halo(weights.network), **measure_precisions(weights_dir)}
+
+
+def measure_halo(network: FusionNetwork) -> dict[str, object]:
+    """In float64: the derived halo against one pixel less of it."""
+    under, over = (plane.double() for plane in read_lightness(make_pair(*HALO_SIZE)))
+    exact = FusionNetwork(network.config).double().requires_grad_(False)
+    exact.load_state_dict(network.state_dict())
+    whole = exact(under, over)
+    return {
+        "float64_by_halo": {
+            halo_px: compare(fuse_with_halo(exact, under, over, halo_px), whole)
+            for halo_px in (network.halo, network.halo - 1)
+        }
+    }
+
+
+def measure_precisions(weights_dir: Path) -> dict[str, object]:
+    """What the reduced precisions of the CUDA path cost, computed in torch on the CPU."""
+    network = load_weights(weights_dir).network
+    under, over = read_lightness(make_pair(*HALO_SIZE))
+    whole = network(under, over)
+    record: dict[str, object] = {}
+    precisions: tuple[Precision, ...] = ("float16", "bfloat16")
+    for precision in precisions:
+        runtime = TorchRuntime(network, device=torch.device("cpu"), precision=precision)
+        difference = (runtime.run(under, over, padding="reflect") - whole).abs() / LIGHTNESS_MAX
+        record[precision] = {"max": float(difference.max()), "mean": float(difference.mean())}
+    return {"reduced_precision_against_float32": record}
+
+
+def read_status_mib(field: str) -> float:
+    """One memory figure of this process."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) / MIB
+
+
+def measure_peak(weights_dir: Path) -> None:
+    """Fuse a warped pair in this process and print what memory that took."""
+    height, width = PEAK_SIZE
+    torch.set_num_threads(1)
+    pipeline = FusionPipeline(create_runtime(weights_dir, device="cpu"), chroma="mean")
+    loaded = read_status_mib("VmRSS")
+    shape = (height, width, 3)
+    pair = ExposurePair(np.full(shape, 60, np.uint8), np.full(shape, 180, np.uint8))
+    output = np.full(shape, 1, np.uint8)
+    before = read_status_mib("VmRSS")
+    run = pipeline.begin(pair, MOTION, output)
+    for window in run.windows:
+        pipeline.fuse_windows([(run, window)])
+    peak = read_status_mib("VmHWM")
+    print(loaded, before, peak)
+
+
+def measure_peak_elsewhere(weights_dir: Path) -> dict[str, float]:
+    """The same in a process of its own, whose peak is nobody else's."""
+    command = [sys.executable, "-m", "bench.exactness", "--peak", "--weights", str(weights_dir)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded, before, peak = (float(word) for word in result.stdout.split())
+    height, width = PEAK_SIZE
+    return {
+        "megapixels": height * width / 1e6,
+        "process_with_weights_mib": round(loaded, 1),
+        "inputs_and_output_mib": round(before - loaded, 1),
+        "peak_mib": round(peak, 1),
+        "peak_above_weights_inputs_and_output_mib": round(peak - before, 1),
+        "peak_above_inputs_and_output_mib": round(peak - before + loaded, 1),
+    }
+
+
+def main() -> None:
+    """Measure and write the record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS)
+    parser.add_argument("--out", type=Path, default=DEFAULT_RESULT)
+    parser.add_argument("--peak", action="store_true", help="only the memory, in this process")
+    options = parser.parse_args()
+    weights_dir = options.weights.resolve()
+    if options.peak:
+        measure_peak(weights_dir)
+        return
+    with torch.inference_mode():
+        exactness = measure_exactness(weights_dir)
+    write_record(
+        options.out,
+        {
+            "weights": load_weights(weights_dir).manifest.label,
+            **exactness,
+            "memory": measure_peak_elsewhere(weights_dir),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
