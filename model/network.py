@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, cat, nn
 from torch.nn import functional
 
@@ -106,6 +107,8 @@ class FusionNetwork(nn.Module):
     def forward(self, under_l: Tensor, over_l: Tensor, padding: Padding = "reflect") -> Tensor:
         """Fuse two lightness planes.
 
+        Under autocast the features are in reduced precision, the last layer in float32.
+
         Args:
             under_l: L* of the under exposure, 0..100. Shape (N, 1, H, W).
             over_l: L* of the over exposure, same shape, dtype and device.
@@ -129,8 +132,15 @@ class FusionNetwork(nn.Module):
         )
         if self.config.feature_fusion == "mean":
             features = features / 2
-        for layer in self.decoder:
+        *layers, last = self.decoder
+        for layer in layers:
             features = layer(features, padding)
+        if torch.is_autocast_enabled(features.device.type):
+            # Reduced precision has 8 significant bits: enough for features, steps in a picture.
+            with torch.autocast(features.device.type, enabled=False):
+                features = last(features.float(), padding)
+        else:
+            features = last(features, padding)
         if padding == "valid":
             features = features[..., self.halo : -self.halo, self.halo : -self.halo]
         fused: Tensor = features / scale

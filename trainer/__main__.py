@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
             run = options.out or Path("runs") / options.config.stem
             train(config, options.data, run, stop_after=options.stop_after)
         else:
-            export(options.run, options.target)
+            export(options.run, options.target, chroma=options.chroma, reference=options.reference)
     except FusionError as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")
         return 2
@@ -44,6 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     exporting = commands.add_parser("export", help="turn a run into a weights version")
     exporting.add_argument("run", type=Path, help="run folder")
     exporting.add_argument("target", type=Path, help="weights/<name>-<version>")
+    exporting.add_argument(
+        "--chroma", choices=["mean", "weighted"], default="mean", help="rule that fuses a* and b*"
+    )
+    exporting.add_argument(
+        "--reference",
+        choices=["under", "over"],
+        default="over",
+        help="exposure onto which the other is warped",
+    )
     return parser
 
 

@@ -56,6 +56,8 @@ class DataConfig(_Group):
         gap_ev: Range of the exposure gap from the correct to the under and to the over exposure.
         correct_lightness: Range of the correct exposure's mean L*.
         field_of_view_deg: Range of a rendered view's field of view.
+        sampling: How a view samples its panorama: bilinear, or the nearest pixel, which keeps the
+            finest detail as a photograph has it that was reduced without averaging.
         stack_share: Share of the triples that come from photographed stacks.
         lightness: The plane that is trained on: CIELAB L*, or 8-bit ITU-R 601 luma as 0..100.
         resize: Photographed stacks: a random square crop, or the whole picture squeezed.
@@ -66,6 +68,7 @@ class DataConfig(_Group):
     gap_ev: Range = (1.0, 4.0)
     correct_lightness: Range = (42.0, 58.0)
     field_of_view_deg: Range = (80.0, 115.0)
+    sampling: Literal["linear", "nearest"] = "nearest"
     stack_share: float = Field(default=0.15, ge=0, le=1)
     lightness: Literal["cielab", "luma"] = "cielab"
     resize: Literal["crop", "anisotropic"] = "crop"
@@ -107,6 +110,7 @@ class OptimConfig(_Group):
 
     Attributes:
         start: Initial parameters: random, or those of `trainer.initial.start_as_average`.
+        precision: Precision of the feature maps; parameters, last layer and losses are float32.
         learning_rate: Step size.
         schedule: Constant, or a cosine from the learning rate to zero over the run.
         batch: Triples in a step.
@@ -114,6 +118,7 @@ class OptimConfig(_Group):
     """
 
     start: Literal["random", "average"] = "random"
+    precision: Literal["float32", "bfloat16"] = "float32"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     batch: int = Field(default=1, ge=1)

@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from model.colour import ChromaRule
 from model.exposure import Reference
 from model.manifest import (
     GRAPH_NAME,
@@ -50,7 +51,7 @@ class _FixedPadding(nn.Module):
 
 
 def export(
-    run: Path, target: Path, *, chroma: str = "mean", reference: Reference = "over"
+    run: Path, target: Path, *, chroma: ChromaRule = "mean", reference: Reference = "over"
 ) -> Manifest:
     """Write the weights version of a finished run.
 

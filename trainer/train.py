@@ -73,6 +73,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
         num_workers=config.data.workers,
         pin_memory=device.type == "cuda",
     )
+    is_reduced = config.optim.precision == "bfloat16"
     writer = SummaryWriter(str(run))
     waited_s, began_s = 0.0, time.perf_counter()
     triples = iter(loader)
@@ -83,7 +84,9 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
         waited_s += time.perf_counter() - asked_s
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, step)
-        losses = compute_losses(network(triple[:, 0], triple[:, 2]), triple, config.loss)
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_reduced):
+            output = network(triple[:, 0], triple[:, 2])
+        losses = compute_losses(output, triple, config.loss)
         optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -56,11 +56,11 @@ def sample_camera(rng: np.random.Generator) -> Camera:
     a sensor's own pixels the network learns to smooth.
     """
     return Camera(
-        gamma=float(rng.uniform(0.8, 1.2)),
-        contrast=float(rng.uniform(0.0, 1.0)),
+        gamma=float(rng.uniform(0.85, 1.15)),
+        contrast=float(rng.uniform(0.0, 0.8)),
         white_balance=(float(rng.uniform(0.85, 1.15)), 1.0, float(rng.uniform(0.85, 1.15))),
-        full_well=float(np.exp(rng.uniform(np.log(10_000), np.log(200_000)))),
-        read_noise=float(np.exp(rng.uniform(np.log(0.00003), np.log(0.0005)))),
+        full_well=float(np.exp(rng.uniform(np.log(8_000), np.log(150_000)))),
+        read_noise=float(np.exp(rng.uniform(np.log(0.00005), np.log(0.001)))),
         sharpening=float(rng.uniform(0.0, 1.5)),
         jpeg_quality=int(rng.integers(85, 98)) if rng.random() < 0.3 else None,
     )

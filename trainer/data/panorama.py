@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -55,15 +56,22 @@ def sample_view(rng: np.random.Generator, field_of_view_deg: tuple[float, float]
     )
 
 
-def render_view(panorama: NDArray[np.float32], view: View, side_px: int) -> NDArray[np.float32]:
+def render_view(
+    panorama: NDArray[np.float32],
+    view: View,
+    side_px: int,
+    *,
+    sampling: Literal["linear", "nearest"] = "linear",
+) -> NDArray[np.float32]:
     """Render a square pinhole view.
 
-    Bilinear sampling of the radiance. The panorama wraps around in heading; rows are clamped.
+    The panorama wraps around in heading; rows are clamped.
 
     Args:
         panorama: Linear radiance, equirectangular, up at the top. Shape (H, 2H, 3), float32.
         view: Direction and field of view.
         side_px: Side of the result, in pixels.
+        sampling: Bilinear, or the nearest pixel of the panorama.
 
     Returns:
         Radiance. Shape (side_px, side_px, 3), float32.
@@ -87,6 +95,6 @@ def render_view(panorama: NDArray[np.float32], view: View, side_px: int) -> NDAr
         wrapped,
         (column + 1).astype(np.float32),
         row.astype(np.float32),
-        cv2.INTER_LINEAR,
+        cv2.INTER_LINEAR if sampling == "linear" else cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_REPLICATE,
     ).astype(np.float32, copy=False)

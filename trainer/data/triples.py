@@ -97,7 +97,7 @@ class TripleDataset(Dataset[Tensor]):
         config = self._config
         panorama = self._panoramas[int(rng.integers(len(self._panoramas)))]
         view = sample_view(rng, config.field_of_view_deg)
-        radiance = render_view(panorama, view, config.side_px)
+        radiance = render_view(panorama, view, config.side_px, sampling=config.sampling)
         camera = sample_camera(rng)
         target = float(rng.uniform(*config.correct_lightness))
         correct = find_correct_gain(radiance, target, camera)
