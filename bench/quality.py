@@ -213,6 +213,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--fused DIR": arguments.fused,
         "--peers-only": arguments.peers_only,
         "--align off": arguments.align == "off",
+        "--data DIR": arguments.data != DEFAULT_DATA,
     }
     options = [option for option, is_chosen in chosen.items() if is_chosen]
     arguments.command = " ".join(["python -m bench.quality", *options])

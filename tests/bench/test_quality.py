@@ -107,7 +107,7 @@ def test_result_file_holds_means_pairs_and_targets(
     assert list(record["means"]["mean"]) == list(METRICS)
     ours = [record["pairs"][name][OURS]["AG"] for name in record["pairs"]]
     assert record["means"][OURS]["AG"] == pytest.approx(sum(ours) / 2, rel=1e-12)
-    assert record["command"] == "python -m bench.quality --fused DIR"
+    assert record["command"] == "python -m bench.quality --fused DIR --data DIR"
     assert str(tmp_path) not in result.read_text()
     assert f"| {OURS} |" in capsys.readouterr().out
     assert (kept / "first.png").exists()
