@@ -52,17 +52,17 @@ class Camera:
 def sample_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera: response, white balance, noise, sharpening and storage vary.
 
-    The noise is that of a photograph reduced to the size of a training plane. With the noise of
-    a sensor's own pixels the network learns to smooth.
+    Most pictures are stored as JPEG, and the shadows are noisy: what an under exposure holds
+    there must not be worth more to the network than it is in a photograph.
     """
     return Camera(
         gamma=float(rng.uniform(0.85, 1.15)),
         contrast=float(rng.uniform(0.0, 0.8)),
         white_balance=(float(rng.uniform(0.85, 1.15)), 1.0, float(rng.uniform(0.85, 1.15))),
-        full_well=float(np.exp(rng.uniform(np.log(8_000), np.log(150_000)))),
-        read_noise=float(np.exp(rng.uniform(np.log(0.00005), np.log(0.001)))),
+        full_well=float(np.exp(rng.uniform(np.log(5_000), np.log(80_000)))),
+        read_noise=float(np.exp(rng.uniform(np.log(0.0001), np.log(0.002)))),
         sharpening=float(rng.uniform(0.0, 1.5)),
-        jpeg_quality=int(rng.integers(85, 98)) if rng.random() < 0.3 else None,
+        jpeg_quality=int(rng.integers(75, 98)) if rng.random() < 0.9 else None,
     )
 
 
