@@ -90,9 +90,10 @@ class AlignmentReport:
         model: What is applied: nothing, or a homography.
         homography: The map from a pixel of the moving exposure to the reference exposure, row by
             row, `h[2, 2] = 1`, pixel centres at integers; the identity when nothing is applied.
-        inliers: Matches that agree with the homography found.
-        inlier_ratio: Their share of all matches, 0..1.
-        max_corner_shift_px: Largest motion of an image corner under the homography found.
+        inliers: Matched patches that agree with the homography found; 0 when refused early.
+        inlier_ratio: Their share of all matched patches, 0..1.
+        max_corner_shift_px: Largest motion of an image corner under the homography found, also
+            where it is too small to be applied; 0 when refused.
         refused: Code of the gate that failed, None when none did.
         reference: The exposure that stays where it is.
     """
