@@ -44,12 +44,13 @@ class LoadedWeights:
 
 
 def save_parameters(network: FusionNetwork, path: Path) -> None:
-    """Write the parameters of a network as float32 safetensors."""
+    """Write the parameters of a network as float32 safetensors, readable by everyone."""
     state = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in network.state_dict().items()
     }
     save_file(state, path)
+    path.chmod(0o644)
 
 
 def load_weights(directory: Path) -> LoadedWeights:

@@ -62,6 +62,11 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert weights.manifest.label == "tiny-net-1.0.0"
 
 
+def test_saved_parameters_are_readable_by_another_user(tmp_path):
+    mode = (write_weights(tmp_path) / PARAMETERS_NAME).stat().st_mode
+    assert mode & 0o444 == 0o444
+
+
 def test_manifest_survives_writing_and_reading(tmp_path):
     directory = write_weights(tmp_path)
     manifest = read_manifest(directory)
