@@ -16,6 +16,9 @@ KEYS_A = -0.5
 TAPS_BEFORE, TAPS_AFTER = 1, 2
 TAPS = TAPS_BEFORE + 1 + TAPS_AFTER
 
+CPU_CHUNK_PX = 8192
+"""Pixels sampled at once on the CPU: their taps stay in the cache, and take half the time."""
+
 
 def reference_to_moving(
     homography: tuple[float, ...], height: int, width: int
@@ -73,22 +76,26 @@ def warp_window(
         Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981.
     """
     height, width = moving.shape[:2]
-    x, y = _positions(to_moving, target, device)
-    columns, column_weights = _taps(x, width)
-    rows, row_weights = _taps(y, height)
     region = _needed_region(to_moving, target, height, width)
     pixels = torch.from_numpy(np.array(moving[region.slices])).to(device)
     values = pixels.reshape(-1, 3).to(torch.float32) / FULL_SCALE[pixels.dtype]
-    indices = (rows - region.top).unsqueeze(2) * region.width + (columns - region.left).unsqueeze(1)
-    weights = row_weights.unsqueeze(2) * column_weights.unsqueeze(1)
-    warped = functional.embedding_bag(
-        indices.flatten(1).to(torch.int32),
-        values,
-        per_sample_weights=weights.flatten(1),
-        mode="sum",
-    )
-    planes = warped.clamp_(0, 1).reshape(1, target.height, target.width, 3)
-    return planes.permute(0, 3, 1, 2).contiguous()
+    x, y = _positions(to_moving, target, device)
+    count = x.numel()
+    step = CPU_CHUNK_PX if device.type == "cpu" else count
+    warped = torch.empty(3, count, dtype=torch.float32, device=device)
+    for chunk in (slice(start, start + step) for start in range(0, count, step)):
+        columns, column_weights = _taps(x[chunk], width)
+        rows, row_weights = _taps(y[chunk], height)
+        row_starts = (rows - region.top) * region.width - region.left
+        indices = row_starts.unsqueeze(1) + columns
+        weights = row_weights.unsqueeze(1) * column_weights
+        warped[:, chunk] = functional.embedding_bag(
+            indices.flatten(0, 1).t().contiguous(),
+            values,
+            per_sample_weights=weights.flatten(0, 1).t().contiguous(),
+            mode="sum",
+        ).t()
+    return warped.clamp_(0, 1).reshape(1, 3, target.height, target.width)
 
 
 def _positions(
@@ -102,7 +109,7 @@ def _positions(
 
 
 def _taps(position: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Pixels and float32 weights of the cubic kernel along one axis. Shape (P, TAPS) each."""
+    """Pixels and float32 weights of the cubic kernel along one axis. Shape (TAPS, P) each."""
     position = position.clamp(-TAPS, length + TAPS)
     before = position.floor()
     t = (position - before).to(torch.float32)
@@ -114,11 +121,10 @@ def _taps(position: Tensor, length: int) -> tuple[Tensor, Tensor]:
             (a + 2) * t3 - (a + 3) * t2 + 1,
             -(a + 2) * t3 + (2 * a + 3) * t2 - a * t,
             a * (t2 - t3),
-        ),
-        dim=1,
+        )
     )
     offsets = torch.arange(-TAPS_BEFORE, TAPS_AFTER + 1, dtype=torch.int32, device=position.device)
-    pixels = before.to(torch.int32).unsqueeze(1) + offsets
+    pixels = before.to(torch.int32) + offsets.unsqueeze(1)
     return pixels.clamp_(0, length - 1), weights
 
 
