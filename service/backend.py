@@ -69,10 +69,12 @@ def create_backend(config: BackendConfig) -> Backend:
     from model.pipeline import FusionPipeline
     from model.runtime import create_runtime, resolve_device
 
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     manifest = read_manifest(config.weights_directory)
     device = resolve_device(config.device)
+    if device == "cpu":
+        # The network has its own threads. What torch does besides it is cheap on one, while on
+        # two every operation ends in a barrier that a busy machine makes many times as long.
+        torch.set_num_threads(1)
     precision = config.precision
     if device == "cpu" or precision == "auto":
         precision = "float32" if device == "cpu" else "bfloat16"

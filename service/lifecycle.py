@@ -195,6 +195,8 @@ class Service:
         return True
 
     async def stop(self) -> None:
-        """End every process."""
+        """Refuse new jobs, answer those that are left with a problem, end every process."""
+        self.begin_draining()
+        self.admission.close()
         await self.worker.stop()
         await self.codec.stop()

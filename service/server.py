@@ -78,32 +78,43 @@ def make_backend_factory(settings: Settings) -> BackendFactory:
 
 async def _serve(settings: Settings, config: uvicorn.Config, backend: BackendFactory) -> None:
     signals = _watch_signals()
-    listener = _bind(settings.host, settings.port)
-    try:
-        service = Service(settings, backend)
-        starting = asyncio.create_task(service.start())
-        if await _is_interrupted(starting, signals):
+    with _bind(settings.host, settings.port) as listener:
+        try:
+            service = Service(settings, backend)
+            starting = asyncio.create_task(service.start())
+            if await _is_interrupted(starting, signals):
+                await service.stop()
+                return
+            await starting
+        except FusionError as cause:
+            raise StartError(cause.message) from cause
+        try:
+            with _serve_metrics(service, settings):
+                await _serve_requests(service, settings, config, listener, signals)
+        finally:
             await service.stop()
-            return
-        await starting
-        _serve_metrics(service, settings)
-    except FusionError as cause:
-        listener.close()
-        raise StartError(cause.message) from cause
+    logger.info("stopped")
+
+
+async def _serve_requests(
+    service: Service,
+    settings: Settings,
+    config: uvicorn.Config,
+    listener: socket.socket,
+    signals: _Signals,
+) -> None:
     config.app = create_app(service)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     draining = asyncio.create_task(_drain_on_signal(service, settings, signals))
     host, port, *_ = listener.getsockname()
     logger.info("listening", extra={"host": host, "port": port})
-    try:
-        await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        draining.cancel()
-        await serving
-    finally:
-        await service.stop()
-    logger.info("stopped")
+    await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
+    draining.cancel()
+    # First the processes, so that whatever is left is answered; then the connections.
+    await service.stop()
+    server.should_exit = True
+    await serving
 
 
 async def _is_interrupted(task: asyncio.Task[None], signals: _Signals) -> bool:
@@ -157,14 +168,23 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve_metrics(service: Service, settings: Settings) -> None:
+@contextmanager
+def _serve_metrics(service: Service, settings: Settings) -> Iterator[None]:
+    """Serve the metrics on a port of their own, where the settings name one."""
     if settings.metrics_port is None:
+        yield
         return
     try:
-        prometheus_client.start_http_server(
+        server, thread = prometheus_client.start_http_server(
             settings.metrics_port, settings.host, service.metrics.registry
         )
     except OSError as cause:
         raise StartError(
             f"cannot listen on {settings.host} port {settings.metrics_port}: {cause.strerror}"
         ) from cause
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

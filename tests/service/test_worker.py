@@ -1,13 +1,39 @@
 """The promises of the device worker's loop, in this process; DIE and HANG need a real one."""
 
+import contextlib
+import gc
+import logging
+import multiprocessing
+import signal
+import threading
+
 import numpy as np
 import pytest
 
 from model.errors import InferenceError
 from service.errors import SharedMemoryError
-from service.worker import LostDeviceError, Worker
-from service.worker_messages import BatchDone, Failed, Finished, Started
-from tests.service.backends import LOSE_DEVICE, NEVER_FITS, RAISE, SOUND, CopyBackend
+from service.worker import EXIT_LOST_DEVICE, LostDeviceError, Worker, run_worker
+from service.worker_messages import (
+    BatchDone,
+    Cancel,
+    Failed,
+    Finished,
+    Ready,
+    Started,
+    StartFailed,
+    Stop,
+    Submit,
+)
+from tests.service.backends import (
+    INFO,
+    LOSE_DEVICE,
+    NEVER_FITS,
+    RAISE,
+    SOUND,
+    CopyBackend,
+    copying,
+    failing_warm_up,
+)
 
 
 def run_to_end(worker, limit=1000):
@@ -158,3 +184,77 @@ def test_a_small_job_is_not_starved_by_a_large_one(messages, make_job):
     order = [batch[0] for batch in backend.batches]
     assert order.index(6) <= 2
     assert len(order) == 102
+
+
+@pytest.fixture
+def _signal_handlers():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    root = logging.getLogger()
+    log_handlers, level = root.handlers[:], root.level
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    root.handlers[:] = log_handlers
+    root.setLevel(level)
+    logging.getLogger("uvicorn.access").disabled = False
+    gc.unfreeze()
+
+
+def run_process(*to_worker, factory=copying):
+    """The body of the worker's process, here; it is told to stop once its jobs are settled."""
+    ours, its = multiprocessing.Pipe()
+    jobs_left = sum(isinstance(message, Submit) for message in to_worker)
+    said = []
+
+    def listen(jobs_left):
+        with contextlib.suppress(EOFError):
+            while True:
+                said.append(ours.recv())
+                if isinstance(said[-1], Finished | Failed):
+                    jobs_left -= 1
+                    if jobs_left == 0:
+                        ours.send(Stop())
+
+    for message in to_worker:
+        ours.send(message)
+    listener = threading.Thread(target=listen, args=(jobs_left,))
+    listener.start()
+    try:
+        run_worker(its, factory, "critical")
+    finally:
+        its.close()
+        listener.join()
+        ours.close()
+    return said
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_the_process_says_it_is_ready_and_then_how_each_job_ended(make_job):
+    jobs = [make_job(deed) for deed in (SOUND, RAISE, SOUND + 1)]
+    said = run_process(*(Submit(number, job) for number, (job, _, _) in enumerate(jobs)))
+    assert said[0] == Ready(INFO)
+    assert sorted(finished(said)) == [0, 2]
+    assert list(failed(said)) == [1]
+    np.testing.assert_array_equal(jobs[2][1].array, jobs[2][2])
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_the_process_hears_a_cancel_before_it_computes(make_job):
+    job, output, _ = make_job()
+    said = run_process(Submit(0, job), Cancel(0), Stop())
+    assert said == [Ready(INFO)]
+    assert not output.array.any()
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_the_process_says_why_it_cannot_start():
+    (failed_start,) = run_process(factory=failing_warm_up)
+    assert failed_start == StartFailed("expected a device below cuda:0, got 'cuda:7'")
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_the_process_ends_itself_when_its_device_is_lost(make_job):
+    with pytest.raises(SystemExit) as ended:
+        run_process(Submit(0, make_job(LOSE_DEVICE)[0]))
+    assert ended.value.code == EXIT_LOST_DEVICE

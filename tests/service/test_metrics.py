@@ -1,0 +1,49 @@
+import re
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.metrics import Metrics
+
+
+def families(metrics):
+    return {
+        family.name: family
+        for family in text_string_to_metric_families(metrics.exposition().decode())
+    }
+
+
+def test_every_name_has_the_prefix_and_base_units(metrics):
+    metrics.weights.info({"name": "a", "version": "1.0.0"})
+    metrics.show_codec(alive=lambda: 2, restarts=lambda: 5)
+    found = families(metrics)
+    assert all(name.startswith("expofuse_") for name in found)
+    assert not [name for name in found if re.search(r"_(ms|milliseconds|kb|mb|percent)$", name)]
+    for name in ("requests", "stage_seconds", "queue_jobs", "batch_windows", "worker_up"):
+        assert f"expofuse_{name}" in found
+    assert found["expofuse_weights_info"].samples[0].labels == {"name": "a", "version": "1.0.0"}
+
+
+def test_closed_label_sets_exist_before_the_first_request(metrics):
+    found = families(metrics)
+    stages = {sample.labels["stage"] for sample in found["expofuse_stage_seconds"].samples}
+    assert stages == {"receive", "decode", "align", "queue", "fuse", "encode"}
+    outcomes = {sample.labels["outcome"] for sample in found["expofuse_requests"].samples}
+    assert {"fused", "queue-full", "disconnected", "internal-error"} <= outcomes
+    alignments = {sample.labels["outcome"] for sample in found["expofuse_alignments"].samples}
+    assert alignments == {"off", "identity", "homography", "refused"}
+
+
+def test_the_codec_pool_s_own_counts_are_shown_as_they_are_now(metrics):
+    counts = [2, 0]
+    metrics.show_codec(alive=lambda: counts[0], restarts=lambda: counts[1])
+    counts[:] = [1, 7]
+    found = families(metrics)
+    assert found["expofuse_codec_processes"].samples[0].value == 1
+    restarts = found["expofuse_codec_restarts"]
+    assert (restarts.type, restarts.samples[0].value) == ("counter", 7)
+
+
+def test_two_services_in_one_process_share_no_metric():
+    first, second = Metrics(), Metrics()
+    first.requests.labels("fused").inc()
+    assert second.registry.get_sample_value("expofuse_requests_total", {"outcome": "fused"}) == 0

@@ -1,0 +1,198 @@
+import asyncio
+import json
+import logging
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+import service.errors
+from model.errors import AlignmentError, ExposureError, FusionError, InferenceError, WeightsError
+from service.app import add_problem_handlers
+from service.errors import (
+    BodyTooLargeError,
+    CodecCrashError,
+    CodecMemoryError,
+    CodecStartError,
+    CodecTimeoutError,
+    DeadlineError,
+    DisconnectedError,
+    ImageDecodeError,
+    LengthRequiredError,
+    MediaTypeError,
+    MultipartError,
+    OptionError,
+    PixelLimitError,
+    QueueFullError,
+    ServiceError,
+    SharedMemoryError,
+    UnsupportedImageError,
+    WorkerStoppedError,
+)
+from service.metrics import Metrics
+from service.middleware import RequestContext
+from service.problems import (
+    INTERNAL_DETAIL,
+    OUTCOMES,
+    PROBLEMS,
+    START_ONLY,
+    LastHandler,
+    answer_error,
+    find_row,
+)
+from service.record import RequestRecord
+
+STATUSES = {
+    MultipartError: 400,
+    LengthRequiredError: 411,
+    BodyTooLargeError: 413,
+    PixelLimitError: 413,
+    CodecMemoryError: 413,
+    MediaTypeError: 415,
+    ImageDecodeError: 422,
+    UnsupportedImageError: 422,
+    ExposureError: 422,
+    OptionError: 422,
+    AlignmentError: 422,
+    DisconnectedError: 499,
+    InferenceError: 500,
+    CodecCrashError: 500,
+    QueueFullError: 503,
+    SharedMemoryError: 503,
+    WorkerStoppedError: 503,
+    DeadlineError: 504,
+    CodecTimeoutError: 504,
+}
+
+
+def every_error(root=FusionError):
+    for child in root.__subclasses__():
+        yield child
+        yield from every_error(child)
+
+
+def answer(error):
+    record = RequestRecord("id-1", retry_after_s=9)
+    return record, answer_error(record, error)
+
+
+@pytest.mark.parametrize("kind", STATUSES, ids=lambda kind: kind.__name__)
+def test_an_error_becomes_its_row_of_the_table(kind):
+    record, response = answer(kind("expected this, got that"))
+    problem = json.loads(bytes(response.body))
+    assert response.status_code == problem["status"] == STATUSES[kind]
+    assert response.media_type == "application/problem+json"
+    assert problem["type"] == f"urn:expofuse:problem:{kind.code}"
+    assert problem["request_id"] == "id-1"
+    assert record.outcome == kind.code
+    is_ours = STATUSES[kind] == 500
+    assert problem["detail"] == (INTERNAL_DETAIL if is_ours else "expected this, got that")
+    assert response.headers.get("retry-after") == ("9" if STATUSES[kind] == 503 else None)
+
+
+def test_every_error_has_a_row_or_ends_the_start():
+    assert service.errors is not None
+    for kind in every_error():
+        if kind in (ServiceError, WeightsError, CodecStartError):
+            continue
+        assert kind in PROBLEMS, kind
+        assert kind.code in OUTCOMES
+    assert {WeightsError.code, CodecStartError.code} == set(START_ONLY)
+
+
+def test_codes_are_unique():
+    codes = [kind.code for kind in every_error()]
+    assert len(codes) == len(set(codes))
+
+
+def test_a_new_child_has_the_row_of_its_parent_and_an_unknown_error_is_ours():
+    class NewDeadlineError(DeadlineError):
+        code = "new"
+
+    class StrangeError(FusionError):
+        code = "strange"
+
+    assert find_row(NewDeadlineError("")).status == 504
+    assert find_row(StrangeError("")).status == 500
+
+
+def make_client(metrics, **options):
+    app = FastAPI()
+    add_problem_handlers(app)
+
+    @app.get("/boom")
+    async def boom(number: int = 0):
+        raise ZeroDivisionError("a secret")
+
+    @app.get("/inference")
+    async def inference():
+        raise InferenceError("a detail for the log")
+
+    app.add_middleware(LastHandler)
+    app.add_middleware(RequestContext, metrics=metrics, retry_after_s=3)
+    transport = httpx.ASGITransport(app, **options)
+    return httpx.AsyncClient(transport=transport, base_url="http://x")
+
+
+async def test_an_unexpected_error_is_a_fixed_500_with_its_trace_in_the_log(metrics, caplog):
+    with caplog.at_level(logging.ERROR):
+        async with make_client(metrics) as client:
+            response = await client.get("/boom", headers={"X-Request-Id": "boom-1"})
+    assert response.status_code == 500
+    assert response.json() == {
+        "type": "urn:expofuse:problem:internal-error",
+        "title": "Internal error",
+        "status": 500,
+        "detail": INTERNAL_DETAIL,
+        "request_id": "boom-1",
+    }
+    assert response.headers["x-request-id"] == "boom-1"
+    assert "a secret" in caplog.text
+    assert "a secret" not in response.text
+
+
+async def test_our_own_failure_tells_the_log_and_not_the_client(metrics, caplog):
+    with caplog.at_level(logging.ERROR):
+        async with make_client(metrics) as client:
+            response = await client.get("/inference")
+    assert response.status_code == 500
+    assert "a detail for the log" not in response.text
+    assert "a detail for the log" in caplog.text
+
+
+async def test_a_parameter_of_the_wrong_type_is_a_problem(metrics):
+    async with make_client(metrics) as client:
+        response = await client.get("/boom?number=x")
+    assert response.status_code == 422
+    assert "query.number" in response.json()["detail"]
+
+
+def test_an_error_after_the_answer_began_ends_the_connection():
+    async def half_an_answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    async def scenario():
+        scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
+        app = RequestContext(LastHandler(half_an_answer), metrics=Metrics(), retry_after_s=1)
+        with pytest.raises(ZeroDivisionError):
+            await app(scope, None, send)
+
+    asyncio.run(scenario())
+    assert sent == ["http.response.start"]
+
+
+async def test_middleware_leaves_other_protocols_alone(metrics):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["type"])
+
+    for wrapped in (LastHandler(app), RequestContext(app, metrics=metrics, retry_after_s=1)):
+        await wrapped({"type": "lifespan"}, None, None)
+    assert seen == ["lifespan", "lifespan"]
