@@ -119,11 +119,12 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                 answer_format = choose_format(
                     options, request.headers.get("accept"), headers[0].format
                 )
+                darker = over if alignment.is_swapped else under
                 with stages.measure("encode"):
                     picture = await service.codec.encode(
                         output,
                         options=EncodeOptions(answer_format, options.quality),
-                        metadata=under.metadata,
+                        metadata=darker.metadata,
                     )
     return _respond(picture, answer_format, options, alignment, record, service)
 

@@ -100,7 +100,7 @@ class CodecSettings(BaseModel):
         60.0, description="seconds that one decoding, alignment or encoding may take"
     )
     memory_bytes: PositiveInt = Field(
-        4096 * MIB, description="address space that one codec call may add"
+        4096 * MIB, description="private memory that one codec call may add, bytes"
     )
 
     @property

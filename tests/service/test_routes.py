@@ -193,3 +193,12 @@ async def test_a_drain_that_takes_too_long_gives_up_and_every_client_gets_an_ans
         await asyncio.sleep(0.5)
         await client.service.stop()
         assert (await stuck).status_code == 503
+
+
+async def test_metadata_is_that_of_the_darker_exposure(client):
+    dark = images.with_orientation(1, form="png", pixels=images.scene(gain=0.3))
+    bright = images.encoded(pixels=images.scene())
+    for under, over in ((dark, bright), (bright, dark)):
+        response = await client.post("/fuse?align=off", files={"under": under, "over": over})
+        exif = Image.open(io.BytesIO(response.content)).getexif()
+        assert exif[0x010F] == "Maker"
