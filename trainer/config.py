@@ -90,6 +90,8 @@ class LossConfig(_Group):
         beta: Sum of the two dynamic weights.
         tau: Reciprocal of the contrast below which an exposure counts as low in contrast.
         ms_ssim: Wang's definition, or the variant in the authors' programme.
+        fidelity: Weight of 1 - MEF-SSIM against the two exposures, which the paper does not have.
+        fidelity_from_step: First step that has this term.
     """
 
     use_masks: bool = True
@@ -103,6 +105,8 @@ class LossConfig(_Group):
     beta: float = Field(default=2.0, ge=0)
     tau: float = Field(default=3.0, gt=0)
     ms_ssim: Literal["wang", "authors"] = "wang"
+    fidelity: float = Field(default=0.0, ge=0)
+    fidelity_from_step: int = Field(default=0, ge=0)
 
 
 class OptimConfig(_Group):

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from model.network import LIGHTNESS_MAX
 from trainer.config import LossConfig
+from trainer.fidelity import mef_dissimilarity
 from trainer.masks import Exposure, build_mask, gaussian_kernel
 from trainer.tuner import tune_weights
 
@@ -27,12 +28,13 @@ class Losses:
     """What a step's loss is made of; means over the batch.
 
     Attributes:
-        total: lambda1 * under + lambda2 * over + correct.
+        total: lambda1 * under + lambda2 * over + correct + fidelity * infidelity.
         under: Loss of the under task.
         over: Loss of the over task.
         correct: Loss of the co-target.
         square_error: Sum of the three tasks' mean square errors.
         dissimilarity: Sum of the three tasks' 1 - MS-SSIM.
+        infidelity: 1 - MEF-SSIM against the exposures; 0 where it is not asked for.
         under_weight: lambda1.
         over_weight: lambda2.
     """
@@ -43,17 +45,19 @@ class Losses:
     correct: Tensor
     square_error: Tensor
     dissimilarity: Tensor
+    infidelity: Tensor
     under_weight: Tensor
     over_weight: Tensor
 
 
-def compute_losses(output: Tensor, triple: Tensor, config: LossConfig) -> Losses:
+def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: int = 0) -> Losses:
     """Losses of one batch.
 
     Args:
         output: Fused L*, 0..100. Shape (N, 1, H, W).
         triple: L* of the under, correct and over exposure. Shape (N, 3, 1, H, W).
         config: Which tasks, masks and weights.
+        step: Step of the run, from 0; the fidelity term may join late.
 
     Returns:
         The losses; only `total` is meant for the backward pass.
@@ -76,6 +80,10 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig) -> Losses
         tasks = (tasks[0], zero, zero)
     first, second = _weights(under, correct, over, config)
     total = first * tasks[1] + second * tasks[2] + tasks[0]
+    infidelity = torch.zeros_like(total)
+    if config.fidelity and step >= config.fidelity_from_step:
+        infidelity = mef_dissimilarity(fused, under, over)
+        total = total + config.fidelity * infidelity
     return Losses(
         total=total.mean(),
         under=tasks[1].mean(),
@@ -83,6 +91,7 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig) -> Losses
         correct=tasks[0].mean(),
         square_error=error.sum() / batch,
         dissimilarity=dissimilarity.sum() / batch,
+        infidelity=infidelity.mean(),
         under_weight=first.mean(),
         over_weight=second.mean(),
     )

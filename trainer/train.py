@@ -86,7 +86,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             group["lr"] = learning_rate(config, step)
         with torch.autocast(device.type, torch.bfloat16, enabled=is_reduced):
             output = network(triple[:, 0], triple[:, 2])
-        losses = compute_losses(output, triple, config.loss)
+        losses = compute_losses(output, triple, config.loss, step=step)
         optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -215,6 +215,7 @@ def _write_record(
     record["is_complete"] = steps == config.optim.steps
     record["sessions"].append(
         {
+            "commit": current_commit(),
             "device": describe_device(device),
             "torch": torch.__version__,
             "python": platform.python_version(),
