@@ -11,24 +11,25 @@ from model.manifest import NetworkConfig
 Padding = Literal["reflect", "valid"]
 
 KERNEL_PX = 3
+DENSE_LAYERS = 3
 LIGHTNESS_MAX = 100.0
 """L* of the reference white."""
 
 
 class ConvLayer(nn.Module):
-    """Reflection padding of one pixel, a 3x3 convolution, and an activation."""
+    """A 3x3 convolution with padding of one pixel or none, and an activation."""
 
     def __init__(self, inputs: int, outputs: int, *, activation: Literal["relu", "none"]) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, KERNEL_PX)
         self.activation = activation
 
-    def forward(self, x: Tensor, padding: Padding) -> Tensor:
-        """Map (N, C, H, W) to (N, outputs, H, W); `valid` spoils one pixel more at the border."""
-        if padding == "reflect":
-            x = self.convolution(functional.pad(x, (1, 1, 1, 1), mode="reflect"))
-        else:
-            x = functional.conv2d(x, self.convolution.weight, self.convolution.bias, padding=1)
+    def forward(self, x: Tensor, margin: Literal["reflect", "zero", "none"]) -> Tensor:
+        """Map (N, C, H, W) to (N, outputs, H, W); with margin `none` each side loses a pixel."""
+        if margin == "reflect":
+            x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        padding = 1 if margin == "zero" else 0
+        x = functional.conv2d(x, self.convolution.weight, self.convolution.bias, padding=padding)
         return functional.relu(x) if self.activation == "relu" else x
 
 
@@ -39,14 +40,20 @@ class Encoder(nn.Module):
         super().__init__()
         self.first = ConvLayer(1, width, activation="relu")
         self.dense = nn.ModuleList(
-            ConvLayer(width * count, width, activation="relu") for count in (1, 2, 3)
+            ConvLayer(width * (count + 1), width, activation="relu")
+            for count in range(DENSE_LAYERS)
         )
 
     def forward(self, plane: Tensor, padding: Padding) -> Tensor:
-        """Map (N, 1, H, W) to (N, 4 * width, H, W)."""
-        features: Tensor = self.first(plane, padding)
+        """Map (N, 1, H, W) to (N, 4 * width, H, W).
+
+        With padding `valid` C1 loses a pixel on each side, and the dense layers, whose results
+        are joined and so must keep their size, spoil one each.
+        """
+        features: Tensor = self.first(plane, "reflect" if padding == "reflect" else "none")
         for layer in self.dense:
-            features = cat([features, layer(features, padding)], dim=1)
+            added = layer(features, "reflect" if padding == "reflect" else "zero")
+            features = cat([features, added], dim=1)
         return features
 
 
@@ -61,9 +68,9 @@ class FusionNetwork(nn.Module):
 
     With `padding="reflect"` every layer reflects its own input at the border. That is the network
     as it was trained. With `padding="valid"` the result is smaller by the halo on each side and
-    equals the interior of the padded result. It is not computed by layers that shrink: each layer
-    pads with zeros, which convolutions do for free, a wrong pixel spreads by one a layer, and one
-    crop at the end takes the spoilt halo away.
+    equals the interior of the padded result. There the dense layers pad with zeros, which
+    convolutions do for free, and one crop at the end takes away the pixels that this spoils: a
+    crop in every dense layer would throw ONNX Runtime out of its blocked layout.
 
     Args:
         config: Shape and arithmetic of the network.
@@ -132,16 +139,18 @@ class FusionNetwork(nn.Module):
         )
         if self.config.feature_fusion == "mean":
             features = features / 2
+        margin = "reflect" if padding == "reflect" else "none"
         *layers, last = self.decoder
         for layer in layers:
-            features = layer(features, padding)
+            features = layer(features, margin)
         if torch.is_autocast_enabled(features.device.type):
-            # Reduced precision has 8 significant bits: enough for features, steps in a picture.
+            # Reduced precision has 8 to 11 significant bits: enough for features, not for the
+            # picture.
             with torch.autocast(features.device.type, enabled=False):
-                features = last(features.float(), padding)
+                features = last(features.float(), margin)
         else:
-            features = last(features, padding)
+            features = last(features, margin)
         if padding == "valid":
-            features = features[..., self.halo : -self.halo, self.halo : -self.halo]
+            features = features[..., DENSE_LAYERS:-DENSE_LAYERS, DENSE_LAYERS:-DENSE_LAYERS]
         fused: Tensor = features / scale
         return fused

@@ -121,7 +121,7 @@ class TorchRuntime:
     Args:
         network: Network in evaluation mode, float32.
         device: Where to run it.
-        precision: Type of its parameters and feature maps; planes go in and come out in float32.
+        precision: Type of its feature maps; planes, parameters and the last layer are float32.
     """
 
     tile_px = CUDA_TILE_PX
@@ -135,7 +135,7 @@ class TorchRuntime:
         self._dtype = PRECISIONS[precision]
         self._network = FusionNetwork(network.config).eval().requires_grad_(False)
         self._network.load_state_dict(network.state_dict())
-        self._network.to(device, self._dtype)
+        self._network.to(device)
         for parameter in self._network.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -144,7 +144,10 @@ class TorchRuntime:
         """See `Runtime.run`."""
         count = under_l.shape[0]
         try:
-            fused = self._network(self._prepare(under_l), self._prepare(over_l), padding)
+            with torch.autocast(
+                self.device.type, self._dtype, enabled=self._dtype != torch.float32
+            ):
+                fused = self._network(self._prepare(under_l), self._prepare(over_l), padding)
         except torch.OutOfMemoryError:
             self.preferred_batch = max(1, self.preferred_batch // 2)
             raise
@@ -155,7 +158,7 @@ class TorchRuntime:
         if self.device.type == "cuda":
             missing = max(0, self.preferred_batch - planes.shape[0])
             planes = functional.pad(planes, (0, 0, 0, 0, 0, 0, 0, missing))
-        return planes.to(self._dtype, memory_format=torch.channels_last)
+        return planes.contiguous(memory_format=torch.channels_last)
 
 
 def resolve_device(device: str) -> str:
