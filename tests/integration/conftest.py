@@ -1,5 +1,6 @@
 """One real server for most tests; the pair is tiny, because every answer is really computed."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -92,6 +93,14 @@ def metric(client: httpx.Client, name: str, **labels: str) -> float:
         if line.startswith(series):
             return float(line.removeprefix(series))
     return 0.0
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 90.0) -> None:
+    """Poll until something that happens in another process has happened."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.02)
 
 
 def problem_of(response: httpx.Response) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """What a client can get wrong: each gets a clear problem, while a sound request is served."""
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.integration.conftest import MAX_BODY_BYTES, metric, problem_of
+from tests.integration.conftest import MAX_BODY_BYTES, metric, problem_of, wait_for
 from tests.service import images
 
 pytestmark = pytest.mark.e2e
@@ -217,10 +216,3 @@ def form_body(**parts: bytes) -> bytes:
         body += f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
         body += content + b"\r\n"
     return body + b"--edge--\r\n"
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.05)

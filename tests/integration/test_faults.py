@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,14 +9,14 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.conftest import make_client, metric, problem_of, server_settings
+from tests.integration.conftest import make_client, metric, problem_of, server_settings, wait_for
 from tests.server import RunningServer, running_server
 from tests.service import images
 
 pytestmark = pytest.mark.e2e
 
 CLIENTS = 6
-REQUESTS = 18
+REQUESTS = 24
 TIMEOUT_S = 90.0
 
 
@@ -67,22 +66,24 @@ def children(server: RunningServer, mark: str) -> list[psutil.Process]:
     return found
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.02)
+def let_victims_finish(client: httpx.Client) -> None:
+    """Wait until whatever was under way has been answered: a second death would fail it."""
+    before = metric(client, "requests_total", outcome="fused")
+    wait_for(lambda: metric(client, "requests_total", outcome="fused") >= before + CLIENTS)
 
 
 def check_answers(
     answers: list[httpx.Response], name: str, reference: bytes, log: Callable[[], str]
 ) -> None:
     assert len(answers) == REQUESTS
+    settled = '"request_id": "{}-{}", "route": "/fuse"'.format
+    # A line is written just after its answer has left.
+    wait_for(lambda: all(settled(name, index) in log() for index in range(REQUESTS)))
+    assert all(log().count(settled(name, index)) == 1 for index in range(REQUESTS))
     for index, answer in enumerate(answers):
         assert answer.status_code == 200, answer.text
         assert answer.headers["x-request-id"] == f"{name}-{index}"
         assert answer.content == reference
-        assert log().count(f'"request_id": "{name}-{index}", "route": "/fuse"') == 1
 
 
 def test_a_worker_killed_under_load_loses_no_request_and_answers_none_twice(own_server, pair):
@@ -95,6 +96,7 @@ def test_a_worker_killed_under_load_loses_no_request_and_answers_none_twice(own_
             (victim,) = device_workers(own_server)
             victim.kill()
             wait_for(lambda seen=restarts: metric(client, "worker_restarts_total") > seen)
+            let_victims_finish(client)
         answers = [one.result() for one in load]
         check_answers(answers, "worker", reference, own_server.log)
         assert metric(client, "requests_total", outcome="fused") == fused_before + REQUESTS
@@ -126,6 +128,7 @@ def test_codec_processes_killed_under_load_lose_no_request_and_answer_none_twice
             wait_for(lambda: metric(client, "jobs_in_flight") >= 2)
             victim.kill()
             wait_for(lambda seen=killed: metric(client, "codec_restarts_total") > seen)
+            let_victims_finish(client)
         answers = [one.result() for one in load]
         check_answers(answers, "codec", reference, own_server.log)
         assert metric(client, "jobs_in_flight") == 0

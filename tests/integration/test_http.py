@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from service.cli import main
-from tests.integration.conftest import data_pair, make_client, metric, problem_of
+from tests.integration.conftest import data_pair, make_client, metric, problem_of, wait_for
 from tests.service import images
 
 pytestmark = pytest.mark.e2e
@@ -198,9 +198,9 @@ def test_the_log_has_one_line_for_a_request_and_nothing_of_the_client_s(server, 
         "?format=jpeg&align=never-heard-of", headers={"X-Request-Id": "log-1", "X-Other": "secret"}
     )
     assert response.status_code == 422
-    lines = [line for line in server.log().splitlines() if '"log-1"' in line]
-    assert len(lines) == 1
-    assert '"outcome": "bad-option"' in lines[0]
+    wait_for(lambda: '"log-1"' in server.log())
+    (line,) = [line for line in server.log().splitlines() if '"log-1"' in line]
+    assert '"outcome": "bad-option"' in line
     assert "never-heard-of" not in server.log()
     assert "secret" not in server.log()
 
