@@ -100,10 +100,12 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             progress.set_postfix(loss=f"{means['total']:.1f}")
         if done % config.run.checkpoint_every == 0 or done == stop:
             _save_checkpoint(run, done, sums, network, optimiser)
+            save_parameters(network, run / PARAMETERS_NAME)
+            session = _describe_session(
+                device, start, done, time.perf_counter() - began_s, waited_s
+            )
+            _write_record(run, config, dataset, session)
     writer.close()
-    elapsed_s = time.perf_counter() - began_s
-    save_parameters(network, run / PARAMETERS_NAME)
-    _write_record(run, config, dataset, device, stop, elapsed_s, waited_s)
     return stop
 
 
@@ -201,28 +203,32 @@ def _cut_curve(run: Path, step: int) -> None:
     path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
 
 
+def _describe_session(
+    device: torch.device, start: int, done: int, elapsed_s: float, waited_s: float
+) -> dict[str, str | int | float]:
+    return {
+        "commit": current_commit(),
+        "device": describe_device(device),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "from_step": start,
+        "until_step": done,
+        "elapsed_s": round(elapsed_s, 1),
+        "waited_for_data_s": round(waited_s, 1),
+    }
+
+
 def _write_record(
     run: Path,
     config: TrainConfig,
     dataset: TripleDataset,
-    device: torch.device,
-    steps: int,
-    elapsed_s: float,
-    waited_s: float,
+    session: dict[str, str | int | float],
 ) -> None:
+    """Bring the record up to a checkpoint; the steps that a resume repeats count once."""
     record = json.loads((run / RECORD_NAME).read_text(encoding="utf-8"))
-    record["steps"] = steps
-    record["is_complete"] = steps == config.optim.steps
-    record["sessions"].append(
-        {
-            "commit": current_commit(),
-            "device": describe_device(device),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "until_step": steps,
-            "elapsed_s": round(elapsed_s, 1),
-            "waited_for_data_s": round(waited_s, 1),
-        }
-    )
+    earlier = [one for one in record["sessions"] if one["from_step"] < session["from_step"]]
+    record["sessions"] = [*earlier, session]
+    record["steps"] = session["until_step"]
+    record["is_complete"] = session["until_step"] == config.optim.steps
     record["data"] = [source.model_dump() for source in dataset.sources]
     (run / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -56,6 +56,17 @@ def test_training_lowers_the_loss_and_leaves_a_record(data_root, config_file, tm
     assert record["sessions"][0]["elapsed_s"] > 0
 
 
+def test_the_record_names_every_session_of_a_resumed_run(data_root, config_file, tmp_path):
+    config = load_config(config_file)
+    run = tmp_path / "run"
+    train(config, data_root, run, stop_after=4)
+    train(config, data_root, run)
+    record = json.loads((run / RECORD_NAME).read_text())
+    spans = [(one["from_step"], one["until_step"]) for one in record["sessions"]]
+    assert spans == [(0, 4), (4, 8)]
+    assert record["is_complete"]
+
+
 def test_a_run_folder_of_another_config_is_refused(data_root, config_file, tmp_path):
     run = tmp_path / "run"
     train(load_config(config_file), data_root, run, stop_after=1)
