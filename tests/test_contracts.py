@@ -1,0 +1,92 @@
+"""Promises that hold across files."""
+
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import model
+import service
+from model.errors import FusionError
+from model.manifest import Manifest
+from service.problems import PROBLEMS, START_ONLY
+from service.settings import setting_names
+
+ROOT = Path(__file__).parents[1]
+BUNDLED = ROOT / "weights" / "hyperp-mb-1.0.0"
+
+
+def every_subclass(kind: type) -> set[type]:
+    below = set(kind.__subclasses__())
+    return below.union(*(every_subclass(child) for child in below)) if below else below
+
+
+def test_every_error_has_a_problem_row_or_belongs_to_the_start():
+    for package in (model, service):
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name != "__main__":
+                importlib.import_module(f"{package.__name__}.{module.name}")
+    errors = {
+        error
+        for error in every_subclass(FusionError)
+        if error.__module__.split(".")[0] in {"model", "service"} and not error.__subclasses__()
+    }
+    assert len(errors) > 15
+    for error in errors:
+        assert error in PROBLEMS or error.code in START_ONLY, error
+
+
+def test_error_codes_are_unique():
+    codes = [error.code for error in every_subclass(FusionError)]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_public_name_of_model_is_there_and_documented():
+    assert sorted(model.__all__) == sorted(model._HOME)
+    for name in model.__all__:
+        assert getattr(model, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'none'"):
+        model.none  # noqa: B018
+
+
+def test_errors_exposures_and_manifests_load_neither_torch_nor_opencv():
+    code = (
+        "import sys, model.errors, model.exposure, model.manifest;"
+        "assert not {'torch', 'cv2', 'onnxruntime'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("place", ["README.md", "k8s/base/configmap.env"])
+def test_every_setting_is_written_down(place):
+    text = (ROOT / place).read_text()
+    written = set(re.findall(r"EXPOFUSE_[A-Z0-9_]+", text))
+    names = set(setting_names())
+    assert names - written == set()
+    assert {name for name in written if not name.endswith("_")} - names == set()
+
+
+def test_the_readme_states_the_defaults_of_the_settings():
+    text = (ROOT / "README.md").read_text()
+    for name, (default, _) in setting_names().items():
+        said = f"`{default}`" if default else "unset"
+        assert f"| `{name}` | {said} |" in text, name
+
+
+def test_manifest_schema_and_the_bundled_file_agree():
+    text = (BUNDLED / "manifest.json").read_text()
+    manifest = Manifest.model_validate_json(text)
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    assert manifest.label == BUNDLED.name
+
+
+def test_the_file_map_names_every_module():
+    text = (ROOT / "README.md").read_text()
+    for package in ("model", "service", "trainer"):
+        for module in pkgutil.iter_modules([str(ROOT / package)]):
+            if not module.name.startswith("__"):
+                assert re.search(rf"\b{module.name}\b", text), f"{package}/{module.name}"
