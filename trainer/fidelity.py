@@ -15,6 +15,8 @@ MAX_EXPONENT = 10.0
 CONTRAST_OFFSET = 0.001
 DATA_RANGE = 255.0
 STABILITY = (0.03 * DATA_RANGE) ** 2
+MAX_STRETCH = 10.0
+"""Where the exposures' structures cancel, the metric stretches the rest without a bound."""
 TINY = 1e-6
 """Keeps float32 ratios and roots away from zero; the metric's own guard is 2.2e-16."""
 
@@ -41,6 +43,8 @@ def mef_dissimilarity(output: Tensor, under: Tensor, over: Tensor) -> Tensor:
     """
     gaussian = gaussian_kernel(WINDOW_SIGMA_PX, (WINDOW_PX - 1) / WINDOW_SIGMA_PX).to(output)
     box = torch.full_like(gaussian, 1 / WINDOW_PX)
+    # Black and white areas become exact zeros: in float32 the variance of a constant 255 is not 0.
+    over = over - DATA_RANGE
     total = torch.zeros(len(output), dtype=output.dtype, device=output.device)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
@@ -60,7 +64,8 @@ def _reference_shares(under: Tensor, over: Tensor, box: Tensor) -> tuple[Tensor,
     )
     variance_u = (square_u - mean_u * mean_u).clamp_min(0)
     variance_o = (square_o - mean_o * mean_o).clamp_min(0)
-    covariance = product - mean_u * mean_o
+    bound = (variance_u * variance_o).sqrt()
+    covariance = torch.minimum(torch.maximum(product - mean_u * mean_o, -bound), bound)
     norm_u, norm_o = (area * variance_u).sqrt(), (area * variance_o).sqrt()
     norm_sum = (area * (variance_u + variance_o + 2 * covariance)).clamp_min(0).sqrt()
     consistency = ((norm_sum + TINY) / (norm_u + norm_o + TINY)).clamp(TINY, 1 - TINY)
@@ -69,10 +74,11 @@ def _reference_shares(under: Tensor, over: Tensor, box: Tensor) -> tuple[Tensor,
     # w_u / (w_u + w_o) of w = contrast ** exponent, without the power's overflow
     weight_u = torch.sigmoid(exponent * (contrast_u.log() - contrast_o.log()))
     share_u, share_o = weight_u / contrast_u, (1 - weight_u) / contrast_o
-    norm = area * (
+    square = area * (
         share_u**2 * variance_u + share_o**2 * variance_o + 2 * share_u * share_o * covariance
     )
-    stretch = torch.maximum(contrast_u, contrast_o) / norm.clamp_min(TINY**2).sqrt()
+    strongest = torch.maximum(contrast_u, contrast_o)
+    stretch = (strongest / square.clamp_min(TINY).sqrt()).clamp_max(MAX_STRETCH * strongest)
     return share_u * stretch, share_o * stretch
 
 
@@ -93,15 +99,17 @@ def _compare(
             under_share**2 * (square_u - mean_u * mean_u)
             + over_share**2 * (square_o - mean_o * mean_o)
             + 2 * under_share * over_share * (product - mean_u * mean_o)
-        )
+        ).clamp_min(0)
     mean_f, square_f, product_u, product_o = _average(
         (output, output * output, under * output, over * output), gaussian
     )
     covariance = under_share * (product_u - mean_u * mean_f) + over_share * (
         product_o - mean_o * mean_f
     )
-    variance = square_f - mean_f * mean_f
-    return (2 * covariance + STABILITY) / (reference_variance + variance + STABILITY)
+    variance = (square_f - mean_f * mean_f).clamp_min(0)
+    similarity = (2 * covariance + STABILITY) / (reference_variance + variance + STABILITY)
+    # Rounding alone leads beyond 1, and must not be rewarded.
+    return similarity.clamp(-1, 1)
 
 
 def _average(planes: tuple[Tensor, ...], kernel: Tensor) -> tuple[Tensor, ...]:

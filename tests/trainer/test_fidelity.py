@@ -82,3 +82,17 @@ def test_pictures_of_a_batch_are_judged_on_their_own():
     both = mef_dissimilarity((under + over) / 2, under, over)
     alone = [mef_dissimilarity((u + o) / 2, u, o).item() for u, o in pairs]
     assert both.tolist() == pytest.approx(alone, rel=1e-9)
+
+
+@pytest.mark.parametrize("level", [0.0, 37.2, 201.7, 255.0])
+def test_flat_areas_of_either_exposure_keep_float32_within_the_bounds(level):
+    for flat_over in (False, True):
+        under, over = exposures(seed=5)
+        (over if flat_over else under)[..., 30:100, 20:110] = level
+        fused = ((under + over) / 2).float().requires_grad_()
+        loss = mef_dissimilarity(fused, under.float(), over.float())
+        loss.sum().backward()
+        assert 0 <= loss.item() <= 1
+        double = mef_dissimilarity(fused.detach().double(), under, over).item()
+        assert loss.item() == pytest.approx(double, abs=5e-3)
+        assert fused.grad.abs().max() < 0.01
