@@ -12,7 +12,7 @@ SERVICE := $(VENV)/.installed-service
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow lint format constraints image clean
+.PHONY: help venv venv-dev serve test test-slow coverage lint format constraints image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -29,6 +29,9 @@ test: $(DEV)  ## every test that takes seconds, and the doctests
 
 test-slow: $(DEV)  ## the tests that take minutes (as root, with buildah and debootstrap: the image too)
 	$(BIN)/python -m pytest -m slow tests
+
+coverage: $(DEV)  ## branch coverage of model and service, subprocesses included
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered tests
 
 lint: $(DEV)  ## format, lint, types, import contracts, Dockerfile
 	$(BIN)/ruff format --check .

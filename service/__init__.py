@@ -1,0 +1,1 @@
+"""The REST service: HTTP, processes and time around `model`."""

@@ -77,7 +77,7 @@ def create_backend(config: BackendConfig) -> Backend:
         torch.set_num_threads(1)
     precision = config.precision
     if device == "cpu" or precision == "auto":
-        precision = "float32" if device == "cpu" else "bfloat16"
+        precision = "float32" if device == "cpu" else "float16"
     runtime = create_runtime(
         config.weights_directory, device=device, precision=precision, threads=config.threads
     )
@@ -89,7 +89,7 @@ def create_backend(config: BackendConfig) -> Backend:
         pipeline.fuse(ExposurePair(black, black))
 
     return Backend(
-        info=WorkerInfo(manifest.name, manifest.version, device, precision),
+        info=WorkerInfo(manifest.name, manifest.version, device, precision, manifest.reference),
         max_batch=config.max_batch or runtime.preferred_batch,
         warm_up=warm_up,
         begin=pipeline.begin,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from model.exposure import AlignmentReport
+from model.exposure import AlignmentReport, Reference
 from service.errors import OptionError
 from service.shared import SharedDescriptor
 from service.sniff import Depth, ImageFormat, PixelLimits
@@ -124,6 +124,7 @@ class AlignCall:
     first: SharedDescriptor
     second: SharedDescriptor
     mode: AlignMode
+    reference: Reference
     kind: Literal["align"] = "align"
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from model.errors import FusionError
+from model.exposure import Reference
 from service.codec_child import ChildDiedError, CodecChild
 from service.codec_messages import (
     AlignCall,
@@ -173,7 +174,12 @@ class CodecPool:
         return answer
 
     async def align(
-        self, first: SharedDescriptor, second: SharedDescriptor, *, mode: AlignMode
+        self,
+        first: SharedDescriptor,
+        second: SharedDescriptor,
+        *,
+        mode: AlignMode,
+        reference: Reference = "over",
     ) -> PairAlignment:
         """Check that two decoded images form a pair, order them, and align them.
 
@@ -181,6 +187,7 @@ class CodecPool:
             first: The image that the client called under.
             second: The image that the client called over.
             mode: `off` only orders, `require` makes a refused alignment an error.
+            reference: The exposure that stays where it is; the weights' manifest says which.
 
         Returns:
             The order and the alignment report.
@@ -190,7 +197,7 @@ class CodecPool:
             AlignmentError: `require`, and the gates refused.
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
-        answer, _ = await self._submit(AlignCall(first, second, mode), b"")
+        answer, _ = await self._submit(AlignCall(first, second, mode, reference), b"")
         if not isinstance(answer, PairAlignment):
             raise _unexpected(answer)
         return answer

@@ -138,7 +138,7 @@ def _decode(call: DecodeCall, payload: bytes) -> DecodedImage:
 def _align(call: AlignCall) -> PairAlignment:
     with attach(call.first) as first, attach(call.second) as second:
         pair = ExposurePair.from_images(first, second)
-        report = None if call.mode == "off" else align_pair(pair)
+        report = None if call.mode == "off" else align_pair(pair, reference=call.reference)
         is_swapped = pair.is_swapped
         del pair
     if call.mode == "require" and report is not None and report.refused is not None:

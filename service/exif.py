@@ -25,8 +25,8 @@ def clean_exif(exif: bytes) -> bytes | None:
 
     Example:
         >>> tiff = bytes.fromhex("4d4d002a00000008" "0001" "011200030000000100060000" "00000099")
-        >>> clean_exif(tiff).hex()
-        '457869660000' '4d4d002a00000008' '0001' '011200030000000100010000' '00000000'
+        >>> clean_exif(tiff).hex(" ", 4)
+        '45786966 00004d4d 002a0000 00080001 01120003 00000001 00010000 00000000'
     """
     tiff = bytearray(exif.removeprefix(PREFIX))
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))

@@ -110,7 +110,10 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                     upload.release()
                 with stages.measure("align"):
                     alignment = await service.codec.align(
-                        under.pixels, over.pixels, mode=options.align
+                        under.pixels,
+                        over.pixels,
+                        mode=options.align,
+                        reference=service.info.reference,
                     )
                 output = await blocks.create(under.pixels.shape, under.pixels.dtype)
                 times = await service.worker.fuse(_make_job(under, over, alignment, output))

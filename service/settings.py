@@ -66,7 +66,7 @@ class WorkerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="precision of the network; `auto`: float32 on a CPU, bfloat16 on CUDA"
+        "auto", description="precision of the network; `auto`: float32 on a CPU, float16 on CUDA"
     )
     threads: PositiveInt | None = Field(
         None, description="CPU threads of the network; unset: one for each core"

@@ -138,7 +138,10 @@ class SharedArray:
         descriptor = SharedDescriptor(name, shape, dtype)
         if descriptor.size_bytes < 1:
             raise ValueError(f"expected a shape with at least one value, got {shape}")
-        block = SharedMemory(name, create=True, size=descriptor.size_bytes)
+        try:
+            block = SharedMemory(name, create=True, size=descriptor.size_bytes)
+        except OSError as error:
+            raise _full(descriptor.size_bytes) from error
         block.close()
         lock_fd = _open_block(name)
         # Held until unlink: a block that can be locked has no living owner (sweep_stale_blocks).
@@ -150,10 +153,7 @@ class SharedArray:
             array.unlink()
             if error.errno not in (errno.ENOSPC, errno.ENOMEM):
                 raise
-            raise SharedMemoryError(
-                f"expected {descriptor.size_bytes} bytes of free shared memory, "
-                f"got {shared_memory_free_bytes()}"
-            ) from error
+            raise _full(descriptor.size_bytes) from error
         return array
 
     @property
@@ -241,3 +241,9 @@ def _open_block(name: str) -> int:
         return os.open(MOUNT / name, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise SharedMemoryError("expected a shared block that exists, got a removed one") from error
+
+
+def _full(wanted_bytes: int) -> SharedMemoryError:
+    return SharedMemoryError(
+        f"expected {wanted_bytes} bytes of free shared memory, got {shared_memory_free_bytes()}"
+    )

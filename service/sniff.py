@@ -74,7 +74,9 @@ def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
         UnsupportedImageError: Animated, of several pages, or not of 8 or 16 bit integers.
 
     Example:
-        >>> sniff(bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000000000"))
+        >>> signature, size = "89504e470d0a1a0a 0000000d49484452", "00000002 00000003"
+        >>> rest = "0802000000 00000000 00000000 49444154"
+        >>> sniff(bytes.fromhex(signature + size + rest))
         ImageHeader(format='png', width_px=2, height_px=3, bits=8)
     """
     view = memoryview(data).cast("B")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model.errors import FusionError
-from model.exposure import AlignmentReport
+from model.exposure import AlignmentReport, Reference
 from service.shared import SharedDescriptor
 
 
@@ -55,12 +55,14 @@ class WorkerInfo:
         weights_version: Their semantic version.
         device: `cpu` or `cuda:N`.
         precision: Precision of the network call.
+        reference: Exposure onto which the other is warped for these weights.
     """
 
     weights_name: str
     weights_version: str
     device: str
     precision: str
+    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from model.tiling import Window, plan_windows
 from service.backend import Backend, FailureKind
 from service.worker_messages import WorkerInfo
 
-INFO = WorkerInfo("copy", "0.0.1", "cpu", "float32")
+INFO = WorkerInfo("copy", "0.0.1", "cpu", "float32", "over")
 TILE_PX = 16
 
 SOUND, RAISE, DIE, LOSE_DEVICE, NEVER_FITS, HANG, SLOW = 1, 11, 22, 33, 44, 55, 66

@@ -193,6 +193,18 @@ def test_align_require_refuses_a_pair_without_structure(loop_runner, shared_pool
     loop_runner.run(scenario())
 
 
+@pytest.mark.parametrize("reference", ["under", "over"])
+def test_align_keeps_the_exposure_that_it_is_told_to(loop_runner, shared_pool, reference):
+    async def scenario():
+        with SharedArray.create((64, 64, 3), "uint8") as dark:
+            answer = await shared_pool.align(
+                dark.descriptor, dark.descriptor, mode="auto", reference=reference
+            )
+            assert answer.report.reference == reference
+
+    loop_runner.run(scenario())
+
+
 def test_align_refuses_images_that_do_not_belong_together(loop_runner, shared_pool):
     async def scenario():
         with (
