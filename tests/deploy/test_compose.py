@@ -46,6 +46,13 @@ def test_specification_refuses_a_misspelt_key(
         jsonschema.validate(compose, schema)
 
 
+def test_a_plain_up_starts_the_gpu_profile(compose: dict[str, Any], repository: Path) -> None:
+    lines = (repository / ".env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert settings == {"COMPOSE_PROFILES": "gpu"}
+    assert "gpu" in compose["services"]["expofuse"]["profiles"]
+
+
 def test_each_profile_has_one_service_and_prometheus(compose: dict[str, Any]) -> None:
     for profile, ours in {"gpu": "expofuse", "cpu": "expofuse-cpu"}.items():
         active = {n for n, s in compose["services"].items() if profile in s["profiles"]}
