@@ -181,7 +181,8 @@ def rgb_to_lightness(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         L*, 0..100. Shape (H, W), float32.
 
     Example:
-        >>> float(rgb_to_lightness(np.full((1, 1, 3), 119, np.uint8))[0, 0].round(2))
+        >>> grey = np.full((1, 1, 3), 119, np.uint8)
+        >>> round(float(rgb_to_lightness(grey)[0, 0]), 2)
         50.03
     """
     return luminance_to_lightness(SRGB_TO_LINEAR[rgb] @ REC709_LUMINANCE)
