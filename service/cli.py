@@ -14,6 +14,14 @@ from service.options import MEDIA_TYPES
 from service.server import StartError, run_server
 from service.settings import SettingsError, load_settings
 
+FORMAT_BY_SUFFIX = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
 
@@ -55,7 +63,7 @@ def _fuse(parsed: argparse.Namespace) -> int:
             parsed.under,
             parsed.over,
             url=parsed.url,
-            image_format=parsed.format,
+            image_format=parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower()),
             quality=parsed.quality,
             align=parsed.align,
         )
@@ -83,7 +91,9 @@ def _make_parser() -> argparse.ArgumentParser:
     fuse.add_argument("over", type=Path, help="the brighter exposure")
     fuse.add_argument("out", type=Path, help="where the picture goes")
     fuse.add_argument("--url", default=DEFAULT_URL, help=f"of the service; default {DEFAULT_URL}")
-    fuse.add_argument("--format", choices=list(MEDIA_TYPES), help="default: that of UNDER")
+    fuse.add_argument(
+        "--format", choices=list(MEDIA_TYPES), help="default: OUT's name, else UNDER's"
+    )
     fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
     fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
     return parser

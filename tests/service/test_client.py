@@ -85,6 +85,23 @@ def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("w-1.0.0; ")
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "asked"),
+    [
+        ("fused.png", [], "/fuse?format=png"),
+        ("fused.TIF", [], "/fuse?format=tiff"),
+        ("fused", [], "/fuse"),
+        ("fused.png", ["--format", "webp"], "/fuse?format=webp"),
+    ],
+)
+def test_the_command_line_asks_for_the_format_of_the_files_name(
+    server, files, tmp_path, name, options, asked
+):
+    command = ["fuse", *map(str, files), str(tmp_path / name), "--url", server.url, *options]
+    assert main(command) == 0
+    assert server.seen[0][0] == asked
+
+
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     missing = [str(tmp_path / name) for name in ("a", "b", "c")]
     assert main(["fuse", *missing]) == 1
