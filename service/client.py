@@ -69,7 +69,7 @@ def fuse_files(
     try:
         connection.request(
             "POST",
-            f"{parts.path.rstrip('/')}/fuse?{query}",
+            f"{parts.path.rstrip('/')}/fuse{'?' if query else ''}{query}",
             body,
             {"Content-Type": content_type},
         )
