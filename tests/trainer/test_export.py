@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from model.weights import load_weights
 from trainer.__main__ import main
 from trainer.config import load_config
 from trainer.errors import RunError
-from trainer.export import PARITY_TOLERANCE, check_parity, export, export_graph
+from trainer.export import GRAPHS, PARITY_TOLERANCE, check_parity, export, export_graph
 from trainer.train import train
+
+
+BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,12 @@ def test_both_graphs_equal_the_network(exported):
     weights = load_weights(exported[1])
     for name, padding in ((GRAPH_NAME, "reflect"), (VALID_GRAPH_NAME, "valid")):
         assert check_parity(weights.network, exported[1] / name, padding) <= PARITY_TOLERANCE
+
+
+@pytest.mark.parametrize(("name", "padding"), GRAPHS)
+def test_the_bundled_graphs_equal_the_bundled_network(name, padding):
+    weights = load_weights(BUNDLED)
+    assert check_parity(weights.network, BUNDLED / name, padding) <= PARITY_TOLERANCE
 
 
 def test_parity_fails_for_a_graph_of_other_parameters(exported, tmp_path):
