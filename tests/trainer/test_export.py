@@ -14,7 +14,6 @@ from trainer.errors import RunError
 from trainer.export import GRAPHS, PARITY_TOLERANCE, check_parity, export, export_graph
 from trainer.train import train
 
-
 BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
 
 
