@@ -75,6 +75,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
     )
     is_reduced = config.optim.precision == "bfloat16"
     writer = SummaryWriter(str(run))
+    commit = current_commit()  # of the code that runs, whatever is committed meanwhile
     waited_s, began_s = 0.0, time.perf_counter()
     triples = iter(loader)
     progress = tqdm(range(start, stop), initial=start, total=config.optim.steps, mininterval=5)
@@ -102,7 +103,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             _save_checkpoint(run, done, sums, network, optimiser)
             save_parameters(network, run / PARAMETERS_NAME)
             session = _describe_session(
-                device, start, done, time.perf_counter() - began_s, waited_s
+                commit, device, start, done, time.perf_counter() - began_s, waited_s
             )
             _write_record(run, config, dataset, session)
     writer.close()
@@ -204,10 +205,10 @@ def _cut_curve(run: Path, step: int) -> None:
 
 
 def _describe_session(
-    device: torch.device, start: int, done: int, elapsed_s: float, waited_s: float
+    commit: str, device: torch.device, start: int, done: int, elapsed_s: float, waited_s: float
 ) -> dict[str, str | int | float]:
     return {
-        "commit": current_commit(),
+        "commit": commit,
         "device": describe_device(device),
         "torch": torch.__version__,
         "python": platform.python_version(),
