@@ -27,7 +27,6 @@ from model.weights import compute_golden, golden_pair, load_network, save_parame
 from trainer.config import TrainConfig, load_config
 from trainer.errors import RunError
 from trainer.train import CONFIG_NAME, RECORD_NAME
-from trainer.train import PARAMETERS_NAME as RUN_PARAMETERS_NAME
 
 OPSET = 18
 PARITY_SIDE_PX = 75
@@ -70,7 +69,7 @@ def export(
     """
     config, record = _read_run(run)
     version = _parse_version(config.name, target)
-    network = load_network(config.network, run / RUN_PARAMETERS_NAME, label=target.name)
+    network = load_network(config.network, run / PARAMETERS_NAME, label=target.name)
     target.mkdir(parents=True)
     save_parameters(network, target / PARAMETERS_NAME)
     for name, padding in GRAPHS:

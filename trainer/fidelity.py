@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.masks import gaussian_kernel
+from trainer.masks import average_windows, gaussian_kernel
 
 WINDOW_PX = 11
 WINDOW_SIGMA_PX = 1.5
@@ -14,6 +14,8 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001)
 MAX_EXPONENT = 10.0
 CONTRAST_OFFSET = 0.001
 DATA_RANGE = 255.0
+"""The scale of all losses: on it the paper's alpha of 1000 balances square error and MS-SSIM."""
+
 STABILITY = (0.03 * DATA_RANGE) ** 2
 MAX_STRETCH = 10.0
 """Where the exposures' structures cancel, the metric stretches the rest without a bound."""
@@ -41,7 +43,7 @@ def mef_dissimilarity(output: Tensor, under: Tensor, over: Tensor) -> Tensor:
         Ma, Zeng, Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE TIP
         24(11), 2015. Ours: the mean over scales, and lightness instead of grey.
     """
-    gaussian = gaussian_kernel(WINDOW_SIGMA_PX, (WINDOW_PX - 1) / WINDOW_SIGMA_PX).to(output)
+    gaussian = ssim_window().to(output)
     box = torch.full_like(gaussian, 1 / WINDOW_PX)
     # Black and white areas become exact zeros: in float32 the variance of a constant 255 is not 0.
     over = over - DATA_RANGE
@@ -54,6 +56,11 @@ def mef_dissimilarity(output: Tensor, under: Tensor, over: Tensor) -> Tensor:
         similarity = _compare(output, under, over, under_share, over_share, gaussian)
         total = total + weight * (1 - similarity.mean(dim=(1, 2, 3)))
     return total / sum(SCALE_WEIGHTS)
+
+
+def ssim_window() -> Tensor:
+    """The Gaussian that SSIM and its relatives weight a window with, along one axis."""
+    return gaussian_kernel(WINDOW_SIGMA_PX, (WINDOW_PX - 1) / WINDOW_SIGMA_PX)
 
 
 def _reference_shares(under: Tensor, over: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +121,5 @@ def _compare(
 
 def _average(planes: tuple[Tensor, ...], kernel: Tensor) -> tuple[Tensor, ...]:
     """Valid separable average of several planes in one call."""
-    stacked = torch.cat(planes)
-    across = functional.conv2d(stacked, kernel.view(1, 1, 1, -1))
-    averaged = functional.conv2d(across, kernel.view(1, 1, -1, 1))
+    averaged = average_windows(torch.cat(planes), kernel)
     return averaged.split(len(planes[0]))  # type: ignore[no-any-return, no-untyped-call]

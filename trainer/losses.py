@@ -9,16 +9,11 @@ from torch.nn import functional
 
 from model.network import LIGHTNESS_MAX
 from trainer.config import LossConfig
-from trainer.fidelity import mef_dissimilarity
-from trainer.masks import Exposure, build_mask, gaussian_kernel
+from trainer.fidelity import DATA_RANGE, mef_dissimilarity, ssim_window
+from trainer.masks import Exposure, average_windows, build_mask
 from trainer.tuner import tune_weights
 
-DATA_RANGE = 255.0
-"""The scale on which the paper's alpha of 1000 balances square error against MS-SSIM."""
-
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-WINDOW_SIGMA_PX = 1.5
-WINDOW_SIGMAS = 10 / WINDOW_SIGMA_PX
 SSIM_C1 = (0.01 * DATA_RANGE) ** 2
 SSIM_C2 = (0.03 * DATA_RANGE) ** 2
 
@@ -117,7 +112,7 @@ def authors_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
         Wang, Simoncelli, Bovik, Asilomar 2003, with the departures of the programme published
         with Im et al. 2023.
     """
-    window = gaussian_kernel(WINDOW_SIGMA_PX, WINDOW_SIGMAS).to(output)
+    window = ssim_window().to(output)
     product = torch.ones(len(output), dtype=output.dtype, device=output.device)
     last = len(SCALE_WEIGHTS) - 1
     for scale, weight in enumerate(SCALE_WEIGHTS):
@@ -181,15 +176,10 @@ def _weights(
 
 def _ssim_terms(output: Tensor, target: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
     """Mean contrast-structure and mean SSIM of each pair, valid windows."""
-
-    def average(image: Tensor) -> Tensor:
-        rows = functional.conv2d(image, window.view(1, 1, 1, -1))
-        return functional.conv2d(rows, window.view(1, 1, -1, 1))
-
-    mean_o, mean_t = average(output), average(target)
-    variance_o = average(output * output) - mean_o * mean_o
-    variance_t = average(target * target) - mean_t * mean_t
-    covariance = average(output * target) - mean_o * mean_t
+    mean_o, mean_t = (average_windows(image, window) for image in (output, target))
+    variance_o = average_windows(output * output, window) - mean_o * mean_o
+    variance_t = average_windows(target * target, window) - mean_t * mean_t
+    covariance = average_windows(output * target, window) - mean_o * mean_t
     structure = (2 * covariance + SSIM_C2) / (variance_o + variance_t + SSIM_C2)
     luminance = (2 * mean_o * mean_t + SSIM_C1) / (mean_o * mean_o + mean_t * mean_t + SSIM_C1)
     return structure.mean(dim=(1, 2, 3)), (structure * luminance).mean(dim=(1, 2, 3))

@@ -40,7 +40,20 @@ def blur(plane: Tensor, sigma_px: float, kernel_sigmas: float) -> Tensor:
     kernel = gaussian_kernel(sigma_px, kernel_sigmas).to(plane)
     radius = (kernel.numel() - 1) // 2
     padded = functional.pad(plane, (radius, radius, radius, radius), mode="reflect")
-    across = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
+    return average_windows(padded, kernel)
+
+
+def average_windows(planes: Tensor, kernel: Tensor) -> Tensor:
+    """Separable weighted average of every window that lies inside its plane.
+
+    Args:
+        planes: Any range. Shape (N, 1, H, W).
+        kernel: Weights along one axis. Shape (K,), dtype and device of the planes.
+
+    Returns:
+        The averages. Shape (N, 1, H - K + 1, W - K + 1).
+    """
+    across = functional.conv2d(planes, kernel.view(1, 1, 1, -1))
     return functional.conv2d(across, kernel.view(1, 1, -1, 1))
 
 

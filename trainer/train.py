@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from model.manifest import PARAMETERS_NAME
 from model.network import FusionNetwork
 from model.weights import save_parameters
 from trainer.config import TrainConfig, dump_config
@@ -26,7 +27,6 @@ CONFIG_NAME = "config.toml"
 RECORD_NAME = "record.json"
 CURVE_NAME = "losses.csv"
 CHECKPOINT_NAME = "checkpoint.pt"
-PARAMETERS_NAME = "network.safetensors"
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOSS_NAMES = tuple(field.name for field in fields(Losses))
 
