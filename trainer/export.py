@@ -1,9 +1,11 @@
 """A finished run to a weights version: safetensors, ONNX graphs, manifest."""
 
+import argparse
 import json
 import re
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnxruntime
@@ -24,6 +26,7 @@ from model.manifest import (
 )
 from model.network import LIGHTNESS_MAX, FusionNetwork, Padding
 from model.weights import compute_golden, golden_pair, load_network, save_parameters
+from trainer.command import Commands
 from trainer.config import TrainConfig, load_config
 from trainer.errors import RunError
 from trainer.train import CONFIG_NAME, RECORD_NAME
@@ -95,6 +98,29 @@ def export(
     )
     write_manifest(manifest, target)
     return manifest
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the arguments of `python -m trainer export`."""
+    parser = commands.add_parser("export", help="turn a run into a weights version")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("target", type=Path, help="weights/<name>-<version>")
+    parser.add_argument(
+        "--chroma", choices=get_args(ChromaRule), default="mean", help="rule that fuses a* and b*"
+    )
+    parser.add_argument(
+        "--reference",
+        choices=get_args(Reference),
+        default="over",
+        help="exposure onto which the other is warped",
+    )
+    parser.set_defaults(run_command=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Export as the options say."""
+    export(options.run, options.target, chroma=options.chroma, reference=options.reference)
+    return 0
 
 
 def export_graph(network: FusionNetwork, path: Path, padding: Padding) -> None:
