@@ -3,9 +3,9 @@
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.manifest import NetworkConfig
 from trainer.errors import ConfigError
@@ -86,7 +86,8 @@ class LossConfig(_Group):
         output_sigma_px: Sigma of the mask that multiplies the output.
         output_kernel_sigmas: The same for the output's mask.
         source_blur_is_8_bit: Round the blurred source to grey levels before normalising.
-        alpha: Weight of 1 - MS-SSIM against the mean square error on the scale 0..255.
+        square_error: The mean square error that the text names, or the L2 norm that Eq. 8 writes.
+        alpha: Weight of 1 - MS-SSIM against the square error on the scale 0..255.
         beta: Sum of the two dynamic weights.
         tau: Reciprocal of the contrast below which an exposure counts as low in contrast.
         ms_ssim: Wang's definition, or the variant in the authors' programme.
@@ -101,6 +102,7 @@ class LossConfig(_Group):
     output_sigma_px: float = Field(default=10.0, gt=0)
     output_kernel_sigmas: float = Field(default=6.0, gt=0)
     source_blur_is_8_bit: bool = False
+    square_error: Literal["mean", "norm"] = "mean"
     alpha: float = Field(default=1000.0, ge=0)
     beta: float = Field(default=2.0, ge=0)
     tau: float = Field(default=3.0, gt=0)
@@ -113,7 +115,10 @@ class OptimConfig(_Group):
     """The optimiser, Adam.
 
     Attributes:
-        start: Initial parameters: random, or those of `trainer.initial.start_as_average`.
+        start: Initial parameters: random, those of `trainer.initial.start_as_average`, or those of
+            a released version, which is then fine-tuned.
+        start_weights: That version, `weights/<name>-<version>`, relative to the working directory;
+            empty with any other start.
         precision: Precision of the feature maps; parameters, last layer and losses are float32.
         learning_rate: Step size.
         schedule: Constant, or a cosine from the learning rate to zero over the run.
@@ -121,12 +126,22 @@ class OptimConfig(_Group):
         steps: Steps of the run.
     """
 
-    start: Literal["random", "average"] = "random"
+    start: Literal["random", "average", "weights"] = "random"
+    start_weights: str = ""
     precision: Literal["float32", "bfloat16"] = "float32"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     batch: int = Field(default=1, ge=1)
     steps: int = Field(default=18_400, ge=1)
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if (self.start == "weights") != bool(self.start_weights):
+            raise ValueError(
+                "expected start_weights with start = 'weights' and only with it, "
+                f"got start = '{self.start}', start_weights = '{self.start_weights}'"
+            )
+        return self
 
 
 class RunConfig(_Group):

@@ -27,7 +27,7 @@ class Losses:
         under: Loss of the under task.
         over: Loss of the over task.
         correct: Loss of the co-target.
-        square_error: Sum of the three tasks' mean square errors.
+        square_error: Sum of the three tasks' square errors, means or norms.
         dissimilarity: Sum of the three tasks' 1 - MS-SSIM.
         infidelity: 1 - MEF-SSIM against the exposures; 0 where it is not asked for.
         under_weight: lambda1.
@@ -157,11 +157,18 @@ def _mask_tasks(
 
 
 def _compare(output: Tensor, target: Tensor, config: LossConfig) -> tuple[Tensor, Tensor]:
-    error = (output - target).square().mean(dim=(1, 2, 3))
+    error = _square_error(output - target, config)
     if config.ms_ssim == "authors":
         return error, authors_ms_ssim(output, target)
     similarity: Tensor = ms_ssim(output, target, data_range=DATA_RANGE, size_average=False)
     return error, similarity
+
+
+def _square_error(difference: Tensor, config: LossConfig) -> Tensor:
+    if config.square_error == "norm":  # its gradient at zero is zero, that of a root is not
+        norm: Tensor = torch.linalg.vector_norm(difference, dim=(1, 2, 3))
+        return norm
+    return difference.square().mean(dim=(1, 2, 3))
 
 
 def _weights(

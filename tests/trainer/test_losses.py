@@ -49,6 +49,19 @@ def test_square_error_of_a_masked_task_by_hand():
     assert losses.under.item() == pytest.approx(expected.item(), rel=1e-10)
 
 
+def test_square_error_as_a_norm_by_hand_and_flat_where_it_vanishes():
+    triple = random_triple()
+    config = LossConfig(alpha=0.0, use_masks=False, square_error="norm")
+    output = (triple[:, 1] * 0.9 + 3).requires_grad_()
+    losses = compute_losses(output, triple, config)
+    expected = np.linalg.norm(((output - triple[:, 1]) * 2.55).detach().numpy())
+    assert losses.correct.item() == pytest.approx(expected, rel=1e-10)
+    equal = triple[:, 1].clone().requires_grad_()
+    compute_losses(equal, triple, config).total.backward()
+    assert equal.grad is not None
+    assert torch.equal(equal.grad, torch.zeros_like(equal))
+
+
 def test_perfect_output_of_equal_exposures_costs_nothing():
     triple = random_triple()
     triple = triple[:, 1:2].expand(-1, 3, -1, -1, -1)
