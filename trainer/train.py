@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from model.manifest import PARAMETERS_NAME
 from model.network import FusionNetwork
-from model.weights import save_parameters
+from model.weights import load_weights, save_parameters
 from trainer.config import TrainConfig, dump_config
 from trainer.data.triples import TripleDataset
-from trainer.errors import RunError
+from trainer.errors import ConfigError, RunError
 from trainer.initial import start_as_average
 from trainer.losses import Losses, compute_losses
 
@@ -48,13 +48,13 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
 
     Raises:
         RunError: The run folder belongs to another config.
+        ConfigError: The weights to start from have another network config.
+        WeightsError: The weights to start from do not pass their checks.
         DataError: The training data is missing or not licence-clean.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
-    network = FusionNetwork(config.network)
-    if config.optim.start == "average":
-        start_as_average(network)
+    network = start_network(config)
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=config.optim.learning_rate)
@@ -108,6 +108,27 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             _write_record(run, config, dataset, session)
     writer.close()
     return stop
+
+
+def start_network(config: TrainConfig) -> FusionNetwork:
+    """The network before its first step, on the CPU; the seed must have been set.
+
+    Raises:
+        ConfigError: The weights to start from have another network config.
+        WeightsError: The weights to start from do not pass their checks.
+    """
+    network = FusionNetwork(config.network)
+    if config.optim.start == "average":
+        start_as_average(network)
+    elif config.optim.start == "weights":
+        weights = load_weights(Path(config.optim.start_weights))
+        if weights.manifest.network != config.network:
+            raise ConfigError(
+                f"expected the network config of '{weights.manifest.label}' for a run that starts "
+                f"from it, {weights.manifest.network!r}, got {config.network!r}"
+            )
+        network.load_state_dict(weights.network.state_dict())
+    return network
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
