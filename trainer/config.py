@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,6 +61,8 @@ class DataConfig(_Group):
         stack_share: Share of the triples that come from photographed stacks.
         lightness: The plane that is trained on: CIELAB L*, or 8-bit ITU-R 601 luma as 0..100.
         resize: Photographed stacks: a random square crop, or the whole picture squeezed.
+        licences: Beginnings of the licences that training data may have; the default is what
+            weights for everyone may be made of, photographs of one's own ask for their own word.
         workers: Processes that prepare triples ahead of the training step.
     """
 
@@ -72,6 +74,9 @@ class DataConfig(_Group):
     stack_share: float = Field(default=0.15, ge=0, le=1)
     lightness: Literal["cielab", "luma"] = "cielab"
     resize: Literal["crop", "anisotropic"] = "crop"
+    licences: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=("CC0", "MIT", "Apache-2.0"), min_length=1
+    )
     workers: int = Field(default=1, ge=0)
 
 

@@ -5,7 +5,8 @@ that a resumed run sees what an uninterrupted one would have seen.
 """
 
 import csv
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -25,53 +26,43 @@ from trainer.data.camera import (
     sample_camera,
 )
 from trainer.data.panorama import read_panorama, render_view, sample_view
+from trainer.data.stacks import PhotographedStack, Triple, read_stack
 from trainer.errors import DataError
 
-MID_TONE_LIGHTNESS = (35.0, 68.0)
-"""Mean L* between which a photographed exposure passes as the correct one."""
-
-CLEAN_LICENCES = ("CC0", "MIT", "Apache-2.0")
-
-
-@dataclass(frozen=True, slots=True)
-class PhotographedTriple:
-    """Three exposures of one photographed stack, as indices into its images."""
-
-    images: tuple[NDArray[np.uint8], ...]
-    under: int
-    correct: int
-    over: int
+KEPT_BYTES = 4 * 2**30
+"""Decoded photographs held in memory; the stacks beyond it are read again at each draw."""
 
 
 class TripleDataset(Dataset[Tensor]):
     """Under, correct and over lightness of one scene, for each step of a run.
 
     Args:
-        root: Folder with `hdri/`, `stacks/` and `manifest.csv`.
+        root: Folder with `manifest.csv` and what it names: panoramas, stacks, or both. Without
+            panoramas every triple is a photographed one, whatever `stack_share` says.
         config: What to draw.
         seed: Seed of the run.
         length: Steps of the run times its batch size.
 
     Raises:
-        DataError: There is no panorama, a file is broken, or a licence is not clean.
+        DataError: There is nothing to draw from, a file is broken, a stack is smaller than a crop,
+            or a licence is not among those that the config accepts.
     """
 
     def __init__(self, root: Path, config: DataConfig, *, seed: int, length: int) -> None:
         self._config = config
         self._seed = seed
         self._length = length
-        self.sources = _clean_sources(root)
+        self.sources = _read_sources(root, config.licences)
         self._panoramas = [
             read_panorama(root / source.name) for source in self.sources if source.kind == "hdri"
         ]
-        if not self._panoramas:
-            raise DataError("expected at least one HDR panorama in the training data, found none")
-        self._photographed = [
-            triple
-            for source in self.sources
-            if source.kind == "stack"
-            for triple in _read_stack(root / source.name)
-        ]
+        directories = [root / source.name for source in self.sources if source.kind == "stack"]
+        self._photographed = _read_triples(directories, config)
+        if not self._panoramas and not self._photographed:
+            raise DataError(
+                "expected an HDR panorama, or a stack with a correct exposure and one on either "
+                "side of it, in the training data; found none"
+            )
 
     def __len__(self) -> int:
         return self._length
@@ -83,7 +74,7 @@ class TripleDataset(Dataset[Tensor]):
             L*, 0..100, in the order under, correct, over. Shape (3, 1, S, S), float32.
         """
         rng = np.random.default_rng((self._seed, index))
-        if self._photographed and rng.random() < self._config.stack_share:
+        if not self._panoramas or (self._photographed and rng.random() < self._config.stack_share):
             pictures = self._photograph(rng)
         else:
             pictures = self._render(rng)
@@ -106,8 +97,8 @@ class TripleDataset(Dataset[Tensor]):
         return [expose(radiance, float(gain), camera, rng) for gain in gains]
 
     def _photograph(self, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-        triple = self._photographed[int(rng.integers(len(self._photographed)))]
-        height, width = triple.images[0].shape[:2]
+        stack, triple = self._photographed[int(rng.integers(len(self._photographed)))]
+        height, width = stack.height, stack.width
         rows, columns = slice(0, height), slice(0, width)
         if self._config.resize == "crop":
             side = int(rng.uniform(self._config.side_px, min(height, width)))
@@ -118,13 +109,13 @@ class TripleDataset(Dataset[Tensor]):
         # Bilinear without area averaging: the planes keep the sharpness of photographs.
         return [
             cv2.resize(
-                triple.images[index][rows, columns], size, interpolation=cv2.INTER_LINEAR
+                stack.read(index)[rows, columns], size, interpolation=cv2.INTER_LINEAR
             ).astype(np.uint8, copy=False)
-            for index in (triple.under, triple.correct, triple.over)
+            for index in triple
         ]
 
 
-def _clean_sources(root: Path) -> tuple[DataSource, ...]:
+def _read_sources(root: Path, licences: tuple[str, ...]) -> tuple[DataSource, ...]:
     """Every item that the manifest releases for training, with its licence."""
     try:
         text = (root / "manifest.csv").read_text(encoding="utf-8")
@@ -132,10 +123,12 @@ def _clean_sources(root: Path) -> tuple[DataSource, ...]:
         raise DataError("expected manifest.csv in the data folder, found none") from cause
     rows = [row for row in csv.DictReader(text.splitlines()) if row["use"] == "train"]
     for row in rows:
-        if not row["licence"].startswith(CLEAN_LICENCES):
+        if not row["licence"].startswith(licences):
+            consent = json.dumps([*licences, row["licence"]], ensure_ascii=False)
             raise DataError(
-                f"expected a licence of {', '.join(CLEAN_LICENCES)} for training data, "
-                f"'{row['path']}' has '{row['licence']}'"
+                f"expected a licence of {', '.join(licences)} for training data, "
+                f"'{row['path']}' has '{row['licence']}'; to train on it all the same: "
+                f"--set 'data.licences={consent}'"
             )
     return tuple(
         DataSource(name=row["path"], kind=row["kind"], licence=row["licence"], source=row["source"])
@@ -143,24 +136,19 @@ def _clean_sources(root: Path) -> tuple[DataSource, ...]:
     )
 
 
-def _read_stack(directory: Path) -> list[PhotographedTriple]:
-    """Every (under, correct, over) of a stack whose middle passes as correctly exposed."""
-    paths = sorted(directory.glob("*.jpg"))
-    read = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths]
-    if not read or any(image is None for image in read):
-        raise DataError(f"expected readable exposures in the stack '{directory.name}'")
-    images = tuple(
-        np.ascontiguousarray(image[..., ::-1]).astype(np.uint8, copy=False)
-        for image in read
-        if image is not None
-    )
-    lightness = [float(rgb_to_lightness(image).mean()) for image in images]
-    order = sorted(range(len(images)), key=lightness.__getitem__)
-    low, high = MID_TONE_LIGHTNESS
-    return [
-        PhotographedTriple(images, under, correct, over)
-        for middle, correct in enumerate(order)
-        if low <= lightness[correct] <= high
-        for under in order[:middle]
-        for over in order[middle + 1 :]
-    ]
+def _read_triples(
+    directories: Iterable[Path], config: DataConfig
+) -> list[tuple[PhotographedStack, Triple]]:
+    """Every triple of the stacks, whose pixels are kept as far as `KEPT_BYTES` reach."""
+    triples: list[tuple[PhotographedStack, Triple]] = []
+    kept_bytes = 0
+    for directory in directories:
+        stack = read_stack(directory, keep=kept_bytes < KEPT_BYTES)
+        kept_bytes += sum(image.nbytes for image in stack.images)
+        if config.resize == "crop" and min(stack.height, stack.width) < config.side_px:
+            raise DataError(
+                f"expected stacks of at least {config.side_px} pixels a side (data.side_px), "
+                f"'{directory.name}' has {stack.width}x{stack.height}"
+            )
+        triples += [(stack, triple) for triple in stack.triples]
+    return triples
