@@ -7,11 +7,22 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.metrics import METRICS, rgb_to_grey
+from trainer.metrics import METRICS, fmi, rgb_to_grey, s3
+from trainer.metrics.s3 import spatial_map, spectral_map
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "metrics"
 IMAGES = ("arno", "belgium", "church", "iccv04")
-VARIANTS = {"MS-SSIM": "gray; mean of both", "MEF-SSIM": "gray; 3 scales overall"}
+# Column and variant of the reference file, where they are not the name and "gray".
+VARIANTS = {
+    "MS-SSIM": ("MS-SSIM", "gray; mean of both"),
+    "MEF-SSIM": ("MEF-SSIM", "gray; 3 scales overall"),
+    "LPC-SI": ("LPC-SI", "gray; sigma=0.33"),
+    "S3": ("S3", "gray; mean of S3 map"),
+    "PIQE": ("PIQE", "gray PNG"),
+    "FMI": ("FMI", "gray; feature=dct; w=3"),
+    "FMI-gradient": ("FMI", "gray; feature=gradient; w=3"),
+    "FMI-wavelet": ("FMI", "gray; feature=wavelet; w=3"),
+}
 
 # The reference values are printed with six decimals, so half of the last one is rounding.
 RELATIVE = 1e-6
@@ -39,9 +50,32 @@ def read_grey(image: str, kind: str) -> np.ndarray:
 @pytest.mark.parametrize("image", IMAGES)
 def test_metric_agrees_with_its_published_programme(image: str, name: str) -> None:
     under, over, fused = (read_grey(image, kind) for kind in ("under", "over", "fused"))
-    expected = read_references()[image, name, VARIANTS.get(name, "gray")]
+    metric, variant = VARIANTS.get(name, (name, "gray"))
+    expected = read_references()[image, metric, variant]
     value = METRICS[name].compute(under, over, fused)
     assert value == pytest.approx(expected, rel=RELATIVE, abs=ROUNDING)
+
+
+@needs_reference
+@pytest.mark.parametrize("image", IMAGES)
+def test_variants_outside_the_table_agree_with_their_programmes(image: str) -> None:
+    references = read_references()
+    under, over, fused = (read_grey(image, kind) for kind in ("under", "over", "fused"))
+    value = fmi(under, over, fused, feature="none")
+    expected = references[image, "FMI", "gray; feature=none; w=3"]
+    assert value == pytest.approx(expected, rel=RELATIVE, abs=ROUNDING)
+    expected = references[image, "S3", "gray; mean of top 1% of S3 map"]
+    assert s3(fused, pooling="top") == pytest.approx(expected, rel=RELATIVE, abs=ROUNDING)
+
+
+@needs_reference
+@pytest.mark.parametrize("image", IMAGES)
+def test_both_parts_of_s3_agree_with_the_programme(image: str) -> None:
+    references = read_references()
+    fused = read_grey(image, "fused").astype(np.float64)
+    for part, compute in (("S1", spectral_map), ("S2", spatial_map)):
+        expected = references[image, "S3", f"gray; mean of {part} map"]
+        assert compute(fused).mean() == pytest.approx(expected, rel=RELATIVE, abs=ROUNDING)
 
 
 @needs_reference
