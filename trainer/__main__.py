@@ -5,8 +5,9 @@ import sys
 
 from model.errors import FusionError
 from trainer import export, train_command
+from trainer.evaluation import command as evaluate_command
 
-COMMANDS = (train_command, export)
+COMMANDS = (train_command, export, evaluate_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,89 @@
+"""`python -m trainer evaluate`: weights beside other methods on a folder of pairs."""
+
+import argparse
+from pathlib import Path
+
+from trainer.command import Commands
+from trainer.evaluation.run import evaluate
+from trainer.evaluation.weights_method import WeightsMethod
+
+WEIGHTS_FOLDER = Path("weights")
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "evaluate", help="score weights beside other methods; resumes what was begun"
+    )
+    parser.add_argument("pairs_dir", type=Path, help="folder with a sub-folder for each pair")
+    parser.add_argument("--out", type=Path, required=True, help="folder of scores and report")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME-VERSION",
+        help="names below ./weights, or paths; the first is compared with all others",
+    )
+    parser.add_argument(
+        "--methods", type=_names, default=(), help="computed on the spot: mertens,mean,enfuse"
+    )
+    parser.add_argument("--peers", action="store_true", help="score <pair>/peers/<method>.* too")
+    parser.add_argument("--metrics", type=_names, help="names, comma-separated (default: all)")
+    parser.add_argument("--pairs", type=_names, help="names, comma-separated (default: all)")
+    parser.add_argument(
+        "--max-side-px", type=_side, help="reduce the exposures first: quick, not full resolution"
+    )
+    parser.add_argument("--align", choices=("auto", "off"), default="auto")
+    parser.add_argument("--workers", type=_count, help="processes (default: one for each core)")
+    parser.add_argument("--no-report", action="store_true", help="scores and summary only")
+    parser.set_defaults(run_command=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Evaluate as the options say; 2 when nothing could be scored."""
+    summary = evaluate(
+        options.pairs_dir,
+        options.out,
+        weights=[
+            WeightsMethod(resolve_weights(name), align=options.align) for name in options.weights
+        ],
+        methods=options.methods,
+        use_peers=options.peers,
+        metrics=options.metrics,
+        max_side_px=options.max_side_px,
+        pairs=options.pairs,
+        workers=options.workers,
+        report=not options.no_report,
+    )
+    return 0 if summary.pairs else 2
+
+
+def resolve_weights(name: str) -> Path:
+    """A weights directory: a path as given, or a name looked up below `./weights`.
+
+    Example:
+        >>> resolve_weights("hyperp-mb-1.0.0").as_posix()
+        'weights/hyperp-mb-1.0.0'
+        >>> resolve_weights("./mine-1.0.0").as_posix()
+        'mine-1.0.0'
+    """
+    return Path(name) if "/" in name else WEIGHTS_FOLDER / name
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _side(text: str) -> int:
+    side_px = int(text)
+    if side_px < 16:
+        raise argparse.ArgumentTypeError(f"expected at least 16 pixels, got {side_px}")
+    return side_px
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {count}")
+    return count

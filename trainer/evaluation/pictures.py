@@ -1,0 +1,191 @@
+"""Picture files to pixels as the service decodes them, and the small conversions on the way."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+
+from model.colour import linear_to_lab, pixels_to_linear
+from model.exposure import UINT8_TO_UINT16, Pixels
+from trainer.errors import DataError
+
+Picture = NDArray[np.uint8]
+"""Shape (H, W, 3), RGB."""
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
+
+STRIP_ROWS = 256
+_PNG_DEPTH_BYTE = 24
+_TIFF_BITS_PER_SAMPLE = 258
+_SIMPLE_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
+
+
+def read_picture(path: Path) -> Pixels:
+    """Read a picture as the service would: upright RGB in sRGB, 16 bits kept, alpha dropped.
+
+    A profile that moves no colour by more than one step of 8 bits is taken for sRGB.
+
+    Args:
+        path: JPEG, PNG, TIFF or WebP.
+
+    Returns:
+        Pixels. Shape (H, W, 3), uint8 or uint16.
+
+    Raises:
+        DataError: The file is damaged, no picture, of a kind that is not evaluated (CMYK, float),
+            or of 16 bits with another profile than sRGB.
+        OSError: It cannot be read at all.
+    """
+    data = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            profile = image.info.get("icc_profile")
+            if _sample_bits(image, data) == 16:
+                return _read_16_bit(path, data, profile)
+            return _read_8_bit(path, ImageOps.exif_transpose(image), profile)
+    except (OSError, SyntaxError, ValueError) as cause:
+        # Pillow tells of damaged PNG chunks by SyntaxError.
+        raise DataError(f"expected a complete picture, could not decode {path.name}") from cause
+
+
+def to_8_bit(pixels: Pixels) -> Picture:
+    """Reduce uint16 to uint8 by rounding x / 257 to the nearest, as the service's encoder does."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, dtype=np.uint8)
+    half = UINT8_TO_UINT16 // 2
+    return np.asarray((pixels.astype(np.uint32) + half) // UINT8_TO_UINT16, dtype=np.uint8)
+
+
+def fit_to(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Bring a picture to a size by area averaging; one that has it stays untouched."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    resized: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return resized
+
+
+def limit_side(pixels: Pixels, max_side_px: int | None) -> Pixels:
+    """Reduce a picture by area averaging until no side is longer than `max_side_px`."""
+    height, width = pixels.shape[:2]
+    if max_side_px is None or max(height, width) <= max_side_px:
+        return pixels
+    scale = max_side_px / max(height, width)
+    return fit_to(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def write_png(path: Path, pixels: Pixels) -> None:
+    """Write RGB pixels as PNG; the file appears whole or not at all."""
+    is_encoded, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    if not is_encoded:
+        raise DataError(f"expected {path.name} to be encoded as PNG, got a failure")
+    write_whole(path, encoded.tobytes())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under another name first, so that no reader meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def mean_lightness(picture: Picture) -> float:
+    """Mean L* of CIELAB, 0..100, of an sRGB picture. Shape (H, W, 3), uint8.
+
+    Example:
+        >>> round(mean_lightness(np.full((2, 2, 3), 255, np.uint8)), 3)
+        100.0
+    """
+    total = sum(float(lab[:, 0].sum(dtype=torch.float64)) for lab in _iterate_lab(picture))
+    return float(total / (picture.shape[0] * picture.shape[1]))
+
+
+def mean_chroma(picture: Picture) -> float:
+    r"""Mean distance from neutral of a picture's colours in CIELAB.
+
+    .. math::
+        \bar c = \frac{1}{HW} \sum \sqrt{a^{*2} + b^{*2}}
+
+    Args:
+        picture: RGB in sRGB. Shape (H, W, 3), uint8.
+
+    Returns:
+        Mean chroma; 0 for a grey picture but for the rounding of the white point.
+
+    Example:
+        >>> mean_chroma(np.full((2, 2, 3), 90, np.uint8)) < 0.01
+        True
+    """
+    total = sum(
+        float(torch.linalg.vector_norm(lab[:, 1:], dim=1).sum(dtype=torch.float64))
+        for lab in _iterate_lab(picture)
+    )
+    return float(total / (picture.shape[0] * picture.shape[1]))
+
+
+def _iterate_lab(picture: Picture) -> Iterator[Tensor]:
+    """CIELAB of a picture strip by strip, each of shape (1, 3, H, W)."""
+    for top in range(0, picture.shape[0], STRIP_ROWS):
+        strip = torch.from_numpy(np.array(picture[top : top + STRIP_ROWS]))
+        yield linear_to_lab(pixels_to_linear(strip.permute(2, 0, 1).unsqueeze(0)))
+
+
+def _sample_bits(image: Image.Image, data: bytes) -> int:
+    """Bits of a sample; Pillow itself shows 16-bit colour as 8 bits."""
+    if image.mode.startswith("I;16"):
+        return 16
+    if image.format == "PNG":
+        return 16 if data[_PNG_DEPTH_BYTE] == 16 else 8
+    if image.format == "TIFF":
+        tags = getattr(image, "tag_v2", {})
+        return int(max(tags.get(_TIFF_BITS_PER_SAMPLE, (8,))))
+    return 8
+
+
+def _read_8_bit(path: Path, image: Image.Image, profile: bytes | None) -> Picture:
+    if image.mode not in _SIMPLE_MODES:
+        raise DataError(f"expected grey or RGB samples, got mode {image.mode} in {path.name}")
+    rgb = image.convert("RGB")
+    if profile is not None and not _is_srgb(profile):
+        rgb = _convert(rgb, profile)
+    return np.asarray(rgb, dtype=np.uint8)
+
+
+def _read_16_bit(path: Path, data: bytes, profile: bytes | None) -> Pixels:
+    if profile is not None and not _is_srgb(profile):
+        raise DataError(f"expected 16 bits in sRGB, got another colour profile in {path.name}")
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise DataError(f"expected 16-bit samples, could not decode {path.name}")
+    return np.asarray(pixels, dtype=np.uint16)
+
+
+def _convert(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert RGB from an ICC profile to sRGB; a damaged profile is ignored, as in the service."""
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return image if converted is None else converted
+
+
+def _is_srgb(profile: bytes) -> bool:
+    steps = np.linspace(0, 255, 6).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
+    converted = np.asarray(_convert(Image.fromarray(colours), profile), dtype=np.int16)
+    return bool(np.abs(converted - colours).max() <= 1)

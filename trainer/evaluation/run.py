@@ -1,0 +1,132 @@
+"""The evaluation: every pair by every method in worker processes, and the documents of it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.manifest import PARAMETERS_NAME, read_manifest
+from model.weights import load_weights
+from trainer.errors import DataError
+from trainer.evaluation.methods import Method, PeerMethod, list_peers, make_methods
+from trainer.evaluation.pairs import EvaluationPair, list_pairs
+from trainer.evaluation.pool import evaluate_pairs
+from trainer.evaluation.records import fingerprint_metric
+from trainer.evaluation.scoring import PairTask
+from trainer.evaluation.summarise import collect_scores, summarise
+from trainer.evaluation.summary import MethodSummary, Summary, write_scores, write_summary
+from trainer.evaluation.weights_method import WeightsMethod
+from trainer.metrics import METRICS
+
+
+def evaluate(
+    pairs_dir: Path,
+    out: Path,
+    *,
+    weights: Sequence[WeightsMethod],
+    methods: Sequence[str] = (),
+    use_peers: bool = False,
+    metrics: Sequence[str] | None = None,
+    max_side_px: int | None = None,
+    pairs: Sequence[str] | None = None,
+    workers: int | None = None,
+    report: bool = True,
+) -> Summary:
+    """Fuse and score pairs, and write `scores.csv`, `summary.json` and the report.
+
+    A second call with the same output folder computes only what is missing: pictures are kept
+    under `fused/`, values under `records/`, keyed on the content of exposures, weights, options
+    and code. A pair that fails is reported in the summary and does not end the run.
+
+    Args:
+        pairs_dir: See `list_pairs`.
+        out: Output folder.
+        weights: Weights versions; the first one is `ours` in the summary.
+        methods: Of `mertens`, `mean` and `enfuse`.
+        use_peers: Score the published pictures beside the pairs.
+        metrics: Names of the metrics, all of them by default.
+        max_side_px: Reduce the exposures by area averaging first: quick, and no longer the
+            full-resolution evaluation.
+        pairs: Names of the pairs, all of them by default.
+        workers: Processes; None takes one for each core, 1 computes in this process.
+        report: Write `report.html` too.
+
+    Returns:
+        The summary, also when nothing could be scored.
+
+    Raises:
+        DataError: There is nothing to evaluate, or a name is unknown or given twice.
+        WeightsError: A weights version does not pass its checks.
+    """
+    scenes = _select_pairs(list_pairs(pairs_dir), pairs)
+    names = _select_metrics(metrics)
+    computed, missing_methods = make_methods(methods)
+    peers = list_peers(scenes) if use_peers else []
+    columns: list[Method] = [*weights, *peers, *computed]
+    _check_columns(columns)
+    described = {method.label: _describe(method) for method in columns}
+    for name in missing_methods:
+        sys.stderr.write(f"{name}: not installed on this machine, left out\n")
+    definitions = {name: fingerprint_metric(name) for name in names}
+    tasks = [PairTask(pair, out, tuple(columns), definitions, max_side_px) for pair in scenes]
+    outcomes = evaluate_pairs(tasks, workers)
+    summary = summarise(
+        outcomes,
+        dataset=pairs_dir.resolve().name,
+        max_side_px=max_side_px,
+        metrics=names,
+        methods=described,
+        missing_methods=missing_methods,
+    )
+    for failure in summary.failures:
+        sys.stderr.write(f"{failure}\n")
+    write_scores(out, collect_scores(outcomes))
+    write_summary(out, summary)
+    return summary
+
+
+def _select_pairs(
+    scenes: Sequence[EvaluationPair], names: Sequence[str] | None
+) -> list[EvaluationPair]:
+    if names is None:
+        return list(scenes)
+    unknown = sorted(set(names) - {scene.name for scene in scenes})
+    if unknown:
+        raise DataError(f"expected names of pairs in the folder, got {', '.join(unknown)}")
+    return [scene for scene in scenes if scene.name in names]
+
+
+def _select_metrics(names: Sequence[str] | None) -> list[str]:
+    unknown = sorted(set(names or ()) - METRICS.keys())
+    if unknown:
+        raise DataError(f"expected metrics of {', '.join(METRICS)}, got {', '.join(unknown)}")
+    return [name for name in METRICS if names is None or name in names]
+
+
+def _check_columns(columns: Sequence[Method]) -> None:
+    labels = [method.label for method in columns]
+    if not labels:
+        raise DataError("expected weights, methods or peers to evaluate, got none")
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise DataError(f"expected a label for each method, got {', '.join(twice)} twice")
+    odd = [label for label in labels if "/" in label or label.startswith(".")]
+    if odd:
+        raise DataError(f"expected labels that can name a folder, got '{odd[0]}'")
+
+
+def _describe(method: Method) -> MethodSummary:
+    """What a column is; weights are verified here, before anything is computed."""
+    if isinstance(method, PeerMethod):
+        return MethodSummary(kind="peer")
+    if not isinstance(method, WeightsMethod):
+        return MethodSummary(kind="computed")
+    load_weights(method.directory)
+    manifest = read_manifest(method.directory)
+    return MethodSummary(
+        kind="weights",
+        weights=manifest.label,
+        parameters_sha256=manifest.files[PARAMETERS_NAME].sha256,
+        align=method.align,
+        chroma=method.chroma or manifest.chroma,
+        reference=method.reference or manifest.reference,
+    )

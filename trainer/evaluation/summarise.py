@@ -1,0 +1,110 @@
+"""From the outcomes of all pairs to the summary."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from trainer.evaluation.scoring import PairOutcome
+from trainer.evaluation.statistics import (
+    MARGIN_PEERS,
+    QUALITY_METRICS,
+    SHARPNESS_METRICS,
+    Means,
+    Scores,
+    average_ranks,
+    average_scores,
+    bootstrap_difference,
+    gather,
+    relative_margin,
+)
+from trainer.evaluation.summary import Interval, Margins, MethodSummary, Summary
+from trainer.metrics import PAPER_METRICS
+
+
+def summarise(
+    outcomes: Sequence[PairOutcome],
+    *,
+    dataset: str,
+    max_side_px: int | None,
+    metrics: Sequence[str],
+    methods: Mapping[str, MethodSummary],
+    missing_methods: Sequence[str],
+) -> Summary:
+    """Gather what the pairs gave into the summary.
+
+    Args:
+        outcomes: Of every pair, failed ones too.
+        dataset: Name of the evaluation set.
+        max_side_px: Side to which the exposures were reduced.
+        metrics: Names, in the order of the tables.
+        methods: What each method is, by label, in the order of the tables.
+        missing_methods: Those that this machine has not.
+
+    Returns:
+        The summary.
+    """
+    scores = collect_scores(outcomes)
+    labels = list(methods)
+    means = average_scores(scores, labels, metrics)
+    ours = next((label for label in labels if methods[label].kind == "weights"), None)
+    others = [label for label in labels if label != ours]
+    return Summary(
+        dataset=dataset,
+        max_side_px=max_side_px,
+        pairs=tuple(scores),
+        metrics=tuple(metrics),
+        ours=ours,
+        methods=dict(methods),
+        counts={label: sum(label in of_pair for of_pair in scores.values()) for label in labels},
+        means=means,
+        mean_rank=average_ranks(scores, labels, metrics),
+        mean_rank_paper=average_ranks(
+            scores, labels, [name for name in PAPER_METRICS if name in metrics]
+        ),
+        intervals={} if ours is None else _compare(scores, ours, others, metrics),
+        chroma=_average_chroma(outcomes, labels),
+        margins=None if ours is None else _margins(means, ours),
+        missing_methods=tuple(missing_methods),
+        failures=tuple(failure for outcome in outcomes for failure in outcome.failures),
+    )
+
+
+def collect_scores(outcomes: Sequence[PairOutcome]) -> Scores:
+    """Value by pair, method and metric, without the pairs that have none."""
+    return {outcome.name: outcome.scores for outcome in outcomes if any(outcome.scores.values())}
+
+
+def _compare(
+    scores: Scores, ours: str, others: Sequence[str], metrics: Sequence[str]
+) -> dict[str, dict[str, Interval]]:
+    compared: dict[str, dict[str, Interval]] = {}
+    for other in others:
+        compared[other] = {}
+        for metric in metrics:
+            interval = bootstrap_difference(
+                gather(scores, ours, metric), gather(scores, other, metric)
+            )
+            if interval is not None:
+                compared[other][metric] = Interval(**asdict(interval))
+    return compared
+
+
+def _average_chroma(outcomes: Sequence[PairOutcome], labels: Sequence[str]) -> dict[str, float]:
+    values = {
+        label: [outcome.chroma[label] for outcome in outcomes if label in outcome.chroma]
+        for label in labels
+    }
+    return {label: float(np.mean(of_label)) for label, of_label in values.items() if of_label}
+
+
+def _margins(means: Means, ours: str) -> Margins | None:
+    peers = tuple(peer for peer in MARGIN_PEERS if means.get(peer))
+    if not peers:
+        return None
+    of_peers = [means[peer] for peer in peers]
+    return Margins(
+        peers=peers,
+        sharpness=relative_margin(means[ours], of_peers, SHARPNESS_METRICS),
+        quality=relative_margin(means[ours], of_peers, QUALITY_METRICS),
+    )
