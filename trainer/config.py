@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.manifest import NetworkConfig
+from model.runtime import Precision
 from trainer.errors import ConfigError
 
 TomlTable = dict[str, "TomlValue"]
@@ -125,15 +126,16 @@ class OptimConfig(_Group):
         start_weights: That version, `weights/<name>-<version>`, relative to the working directory;
             empty with any other start.
         precision: Precision of the feature maps; parameters, last layer and losses are float32.
+            With float16 the loss is scaled so that small gradients survive.
         learning_rate: Step size.
         schedule: Constant, or a cosine from the learning rate to zero over the run.
-        batch: Triples in a step.
+        batch: Triples in a step, of all processes together.
         steps: Steps of the run.
     """
 
     start: Literal["random", "average", "weights"] = "random"
     start_weights: str = ""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     batch: int = Field(default=1, ge=1)
@@ -156,6 +158,24 @@ class RunConfig(_Group):
     checkpoint_every: int = Field(default=500, ge=1)
 
 
+class ValidationConfig(_Group):
+    """Held-out scenes, the stacks that the data's manifest keeps for `validate`.
+
+    Attributes:
+        every: Steps between two validations, the last step has one too; 0 for never.
+        pairs: Scenes at most, spread evenly over the manifest.
+        max_side_px: Longer sides are reduced to it.
+        metric: What decides which parameters are the best: MEF-SSIM, or its mean with Qabf.
+        patience: Validations without an improvement that end the run; 0 for never.
+    """
+
+    every: int = Field(default=0, ge=0)
+    pairs: int = Field(default=16, ge=1)
+    max_side_px: int = Field(default=480, ge=128)
+    metric: Literal["mef-ssim", "mef-ssim+qabf"] = "mef-ssim"
+    patience: int = Field(default=0, ge=0)
+
+
 class TrainConfig(_Group):
     """One training run.
 
@@ -168,6 +188,7 @@ class TrainConfig(_Group):
         loss: Losses.
         optim: Optimiser.
         run: Logging and checkpoints.
+        validation: Held-out scenes, the best parameters, and an early end.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -178,6 +199,7 @@ class TrainConfig(_Group):
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()
+    validation: ValidationConfig = ValidationConfig()
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> TrainConfig:

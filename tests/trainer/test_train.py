@@ -7,7 +7,8 @@ from model.errors import FusionError
 from trainer.__main__ import main
 from trainer.config import load_config
 from trainer.errors import RunError
-from trainer.train import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, learning_rate, train
+from trainer.run_folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME
+from trainer.train import learning_rate, train
 
 
 def parameters(run):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from model.errors import WeightsError
+from model.manifest import PARAMETERS_NAME
 from model.weights import load_network, load_weights
 from trainer.config import load_config
 from trainer.errors import ConfigError
-from trainer.train import PARAMETERS_NAME, start_network, train
+from trainer.train import start_network, train
 
 RELEASED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
 RELEASED_NETWORK = [
