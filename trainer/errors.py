@@ -25,3 +25,17 @@ class RunError(TrainerError):
     """A run folder does not fit the command: another config, no checkpoint."""
 
     code = "run-mismatch"
+
+
+class SceneError(TrainerError):
+    """A bracket of photographs cannot become training data.
+
+    Attributes:
+        reason: Why, from the closed set `trainer.data.scenes.Reason`.
+    """
+
+    code = "scene-refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

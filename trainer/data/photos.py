@@ -1,0 +1,199 @@
+"""One photograph: what its EXIF says about the exposure, and its pixels."""
+
+import io
+import math
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
+from trainer.errors import DataError
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+COLOUR_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "YCbCr", "CMYK")
+"""Pillow's modes of 8 bits a channel; it reads 16-bit RGB as one of them too."""
+
+ISO_OVERFLOW = 65_535
+"""What a camera writes whose ISO does not fit into the tag's 16 bits."""
+
+DECODING_MARGIN = 2
+"""A JPEG is decoded at an eighth, a quarter or a half where this many times the wanted side
+remains; the rest of the reduction averages areas."""
+
+ERRORS_OF_PILLOW = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    KeyError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises on a file that is broken somewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A file and what its header says; None where it says nothing.
+
+    Attributes:
+        path: The file.
+        width: Width as shown, after the orientation is applied; 0 when the file is no image.
+        height: Height as shown.
+        camera: Maker and model.
+        orientation: EXIF orientation, 1..8.
+        taken_s: When the exposure began, in seconds, by the camera's clock.
+        exposure_s: Exposure time.
+        exposure_ev: Light gathered, log2 of t * ISO / (100 N^2): one more is twice as bright. An
+            aperture or an ISO that the header lacks counts as f/1 or ISO 100.
+        bias_ev: Exposure compensation, which a camera that brackets by itself changes.
+        focal_length_mm: Focal length.
+    """
+
+    path: Path
+    width: int = 0
+    height: int = 0
+    camera: str = ""
+    orientation: int = 1
+    taken_s: float | None = None
+    exposure_s: float | None = None
+    exposure_ev: float | None = None
+    bias_ev: float | None = None
+    focal_length_mm: float | None = None
+
+
+def read_photo(path: Path) -> Photo:
+    """Read a photograph's header; a file that is no image has width and height 0."""
+    try:
+        with _quiet(), Image.open(path) as image:
+            exif = image.getexif()
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+            orientation = int(_number(exif.get(ExifTags.Base.Orientation)) or 1)
+            width, height = image.size
+            # Pillow gives a TIFF's size as shown, that of the other formats as stored.
+            if orientation >= 5 and image.format != "TIFF":
+                width, height = height, width
+    except ERRORS_OF_PILLOW:
+        return Photo(path)
+    exposure_s = _positive(details.get(ExifTags.Base.ExposureTime))
+    return Photo(
+        path,
+        width=width,
+        height=height,
+        camera=" ".join(
+            str(exif.get(tag, "")).strip("\0 ") for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
+        ).strip(),
+        orientation=orientation,
+        taken_s=_parse_time(
+            details.get(ExifTags.Base.DateTimeOriginal),
+            details.get(ExifTags.Base.SubsecTimeOriginal),
+        ),
+        exposure_s=exposure_s,
+        exposure_ev=_exposure_ev(
+            exposure_s,
+            _positive(details.get(ExifTags.Base.FNumber)),
+            _positive(details.get(ExifTags.Base.ISOSpeedRatings)),
+        ),
+        bias_ev=_number(details.get(ExifTags.Base.ExposureBiasValue)),
+        focal_length_mm=_positive(details.get(ExifTags.Base.FocalLength)),
+    )
+
+
+def read_pixels(path: Path, max_side_px: int) -> NDArray[np.uint8]:
+    """Read a photograph upright, in sRGB, its longer side at most `max_side_px`.
+
+    The reduction averages areas. A colour profile is converted to sRGB; pixels without one, or
+    with one that cannot be read, are taken as sRGB.
+
+    Args:
+        path: JPEG, PNG, TIFF or WebP; of 16-bit RGB the upper 8 bits are taken.
+        max_side_px: Largest side of the result; a smaller photograph is not enlarged.
+
+    Returns:
+        RGB picture. Shape (H, W, 3), uint8.
+
+    Raises:
+        DataError: The file is broken, cut short, or not of a colour mode that is read.
+    """
+    try:
+        with _quiet(), Image.open(path) as image:
+            if image.mode not in COLOUR_MODES:
+                raise DataError(f"expected 8 bits a channel, '{path.name}' has mode {image.mode}")
+            profile = image.info.get("icc_profile") if image.mode == "RGB" else None
+            scale = DECODING_MARGIN * max_side_px / max(image.size)
+            image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except ERRORS_OF_PILLOW as cause:
+        raise DataError(f"'{path.name}' cannot be read: {cause}") from cause
+    reduced = _reduce(pixels, max_side_px)
+    return _convert_to_srgb(reduced, profile) if profile else reduced
+
+
+def _reduce(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(pixels)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(pixels), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return pixels
+    return pixels if converted is None else np.array(converted, np.uint8)
+
+
+def _exposure_ev(
+    exposure_s: float | None, f_number: float | None, iso: float | None
+) -> float | None:
+    if exposure_s is None:
+        return None
+    sensitivity = iso if iso is not None and iso < ISO_OVERFLOW else 100.0
+    return math.log2(exposure_s * sensitivity / 100.0 / (f_number or 1.0) ** 2)
+
+
+def _parse_time(taken: object, fraction: object) -> float | None:
+    text = str(taken).strip("\0 ")
+    try:
+        moment = datetime.strptime(text, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    digits = str(fraction or "").strip("\0 ")
+    return moment.timestamp() + (float(f"0.{digits}") if digits.isdecimal() else 0.0)
+
+
+def _positive(value: object) -> float | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
+
+
+def _number(value: object) -> float | None:
+    """A finite number of an EXIF value; the first of several."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    try:
+        number = float(first)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings: what they tell of ends in an error or does not matter here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,78 @@
+"""Runs jobs in processes that may die: the job that killed its own is found, the rest go on."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+import cv2
+import torch
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+JOBS_PER_PROCESS = 2
+"""Jobs handed out for each process, so that none of them waits for the next."""
+
+
+def run_jobs(
+    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
+) -> Iterator[tuple[Job, Result | None]]:
+    """Run jobs in parallel and give their results as they come.
+
+    A process that dies takes the jobs handed out with it. These are run again one by one, so that
+    the one that kills its process is known and the others have their result.
+
+    Args:
+        work: What to do with a job; picklable, as are jobs and results.
+        jobs: The jobs.
+        workers: Processes; 0 runs the jobs in this process.
+
+    Yields:
+        Each job with its result, or with None where it killed its process.
+    """
+    if workers == 0:
+        yield from ((job, work(job)) for job in jobs)
+        return
+    waiting = deque(jobs)
+    while waiting:
+        pool = _start(min(workers, len(waiting)))
+        running: dict[Future[Result], Job] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < JOBS_PER_PROCESS * workers:
+                    running[pool.submit(work, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
+        except BrokenProcessPool:
+            yield from ((job, _run_alone(work, job)) for job in running.values())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def count_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run_alone(work: Callable[[Job], Result], job: Job) -> Result | None:
+    with _start(1) as pool:
+        try:
+            return pool.submit(work, job).result()
+        except BrokenProcessPool:
+            return None
+
+
+def _start(workers: int) -> ProcessPoolExecutor:
+    # Forking a process that has started OpenMP's threads may hang its child.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_limit_threads)
+
+
+def _limit_threads() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

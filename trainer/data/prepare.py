@@ -1,0 +1,335 @@
+"""A tree of photographs to a data root; a later call redoes only what changed since."""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from trainer.data.brackets import Bracket, Grouping, find_brackets
+from trainer.data.pool import run_jobs
+from trainer.data.scenes import Outcome, prepare_scene
+from trainer.data.stacks import list_exposures
+from trainer.errors import DataError
+
+FORMAT = 1
+"""Raised when the same photographs would become other stacks; every scene is then redone."""
+
+MANIFEST_NAME = "manifest.csv"
+MANIFEST_COLUMNS = (
+    "path",
+    "kind",
+    "use",
+    "exposures",
+    "width",
+    "height",
+    "licence",
+    "source",
+    "notes",
+)
+OUTCOMES_NAME = "prepared.jsonl"
+REPORT_NAME = "report.csv"
+STACKS_NAME = "stacks"
+
+
+@dataclass(frozen=True, slots=True)
+class SceneJob:
+    """One bracket on its way to a worker process."""
+
+    bracket: Bracket
+    stacks: Path
+    max_side_px: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What `prepare` did.
+
+    Attributes:
+        outcomes: What became of each bracket.
+        uses: `train` or `validate` of each accepted scene.
+        reused: Scenes that stood already.
+        removed: Scenes that stood and whose photographs are gone.
+        ignored: Files that are no photographs, by suffix.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    uses: Mapping[str, str]
+    reused: int
+    removed: int
+    ignored: Mapping[str, int]
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Number of refused scenes by reason."""
+        return Counter(one.reason for one in self.outcomes if one.reason is not None)
+
+
+def prepare(
+    tree: Path,
+    out: Path,
+    *,
+    by: Grouping = "auto",
+    licence: str = "own photographs",
+    source: str | None = None,
+    validate_share: float = 0.1,
+    max_side_px: int = 1024,
+    workers: int = 0,
+) -> Preparation:
+    """Turn a tree of photographed brackets into a data root for `python -m trainer train`.
+
+    Writes `stacks/<scene>/`, `manifest.csv`, `report.csv` with a line for each bracket, and
+    `prepared.jsonl`, by which a later call redoes only what has changed since.
+
+    Args:
+        tree: Top of the photographs; never written to.
+        out: The data root: empty, new, or prepared from this tree before.
+        by: How photographs are grouped, see `find_brackets`.
+        licence: Licence of the photographs, as the manifest and the weights will name it.
+        source: Where they come from; None takes the name of the tree's folder.
+        validate_share: Share of the scenes, chosen by a hash of their names, that are kept from
+            training.
+        max_side_px: The longer side of the photographs is reduced to this.
+        workers: Processes; 0 works in this one.
+
+    Returns:
+        What was done.
+
+    Raises:
+        DataError: The tree holds no photographs, or `out` holds something else.
+    """
+    if not tree.is_dir():
+        raise DataError(f"expected a folder of photographs, '{tree.name}' is none")
+    survey = find_brackets(tree, by, without=out)
+    if not survey.brackets:
+        raise DataError(f"expected JPEG, PNG, TIFF or WebP files in '{tree.name}', found none")
+    known = _open_root(out, survey.brackets)
+    duplicates = find_duplicates(survey.brackets)
+    outcomes: dict[str, Outcome] = {}
+    jobs = []
+    for bracket in survey.brackets:
+        job = SceneJob(bracket, out / STACKS_NAME, max_side_px, _fingerprint(bracket, max_side_px))
+        earlier = known.get(bracket.name)
+        if bracket.name in duplicates:
+            detail = f"the same files as '{duplicates[bracket.name]}'"
+            outcomes[bracket.name] = _refuse(job, "duplicate", detail)
+        elif earlier is not None and _stands(earlier, job):
+            outcomes[bracket.name] = earlier
+        else:
+            jobs.append(job)
+    _run(jobs, workers, out / OUTCOMES_NAME, outcomes)
+    ordered = tuple(outcomes[bracket.name] for bracket in survey.brackets)
+    uses = split_scenes([one.scene for one in ordered if one.reason is None], validate_share)
+    removed = _remove_others(out / STACKS_NAME, known, uses)
+    _write_lines(out / OUTCOMES_NAME, (one.model_dump_json() for one in ordered))
+    _write_manifest(out / MANIFEST_NAME, ordered, uses, licence, source or tree.resolve().name)
+    _write_report(out / REPORT_NAME, ordered, uses)
+    reused = len(survey.brackets) - len(jobs) - len(duplicates)
+    return Preparation(ordered, uses, reused, removed, survey.ignored)
+
+
+def find_duplicates(brackets: Sequence[Bracket]) -> dict[str, str]:
+    """Brackets whose files equal those of an earlier one, byte for byte, with that one's name."""
+    paths = [photo.path for bracket in brackets for photo in bracket.photos]
+    sizes = Counter(path.stat().st_size for path in paths)
+    first: dict[tuple[str, ...], str] = {}
+    duplicates: dict[str, str] = {}
+    for bracket in brackets:
+        # Only files of equal length can be equal, so hardly any needs to be read for this.
+        contents = tuple(
+            sorted(
+                _digest(photo.path) if sizes[photo.path.stat().st_size] > 1 else str(photo.path)
+                for photo in bracket.photos
+            )
+        )
+        if contents in first:
+            duplicates[bracket.name] = first[contents]
+        else:
+            first[contents] = bracket.name
+    return duplicates
+
+
+def split_scenes(scenes: Sequence[str], validate_share: float) -> dict[str, str]:
+    """Choose the use of each scene by a hash of its name, whatever other scenes there are.
+
+    Where this would leave nothing to train on, the scene with the largest hash is trained on.
+
+    Example:
+        >>> split_scenes(["desk", "garden"], 0.0)
+        {'desk': 'train', 'garden': 'train'}
+    """
+    places = {
+        scene: int(hashlib.sha256(scene.encode()).hexdigest()[:12], 16) / 16**12 for scene in scenes
+    }
+    uses = {
+        scene: "validate" if place < validate_share else "train" for scene, place in places.items()
+    }
+    if scenes and "train" not in uses.values():
+        uses[max(places, key=places.__getitem__)] = "train"
+    return uses
+
+
+def work_on(job: SceneJob) -> Outcome:
+    """Prepare one scene; the function that worker processes run."""
+    return prepare_scene(job.bracket, job.stacks, job.max_side_px, job.fingerprint)
+
+
+def _run(jobs: Sequence[SceneJob], workers: int, path: Path, outcomes: dict[str, Outcome]) -> None:
+    """Prepare scenes and note each outcome at once, so that a killed run loses none."""
+    progress = tqdm(total=len(jobs), desc="preparing", unit="scene")
+    with path.open("a", encoding="utf-8") as file, progress:
+        for job, result in run_jobs(work_on, jobs, workers):
+            outcome = result or _refuse(job, "failed", "its process died, maybe out of memory")
+            outcomes[outcome.scene] = outcome
+            file.write(outcome.model_dump_json() + "\n")
+            file.flush()
+            progress.update()
+
+
+def _refuse(job: SceneJob, reason: str, detail: str) -> Outcome:
+    return Outcome.model_validate(
+        {
+            "scene": job.bracket.name,
+            "folder": job.bracket.folder,
+            "grouped_by": job.bracket.grouped_by,
+            "photos": tuple(photo.path.name for photo in job.bracket.photos),
+            "fingerprint": job.fingerprint,
+            "reason": reason,
+            "detail": detail,
+        }
+    )
+
+
+def _fingerprint(bracket: Bracket, max_side_px: int) -> str:
+    stats = [(photo.path.name, photo.path.stat()) for photo in bracket.photos]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    document = json.dumps([FORMAT, max_side_px, bracket.folder, bracket.grouped_by, files])
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _stands(outcome: Outcome, job: SceneJob) -> bool:
+    """Whether a scene need not be redone."""
+    if outcome.fingerprint != job.fingerprint or outcome.reason in ("failed", "duplicate"):
+        return False
+    found = list_exposures(job.stacks / outcome.scene)
+    return outcome.reason is not None or len(found) == len(outcome.kept)
+
+
+def _open_root(out: Path, brackets: Sequence[Bracket]) -> dict[str, Outcome]:
+    """The outcomes of an earlier call; refuses a folder that is not this command's own."""
+    path = out / OUTCOMES_NAME
+    if not path.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DataError(f"expected an empty or a prepared folder, '{out.name}' is neither")
+        out.mkdir(parents=True, exist_ok=True)
+        return {}
+    outcomes: dict[str, Outcome] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            outcome = Outcome.model_validate_json(line)
+        except ValidationError:
+            continue  # a line that a kill cut short, or of an older format: the scene is redone
+        outcomes[outcome.scene] = outcome
+    if outcomes and not outcomes.keys() & {bracket.name for bracket in brackets}:
+        raise DataError(f"'{out.name}' was prepared from another tree; choose a new folder")
+    return outcomes
+
+
+def _remove_others(stacks: Path, known: Mapping[str, Outcome], uses: Mapping[str, str]) -> int:
+    """Remove the stacks of earlier calls that no longer stand for anything."""
+    stale = [name for name in known if name not in uses and (stacks / name).is_dir()]
+    for name in stale:
+        shutil.rmtree(stacks / name)
+    return len(stale)
+
+
+def _write_manifest(
+    path: Path, outcomes: Sequence[Outcome], uses: Mapping[str, str], licence: str, source: str
+) -> None:
+    rows = []
+    for one in outcomes:
+        if one.reason is None:
+            size = (len(one.kept), one.width, one.height)
+            place = f"{STACKS_NAME}/{one.scene}"
+            rows.append((place, "stack", uses[one.scene], *size, licence, source, _describe(one)))
+    _write_table(path, MANIFEST_COLUMNS, rows)
+
+
+def _describe(outcome: Outcome) -> str:
+    """An accepted scene in a few words."""
+    span = "" if outcome.span_ev is None else f"{outcome.span_ev:.1f} EV; "
+    moved = max(outcome.shifts_px)
+    motion = f"aligned, {moved:.1f} px; " if moved else "nothing moved; "
+    return f"{span}{motion}{outcome.cropped_share:.1%} cropped; grouped by {outcome.grouped_by}"
+
+
+def _write_report(path: Path, outcomes: Sequence[Outcome], uses: Mapping[str, str]) -> None:
+    columns = (
+        "scene",
+        "status",
+        "reason",
+        "detail",
+        "use",
+        "folder",
+        "grouped_by",
+        "photos",
+        "exposures",
+        "width",
+        "height",
+        "span_ev",
+        "lightness",
+        "shifts_px",
+        "cropped_share",
+        "notes",
+    )
+    rows = [
+        (
+            one.scene,
+            "refused" if one.reason else "accepted",
+            one.reason or "",
+            one.detail,
+            uses.get(one.scene, ""),
+            one.folder,
+            one.grouped_by,
+            len(one.photos),
+            len(one.kept),
+            one.width,
+            one.height,
+            "" if one.span_ev is None else one.span_ev,
+            " ".join(f"{value:.1f}" for value in one.lightness),
+            " ".join(f"{value:.1f}" for value in one.shifts_px),
+            one.cropped_share,
+            "; ".join(one.notes),
+        )
+        for one in outcomes
+    ]
+    _write_table(path, columns, rows)
+
+
+def _write_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int | float]]
+) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(columns)
+        table.writerows(rows)
+    partial.replace(path)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    partial.replace(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
