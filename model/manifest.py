@@ -1,15 +1,18 @@
 """The manifest of a weights version: what the released parameters are and where they come from.
 
-Pydantic only, so that a process without torch can read it. `trainer/export.py` writes it,
-`model/weights.py` verifies it, the service reports it.
+Without torch, so that a process that has none can read it. `trainer/export.py` writes it,
+`model/weights.py` verifies it, the service reports it. Keys are only ever added, with a default:
+a manifest that was released with schema version 1 stays readable.
 """
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from safetensors import SafetensorError, safe_open
 
 from model.errors import WeightsError
 from model.exposure import Reference
@@ -63,10 +66,10 @@ class Golden(_Record):
         samples: Fused lightness along the main diagonal, every eighth pixel.
     """
 
-    seed: int
-    side_px: int
-    mean: float
-    samples: tuple[float, ...]
+    seed: int = Field(ge=0, lt=2**63)
+    side_px: int = Field(ge=2, le=2048)
+    mean: FiniteFloat
+    samples: tuple[FiniteFloat, ...]
 
 
 class DataSource(_Record):
@@ -87,7 +90,11 @@ class Training(_Record):
         seed: Seed of the run.
         steps: Optimiser steps taken.
         device: Hardware, in words.
-        data: Every source of training data.
+        data: Every source of training data, those of `started_from` included.
+        checkpoint: Which parameters of the run these are: its last ones, or those that did best
+            on the validation scenes.
+        exported_step: The step that they were taken after; None: the last one.
+        started_from: Weights version that the run began with; empty where it began anew.
     """
 
     config: str
@@ -96,14 +103,35 @@ class Training(_Record):
     steps: int
     device: str
     data: tuple[DataSource, ...]
+    checkpoint: Literal["best", "last"] = "last"
+    exported_step: int | None = None
+    started_from: str = ""
+
+
+Scores = dict[str, FiniteFloat]
+"""Metric -> its mean over the pairs."""
 
 
 class Evaluation(_Record):
-    """Mean scores over one named evaluation set."""
+    """Mean scores over one named evaluation set, and those of other methods on the same pairs.
+
+    Attributes:
+        dataset: Name of the evaluation set.
+        pairs: Pairs that every method was scored on.
+        scores: The means of these weights, in the order in which a table shows the metrics.
+        methods: The means of each other method, by its name.
+        ranks: Mean rank over the metrics of each method, these weights under their label.
+        lower_is_better: Metrics of which a smaller value is the better one.
+        align: How exposures were aligned before fusion: the gates decided, or not at all.
+    """
 
     dataset: str
     pairs: int
-    scores: dict[str, float]
+    scores: Scores
+    methods: dict[str, Scores] = {}
+    ranks: dict[str, FiniteFloat] = {}
+    lower_is_better: tuple[str, ...] = ()
+    align: Literal["auto", "off"] | None = None
 
 
 class Manifest(_Record):
@@ -124,6 +152,9 @@ class Manifest(_Record):
         golden: Checksum of behaviour.
         training: Provenance.
         evaluation: Scores; empty before the first evaluation.
+        summary: What the weights are, in a sentence or two.
+        intended_use: What they are for, and what they are not for.
+        limits: What is known to go wrong, a sentence each.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -139,6 +170,9 @@ class Manifest(_Record):
     golden: Golden
     training: Training
     evaluation: tuple[Evaluation, ...] = ()
+    summary: str = ""
+    intended_use: str = ""
+    limits: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -188,19 +222,54 @@ def describe_file(path: Path) -> FileEntry:
     return FileEntry(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
-def verify_files(manifest: Manifest, directory: Path) -> None:
-    """Compare every file that the manifest names with its hash.
+def verify_label(manifest: Manifest, directory: Path) -> None:
+    """Compare the directory's name with the manifest's.
 
     Raises:
-        WeightsError: A file is missing or its SHA-256 differs; the message names the file.
+        WeightsError: They differ.
     """
-    for name, expected in manifest.files.items():
-        path = directory / name
-        if not path.is_file():
-            raise WeightsError(f"weights '{manifest.label}': expected the file {name}, found none")
-        actual = describe_file(path)
-        if actual.sha256 != expected.sha256:
-            raise WeightsError(
-                f"weights '{manifest.label}': {name} has SHA-256 {actual.sha256[:12]}..., "
-                f"the manifest says {expected.sha256[:12]}..."
-            )
+    if directory.resolve().name != manifest.label:
+        raise WeightsError(
+            f"expected the weights directory to be named '{manifest.label}' as its manifest says, "
+            f"got '{directory.resolve().name}'"
+        )
+
+
+def verify_file(manifest: Manifest, directory: Path, name: str) -> None:
+    """Compare one file with the hash that the manifest has of it.
+
+    Raises:
+        WeightsError: The manifest does not name it, it is missing, or its SHA-256 differs.
+    """
+    expected = manifest.files.get(name)
+    if expected is None:
+        raise WeightsError(f"weights '{manifest.label}': the manifest names no {name}")
+    path = directory / name
+    if not path.is_file():
+        raise WeightsError(f"weights '{manifest.label}': expected the file {name}, found none")
+    actual = describe_file(path)
+    if actual.sha256 != expected.sha256:
+        raise WeightsError(
+            f"weights '{manifest.label}': {name} has SHA-256 {actual.sha256[:12]}..., "
+            f"the manifest says {expected.sha256[:12]}..."
+        )
+
+
+def count_parameters(manifest: Manifest, directory: Path) -> int:
+    """Number of parameters, from the header of their file; nothing is loaded.
+
+    Raises:
+        WeightsError: The file is missing or no safetensors file.
+    """
+    try:
+        with safe_open(directory / PARAMETERS_NAME, framework="numpy") as tensors:
+            names = tensors.keys()
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
+    except OSError as cause:
+        raise WeightsError(
+            f"weights '{manifest.label}': expected the file {PARAMETERS_NAME}, found none"
+        ) from cause
+    except SafetensorError as cause:
+        raise WeightsError(
+            f"weights '{manifest.label}': {PARAMETERS_NAME} is not a safetensors file"
+        ) from cause

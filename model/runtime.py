@@ -213,7 +213,32 @@ def create_runtime(
         WeightsError: The weights do not pass their checks.
         ValueError: The device is not there.
     """
-    weights = load_weights(weights_dir)
+    return place_weights(
+        load_weights(weights_dir), device=device, precision=precision, threads=threads
+    )
+
+
+def place_weights(
+    weights: LoadedWeights,
+    *,
+    device: str,
+    precision: Precision = "float32",
+    threads: int | None = None,
+) -> Runtime:
+    """Put weights that are already loaded onto a device.
+
+    Args:
+        weights: Verified weights.
+        device: See `create_runtime`, as the others.
+        precision: See there.
+        threads: See there.
+
+    Returns:
+        The CPU's or the device's runtime.
+
+    Raises:
+        ValueError: The device is not there.
+    """
     resolved = torch.device(resolve_device(device))
     if resolved.type == "cpu":
         return OnnxRuntime(weights, threads=threads)

@@ -17,10 +17,12 @@ from model.manifest import (
     Manifest,
     NetworkConfig,
     read_manifest,
-    verify_files,
+    verify_file,
+    verify_label,
 )
 from model.network import LIGHTNESS_MAX, FusionNetwork
 
+REQUIRED_FILES = (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME)
 GOLDEN_SEED = 1620
 GOLDEN_SIDE_PX = 96
 GOLDEN_STRIDE_PX = 8
@@ -68,23 +70,33 @@ def load_weights(directory: Path) -> LoadedWeights:
             network's answer to the golden pair differs.
     """
     manifest = read_manifest(directory)
-    if directory.resolve().name != manifest.label:
-        raise WeightsError(
-            f"expected the weights directory to be named '{manifest.label}' as its manifest says, "
-            f"got '{directory.resolve().name}'"
-        )
-    for required in (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME):
-        if required not in manifest.files:
-            raise WeightsError(f"weights '{manifest.label}': the manifest names no {required}")
-    verify_files(manifest, directory)
+    verify_label(manifest, directory)
+    for name in files_to_verify(manifest):
+        verify_file(manifest, directory, name)
+    network = build_network(manifest, directory)
+    verify_golden(manifest, run_golden(network, manifest.golden), by="the network")
+    return LoadedWeights(manifest, network, directory)
+
+
+def files_to_verify(manifest: Manifest) -> list[str]:
+    """The files that a version must have, then the others that its manifest names."""
+    return [*REQUIRED_FILES, *sorted(manifest.files.keys() - set(REQUIRED_FILES))]
+
+
+def build_network(manifest: Manifest, directory: Path) -> FusionNetwork:
+    """The network of a version, filled with its parameters.
+
+    Raises:
+        WeightsError: The parameters do not fit the network config, or the network's receptive
+            field is not the manifest's.
+    """
     network = load_network(manifest.network, directory / PARAMETERS_NAME, label=manifest.label)
     if network.receptive_field != manifest.receptive_field:
         raise WeightsError(
             f"weights '{manifest.label}': the network's receptive field is "
             f"{network.receptive_field} pixels, the manifest says {manifest.receptive_field}"
         )
-    _check_golden(network, manifest)
-    return LoadedWeights(manifest, network, directory)
+    return network
 
 
 def load_network(config: NetworkConfig, path: Path, *, label: str) -> FusionNetwork:
@@ -127,25 +139,62 @@ def golden_pair(seed: int, side_px: int) -> tuple[Tensor, Tensor]:
     return under[None, None].float(), over[None, None].float()
 
 
-def compute_golden(network: FusionNetwork) -> Golden:
-    """The network's answer to the golden pair, as the manifest keeps it."""
+def compute_golden(
+    network: FusionNetwork, *, seed: int = GOLDEN_SEED, side_px: int = GOLDEN_SIDE_PX
+) -> Golden:
+    """The network's answer to a golden pair, as the manifest keeps it."""
     with torch.no_grad():
-        fused = network(*golden_pair(GOLDEN_SEED, GOLDEN_SIDE_PX))[0, 0]
-    samples = fused.diagonal()[::GOLDEN_STRIDE_PX]
+        fused = network(*golden_pair(seed, side_px))
     return Golden(
-        seed=GOLDEN_SEED,
-        side_px=GOLDEN_SIDE_PX,
+        seed=seed,
+        side_px=side_px,
         mean=round(float(fused.mean()), 4),
-        samples=tuple(round(float(value), 4) for value in samples),
+        samples=tuple(round(value, 4) for value in _sample(fused)),
     )
 
 
-def _check_golden(network: FusionNetwork, manifest: Manifest) -> None:
-    expected, actual = manifest.golden, compute_golden(network)
-    pairs = zip((expected.mean, *expected.samples), (actual.mean, *actual.samples), strict=False)
-    worst = max(abs(one - other) for one, other in pairs)
-    if len(expected.samples) != len(actual.samples) or worst > GOLDEN_TOLERANCE:
+def run_golden(network: FusionNetwork, golden: Golden) -> Tensor:
+    """The network's answer to the golden pair that a manifest names. Shape (1, 1, H, W)."""
+    with torch.no_grad():
+        fused: Tensor = network(*golden_pair(golden.seed, golden.side_px))
+    return fused
+
+
+def verify_golden(manifest: Manifest, fused: Tensor, *, by: str, margin_px: int = 0) -> None:
+    """Compare an answer to the golden pair with the manifest's.
+
+    Args:
+        manifest: Manifest of the version.
+        fused: Fused lightness of its golden pair. Shape (1, 1, H, W).
+        by: What computed it, for the message.
+        margin_px: Pixels that the answer lacks on each side; the mean is then not compared.
+
+    Raises:
+        WeightsError: A sample or the mean is off by more than `GOLDEN_TOLERANCE`, or their number
+            differs.
+    """
+    golden = manifest.golden
+    first = -(-margin_px // GOLDEN_STRIDE_PX)
+    last = (golden.side_px - margin_px - 1) // GOLDEN_STRIDE_PX
+    expected = list(golden.samples[first : last + 1])
+    actual = _sample(fused, start_px=first * GOLDEN_STRIDE_PX - margin_px)
+    if margin_px == 0:
+        expected.append(golden.mean)
+        actual.append(float(fused.mean()))
+    if len(expected) != len(actual):
         raise WeightsError(
-            f"weights '{manifest.label}': the golden pair's fused lightness is off by "
-            f"{worst:.3g}, at most {GOLDEN_TOLERANCE:.3g} is allowed"
+            f"weights '{manifest.label}': expected {len(actual)} values of the golden pair "
+            f"in the manifest, got {len(expected)}"
         )
+    off = [abs(one - other) for one, other in zip(expected, actual, strict=True)]
+    # Not `max(off) > GOLDEN_TOLERANCE`: that would let a value through that is not a number.
+    if not all(one <= GOLDEN_TOLERANCE for one in off):
+        raise WeightsError(
+            f"weights '{manifest.label}': the golden pair's fused lightness by {by} is off by "
+            f"{max(off):.3g}, at most {GOLDEN_TOLERANCE:.3g} is allowed"
+        )
+
+
+def _sample(fused: Tensor, *, start_px: int = 0) -> list[float]:
+    samples: list[float] = fused[0, 0].diagonal()[start_px::GOLDEN_STRIDE_PX].tolist()
+    return samples

@@ -65,11 +65,10 @@ def create_backend(config: BackendConfig) -> Backend:
     import numpy as np
     import torch
 
-    from model.manifest import read_manifest
     from model.pipeline import FusionPipeline
-    from model.runtime import create_runtime, resolve_device
+    from model.runtime import place_weights, resolve_device
+    from model.weights import load_weights
 
-    manifest = read_manifest(config.weights_directory)
     device = resolve_device(config.device)
     if device == "cpu":
         # The network has its own threads. What torch does besides it is cheap on one, while on
@@ -78,9 +77,9 @@ def create_backend(config: BackendConfig) -> Backend:
     precision = config.precision
     if device == "cpu" or precision == "auto":
         precision = "float32" if device == "cpu" else "float16"
-    runtime = create_runtime(
-        config.weights_directory, device=device, precision=precision, threads=config.threads
-    )
+    weights = load_weights(config.weights_directory)
+    manifest = weights.manifest
+    runtime = place_weights(weights, device=device, precision=precision, threads=config.threads)
     pipeline = FusionPipeline(runtime, chroma=manifest.chroma)
 
     def warm_up() -> None:

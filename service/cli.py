@@ -1,4 +1,7 @@
-"""The console script `expofuse`: serve, fuse two files through a running service, version."""
+"""The console script `expofuse`: serve, fuse through a running service, weights, version.
+
+What only one command needs is imported by that command, so that each of them starts fast.
+"""
 
 import argparse
 import sys
@@ -8,11 +11,9 @@ from typing import get_args
 
 from service.client import DEFAULT_URL, ClientError, fuse_files
 from service.codec_messages import AlignMode
-from service.lifecycle import service_version
-from service.logs import configure_logs
 from service.options import MEDIA_TYPES
-from service.server import StartError, run_server
 from service.settings import SettingsError, load_settings
+from service.weights_cli import WeightsCommandError, add_weights_parser, run_weights_command
 
 FORMAT_BY_SUFFIX = {
     ".jpg": "jpeg",
@@ -40,11 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve()
     if parsed.command == "fuse":
         return _fuse(parsed)
+    if parsed.command == "weights":
+        return _weights(parsed)
+    return _version()
+
+
+def _version() -> int:
+    from service.lifecycle import service_version
+
     sys.stdout.write(f"expofuse {service_version()}\n")
     return 0
 
 
 def _serve() -> int:
+    from service.logs import configure_logs
+    from service.server import StartError, run_server
+
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -74,6 +86,13 @@ def _fuse(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _weights(parsed: argparse.Namespace) -> int:
+    try:
+        return run_weights_command(parsed)
+    except (WeightsCommandError, SettingsError) as error:
+        return _complain(str(error), EXIT_MISUSED)
+
+
 def _complain(sentence: str, exit_code: int) -> int:
     sys.stderr.write(f"expofuse: {sentence}\n")
     return exit_code
@@ -86,6 +105,7 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM; settings from EXPOFUSE_ variables")
     commands.add_parser("version", help="print the version")
+    add_weights_parser(commands)
     fuse = commands.add_parser("fuse", help="fuse two files through a running service")
     fuse.add_argument("under", type=Path, help="the darker exposure")
     fuse.add_argument("over", type=Path, help="the brighter exposure")

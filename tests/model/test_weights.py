@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,41 @@ def test_another_behaviour_than_the_golden_one_is_refused(tmp_path):
     (directory / MANIFEST_NAME).write_text(json.dumps(document))
     with pytest.raises(WeightsError, match="golden pair"):
         load_weights(directory)
+
+
+def test_the_golden_pair_is_the_one_that_the_manifest_names(tmp_path):
+    torch.manual_seed(0)
+    network = FusionNetwork(NetworkConfig(width=2))
+    other = compute_golden(network, seed=7, side_px=64)
+    assert len(other.samples) == 8
+    assert load_weights(write_weights(tmp_path, golden=other.model_dump()))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1621}, {"side_px": 88}])
+def test_answers_to_another_golden_pair_are_refused(tmp_path, change):
+    directory = shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
+    document = json.loads((directory / MANIFEST_NAME).read_text())
+    document["golden"] |= change
+    (directory / MANIFEST_NAME).write_text(json.dumps(document))
+    with pytest.raises(WeightsError, match="golden pair"):
+        load_weights(directory)
+
+
+def test_a_network_that_answers_with_no_number_is_refused(tmp_path):
+    directory = shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
+    network = load_weights(directory).network
+    network.decoder[-1].convolution.bias.fill_(float("nan"))
+    save_and_sign(directory, network)
+    with pytest.raises(WeightsError, match="golden pair"):
+        load_weights(directory)
+
+
+def save_and_sign(directory: Path, network: FusionNetwork) -> None:
+    """Put other parameters in place, with the hash that belongs to them."""
+    save_parameters(network, directory / PARAMETERS_NAME)
+    document = json.loads((directory / MANIFEST_NAME).read_text())
+    document["files"][PARAMETERS_NAME] = describe_file(directory / PARAMETERS_NAME).model_dump()
+    (directory / MANIFEST_NAME).write_text(json.dumps(document))
 
 
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path):

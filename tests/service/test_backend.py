@@ -1,4 +1,5 @@
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,21 @@ def test_the_network_fuses_a_pair_window_by_window(config):
         backend.fuse_windows([(run, window)])
     assert pair.under.mean() < output.mean()
     assert backend.max_batch == 1
+
+
+@pytest.mark.usefixtures("_torch_threads")
+def test_the_manifest_is_read_once(config):
+    reads: list[str] = []
+
+    def count(event, arguments):
+        if event == "open" and str(arguments[0]).endswith("manifest.json"):
+            reads.append(arguments[0])
+
+    sys.addaudithook(lambda *seen: count(*seen) if counting else None)
+    counting = True
+    create_backend(config)
+    counting = False
+    assert len(reads) == 1
 
 
 def test_weights_that_are_not_there_are_a_weights_error(tmp_path):

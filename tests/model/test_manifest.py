@@ -1,0 +1,116 @@
+"""What a released manifest must keep meaning, and what the schema refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model.errors import WeightsError
+from model.manifest import (
+    PARAMETERS_NAME,
+    Evaluation,
+    Manifest,
+    count_parameters,
+    read_manifest,
+    verify_file,
+    write_manifest,
+)
+
+BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
+ADDED = ("summary", "intended_use", "limits")
+ADDED_TO_TRAINING = ("checkpoint", "exported_step", "started_from")
+ADDED_TO_EVALUATION = ("methods", "ranks", "lower_is_better", "align")
+
+
+@pytest.fixture
+def first_schema():
+    """The bundled manifest with the keys that version 1.0.0 was released with."""
+    document = json.loads((BUNDLED / "manifest.json").read_text())
+    for key in ADDED:
+        document.pop(key, None)
+    for key in ADDED_TO_TRAINING:
+        document["training"].pop(key, None)
+    for evaluation in document["evaluation"]:
+        for key in ADDED_TO_EVALUATION:
+            evaluation.pop(key, None)
+    return document
+
+
+def test_a_manifest_of_the_first_schema_is_read(first_schema):
+    first_schema["evaluation"] = [{"dataset": "set", "pairs": 2, "scores": {"AG": 5.0}}]
+    manifest = Manifest.model_validate_json(json.dumps(first_schema))
+    assert manifest.label == "hyperp-mb-1.0.0"
+    assert (manifest.summary, manifest.intended_use, manifest.limits) == ("", "", ())
+    assert manifest.training.checkpoint == "last"
+    assert manifest.training.exported_step is None
+    assert manifest.evaluation == (Evaluation(dataset="set", pairs=2, scores={"AG": 5.0}),)
+
+
+def test_the_bundled_manifest_still_has_every_key_that_it_was_released_with(first_schema):
+    assert set(first_schema) == {
+        "schema_version", "name", "version", "network", "files", "receptive_field",
+        "size_multiple", "accepted_exposures", "chroma", "reference", "golden", "training",
+        "evaluation",
+    }  # fmt: skip
+
+
+def test_texts_and_evaluations_survive_writing_and_reading(tmp_path):
+    evaluation = Evaluation(
+        dataset="set",
+        pairs=2,
+        scores={"PIQE": 20.0, "AG": 5.0},
+        methods={"peer": {"AG": 4.0}},
+        ranks={"hyperp-mb-1.0.0": 1.0, "peer": 2.0},
+        lower_is_better=("PIQE",),
+        align="auto",
+    )
+    added = {"summary": "s", "intended_use": "ü", "limits": ("a", "b"), "evaluation": (evaluation,)}
+    manifest = read_manifest(BUNDLED).model_copy(update=added)
+    write_manifest(manifest, tmp_path)
+    again = read_manifest(tmp_path)
+    assert again == manifest
+    assert list(again.evaluation[0].scores) == ["PIQE", "AG"]
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("golden", "side_px", 1_000_000),
+        ("golden", "side_px", 1),
+        ("golden", "seed", -1),
+        ("golden", "mean", "nan"),
+        ("golden", "samples", [1.0, float("inf")]),
+        ("training", "checkpoint", "first"),
+    ],
+)
+def test_values_that_no_export_writes_are_refused_by_name(
+    first_schema, tmp_path, group, key, value
+):
+    first_schema[group][key] = value
+    (tmp_path / "manifest.json").write_text(json.dumps(first_schema))
+    with pytest.raises(WeightsError, match=rf"at '{group}\.{key}"):
+        read_manifest(tmp_path)
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        Evaluation(dataset="set", pairs=1, scores={"AG": float("nan")})
+
+
+def test_parameters_are_counted_without_loading_them(loaded_weights):
+    expected = sum(one.numel() for one in loaded_weights.network.parameters())
+    assert count_parameters(loaded_weights.manifest, loaded_weights.directory) == expected
+
+
+def test_a_parameters_file_that_is_missing_or_something_else_is_told(tmp_path):
+    manifest = read_manifest(BUNDLED)
+    with pytest.raises(WeightsError, match="expected the file network"):
+        count_parameters(manifest, tmp_path)
+    (tmp_path / PARAMETERS_NAME).write_bytes(b"\x00" * 64)
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        count_parameters(manifest, tmp_path)
+
+
+def test_a_file_that_the_manifest_does_not_name_is_told():
+    with pytest.raises(WeightsError, match=r"names no other\.onnx"):
+        verify_file(read_manifest(BUNDLED), BUNDLED, "other.onnx")
