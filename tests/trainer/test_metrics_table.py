@@ -189,6 +189,25 @@ def test_pictures_that_do_not_fit_are_refused(metric: Metric) -> None:
         metric.compute(*(np.zeros((1, 300), np.uint8),) * 3)
 
 
+@ALL
+def test_a_tiny_picture_has_a_finite_score_or_is_refused_with_the_size_it_needs(
+    metric: Metric,
+) -> None:
+    def cut(side: int) -> list[np.ndarray]:
+        return [picture[9 : 9 + side, 40 : 41 + side] for picture in (*make_pair(), fused)]
+
+    fused = make_fused()
+    smallest = 2
+    try:
+        metric.compute(*cut(2))
+    except ValueError as error:
+        smallest = int(str(error).removeprefix("expected sides of at least ").split()[0])
+        with pytest.raises(ValueError, match=f"expected sides of at least {smallest}"):
+            metric.compute(*cut(smallest - 1))
+    for side in (smallest, smallest + 1):
+        assert np.isfinite(metric.compute(*cut(side)))
+
+
 @pytest.mark.parametrize("metric", OF_SOURCES, ids=lambda metric: metric.name)
 def test_pictures_of_different_sizes_are_refused(metric: Metric) -> None:
     under, over = make_pair()

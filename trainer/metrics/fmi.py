@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -149,9 +150,20 @@ class _Distribution:
         )
 
 
+def _sums(table: Plane) -> Plane:
+    """Give the cumulative sums over the first axis, strictly in order (see fmi)."""
+    sums = table.copy()
+    for before, row in pairwise(sums):
+        row += before
+    return sums
+
+
 def _sum(table: Plane) -> Plane:
-    """Sum over the first axis strictly in order, as flat windows need it (see fmi)."""
-    return np.asarray(np.add.accumulate(table, axis=0)[-1])
+    """Sum over the first axis strictly in order; NumPy's own sum may add in pairs."""
+    total: Plane = table[0].copy()
+    for row in table[1:]:
+        total += row
+    return total
 
 
 def _score(source: _Distribution, fused: _Distribution) -> Plane:
@@ -162,26 +174,37 @@ def _score(source: _Distribution, fused: _Distribution) -> Plane:
     # The lower bound for a negative correlation is the upper bound with one index reversed.
     p = np.where(shared < 0, source.density[::-1], source.density)
     q = fused.density
-    p_sums, q_sums = np.cumsum(p, axis=0), np.cumsum(q, axis=0)
+    p_sums, q_sums = _sums(p), _sums(q)
     covariance = -_sum(p_sums) * _sum(q_sums)
     for q_sum in q_sums:
-        covariance += np.minimum(p_sums, q_sum).sum(axis=0)
+        covariance += _sum(np.minimum(p_sums, q_sum))
     spreads = source.spread * fused.spread
     coupling = np.zeros_like(strength)
     is_coupled = (spreads > 0) & (covariance > 0)
     np.divide(strength * spreads, covariance, out=coupling, where=is_coupled)
 
     total = source.entropy + fused.entropy
-    information = total - _joint_entropy(p, p_sums, q, q_sums, coupling)
-    return np.divide(2 * information, total, out=np.zeros_like(total), where=total > 0)
+    joint = _joint_entropy((1 - coupling) * p, coupling * p_sums, q, coupling * q_sums)
+    score = np.zeros_like(total)
+    np.divide(2 * (total - joint), total, out=score, where=total > 0)
+    return score
 
 
-def _joint_entropy(p: Plane, p_sums: Plane, q: Plane, q_sums: Plane, coupling: Plane) -> Plane:
-    """Give the entropy of the mixture in bits; a coupling above 1 makes some terms negative."""
+def _joint_entropy(p: Plane, p_sums: Plane, q: Plane, q_sums: Plane) -> Plane:
+    """Give the entropy of the mixture in bits; a coupling above 1 makes some terms negative.
+
+    Args:
+        p: Density of the source times the share of independence. Shape (9, n).
+        p_sums: Cumulative sums of the source times the share of the coupling, likewise.
+        q: Density of the fused picture, likewise.
+        q_sums: Cumulative sums of the fused picture times the share of the coupling, likewise.
+
+    Returns:
+        Entropies. Shape (n,).
+    """
     p_before = np.vstack([np.zeros_like(p_sums[:1]), p_sums[:-1]])
     q_before = np.vstack([np.zeros_like(q_sums[:1]), q_sums[:-1]])
-    independent = (1 - coupling) * p
-    entropy = np.zeros_like(coupling)
+    entropy: Plane = np.zeros_like(p[0])
     joint, other = np.empty_like(p), np.empty_like(p)
     for i in range(WINDOW_PIXELS):
         # The coupling's mass in a cell is the overlap of the two steps of the cumulative sums.
@@ -189,12 +212,11 @@ def _joint_entropy(p: Plane, p_sums: Plane, q: Plane, q_sums: Plane, coupling: P
         np.maximum(p_before, q_before[i], out=other)
         joint -= other
         np.maximum(joint, 0, out=joint)
-        joint *= coupling
-        np.multiply(independent, q[i], out=other)
+        np.multiply(p, q[i], out=other)
         joint += other
         np.abs(joint, out=other)
         other += SMALLEST
         np.log2(other, out=other)
         joint *= other
-        entropy -= joint.sum(axis=0)
+        entropy -= _sum(joint)
     return entropy
