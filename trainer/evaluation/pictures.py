@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,13 +46,14 @@ def read_picture(path: Path) -> Pixels:
     """
     data = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        # Pillow warns of unknown tags and the like; what cannot be decoded is an error.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             image.load()
             profile = image.info.get("icc_profile")
             if _sample_bits(image, data) == 16:
                 return _read_16_bit(path, data, profile)
             return _read_8_bit(path, ImageOps.exif_transpose(image), profile)
-    except (OSError, SyntaxError, ValueError) as cause:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
         # Pillow tells of damaged PNG chunks by SyntaxError.
         raise DataError(f"expected a complete picture, could not decode {path.name}") from cause
 
@@ -162,11 +164,12 @@ def _read_8_bit(path: Path, image: Image.Image, profile: bytes | None) -> Pictur
 def _read_16_bit(path: Path, data: bytes, profile: bytes | None) -> Pixels:
     if profile is not None and not _is_srgb(profile):
         raise DataError(f"expected 16 bits in sRGB, got another colour profile in {path.name}")
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
+    # Not IMREAD_COLOR_RGB: OpenCV 5.0 leaves 16-bit TIFF pixels unset under it.
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None or pixels.dtype != np.uint16:
-        raise DataError(f"expected 16-bit samples, could not decode {path.name}")
-    return np.asarray(pixels, dtype=np.uint16)
+        raise DataError(f"expected a 16-bit picture, could not decode {path.name}")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint16)
 
 
 def _convert(image: Image.Image, profile: bytes) -> Image.Image:

@@ -1,0 +1,331 @@
+"""The evaluation from a folder of pairs to its documents: contents, resumption, failures."""
+
+import csv
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from model import FusionPipeline, align_pair, create_runtime, read_manifest
+from model.errors import WeightsError
+from model.exposure import ExposurePair
+from tests.service import images
+from trainer.__main__ import main
+from trainer.errors import DataError
+from trainer.evaluation import WeightsMethod, evaluate, read_summary
+from trainer.evaluation import scoring as scoring_module
+from trainer.evaluation.methods import MeanMethod, find_enfuse
+from trainer.evaluation.pairs import list_pairs
+from trainer.evaluation.pictures import read_picture, write_png
+from trainer.evaluation.pool import evaluate_pairs
+from trainer.evaluation.scoring import PairTask, evaluate_pair
+from trainer.evaluation.summary import SCORES_NAME, SUMMARY_NAME
+from trainer.metrics import METRICS, rgb_to_grey, score_fusion
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+SHAPE = (180, 190)
+QUICK = ("AG", "SF", "Qabf")
+
+
+def exposure(gain, *, shape=SHAPE, dtype=np.uint8, seed=0):
+    rng = np.random.default_rng(seed)
+    texture = rng.normal(0, 0.02, (*shape, 1))
+    scene = images.scene(*shape) / 255 + texture
+    full = np.iinfo(dtype).max
+    return np.round(np.clip(scene * gain, 0, 1) * full).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    found = sorted(path.parent for path in WEIGHTS.glob("*/manifest.json"))
+    if not found:
+        pytest.skip("there are no weights below weights/")
+    return found[-1]
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Two pairs; peers of the first are the mean, one of them at twice the size."""
+    root = tmp_path / "pairs"
+    for seed, name in enumerate(("first", "second")):
+        for role, gain in (("under", 0.35), ("over", 1.4)):
+            write_png(root / name / f"{role}.png", exposure(gain, seed=seed))
+    mean = mean_of(root, "first")
+    write_png(root / "first" / "peers" / "same.png", mean)
+    twice = cv2.resize(mean, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    write_png(root / "first" / "peers" / "large.png", twice)
+    return root
+
+
+def mean_of(root, name):
+    under, over = (read_picture(root / name / f"{role}.png") for role in ("under", "over"))
+    return ((under.astype(np.uint16) + over + 1) // 2).astype(np.uint8)
+
+
+def run(folder, out, **options):
+    given = {"weights": (), "methods": ("mean",), "metrics": QUICK, "workers": 1} | options
+    return evaluate(folder, out, **given)
+
+
+def read_scores(out):
+    with (out / SCORES_NAME).open(newline="") as file:
+        reader = csv.DictReader(file)
+        assert reader.fieldnames == ["pair", "method", "metric", "value"]
+        return {(r["pair"], r["method"], r["metric"]): float(r["value"]) for r in reader}
+
+
+@pytest.fixture
+def fused_calls(monkeypatch):
+    """Counts pictures that are written, which is once for each that is fused."""
+    calls = []
+    write = scoring_module.write_png
+
+    def counting(path, pixels):
+        calls.append((path.parent.name, path.stem))
+        write(path, pixels)
+
+    monkeypatch.setattr(scoring_module, "write_png", counting)
+    return calls
+
+
+def test_scores_are_the_metrics_of_the_pictures(pairs, tmp_path):
+    out = tmp_path / "out"
+    summary = run(pairs, out, use_peers=True)
+    scores = read_scores(out)
+    grey = [rgb_to_grey(read_picture(pairs / "first" / f"{n}.png")) for n in ("under", "over")]
+    expected = score_fusion(*grey, rgb_to_grey(mean_of(pairs, "first")), names=QUICK)
+    for method in ("mean", "same", "large"):
+        for metric in QUICK:
+            assert scores["first", method, metric] == pytest.approx(expected[metric], rel=1e-12)
+    assert summary.counts == {"large": 1, "same": 1, "mean": 2}
+    both = [scores[name, "mean", "AG"] for name in ("first", "second")]
+    assert summary.means["mean"]["AG"] == pytest.approx(sum(both) / 2, rel=1e-12)
+    assert (summary.dataset, summary.pairs) == ("pairs", ("first", "second"))
+    assert summary.ours is None
+    assert read_summary(out) == read_summary(out / SUMMARY_NAME) == summary
+
+
+def test_weights_are_run_as_the_service_runs_them(pairs, tmp_path, weights):
+    out = tmp_path / "out"
+    summary = run(pairs, out, weights=[WeightsMethod(weights)])
+    label, manifest = weights.name, read_manifest(weights)
+    assert summary.ours == label
+    assert summary.methods[label].weights == manifest.label
+    assert summary.methods[label].chroma == manifest.chroma
+    assert set(summary.intervals) == {"mean"}
+    interval = summary.intervals["mean"]["AG"]
+    ours_minus_mean = summary.means[label]["AG"] - summary.means["mean"]["AG"]
+    assert interval.difference == pytest.approx(ours_minus_mean, rel=1e-9)
+    under, over = (read_picture(pairs / "first" / f"{n}.png") for n in ("under", "over"))
+    pair = ExposurePair.from_images(under, over)
+    pipeline = FusionPipeline(create_runtime(weights, device="cpu"), chroma=manifest.chroma)
+    expected = pipeline.fuse(pair, align_pair(pair, reference=manifest.reference))
+    fused = read_picture(out / "fused" / label / "first.png")
+    np.testing.assert_array_equal(fused, expected)
+
+
+def test_options_of_weights_are_columns_of_their_own(pairs, tmp_path, weights):
+    options = [WeightsMethod(weights), WeightsMethod(weights, "weighted", "off", "weighted")]
+    summary = run(pairs, tmp_path, weights=options, methods=(), pairs=["first"])
+    assert summary.chroma["weighted"] != summary.chroma[weights.name]
+    assert summary.methods["weighted"].align == "off"
+    assert summary.intervals == {"weighted": {}}
+    with pytest.raises(DataError, match="twice"):
+        run(pairs, tmp_path, weights=[options[0], options[0]])
+
+
+def test_a_second_run_computes_only_what_is_missing(pairs, tmp_path, fused_calls, weights):
+    methods = {"weights": [WeightsMethod(weights, "ours")], "use_peers": True}
+    first = run(pairs, tmp_path / "out", metrics=["AG"], **methods)
+    assert len(fused_calls) == 6
+    fused_calls.clear()
+    again = run(pairs, tmp_path / "out", metrics=["AG", "SF"], **methods)
+    assert fused_calls == []
+    assert again.means["ours"]["AG"] == first.means["ours"]["AG"]
+    assert again.means["ours"].keys() == {"AG", "SF"}
+    assert set(read_scores(tmp_path / "out")) > {("second", "ours", "SF")}
+
+
+def test_nothing_stale_is_used_again(pairs, tmp_path, fused_calls, weights):
+    out = tmp_path / "out"
+
+    def again(**options):
+        fused_calls.clear()
+        run(pairs, out, use_peers=True, **options)
+        return sorted(fused_calls)
+
+    ours = WeightsMethod(weights, "ours")
+    assert len(again(weights=[ours])) == 6
+    assert again(weights=[ours]) == []
+    other = WeightsMethod(weights, "ours", chroma="weighted")
+    assert again(weights=[other]) == [("ours", "first"), ("ours", "second")]
+    write_png(pairs / "second" / "over.png", exposure(1.2))
+    assert again(weights=[other]) == [("mean", "second"), ("ours", "second")]
+    write_png(pairs / "first" / "peers" / "same.png", exposure(0.8))
+    assert again(weights=[other]) == [("same", "first")]
+    (out / "fused" / "mean" / "first.png").unlink()
+    assert again(weights=[other]) == [("mean", "first")]
+    assert len(again(weights=[other], max_side_px=178)) == 6
+
+
+def test_a_metric_that_is_defined_anew_is_computed_anew(pairs, tmp_path, monkeypatch, fused_calls):
+    before = run(pairs, tmp_path / "out")
+    fused_calls.clear()
+    fingerprint = "trainer.evaluation.run.fingerprint_metric"
+    monkeypatch.setattr(fingerprint, lambda name: "other" if name == "AG" else "")
+    computed = []
+    table = {name: counted(METRICS[name], computed) for name in QUICK}
+    monkeypatch.setattr("trainer.evaluation.scoring.METRICS", table)
+    after = run(pairs, tmp_path / "out", metrics=["AG"])
+    assert computed == ["AG", "AG"]
+    assert fused_calls == []
+    assert after.means["mean"]["AG"] == before.means["mean"]["AG"]
+
+
+def counted(metric, computed):
+    class Counted:
+        @staticmethod
+        def compute(*pictures):
+            computed.append(metric.name)
+            return metric.compute(*pictures)
+
+    return Counted
+
+
+def test_bad_pairs_are_reported_and_the_others_scored(pairs, tmp_path, capsys):
+    (pairs / "broken").mkdir()
+    for role in ("under", "over"):
+        (pairs / "broken" / f"{role}.jpg").write_bytes(images.truncated(images.encoded("jpeg")))
+    write_png(pairs / "mismatched" / "under.png", exposure(0.3))
+    write_png(pairs / "mismatched" / "over.png", exposure(1.0, shape=(180, 200)))
+    (pairs / "nothing").mkdir()
+    (pairs / "second" / "peers").mkdir()
+    (pairs / "second" / "peers" / "same.png").write_bytes(b"no picture")
+    summary = run(pairs, tmp_path / "out", use_peers=True)
+    assert summary.pairs == ("first", "second")
+    said = {(failure.pair, failure.method): failure.code for failure in summary.failures}
+    assert said == {
+        ("broken", None): "data-invalid",
+        ("mismatched", None): "exposure-mismatch",
+        ("nothing", None): "data-invalid",
+        ("second", "same"): "data-invalid",
+    }
+    assert summary.counts["same"] == 1
+    written = capsys.readouterr().err
+    assert "mismatched: exposure-mismatch: expected two images of equal size" in written
+    assert str(pairs) not in (tmp_path / "out" / SUMMARY_NAME).read_text()
+
+
+def test_a_metric_that_fails_leaves_the_others_standing(pairs, tmp_path):
+    for role, gain in (("under", 0.4), ("over", 1.0)):
+        write_png(pairs / "small" / f"{role}.png", exposure(gain, shape=(60, 70)))
+    summary = run(pairs, tmp_path / "out", metrics=["AG", "MS-SSIM"])
+    (failure,) = summary.failures
+    assert (failure.pair, failure.method, failure.metric) == ("small", "mean", "MS-SSIM")
+    scores = read_scores(tmp_path / "out")
+    assert ("small", "mean", "AG") in scores
+    assert ("small", "mean", "MS-SSIM") not in scores
+
+
+class DeadlyMethod:
+    """Takes its process with it on one pair, as a decoder that crashes would."""
+
+    label = "deadly"
+
+    def applies_to(self, pair):
+        return True
+
+    def fingerprint(self, pair):
+        return "deadly"
+
+    def fuse(self, sources):
+        if sources.pair.name == "first":
+            os._exit(3)
+        return sources.exposures.under
+
+
+def test_a_process_that_dies_costs_its_pair_alone(pairs, tmp_path, weights):
+    methods = (WeightsMethod(weights), MeanMethod(), DeadlyMethod())
+    tasks = [
+        PairTask(pair, tmp_path / "pool", methods, {"AG": "any"}) for pair in list_pairs(pairs)
+    ]
+    first, second = evaluate_pairs(tasks, 2)
+    assert [failure.code for failure in first.failures] == ["died"]
+    assert list(second.scores) == [weights.name, "mean", "deadly"]
+    alone = evaluate_pair(replace(tasks[1], out=tmp_path / "alone"))
+    assert second.scores == alone.scores
+    assert second.chroma == pytest.approx(alone.chroma, rel=1e-6)
+
+
+def test_16_bits_are_fused_and_kept_as_16_bits(pairs, tmp_path, weights):
+    for role, gain in (("under", 0.3), ("over", 1.0)):
+        write_png(pairs / "first" / f"{role}.png", exposure(gain, dtype=np.uint16))
+    methods = {"weights": [WeightsMethod(weights, "ours")], "methods": ("mean", "mertens")}
+    summary = run(pairs, tmp_path, pairs=["first"], **methods)
+    assert summary.failures == ()
+    assert read_picture(tmp_path / "fused" / "ours" / "first.png").dtype == np.uint16
+    means = [summary.means[method]["AG"] for method in ("ours", "mean", "mertens")]
+    assert max(means) < 3 * min(means)
+
+
+def test_names_that_are_unknown_are_refused(pairs, tmp_path, weights):
+    for options, message in (
+        ({"pairs": ["third"]}, "third"),
+        ({"metrics": ["PSNR"]}, "PSNR"),
+        ({"methods": ["median"]}, "median"),
+        ({"methods": []}, "weights, methods or peers"),
+        ({"weights": [WeightsMethod(weights, "a/b")]}, "name a folder"),
+    ):
+        with pytest.raises(DataError, match=message):
+            run(pairs, tmp_path / "out", **options)
+    with pytest.raises(WeightsError):
+        run(pairs, tmp_path / "out", weights=[WeightsMethod(tmp_path / "absent-1.0.0")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_enfuse_that_is_not_installed_is_said_and_left_out(pairs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"))
+    assert summary.missing_methods == ("enfuse",)
+    assert set(summary.methods) == {"mean"}
+    assert "enfuse: not installed" in capsys.readouterr().err
+
+
+def test_enfuse_that_fails_is_a_failure_of_its_pictures(pairs, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "enfuse"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo enfuse 0 && exit\necho no memory >&2\nexit 1\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"))
+    assert [failure.method for failure in summary.failures] == ["enfuse", "enfuse"]
+    assert "status 1: no memory" in summary.failures[0].message
+
+
+@pytest.mark.skipif(find_enfuse() is None, reason="enfuse is not installed")
+def test_enfuse_gives_a_picture_between_its_exposures(pairs, tmp_path):
+    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"), pairs=["first"])
+    assert summary.failures == ()
+    fused = read_picture(tmp_path / "out" / "fused" / "enfuse" / "first.png")
+    assert exposure(0.35).mean() < fused.mean() < exposure(1.4).mean()
+
+
+def test_the_command_scores_and_says_by_its_exit_code_whether_it_did(pairs, tmp_path, weights):
+    out = tmp_path / "out"
+    common = ["evaluate", str(pairs), f"--out={out}", "--workers=1", "--no-report"]
+    options = ["--methods=mean,mertens", "--metrics=AG,SF", "--peers", "--max-side-px=178"]
+    code = main([*common, "--weights", str(weights), *options, "--align=off"])
+    assert code == 0
+    summary = read_summary(out)
+    assert list(summary.methods) == [weights.name, "large", "same", "mean", "mertens"]
+    assert summary.max_side_px == 178
+    assert summary.methods[weights.name].align == "off"
+    (pairs / "first" / "over.png").write_bytes(b"damaged")
+    assert main([*common, "--methods=mean", "--pairs=first"]) == 2
+    assert main([*common, "--methods=mean", "--pairs=nobody"]) == 2
