@@ -68,14 +68,14 @@ def lpc_si(fused: NDArray[np.generic]) -> float:
         angle = orientation * np.pi / ORIENTATIONS
         distance = np.abs((theta - angle + np.pi) % (2 * np.pi) - np.pi)
         directed = spectrum * np.exp(-(distance**2) / (2 * ANGULAR_SIGMA**2))
-        responses = [scipy.fft.ifft2(directed * radial)[inside] for radial in radials]
-        magnitude = np.abs(responses[0])
+        phase = np.zeros_like(coherent)
+        for radial, weight in zip(radials, PHASE_WEIGHTS, strict=True):
+            response = scipy.fft.ifft2(directed * radial, overwrite_x=True)[inside]
+            phase += weight * np.angle(response)
+            if radial is radials[0]:
+                magnitude = np.abs(response)
         threshold = magnitude.mean() + NOISE_DEVIATIONS * magnitude.std(ddof=1)
         energy = np.maximum(magnitude - threshold, 0)
-        phase = sum(
-            (weight * np.angle(response))
-            for weight, response in zip(PHASE_WEIGHTS, responses, strict=True)
-        )
         coherent += np.maximum(np.cos(phase), 0) * energy
         energies += energy
     return _pool(coherent / (energies + ENERGY_CONSTANT))
