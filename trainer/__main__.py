@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from model.errors import FusionError
-from trainer import export, prepare_command, train_command
+from trainer import card_command, export, prepare_command, train_command
 from trainer.evaluation import command as evaluate_command
 
-COMMANDS = (prepare_command, train_command, export, evaluate_command)
+COMMANDS = (prepare_command, train_command, export, card_command, evaluate_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

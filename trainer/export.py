@@ -1,11 +1,11 @@
-"""A finished run to a weights version: safetensors, ONNX graphs, manifest."""
+"""A finished run to a weights version: safetensors, ONNX graphs, manifest, model card."""
 
 import argparse
 import json
 import re
 import warnings
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import onnxruntime
@@ -22,14 +22,19 @@ from model.manifest import (
     Manifest,
     Training,
     describe_file,
+    read_manifest,
     write_manifest,
 )
 from model.network import LIGHTNESS_MAX, FusionNetwork, Padding
 from model.weights import compute_golden, golden_pair, load_network, save_parameters
+from trainer.about import About, apply_about, load_about
 from trainer.command import Commands
 from trainer.config import TrainConfig, load_config
 from trainer.errors import RunError
-from trainer.train import CONFIG_NAME, RECORD_NAME
+from trainer.model_card import write_card
+from trainer.run_folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
+
+Checkpoint = Literal["best", "last"]
 
 OPSET = 18
 PARITY_SIDE_PX = 75
@@ -53,26 +58,39 @@ class _FixedPadding(nn.Module):
 
 
 def export(
-    run: Path, target: Path, *, chroma: ChromaRule = "mean", reference: Reference = "over"
+    run: Path,
+    target: Path,
+    *,
+    chroma: ChromaRule = "mean",
+    reference: Reference = "over",
+    checkpoint: Checkpoint | None = None,
+    about: About | None = None,
 ) -> Manifest:
     """Write the weights version of a finished run.
 
     Args:
-        run: Folder of a complete run.
+        run: Folder of a complete run; one that stopped early is complete.
         target: `weights/<name>-<version>`; must not exist.
         chroma: Rule that fuses a* and b* with these weights.
         reference: Exposure that alignment keeps where it is.
+        checkpoint: The parameters that did best on the validation scenes, or the last ones; None
+            takes the best where the run has validated, else the last.
+        about: Texts of the manifest that are written by hand.
 
     Returns:
         The manifest that was written.
 
     Raises:
-        RunError: The run is not complete, the target exists or is not named after the run, or a
-            graph differs from the network by more than `PARITY_TOLERANCE`.
+        RunError: The run is not complete or has no best parameters, the target exists or is not
+            named after the run, or a graph differs from the network by more than
+            `PARITY_TOLERANCE`.
+        WeightsError: The version that the run started from is not there any more.
     """
     config, record = _read_run(run)
     version = _parse_version(config.name, target)
-    network = load_network(config.network, run / PARAMETERS_NAME, label=target.name)
+    training = _describe_training(run, config, record, checkpoint)
+    parameters = BEST_NAME if training.checkpoint == "best" else PARAMETERS_NAME
+    network = load_network(config.network, run / parameters, label=target.name)
     target.mkdir(parents=True)
     save_parameters(network, target / PARAMETERS_NAME)
     for name, padding in GRAPHS:
@@ -93,10 +111,12 @@ def export(
             "chroma": chroma,
             "reference": reference,
             "golden": compute_golden(network),
-            "training": _describe_training(run, config, record),
+            "training": training,
         }
     )
+    manifest = apply_about(manifest, about or About())
     write_manifest(manifest, target)
+    write_card(target)
     return manifest
 
 
@@ -114,12 +134,27 @@ def add_parser(commands: Commands) -> None:
         default="over",
         help="exposure onto which the other is warped",
     )
+    parser.add_argument(
+        "--checkpoint",
+        choices=get_args(Checkpoint),
+        help="default: the best on the validation scenes where the run has any, else the last",
+    )
+    parser.add_argument(
+        "--about", type=Path, help="TOML file with summary, intended_use and limits"
+    )
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
     """Export as the options say."""
-    export(options.run, options.target, chroma=options.chroma, reference=options.reference)
+    export(
+        options.run,
+        options.target,
+        chroma=options.chroma,
+        reference=options.reference,
+        checkpoint=options.checkpoint,
+        about=load_about(options.about) if options.about else None,
+    )
     return 0
 
 
@@ -192,16 +227,36 @@ def _parse_version(name: str, target: Path) -> str:
     return matched.group(1)
 
 
-def _describe_training(run: Path, config: TrainConfig, record: dict[str, object]) -> Training:
-    sessions = record["sessions"]
-    sources = record["data"]
-    if not isinstance(sessions, list) or not isinstance(sources, list):
+def _describe_training(
+    run: Path, config: TrainConfig, record: dict[str, object], checkpoint: Checkpoint | None
+) -> Training:
+    sessions, sources = record["sessions"], record["data"]
+    steps, best_step = record["steps"], record.get("best_step")
+    if (
+        not isinstance(sessions, list)
+        or not isinstance(sources, list)
+        or not isinstance(steps, int)
+        or not isinstance(best_step, int | None)
+    ):
         raise RunError(f"the record of the run '{run.name}' is damaged")
+    has_best = best_step is not None and (run / BEST_NAME).is_file()
+    if checkpoint == "best" and not has_best:
+        raise RunError(f"expected a run that has validated, '{run.name}' has no {BEST_NAME}")
+    chosen: Checkpoint = checkpoint or ("best" if has_best else "last")
+    data = [DataSource.model_validate(source) for source in sources]
+    started_from = ""
+    if config.optim.start == "weights":
+        earlier = read_manifest(Path(config.optim.start_weights))
+        started_from = earlier.label
+        data += [source for source in earlier.training.data if source not in data]
     return Training(
         config=(run / CONFIG_NAME).read_text(encoding="utf-8"),
         commit=str(record["commit"]),
         seed=config.seed,
-        steps=config.optim.steps,
+        steps=steps,
         device="; ".join(sorted({str(session["device"]) for session in sessions})),
-        data=tuple(DataSource.model_validate(source) for source in sources),
+        data=tuple(data),
+        checkpoint=chosen,
+        exported_step=best_step if chosen == "best" else steps,
+        started_from=started_from,
     )

@@ -1,17 +1,30 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from model.manifest import GRAPH_NAME, VALID_GRAPH_NAME, NetworkConfig
+from model.manifest import (
+    GRAPH_NAME,
+    PARAMETERS_NAME,
+    VALID_GRAPH_NAME,
+    DataSource,
+    NetworkConfig,
+    count_parameters,
+    read_manifest,
+    write_manifest,
+)
 from model.network import FusionNetwork
 from model.weights import load_weights
 from trainer.__main__ import main
 from trainer.config import load_config
 from trainer.errors import RunError
 from trainer.export import GRAPHS, PARITY_TOLERANCE, check_parity, export, export_graph
+from trainer.model_card import CARD_NAME, render_card
+from trainer.run_folder import BEST_NAME
 from trainer.train import train
 
 BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
@@ -80,6 +93,96 @@ def test_the_target_must_carry_the_runs_name_and_a_version(exported, tmp_path):
     for name in ("other-1.0.0", "tiny-net-1", "tiny-net"):
         with pytest.raises(RunError, match="expected the target folder"):
             export(exported[0], tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def stopped_run(held_out_root, tmp_path_factory):
+    """A run that its own validation ended: the last step is worse than the best one."""
+    folder = tmp_path_factory.mktemp("stopped")
+    config = folder / "tiny-net.toml"
+    config.write_text(
+        'name = "tiny-net"\n[network]\nwidth = 2\n[data]\nside_px = 176\nworkers = 0\n'
+        "[optim]\nstart = 'average'\nlearning_rate = 1.0\nsteps = 40\n"
+        "[validation]\nevery = 2\npairs = 2\nmax_side_px = 128\npatience = 1\n"
+    )
+    train(load_config(config), held_out_root, folder / "run")
+    return folder / "run"
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_a_run_that_stopped_early_gives_the_parameters_that_validated_best(stopped_run, tmp_path):
+    record = json.loads((stopped_run / "record.json").read_text())
+    assert record["best_step"] < record["steps"] < 40
+    manifest = export(stopped_run, tmp_path / "tiny-net-1.0.0")
+    assert manifest.training.checkpoint == "best"
+    assert manifest.training.exported_step == record["best_step"]
+    assert manifest.training.steps == record["steps"]
+    exported = load_file(tmp_path / "tiny-net-1.0.0" / PARAMETERS_NAME)
+    assert_same(exported, load_file(stopped_run / BEST_NAME))
+    card = (tmp_path / "tiny-net-1.0.0" / CARD_NAME).read_text()
+    assert f"the state after step {record['best_step']}, which did best" in card
+
+
+def test_the_last_parameters_are_exported_where_they_are_asked_for(stopped_run, tmp_path):
+    about = tmp_path / "about.toml"
+    about.write_text('limits = ["Spoilt."]\n')
+    target = tmp_path / "tiny-net-1.0.0"
+    command = ["export", str(stopped_run), str(target), "--checkpoint", "last"]
+    assert main([*command, "--about", str(about)]) == 0
+    manifest = load_weights(target).manifest
+    assert manifest.training.checkpoint == "last"
+    assert manifest.training.exported_step == manifest.training.steps
+    assert manifest.limits == ("Spoilt.",)
+    exported = load_file(target / PARAMETERS_NAME)
+    assert_same(exported, load_file(stopped_run / PARAMETERS_NAME))
+    best = load_file(stopped_run / BEST_NAME)
+    assert not all(torch.equal(tensor, best[name]) for name, tensor in exported.items())
+
+
+def test_a_run_without_validation_has_no_best_and_gives_its_last(exported, tmp_path):
+    manifest = read_manifest(exported[1])
+    assert (manifest.training.checkpoint, manifest.training.exported_step) == ("last", 2)
+    with pytest.raises(RunError, match="has no best"):
+        export(exported[0], tmp_path / "tiny-net-2.0.0", checkpoint="best")
+    assert not (tmp_path / "tiny-net-2.0.0").exists()
+
+
+def test_the_export_writes_the_card(exported):
+    manifest = read_manifest(exported[1])
+    expected = render_card(manifest, parameters=count_parameters(manifest, exported[1]))
+    assert (exported[1] / CARD_NAME).read_text() == expected
+
+
+def test_a_fine_tuned_version_names_where_it_began_and_all_data_of_both(
+    exported, data_root, tmp_path
+):
+    earlier = shutil.copytree(exported[1], tmp_path / exported[1].name)
+    manifest = read_manifest(earlier)
+    other = DataSource(name="hdri/other.hdr", kind="hdri", licence="MIT", source="elsewhere")
+    training = manifest.training.model_copy(update={"data": (*manifest.training.data, other)})
+    write_manifest(manifest.model_copy(update={"training": training}), earlier)
+    config = tmp_path / "tiny-net.toml"
+    config.write_text(
+        'name = "tiny-net"\n[network]\nwidth = 2\n[data]\nside_px = 176\nworkers = 0\n'
+        f"[optim]\nstart = 'weights'\nstart_weights = '{earlier}'\nsteps = 1\n"
+    )
+    train(load_config(config), data_root, tmp_path / "run")
+    tuned = export(tmp_path / "run", tmp_path / "tiny-net-1.3.0").training
+    assert tuned.started_from == "tiny-net-1.2.3"
+    assert set(tuned.data) == set(training.data)
+    assert len(tuned.data) == len(training.data)
+
+
+def test_a_damaged_record_is_told(stopped_run, tmp_path):
+    run = shutil.copytree(stopped_run, tmp_path / "run")
+    record = json.loads((run / "record.json").read_text())
+    (run / "record.json").write_text(json.dumps(record | {"best_step": "two"}))
+    with pytest.raises(RunError, match="record of the run 'run' is damaged"):
+        export(run, tmp_path / "tiny-net-1.0.0")
 
 
 def test_an_unfinished_run_is_refused(data_root, config_file, tmp_path):
