@@ -44,10 +44,16 @@ class MethodRecord(BaseModel):
 
 
 class PairRecord(BaseModel):
-    """What is known of one pair, by method."""
+    """What is known of one pair.
+
+    Attributes:
+        methods: By label.
+        sheet: Fingerprint of the pictures on its contact sheet.
+    """
 
     model_config = ConfigDict(extra="forbid")
     methods: dict[str, MethodRecord] = Field(default_factory=dict)
+    sheet: str | None = None
 
 
 def read_record(path: Path) -> PairRecord:

@@ -11,7 +11,9 @@ from trainer.evaluation.methods import Method, PeerMethod, list_peers, make_meth
 from trainer.evaluation.pairs import EvaluationPair, list_pairs
 from trainer.evaluation.pool import evaluate_pairs
 from trainer.evaluation.records import fingerprint_metric
+from trainer.evaluation.report import write_report
 from trainer.evaluation.scoring import PairTask
+from trainer.evaluation.sheets import EXPOSURES
 from trainer.evaluation.summarise import collect_scores, summarise
 from trainer.evaluation.summary import MethodSummary, Summary, write_scores, write_summary
 from trainer.evaluation.weights_method import WeightsMethod
@@ -67,7 +69,10 @@ def evaluate(
     for name in missing_methods:
         sys.stderr.write(f"{name}: not installed on this machine, left out\n")
     definitions = {name: fingerprint_metric(name) for name in names}
-    tasks = [PairTask(pair, out, tuple(columns), definitions, max_side_px) for pair in scenes]
+    tasks = [
+        PairTask(pair, out, tuple(columns), definitions, max_side_px, has_sheet=report)
+        for pair in scenes
+    ]
     outcomes = evaluate_pairs(tasks, workers)
     summary = summarise(
         outcomes,
@@ -79,8 +84,11 @@ def evaluate(
     )
     for failure in summary.failures:
         sys.stderr.write(f"{failure}\n")
-    write_scores(out, collect_scores(outcomes))
+    scores = collect_scores(outcomes)
+    write_scores(out, scores)
     write_summary(out, summary)
+    if report:
+        write_report(out, summary, scores)
     return summary
 
 
@@ -109,9 +117,10 @@ def _check_columns(columns: Sequence[Method]) -> None:
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise DataError(f"expected a label for each method, got {', '.join(twice)} twice")
-    odd = [label for label in labels if "/" in label or label.startswith(".")]
+    odd = [label for label in labels if "/" in label or label.startswith(".") or not label]
+    odd += [label for label in labels if label in EXPOSURES]
     if odd:
-        raise DataError(f"expected labels that can name a folder, got '{odd[0]}'")
+        raise DataError(f"expected labels that can name a folder of pictures, got '{odd[0]}'")
 
 
 def _describe(method: Method) -> MethodSummary:

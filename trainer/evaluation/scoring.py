@@ -2,7 +2,7 @@
 
 import math
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from trainer.evaluation.pairs import EvaluationPair, Sources, to_grey
 from trainer.evaluation.pictures import mean_chroma, read_picture, to_8_bit, write_png
 from trainer.evaluation.records import (
     MethodRecord,
+    PairRecord,
     Score,
     hash_parts,
     read_record,
     write_record,
 )
+from trainer.evaluation.sheets import sheet_path, write_sheet
 from trainer.evaluation.summary import Failure
 from trainer.metrics import METRICS
 
@@ -47,6 +49,7 @@ class PairTask:
         methods: What to fuse it with.
         metrics: Fingerprint of the definition by metric, see `fingerprint_metric`.
         max_side_px: See `read_exposures`.
+        has_sheet: The report shows the pair.
     """
 
     pair: EvaluationPair
@@ -54,6 +57,7 @@ class PairTask:
     methods: tuple[Method, ...]
     metrics: Mapping[str, str]
     max_side_px: int | None = None
+    has_sheet: bool = False
 
 
 @dataclass(slots=True)
@@ -110,7 +114,23 @@ def evaluate_pair(task: PairTask) -> PairOutcome:
         outcome.scores[method.label] = {
             name: picture.scores[name].value for name in task.metrics if name in picture.scores
         }
+    if task.has_sheet and outcome.scores:
+        _update_sheet(task, sources, record, list(outcome.scores))
+        write_record(path, record)
     return outcome
+
+
+def _update_sheet(
+    task: PairTask, sources: Sources, record: PairRecord, methods: Sequence[str]
+) -> None:
+    """Draw the pair's contact sheet, unless the one of these very pictures is there."""
+    pictures = [part for label in methods for part in (label, record.methods[label].picture)]
+    fingerprint = hash_parts(sources.fingerprint, *pictures)
+    if record.sheet == fingerprint and sheet_path(task.out, task.pair.name).exists():
+        return
+    fused = {label: fused_path(task.out, label, task.pair.name) for label in methods}
+    write_sheet(task.out, task.pair.name, sources.exposures, fused)
+    record.sheet = fingerprint
 
 
 def describe_failure(
