@@ -1,14 +1,16 @@
 """The triples of a session, prepared ahead, and how long the steps waited for them."""
 
+from collections.abc import Iterator
 from time import perf_counter
 
+import cv2
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from trainer.config import TrainConfig
 from trainer.data.triples import TripleDataset
 from trainer.distributed import World
-from trainer.interruption import set_up_data_worker
+from trainer.interruption import ignore_stop_signals
 
 PREFETCHED_BATCHES = 4
 """Batches that each process keeps ready: enough to bridge the slowest triple."""
@@ -40,11 +42,11 @@ class TripleFeed:
             pin_memory=world.device.type == "cuda",
             prefetch_factor=PREFETCHED_BATCHES if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=set_up_data_worker,
+            worker_init_fn=ignore_stop_signals,
         )
         self._device = world.device
         self._began_s = perf_counter()
-        self._batches = iter(loader)
+        self._batches = iter(loader) if not workers else _fork_workers(loader)
         self._is_started = False
         self.started_in_s = 0.0
         self.waited_s = 0.0
@@ -70,3 +72,17 @@ class TripleFeed:
         """Share of the time after the first batch that went by waiting for data, 0..1."""
         running_s = self.elapsed_s - self.started_in_s
         return self.waited_s / running_s if running_s > 0 else 0.0
+
+
+def _fork_workers(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
+    """Start the loader's processes while OpenCV has no threads.
+
+    A forked process has OpenCV's pool without its threads and waits for them forever; without a
+    pool it computes in one thread, which is what a worker should do.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-import cv2
-
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -49,8 +47,8 @@ class StopRequest:
         self.signal_name = self.signal_name or signal.Signals(number).name
 
 
-def set_up_data_worker(index: int) -> None:
-    """Prepare a process that makes triples: deaf to stop signals, one thread.
+def ignore_stop_signals(index: int) -> None:
+    """Make a process that prepares triples deaf to stop signals.
 
     A stop signal to the process group, as torchrun, a terminal or an init system sends it, would
     kill it in the middle of the step that is to be finished. It ends with the loader.
@@ -60,4 +58,3 @@ def set_up_data_worker(index: int) -> None:
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    cv2.setNumThreads(1)

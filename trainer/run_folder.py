@@ -178,7 +178,7 @@ def _save_whole(state: TrainState, path: Path) -> None:
 def _append_row(path: Path, step: int, values: dict[str, float]) -> None:
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = csv.writer(file, lineterminator="\n")
         if is_new:
             table.writerow(["step", *values])
         table.writerow([step, *(f"{value:.6g}" for value in values.values())])

@@ -148,7 +148,8 @@ def validate(
         scene = scenes[index]
         fused = pipeline.fuse(scene.pair).astype(np.uint8, copy=False)
         values = score_fusion(*scene.greys, rgb_to_grey(fused), names=VALIDATION_METRICS)
-        scores[index] = torch.tensor([values[name] for name in VALIDATION_METRICS])
+        for column, name in enumerate(VALIDATION_METRICS):
+            scores[index, column] = values[name]
         if len(pictures) < PICTURES_KEPT:
             pictures[scene.name] = np.hstack([scene.pair.under, scene.pair.over, fused])
     means = dict(zip(VALIDATION_METRICS, world.sum(scores).mean(dim=0).tolist(), strict=True))

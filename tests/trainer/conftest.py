@@ -1,5 +1,6 @@
 """Training data that the tests make themselves."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -49,3 +50,25 @@ def config_file(tmp_path: Path) -> Path:
         "[run]\nlog_every = 3\ncheckpoint_every = 4\n"
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def held_out_root(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training data beside four held-out stacks that are there."""
+    root = tmp_path_factory.mktemp("held-out") / "data"
+    shutil.copytree(data_root, root)
+    rng = np.random.default_rng(11)
+    rows = []
+    for name in ("door", "hall", "lamp", "roof"):
+        stack = root / "stacks" / name
+        stack.mkdir()
+        scene = cv2.resize(rng.random((18, 24, 3)).astype(np.float32), (200, 150))
+        # Brightest first: which exposure is which is seen in the pictures, not in their names.
+        for index, gain in enumerate((2.5, 0.4, 0.08)):
+            picture = np.rint(np.clip(scene * gain, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+            cv2.imwrite(str(stack / f"{index:02d}.png"), picture)
+        rows.append(f"stacks/{name},stack,validate,3,200,150,unknown,made by the test,\n")
+    manifest = root / "manifest.csv"
+    kept = [line for line in manifest.read_text().splitlines() if "stacks/other" not in line]
+    manifest.write_text("\n".join(kept) + "\n" + "".join(rows))
+    return root

@@ -2,17 +2,22 @@ import json
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import FusionError
 from trainer.__main__ import main
 from trainer.config import load_config
 from trainer.errors import RunError
-from trainer.run_folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME
+from trainer.run_folder import CHECKPOINT_NAME, CONFIG_NAME, CURVE_NAME, RECORD_NAME
 from trainer.train import learning_rate, train
 
 
+def checkpoint(run):
+    return torch.load(run / CHECKPOINT_NAME, weights_only=True)
+
+
 def parameters(run):
-    return torch.load(run / CHECKPOINT_NAME, weights_only=True)["network"]
+    return checkpoint(run)["network"]
 
 
 def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(data_root, config_file, tmp_path):
@@ -26,6 +31,50 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(data_root, confi
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
     assert (whole / CURVE_NAME).read_text() == (halves / CURVE_NAME).read_text()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_resume_changes_nothing_in_reduced_precision(data_root, config_file, tmp_path, precision):
+    config = load_config(config_file, [f"optim.precision={precision}"])
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    train(config, data_root, whole)
+    train(config, data_root, halves, stop_after=3)
+    train(config, data_root, halves)
+    first, second = checkpoint(whole), checkpoint(halves)
+    for name, tensor in first["network"].items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, second["network"][name]), name
+    assert first["scaler"] == second["scaler"]
+    assert bool(first["scaler"]) == (precision == "float16")
+
+
+def test_reduced_precision_learns_what_float32_learns(data_root, config_file, tmp_path):
+    curves = {}
+    for precision in ("float32", "bfloat16", "float16"):
+        run = tmp_path / precision
+        config = load_config(config_file, [f"optim.precision={precision}", "optim.steps=9"])
+        train(config, data_root, run)
+        lines = (run / CURVE_NAME).read_text().splitlines()
+        curves[precision] = [float(line.split(",")[1]) for line in lines[1:]]
+    # Eight significant bits of a feature map, over nine steps.
+    assert curves["bfloat16"] == pytest.approx(curves["float32"], rel=0.03)
+    # The loss's first scale is far too large for float16: the steps until it fits are skipped.
+    assert curves["float16"][-1] == pytest.approx(curves["float32"][-1], rel=0.1)
+
+
+def test_an_overflow_halves_the_scale_and_leaves_the_parameters(data_root, config_file, tmp_path):
+    config = load_config(config_file, ["optim.precision=float16"])
+    run = tmp_path / "run"
+    train(config, data_root, run, stop_after=1)
+    before = checkpoint(run)
+    before["scaler"]["scale"] = 2.0**100
+    torch.save(before, run / CHECKPOINT_NAME)
+    train(config, data_root, run, stop_after=1)
+    after = checkpoint(run)
+    assert after["step"] == 2
+    assert after["scaler"]["scale"] == 2.0**99
+    for name, tensor in before["network"].items():
+        assert torch.equal(tensor, after["network"][name]), name
 
 
 def test_a_run_that_was_killed_after_its_checkpoint_logs_no_step_twice(
@@ -42,7 +91,7 @@ def test_a_run_that_was_killed_after_its_checkpoint_logs_no_step_twice(
     assert not (run / CURVE_NAME).read_text().endswith("6,1,1,1,1,1,1,1,1\n")
 
 
-def test_training_lowers_the_loss_and_leaves_a_record(data_root, config_file, tmp_path):
+def test_training_lowers_the_loss_and_leaves_a_record(data_root, config_file, tmp_path, capsys):
     config = load_config(
         config_file, ["optim.steps=40", "optim.learning_rate=3e-3", "run.log_every=8"]
     )
@@ -54,7 +103,10 @@ def test_training_lowers_the_loss_and_leaves_a_record(data_root, config_file, tm
     assert record["is_complete"]
     assert record["steps"] == 40
     assert [item["licence"] for item in record["data"]] == ["CC0", "CC0"]
-    assert record["sessions"][0]["elapsed_s"] > 0
+    session = record["sessions"][0]
+    assert session["elapsed_s"] >= session["started_in_s"] + session["waited_for_data_s"] - 0.15
+    assert 0 < session["waiting_share"] < 1
+    assert "waiting for data" in capsys.readouterr().out
 
 
 def test_the_record_names_every_session_of_a_resumed_run(data_root, config_file, tmp_path):
@@ -73,6 +125,32 @@ def test_a_run_folder_of_another_config_is_refused(data_root, config_file, tmp_p
     train(load_config(config_file), data_root, run, stop_after=1)
     with pytest.raises(RunError, match="another config"):
         train(load_config(config_file, ["seed=2"]), data_root, run)
+
+
+def test_a_run_begun_before_the_config_gained_a_key_is_resumed(data_root, config_file, tmp_path):
+    run = tmp_path / "run"
+    config = load_config(config_file)
+    train(config, data_root, run, stop_after=1)
+    path = run / CONFIG_NAME
+    shorter, newer = path.read_text().split("\n[validation]\n")
+    assert "patience = 0" in newer
+    path.write_text(shorter)
+    assert train(config, data_root, run) == 8
+
+
+def test_tensorboard_shows_each_loss_the_dynamic_weights_and_the_rate(
+    data_root, config_file, tmp_path
+):
+    config = load_config(config_file)
+    train(config, data_root, tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"loss/under", "loss/correct", "loss/over", "learning_rate"} <= tags
+    first, second = (events.Scalars(f"weights/lambda{index}") for index in (1, 2))
+    assert [event.step for event in first] == [3, 6]
+    # ParamTuner shares out beta.
+    for one, other in zip(first, second, strict=True):
+        assert one.value + other.value == pytest.approx(config.loss.beta, abs=1e-5)
 
 
 def test_cosine_schedule_runs_from_the_rate_to_zero(config_file):
