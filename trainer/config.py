@@ -99,6 +99,12 @@ class LossConfig(_Group):
         ms_ssim: Wang's definition, or the variant in the authors' programme.
         fidelity: Weight of 1 - MEF-SSIM against the two exposures, which the paper does not have.
         fidelity_from_step: First step that has this term.
+        detail: Weight of gradients lost against the stronger exposure, in grey levels; the paper
+            does not have it (`trainer.detail.lost_detail`).
+        detail_gain: Share of the stronger exposure's gradient that is asked for.
+        detail_scales: Scales on which gradients are compared, each half the one before.
+        bounds: Weight of the mean square by which the output leaves the span of its exposures;
+            with it, fidelity and detail judge the output as it is shown, clamped.
     """
 
     use_masks: bool = True
@@ -115,6 +121,10 @@ class LossConfig(_Group):
     ms_ssim: Literal["wang", "authors"] = "wang"
     fidelity: float = Field(default=0.0, ge=0)
     fidelity_from_step: int = Field(default=0, ge=0)
+    detail: float = Field(default=0.0, ge=0)
+    detail_gain: float = Field(default=1.0, gt=0)
+    detail_scales: int = Field(default=3, ge=1, le=5)
+    bounds: float = Field(default=0.0, ge=0)
 
 
 class OptimConfig(_Group):

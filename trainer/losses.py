@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from model.network import LIGHTNESS_MAX
 from trainer.config import LossConfig
+from trainer.detail import excursion, lost_detail
 from trainer.fidelity import DATA_RANGE, mef_dissimilarity, ssim_window
 from trainer.masks import Exposure, average_windows, build_mask
 from trainer.tuner import tune_weights
@@ -23,13 +24,17 @@ class Losses:
     """What a step's loss is made of; means over the batch.
 
     Attributes:
-        total: lambda1 * under + lambda2 * over + correct + fidelity * infidelity.
+        total: lambda1 * under + lambda2 * over + correct + fidelity * infidelity
+            + detail * lost_detail + bounds * excursion.
         under: Loss of the under task.
         over: Loss of the over task.
         correct: Loss of the co-target.
         square_error: Sum of the three tasks' square errors, means or norms.
         dissimilarity: Sum of the three tasks' 1 - MS-SSIM.
-        infidelity: 1 - MEF-SSIM against the exposures; 0 where it is not asked for.
+        infidelity: 1 - MEF-SSIM against the exposures; 0 where it is not asked for, like the
+            next two.
+        lost_detail: Shortfall of gradients, `trainer.detail.lost_detail`.
+        excursion: Square of tones out of bounds, `trainer.detail.excursion`.
         under_weight: lambda1.
         over_weight: lambda2.
     """
@@ -41,6 +46,8 @@ class Losses:
     square_error: Tensor
     dissimilarity: Tensor
     infidelity: Tensor
+    lost_detail: Tensor
+    excursion: Tensor
     under_weight: Tensor
     over_weight: Tensor
 
@@ -75,10 +82,20 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
         tasks = (tasks[0], zero, zero)
     first, second = _weights(under, correct, over, config)
     total = first * tasks[1] + second * tasks[2] + tasks[0]
-    infidelity = torch.zeros_like(total)
+    infidelity, detail, tones = (torch.zeros_like(total) for _ in range(3))
+    shown = fused
+    if config.bounds:
+        tones = excursion(fused, under, over)
+        total = total + config.bounds * tones
+        shown = fused.clamp(0, DATA_RANGE)
     if config.fidelity and step >= config.fidelity_from_step:
-        infidelity = mef_dissimilarity(fused, under, over)
+        infidelity = mef_dissimilarity(shown, under, over)
         total = total + config.fidelity * infidelity
+    if config.detail:
+        detail = lost_detail(
+            shown, under, over, gain=config.detail_gain, scales=config.detail_scales
+        )
+        total = total + config.detail * detail
     return Losses(
         total=total.mean(),
         under=tasks[1].mean(),
@@ -87,6 +104,8 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
         square_error=error.sum() / batch,
         dissimilarity=dissimilarity.sum() / batch,
         infidelity=infidelity.mean(),
+        lost_detail=detail.mean(),
+        excursion=tones.mean(),
         under_weight=first.mean(),
         over_weight=second.mean(),
     )

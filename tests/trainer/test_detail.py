@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from trainer.config import LossConfig
+from trainer.detail import excursion, lost_detail
+from trainer.losses import compute_losses
+
+
+def noise(seed: int, batch: int = 2, side: int = 64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, 1, side, side, generator=generator, dtype=torch.float64) * 255
+
+
+def test_a_fusion_with_the_stronger_exposures_gradients_has_lost_no_detail():
+    over = noise(1)
+    assert lost_detail(over, over * 0.3, over, gain=1.0, scales=3).tolist() == [0, 0]
+
+
+def test_lost_detail_of_a_ramp_by_hand():
+    ramp = torch.arange(32.0, dtype=torch.float64).expand(1, 1, 32, 32) * 4
+    flat = torch.zeros_like(ramp)
+    # Slopes: 4 a pixel at full size, 8 at half; a fusion with a quarter of them lacks 3 and 6.
+    lacking = lost_detail(ramp / 4, flat, ramp, gain=1.0, scales=2)
+    assert lacking.item() == pytest.approx((3 + 6) / 2, abs=1e-3)
+    asked = lost_detail(ramp, flat, ramp, gain=1.5, scales=1)
+    assert asked.item() == pytest.approx(2, abs=1e-3)
+
+
+def test_lost_detail_does_not_depend_on_the_order_of_the_exposures():
+    fused, under, over = noise(1), noise(2), noise(3)
+    first = lost_detail(fused, under, over, gain=1.2, scales=3)
+    assert torch.equal(first, lost_detail(fused, over, under, gain=1.2, scales=3))
+
+
+def test_lost_detail_grows_as_the_fusion_is_smoothed():
+    over = noise(4)
+    mild, strong = (torch.nn.functional.avg_pool2d(over, k, 1, k // 2) for k in (3, 7))
+    a, b = (lost_detail(x, over * 0.2, over, gain=1.0, scales=3) for x in (mild, strong))
+    assert (a < b).all()
+
+
+def test_a_fusion_between_its_exposures_has_no_excursion():
+    under, over = noise(5) * 0.4, noise(6) * 0.4 + 102
+    assert excursion((under + over) / 2, under, over).tolist() == [0, 0]
+
+
+def test_excursion_by_hand_on_both_sides():
+    under = torch.full((1, 1, 2, 2), 10.0)
+    over = torch.full((1, 1, 2, 2), 20.0)
+    fused = torch.tensor([[[[7.0, 10.0], [20.0, 24.0]]]])
+    assert excursion(fused, under, over).item() == pytest.approx((9 + 16) / 4)
+
+
+@pytest.mark.parametrize("term", ["detail", "excursion"])
+def test_gradients_are_those_of_finite_differences(term):
+    under, over = noise(7, 1, 8) * 0.5, noise(8, 1, 8)
+    fused = (noise(9, 1, 8) * 1.3 - 30).requires_grad_()
+
+    def compute(plane):
+        if term == "detail":
+            return lost_detail(plane, under, over, gain=1.1, scales=2)
+        return excursion(plane, under, over)
+
+    assert torch.autograd.gradcheck(compute, (fused,))
+
+
+def test_gradients_are_finite_where_everything_is_flat():
+    fused = torch.full((1, 1, 32, 32), 50.0, requires_grad=True)
+    flat = torch.full((1, 1, 32, 32), 60.0)
+    lost_detail(fused, flat, flat, gain=1.1, scales=3).sum().backward()
+    assert fused.grad is not None
+    assert torch.isfinite(fused.grad).all()
+
+
+def test_total_is_the_tasks_plus_each_weighted_term():
+    triple = noise(10, 3, 192).reshape(1, 3, 1, 192, 192) / 2.55
+    output = triple[:, 1] * 1.4 - 20
+    plain = compute_losses(output, triple, LossConfig())
+    config = LossConfig(fidelity=100.0, detail=3.0, detail_gain=1.2, detail_scales=2, bounds=0.5)
+    losses = compute_losses(output, triple, config)
+    assert min(losses.infidelity, losses.lost_detail, losses.excursion) > 0
+    expected = (
+        plain.total + 100 * losses.infidelity + 3 * losses.lost_detail + 0.5 * losses.excursion
+    )
+    assert losses.total.item() == pytest.approx(expected.item(), rel=1e-12)
+    shown = (output * 2.55).clamp(0, 255)
+    under, over = triple[:, 0] * 2.55, triple[:, 2] * 2.55
+    assert losses.lost_detail.item() == pytest.approx(
+        lost_detail(shown, under, over, gain=1.2, scales=2).item(), rel=1e-12
+    )
