@@ -1,0 +1,185 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from trainer.__main__ import main
+from trainer.ablation.folders import Folders
+from trainer.ablation.plan import plan_arms
+from trainer.ablation.studies import read_studies
+from trainer.evaluation import read_summary
+from trainer.train import train
+
+BASE = """
+name = "tiny"
+[network]
+width = 2
+[data]
+side_px = 176
+workers = 0
+[optim]
+steps = 2
+start = "average"
+[run]
+log_every = 1
+"""
+STUDIES = """
+base = "base.toml"
+[[study]]
+name = "tasks"
+title = "Tasks"
+question = "Which tasks?"
+plot_epochs = true
+arm = [
+    { name = "all" },
+    { name = "co-target", set = ["loss.use_masks=false"] },
+    { name = "broken", set = ["optim.start=weights", "optim.start_weights=weights/none-1.0.0"] },
+]
+[[study]]
+name = "chroma"
+title = "Chroma"
+question = "Which rule?"
+arm = [{ name = "mean" }, { name = "weighted", evaluation = { chroma = "weighted" } }]
+[[study]]
+name = "reference"
+title = "Reference"
+question = "Which exposure?"
+pairs = "handheld"
+arm = [{ name = "over" }, { name = "under", evaluation = { reference = "under" } }]
+"""
+METRICS = ("AG", "Qabf", "PIQE")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Two pairs of coloured scenes that the test makes itself."""
+    root = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(3)
+    for name in ("one", "two"):
+        scene = cv2.resize(rng.random((24, 25, 3)).astype(np.float32), (200, 192))
+        (root / name).mkdir()
+        for exposure, gain in (("under", 0.25), ("over", 1.6)):
+            pixels = np.rint(np.clip(scene * gain, 0, 1) * 255).astype(np.uint8)
+            cv2.imwrite(str(root / name / f"{exposure}.png"), pixels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def ablation(data_root, pairs, tmp_path_factory):
+    """A real ablation of three trainings, one of which cannot start and one was interrupted."""
+    root = tmp_path_factory.mktemp("ablation")
+    (root / "base.toml").write_text(BASE)
+    studies = root / "studies.toml"
+    studies.write_text(STUDIES)
+    folders = Folders(root / "out")
+    planned = plan_arms(read_studies(studies), root)
+    begun = planned[0].config
+    train(begun, data_root, folders.run(begun.name), stop_after=1)
+    rest = folders.weights(begun.name).parent / ".partial" / folders.weights(begun.name).name
+    rest.mkdir(parents=True)
+    (rest / "network.onnx").write_text("cut short")
+    command = ["ablate", str(studies), "--data", str(data_root), "--pairs", str(pairs)]
+    command += ["--out", str(folders.root), "--docs", str(root / "docs"), "--workers", "2"]
+    command += ["--metrics", ",".join(METRICS)]
+    return command, main(command), folders, planned
+
+
+def read_arms(folders, study):
+    document = json.loads((folders.root / "results.json").read_text())
+    return {arm["name"]: arm for arm in document["studies"][study]["arms"]}
+
+
+def test_one_arms_failure_is_reported_and_stops_no_other(ablation):
+    _, exit_code, folders, _ = ablation
+    arms = read_arms(folders, "tasks")
+    assert exit_code == 1
+    assert "weights-mismatch" in arms["broken"]["failure"]
+    assert arms["broken"]["scores"] == {}
+    for name in ("all", "co-target"):
+        assert arms[name]["failure"] is None
+        assert arms[name]["steps"] == 2
+        assert set(arms[name]["scores"]) == set(METRICS)
+
+
+def test_an_interrupted_arm_goes_on_and_a_cut_export_is_made_anew(ablation):
+    _, _, folders, planned = ablation
+    name = planned[0].config.name
+    record = folders.read_record(name)
+    spans = [(one["from_step"], one["until_step"]) for one in record["sessions"]]
+    assert spans == [(0, 1), (1, 2)]
+    assert (folders.weights(name) / "network.onnx").stat().st_size > 1000
+
+
+def test_differences_are_those_of_the_scores_that_the_evaluation_wrote(ablation):
+    _, _, folders, planned = ablation
+    arm = read_arms(folders, "tasks")["co-target"]
+    first, second = (read_summary(folders.scores(one.trial)).means for one in planned[:2])
+    for metric in METRICS:
+        expected = second[planned[1].trial.label][metric] - first[planned[0].trial.label][metric]
+        interval = arm["differences"][metric]
+        assert interval["difference"] == pytest.approx(expected, abs=1e-12)
+        assert interval["low"] <= interval["difference"] <= interval["high"]
+        assert interval["pairs"] == 2
+
+
+def test_an_arm_of_the_evaluation_shares_its_training_and_gives_another_picture(ablation):
+    _, _, folders, _ = ablation
+    arms = read_arms(folders, "chroma")
+    assert (
+        arms["mean"]["run"] == arms["weighted"]["run"] == read_arms(folders, "tasks")["all"]["run"]
+    )
+    assert arms["weighted"]["chroma"] > arms["mean"]["chroma"]
+    assert len(list(folders.runs.iterdir())) == 3
+
+
+def test_final_losses_are_those_of_the_curve(ablation):
+    _, _, folders, planned = ablation
+    arm = read_arms(folders, "tasks")["all"]
+    last = folders.run(planned[0].config.name).joinpath("losses.csv").read_text().splitlines()
+    values = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
+    assert arm["losses"]["total"] == float(values["total"])
+
+
+def test_a_study_whose_pairs_were_not_given_is_not_scored(ablation):
+    _, _, folders, _ = ablation
+    assert all(arm["scores"] == {} for arm in read_arms(folders, "reference").values())
+
+
+def test_a_second_call_does_nothing_again_and_keeps_what_people_wrote(ablation):
+    command, _, folders, planned = ablation
+    document = folders.root.parent / "docs" / "ablation.md"
+    text = document.read_text()
+    assert str(folders.root) not in text
+    mark = "<!-- prose: chroma -->\n"
+    document.write_text(text.replace(mark, f"{mark}Weighted is more colourful.\n"))
+    watched = [folders.run(planned[0].config.name) / "checkpoint.pt"]
+    watched += [folders.weights(planned[0].config.name) / "manifest.json"]
+    watched += [folders.scores(planned[0].trial) / "summary.json"]
+    before = [path.stat().st_mtime_ns for path in watched]
+    assert main([*command, "--study", "chroma"]) == 0
+    assert [path.stat().st_mtime_ns for path in watched] == before
+    again = document.read_text()
+    assert f"{mark}Weighted is more colourful.\n<!-- end of prose -->" in again
+    assert "| co-target |" in again
+    for name in ("tasks-scores", "tasks-losses", "tasks-epochs", "chroma-scores"):
+        assert f"(ablation/{name}.svg)" in again
+        assert (document.parent / "ablation" / f"{name}.svg").stat().st_size > 2000
+
+
+def test_what_cannot_be_is_refused_before_any_work(ablation, capsys, tmp_path):
+    command = ablation[0]
+    wrong = (["--study", "nothing"], ["--metrics", "AG,XY"], ["--workers", "0"], ["--set", "a.b=1"])
+    for options in wrong:
+        assert main([*command, "--out", str(tmp_path / "new"), *options]) == 2
+        assert "config-invalid" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_says_what_would_be_trained(ablation, capsys, tmp_path):
+    command = ablation[0]
+    assert main([*command, "--out", str(tmp_path), "--steps", "7", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(": 7 steps, scored as " in line for line in lines)
+    assert list(tmp_path.iterdir()) == []

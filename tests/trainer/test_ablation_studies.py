@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+
+from trainer.ablation.plan import collect_jobs, plan_arms, select_arms
+from trainer.ablation.studies import read_studies
+from trainer.config import PRESETS
+from trainer.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "trainer" / "configs" / "ablation.toml"
+
+STUDIES = """
+base = "base.toml"
+[[study]]
+name = "masks"
+title = "Masks"
+question = "With or without?"
+arm = [{ name = "with" }, { name = "without", set = ["loss.use_masks=false"] }]
+[[study]]
+name = "chroma"
+title = "Chroma"
+question = "Which rule?"
+pairs = "colourful"
+arm = [{ name = "mean" }, { name = "weighted", evaluation = { chroma = "weighted" } }]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "base.toml").write_text('name = "base"\n[optim]\nsteps = 9\n')
+
+    def write_studies(text: str) -> Path:
+        path = tmp_path / "studies.toml"
+        path.write_text(text)
+        return path
+
+    return write_studies
+
+
+def plan(path, *overrides, runs=None):
+    return plan_arms(read_studies(path), path.parent, overrides, runs=runs)
+
+
+def test_arms_that_ask_for_the_same_training_share_one(write):
+    planned = plan(write(STUDIES))
+    jobs = collect_jobs(planned)
+    assert len(planned) == 4
+    assert len(jobs) == 2
+    assert planned[0].config == planned[2].config == planned[3].config
+    assert [trial.pairs for trial in jobs[0].trials] == ["pairs", "colourful", "colourful"]
+    assert len({trial.label for trial in jobs[0].trials}) == 2
+    assert jobs[0].name.startswith("masks-with-")
+
+
+def test_an_arm_differs_from_the_base_in_its_overrides_and_name_alone(write):
+    base, other = plan(write(STUDIES))[:2]
+    assert base.config.loss.use_masks
+    assert not other.config.loss.use_masks
+    same = {"name": "x", "loss": base.config.loss}
+    assert base.config.model_copy(update=same) == other.config.model_copy(update=same)
+
+
+def test_a_common_override_makes_new_trainings_and_an_arms_own_wins(write):
+    path = write(STUDIES)
+    before, after = plan(path), plan(path, "optim.steps=4", "loss.use_masks=true")
+    assert {one.config.optim.steps for one in after} == {4}
+    assert not after[1].config.loss.use_masks
+    assert not {one.config.name for one in before} & {one.config.name for one in after}
+
+
+def test_a_training_keeps_the_name_it_was_made_under(write, tmp_path):
+    path = write(STUDIES)
+    first = plan(path)[1]
+    (tmp_path / "runs" / first.config.name).mkdir(parents=True)
+    renamed = plan(write(STUDIES.replace('"without"', '"bare"')), runs=tmp_path / "runs")[1]
+    assert renamed.arm.name == "bare"
+    assert renamed.config == first.config
+
+
+def test_arms_are_selected_by_study_and_by_name(write):
+    planned = plan(write(STUDIES))
+    assert [one.arm.name for one in select_arms(planned, ["chroma"])] == ["mean", "weighted"]
+    assert [one.study.name for one in select_arms(planned, [], ["without"])] == ["masks"]
+    assert select_arms(planned) == planned
+    with pytest.raises(ConfigError, match=r"expected a study of chroma, masks, got sigma"):
+        select_arms(planned, ["sigma"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("use_masks", "use_msks", r"masks/without.*loss.use_msks"),
+        ('base = "base.toml"', 'base = "none.toml"', r"none.toml"),
+        ('name = "chroma"', 'name = "masks"', r"each study once"),
+        ('name = "weighted"', 'name = "mean"', r"each arm once"),
+        ('chroma = "weighted"', 'chroma = "bright"', r"evaluation.chroma"),
+        ("question", "qestion", r"study.0.question"),
+        ("[[study]]", "[study", r"not TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place(write, old, new, message):
+    path = write(STUDIES.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        plan(path)
+
+
+def test_an_absent_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"studies 'none.toml', found none"):
+        read_studies(tmp_path / "none.toml")
+
+
+def test_the_shipped_studies_ask_every_point_in_which_the_readings_differ():
+    """Each point of the authors' preset is switched alone in one arm, from the paper's value."""
+    planned = {one.arm.name: one.config for one in plan(SHIPPED) if one.study.name == "readings"}
+    paper = planned.pop("paper").model_dump()
+    authors = planned.pop("authors").model_dump()
+    switched: set[tuple[str, str]] = set()
+    for name, config in planned.items():
+        changed = {
+            (group, key)
+            for group, values in config.model_dump().items()
+            if isinstance(values, dict)
+            for key, value in values.items()
+            if value != paper[group][key]
+        }
+        assert changed, name
+        assert all(config.model_dump()[g][k] == authors[g][k] for g, k in changed), name
+        switched |= changed
+    points = {
+        (group, key)
+        for group, values in PRESETS["authors"].items()
+        for key, value in values.items()
+        if value != PRESETS["paper"][group][key]
+    }
+    assert switched == points
+    assert {(g, k) for g, k in points if authors[g][k] != paper[g][k]} == points
+
+
+def test_the_shipped_studies_train_every_arm_on_equal_terms():
+    for one in plan(SHIPPED):
+        base = plan(SHIPPED)[0].config
+        assert one.config.optim.steps == base.optim.steps, one.arm.name
+        assert one.config.optim.learning_rate == base.optim.learning_rate, one.arm.name
+        assert one.config.optim.schedule == base.optim.schedule, one.arm.name
+        assert one.study.name == "noise" or one.config.seed == base.seed, one.arm.name
+        assert one.config.validation.every == 0, one.arm.name

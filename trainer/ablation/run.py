@@ -1,0 +1,220 @@
+"""Train, export and score the arms: a process for each training, several at a time."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+
+import cv2
+import torch
+from tqdm import tqdm
+
+from model.errors import FusionError
+from model.manifest import MANIFEST_NAME
+from trainer.ablation.folders import Folders
+from trainer.ablation.plan import Job, Trial
+from trainer.errors import DataError, RunError
+from trainer.evaluation import WeightsMethod, evaluate, list_pairs, read_summary
+from trainer.export import export
+from trainer.metrics import METRICS
+from trainer.train import train
+
+POLL_S = 2.0
+STOP_S = 120.0
+"""What a stopped training has to finish its step and write its checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is the same for every arm.
+
+    Attributes:
+        data_root: Training data.
+        pairs: Folders of evaluation pairs, by the name that studies call them.
+        folders: Where everything goes.
+        metrics: Metrics to compute; all where it is None.
+        names: Pairs to take; all where it is None.
+        max_side_px: Reduce longer pictures to this side; None leaves them.
+    """
+
+    data_root: Path
+    pairs: Mapping[str, Path]
+    folders: Folders
+    metrics: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+    max_side_px: int | None = None
+
+    def limit_side(self, trial: Trial) -> int | None:
+        """The side to which a trial's pairs are reduced; the tighter limit wins."""
+        limits = [side for side in (self.max_side_px, trial.max_side_px) if side is not None]
+        return min(limits, default=None)
+
+
+def run_jobs(jobs: Sequence[Job], request: Request, *, workers: int) -> dict[str, str]:
+    """Do every job that is not done; one that fails leaves the others alone.
+
+    Args:
+        jobs: The trainings with their evaluations.
+        request: Data, pairs and folders.
+        workers: Processes at a time; the cores are shared evenly among them.
+
+    Returns:
+        What went wrong, by the name of the job.
+    """
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    folders = request.folders
+    waiting = [job for job in jobs if not is_done(job, request)]
+    running: dict[SpawnProcess, Job] = {}
+    failures: dict[str, str] = {}
+    steps = {job.name: job.config.optim.steps for job in jobs}
+    bar = tqdm(total=sum(steps.values()), unit="step", desc="ablation", mininterval=5)
+    previous = signal.signal(signal.SIGTERM, _stop)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.pop(0)
+                process = context.Process(target=run_job, args=(job, request, threads))
+                process.start()
+                running[process] = job
+            wait([process.sentinel for process in running], timeout=POLL_S)
+            for process in [one for one in running if one.exitcode is not None]:
+                job = running.pop(process)
+                process.join()
+                if process.exitcode or not is_done(job, request):
+                    failures[job.name] = _last_line(folders.log(job.name))
+                    bar.write(f"{job.name}: {failures[job.name]}", file=sys.stderr)
+            taken = sum(min(steps[job.name], _count_steps(folders, job.name)) for job in jobs)
+            counts = {"running": len(running), "waiting": len(waiting), "failed": len(failures)}
+            bar.set_postfix(counts, refresh=False)
+            bar.update(taken - bar.n)
+    finally:
+        _end(running)
+        signal.signal(signal.SIGTERM, previous)
+        bar.close()
+    return failures
+
+
+def run_job(job: Job, request: Request, threads: int) -> None:
+    """Do one job in a process of its own; everything it says goes to its log."""
+    log = request.folders.log(job.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    try:
+        train_and_score(job, request)
+    except FusionError as error:
+        sys.stderr.write(f"{error.code}: {error.message}\n")
+        sys.exit(2)
+
+
+def train_and_score(job: Job, request: Request) -> None:
+    """Train, export and score one job; whatever is done already is left as it is.
+
+    Raises:
+        RunError: The training was stopped before its last step.
+    """
+    folders, steps = request.folders, job.config.optim.steps
+    weights = folders.weights(job.name)
+    if not (weights / MANIFEST_NAME).is_file():
+        taken = train(job.config, request.data_root, folders.run(job.name))
+        if taken < steps:
+            raise RunError(f"stopped after {taken} of {steps} steps; the next start goes on")
+        _export(folders, job.name)
+    for trial in job.trials:
+        if not is_scored(trial, request):
+            _score(trial, weights, request)
+
+
+def is_done(job: Job, request: Request) -> bool:
+    """Whether a job's weights and all its scores are there."""
+    weights = request.folders.weights(job.name)
+    return (weights / MANIFEST_NAME).is_file() and all(
+        is_scored(trial, request) for trial in job.trials
+    )
+
+
+def is_scored(trial: Trial, request: Request) -> bool:
+    """Whether a trial's evaluation is done; so it is where its pairs are not given."""
+    if trial.pairs not in request.pairs:
+        return True
+    try:
+        summary = read_summary(request.folders.scores(trial))
+    except DataError:
+        return False
+    tried = {*summary.pairs, *(failure.pair for failure in summary.failures)}
+    names = request.names or [pair.name for pair in list_pairs(request.pairs[trial.pairs])]
+    metrics = request.metrics or tuple(METRICS)
+    return (
+        summary.max_side_px == request.limit_side(trial)
+        and tried.issuperset(names)
+        and set(summary.metrics).issuperset(metrics)
+    )
+
+
+def _export(folders: Folders, name: str) -> None:
+    """Export in full or not at all: an export that was cut short is no weights version."""
+    target = folders.weights(name)
+    partial = target.parent / ".partial" / target.name
+    if partial.exists():
+        shutil.rmtree(partial)
+    export(folders.run(name), partial)
+    partial.replace(target)
+
+
+def _score(trial: Trial, weights: Path, request: Request) -> None:
+    options = trial.options
+    method = WeightsMethod(
+        weights,
+        label=trial.label,
+        align=options.align,
+        chroma=options.chroma,
+        reference=options.reference,
+    )
+    evaluate(
+        request.pairs[trial.pairs],
+        request.folders.scores(trial),
+        weights=[method],
+        metrics=request.metrics,
+        max_side_px=request.limit_side(trial),
+        pairs=request.names,
+        workers=1,
+        report=False,
+    )
+
+
+def _count_steps(folders: Folders, name: str) -> int:
+    steps = folders.read_curve(name).get("step")
+    return int(steps[-1]) if steps else 0
+
+
+def _last_line(log: Path) -> str:
+    """The last thing that a process said; what it could not say is told by its exit code."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    return said[-1] if said else "ended without a word"
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    sys.exit(128 + signum)
+
+
+def _end(running: Mapping[SpawnProcess, Job]) -> None:
+    """Let every process write its checkpoint, then see that it is gone."""
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.join(STOP_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
