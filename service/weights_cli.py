@@ -72,15 +72,13 @@ def run_weights_command(options: argparse.Namespace) -> int:
         SettingsError: The environment holds a setting that is none.
     """
     settings = load_settings()
-    if options.dir is not None:
-        settings = settings.model_copy(update={"weights_dir": options.dir})
     action: Callable[[argparse.Namespace, Settings], int] = options.run_action
     return action(options, settings)
 
 
-def _list(_: argparse.Namespace, settings: Settings) -> int:
+def _list(options: argparse.Namespace, settings: Settings) -> int:
     default = settings.weights_directory.resolve()
-    found = _find_versions(settings.weights_dir)
+    found = _find_versions(options.dir or settings.weights_dir)
     header = ["", "version", "architecture", "parameters", "size", "chroma", "reference"]
     rows = [[*header, "evaluated on", *LISTED_METRICS]]
     for one in found:
@@ -114,9 +112,10 @@ def _describe_listed(one: _Listed) -> list[str]:
 
 def _verify(options: argparse.Namespace, settings: Settings) -> int:
     if options.all:
-        directories = [one.directory for one in _find_versions(settings.weights_dir)]
+        found = _find_versions(options.dir or settings.weights_dir)
+        directories = [one.directory for one in found]
     else:
-        directories = [_locate(options.version, settings)]
+        directories = [_locate(options, settings)]
     outcomes = [_verify_one(directory) for directory in directories]
     return 0 if all(outcomes) else 1
 
@@ -140,7 +139,7 @@ def _verify_one(directory: Path) -> bool:
 
 
 def _show(options: argparse.Namespace, settings: Settings) -> int:
-    directory = _locate(options.version, settings)
+    directory = _locate(options, settings)
     try:
         manifest = read_manifest(directory)
         if options.json:
@@ -235,12 +234,15 @@ def _inspect(directory: Path) -> _Listed:
         return _Listed(directory, None, 0, error.message)
 
 
-def _locate(version: str, settings: Settings) -> Path:
-    """The directory of a version, by the same rule as `EXPOFUSE_WEIGHTS`."""
-    directory = settings.model_copy(update={"weights": version}).weights_directory
+def _locate(options: argparse.Namespace, settings: Settings) -> Path:
+    """The directory of the version that was asked for, by the same rule as `EXPOFUSE_WEIGHTS`."""
+    version: str = options.version
+    folder: Path = options.dir or settings.weights_dir
+    update = {"weights": version, "weights_dir": folder}
+    directory = settings.model_copy(update=update).weights_directory
     if directory.is_dir():
         return directory
-    there = ", ".join(one.directory.name for one in _find_versions(settings.weights_dir))
+    there = ", ".join(one.directory.name for one in _find_versions(folder))
     raise WeightsCommandError(f"expected a weights version, got '{version}'; there are: {there}")
 
 

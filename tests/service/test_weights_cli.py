@@ -48,8 +48,9 @@ def run(folder, capsys):
     return run
 
 
-def test_versions_are_listed_by_number_with_the_default_marked(run, monkeypatch):
+def test_versions_are_listed_by_number_with_the_default_marked(folder, run, monkeypatch):
     monkeypatch.setenv("EXPOFUSE_WEIGHTS", "some-1.9.0")
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS_DIR", str(folder))
     code, lines, _ = run("list")
     assert code == 0
     assert lines[0].split()[:4] == ["version", "architecture", "parameters", "size"]
@@ -58,10 +59,16 @@ def test_versions_are_listed_by_number_with_the_default_marked(run, monkeypatch)
     assert lines[3].startswith("* what `expofuse serve` loads")
 
 
-def test_a_default_that_is_not_listed_is_told(run, monkeypatch):
-    monkeypatch.setenv("EXPOFUSE_WEIGHTS", "other-2.0.0")
+def test_a_default_given_as_a_path_is_marked(folder, run, monkeypatch):
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS", str(folder / "some-1.10.0"))
     _, lines, _ = run("list")
-    assert "'other-2.0.0'" in lines[-1]
+    assert lines[2].split()[:2] == ["*", "some-1.10.0"]
+
+
+def test_a_version_of_the_same_name_elsewhere_is_not_the_default(run, monkeypatch):
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS", "some-1.9.0")
+    _, lines, _ = run("list")
+    assert "'some-1.9.0'" in lines[-1]
     assert "not listed" in lines[-1]
     assert not any(line.startswith("*") for line in lines)
 
