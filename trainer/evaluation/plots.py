@@ -65,8 +65,8 @@ def _draw(metric: str, rows: Mapping[str, Mapping[str, float]], ours: str | None
             medianprops={"color": colour, "linewidth": 2},
         )
         heights = position + spread.uniform(-JITTER, JITTER, len(points))
-        axes.scatter(points, heights, s=9, color=colour, alpha=0.5, linewidths=0, zorder=3)
-        axes.scatter([points.mean()], [position], s=34, marker="D", color=colour, zorder=4)
+        axes.scatter(points, heights, s=14, color=colour, alpha=0.55, linewidths=0, zorder=3)
+        axes.scatter([points.mean()], [position], s=26, marker="D", color=colour, zorder=4)
     axes.set_yticks(list(positions), labels=list(rows))
     better = "higher" if METRICS[metric].higher_is_better else "lower"
     axes.set_xlabel(f"{metric} ({better} is better); diamond: mean, line: median", fontsize=8)

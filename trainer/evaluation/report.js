@@ -15,7 +15,9 @@ function showSheets() {
   SHEETS.forEach((sheet, index) => {
     const section = create("div", { className: "pair" });
     const cells = create("div", { className: "cells" });
-    section.append(create("h3", { textContent: sheet.pair }), cells);
+    const title = create("h3", { textContent: sheet.pair + " " });
+    title.append(create("a", { href: sheet.sheet, textContent: "one picture" }));
+    section.append(title, cells);
     for (const cell of sheet.cells) {
       const image = create("img", { src: cell.thumbnail, alt: `${sheet.pair}, ${cell.label}`, loading: "lazy" });
       image.addEventListener("click", (event) => {

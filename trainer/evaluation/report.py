@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from trainer.evaluation.pictures import write_whole
 from trainer.evaluation.plots import plot_distributions
 from trainer.evaluation.scoring import fused_path
-from trainer.evaluation.sheets import EXPOSURES, source_path, thumbnail_path
+from trainer.evaluation.sheets import EXPOSURES, sheet_path, source_path, thumbnail_path
 from trainer.evaluation.statistics import Scores, gather, order_of_merit
 from trainer.evaluation.summary import Interval, Summary
 from trainer.metrics import METRICS
@@ -30,10 +30,11 @@ Verdict = Literal["better", "worse", "open", ""]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of a table: its text and what the eye is to be drawn to."""
+    """One cell of a table: its text, what the eye is to be drawn to, and smaller text below."""
 
     text: str
     kind: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +122,23 @@ def _mark_column(summary: Summary, scores: Scores, metric: str) -> dict[str, Cel
 def _tabulate_intervals(summary: Summary) -> list[Row]:
     """Ours minus each method with its interval, coloured by the verdict."""
     rows: list[Row] = []
-    for label, of_metric in summary.intervals.items():
-        cells: list[Cell] = []
-        for metric in summary.metrics:
-            if metric not in of_metric:
-                cells.append(Cell(""))
-                continue
-            interval = of_metric[metric]
-            decimals = count_decimals(
-                {name: m[metric] for name, m in summary.means.items() if metric in m}
-            )
-            text = f"{interval.difference:+.{decimals}f}"
-            spread = f"[{interval.low:+.{decimals}f}, {interval.high:+.{decimals}f}]"
-            cells.append(Cell(f"{text} {spread}", judge(interval, metric)))
+    for label, intervals in summary.intervals.items():
+        cells = (_describe_interval(summary, intervals, metric) for metric in summary.metrics)
         rows.append(Row(label, False, tuple(cells)))
     return rows
+
+
+def _describe_interval(summary: Summary, intervals: Mapping[str, Interval], metric: str) -> Cell:
+    if metric not in intervals:
+        return Cell("")
+    one = intervals[metric]
+    decimals = count_decimals(
+        {label: means[metric] for label, means in summary.means.items() if metric in means}
+    )
+    difference, low, high = (
+        f"{value:+.{decimals}f}" for value in (one.difference, one.low, one.high)
+    )
+    return Cell(difference, judge(one, metric), f"{low} to {high}")
 
 
 def _list_sheets(out: Path, summary: Summary, scores: Scores) -> str:
@@ -153,7 +156,7 @@ def _list_sheets(out: Path, summary: Summary, scores: Scores) -> str:
             }
             for label, path in columns
         ]
-        sheets.append({"pair": pair, "cells": cells})
+        sheets.append({"pair": pair, "sheet": _link(out, sheet_path(out, pair)), "cells": cells})
     # A name must not be able to end the script element that holds this.
     return json.dumps(sheets).replace("<", "\\u003c")
 

@@ -1,0 +1,222 @@
+"""The report: what its tables mark, that it needs no network, and that its files are there."""
+
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import cv2
+import pytest
+
+from tests.service import images
+from trainer.evaluation import Summary, evaluate
+from trainer.evaluation.pictures import write_png
+from trainer.evaluation.report import judge, write_report
+from trainer.evaluation.sheets import CELL_SIDE_PX, COLUMNS
+from trainer.evaluation.statistics import average_scores
+from trainer.evaluation.summary import Failure, Interval, Margins, MethodSummary
+
+LABELS = ("mine-1.0.0", "rival", "sparse", "old")
+SCORES = {
+    "one": {
+        "mine-1.0.0": {"AG": 5.0, "PIQE": 30.0},
+        "rival": {"AG": 6.0, "PIQE": 20.0},
+        "sparse": {"AG": 99.0, "PIQE": 1.0},
+        "old": {"AG": 1.0, "PIQE": 40.0},
+    },
+    "two </script> & <b>": {
+        "mine-1.0.0": {"AG": 7.0, "PIQE": 32.0},
+        "rival": {"AG": 5.0, "PIQE": 22.0},
+        "old": {"AG": 1.0, "PIQE": 40.0},
+    },
+}
+
+
+class Reader(HTMLParser):
+    """Rows of the tables with the classes of their cells, and every address of the page."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables, self.addresses, self._cell = [], [], None
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.addresses += [given[name] for name in ("src", "href") if name in given]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self._cell = (given.get("class", ""), [])
+
+    def handle_data(self, data):
+        if self._cell is not None:
+            self._cell[1].append(data)
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            kind, parts = self._cell
+            self.tables[-1][-1].append(("".join(parts).strip(), kind))
+            self._cell = None
+
+
+def read(out):
+    text = (out / "report.html").read_text()
+    reader = Reader()
+    reader.feed(text)
+    sheets = json.loads(re.search(r"const SHEETS = (.*);\n", text)[1])
+    return text, reader, sheets
+
+
+def table_by_label(table):
+    return {cells[0][0]: cells[1:] for cells in table[1:]}
+
+
+@pytest.fixture
+def summary():
+    means = average_scores(SCORES, LABELS, ("AG", "PIQE"))
+    return Summary(
+        dataset="made <here>",
+        max_side_px=None,
+        pairs=tuple(SCORES),
+        metrics=("AG", "PIQE"),
+        ours="mine-1.0.0",
+        methods={
+            label: MethodSummary(kind="weights", weights=label, parameters_sha256="0" * 64)
+            if label == "mine-1.0.0"
+            else MethodSummary(kind="peer")
+            for label in LABELS
+        },
+        counts={label: 1 if label == "sparse" else 2 for label in LABELS},
+        means=means,
+        mean_rank={"mine-1.0.0": 1.75},
+        mean_rank_paper={},
+        intervals={
+            "rival": {
+                "AG": Interval(difference=0.5, low=-1.0, high=2.0, pairs=2),
+                "PIQE": Interval(difference=10.0, low=9.0, high=11.0, pairs=2),
+            },
+            "old": {"PIQE": Interval(difference=-9.0, low=-10.0, high=-8.0, pairs=2)},
+        },
+        chroma={"mine-1.0.0": 12.345},
+        margins=Margins(peers=("densefuse",), sharpness=0.3, quality=None),
+        missing_methods=("enfuse",),
+        failures=(Failure(pair="three", code="data-invalid", message="expected <a> picture"),),
+    )
+
+
+def test_best_and_second_best_are_marked_among_methods_that_have_every_pair(summary, tmp_path):
+    write_report(tmp_path, summary, SCORES)
+    _, reader, _ = read(tmp_path)
+    header = [text for text, _ in reader.tables[0][0]]
+    assert header[1:3] == ["AG ↑", "PIQE ↓"]
+    rows = table_by_label(reader.tables[0])
+    assert [rows[label][0] for label in LABELS] == [
+        ("6.00", "best"),
+        ("5.50", "second"),
+        ("99.00", ""),
+        ("1.00", ""),
+    ]
+    assert [rows[label][1][1] for label in LABELS] == ["second", "best", "", ""]
+    assert [text for text, _ in rows["mine-1.0.0"][2:]] == ["1.75", "", "12.35", "2"]
+
+
+def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
+    write_report(tmp_path, summary, SCORES)
+    _, reader, _ = read(tmp_path)
+    rows = table_by_label(reader.tables[1])
+    assert rows["rival"][0] == ("+0.50-1.00 to +2.00", "interval open")
+    assert rows["rival"][1] == ("+10.00+9.00 to +11.00", "interval worse")
+    assert rows["old"] == [("", "interval "), ("-9.00-10.00 to -8.00", "interval better")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "verdict"),
+    [
+        ("AG", 0.1, 0.2, "better"),
+        ("AG", -0.2, -0.1, "worse"),
+        ("AG", -0.1, 0.1, "open"),
+        ("AG", 0.0, 0.0, "open"),
+        ("PIQE", 0.1, 0.2, "worse"),
+        ("PIQE", -0.2, -0.1, "better"),
+    ],
+)
+def test_the_verdict_follows_the_direction_of_the_metric(metric, low, high, verdict):
+    assert judge(Interval(difference=0.0, low=low, high=high, pairs=9), metric) == verdict
+
+
+def test_names_cannot_end_the_page_s_elements(summary, tmp_path):
+    write_report(tmp_path, summary, SCORES)
+    text, _, sheets = read(tmp_path)
+    assert text.count("</script>") == 1
+    assert "made &lt;here&gt;" in text
+    assert "expected &lt;a&gt; picture" in text
+    assert [sheet["pair"] for sheet in sheets] == list(SCORES)
+
+
+def test_failures_missing_methods_and_margins_are_shown(summary, tmp_path):
+    write_report(tmp_path, summary, SCORES)
+    text, _, _ = read(tmp_path)
+    assert "<b>three</b>" in text
+    assert "<b>enfuse</b>: not installed" in text
+    assert "+30.0 %" in text
+    assert "not computed, a metric is missing" in text
+    plain = summary.model_copy(update={"failures": (), "missing_methods": (), "margins": None})
+    write_report(tmp_path, plain, SCORES)
+    text, _, _ = read(tmp_path)
+    assert "could not be scored" not in text
+    assert "margins" not in text
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A whole evaluation of a pair with an odd name, exposures of 16 bits and a peer."""
+    root = tmp_path_factory.mktemp("report")
+    scene = {gain: images.scene(180, 240, gain=gain) for gain in (0.3, 0.6, 1.0)}
+    folder = root / "pairs" / "100% odd #1 & more"
+    write_png(folder / "under.png", scene[0.3].astype("uint16") * 257)
+    write_png(folder / "over.png", scene[1.0])
+    write_png(folder / "peers" / "peer.png", scene[0.6])
+    options = {"weights": (), "methods": ("mean",), "use_peers": True, "metrics": ("AG", "SF")}
+    summary = evaluate(root / "pairs", root / "out", workers=1, **options)
+    assert summary.failures == ()
+    return root, options
+
+
+def test_the_page_needs_no_network_and_all_that_it_names_is_there(evaluated):
+    out = evaluated[0] / "out"
+    text, reader, (sheet,) = read(out)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
+    files = [address for address in reader.addresses if not address.startswith("#")]
+    files += [sheet["sheet"]]
+    files += [cell[kind] for cell in sheet["cells"] for kind in ("full", "thumbnail")]
+    assert len(files) == 2 + 2 + 1 + 8
+    for address in files:
+        assert (out / unquote(address)).is_file(), address
+
+
+def test_the_crops_are_full_resolution_and_lie_on_each_other(evaluated):
+    out = evaluated[0] / "out"
+    _, _, (sheet,) = read(out)
+    assert [cell["label"] for cell in sheet["cells"]] == ["under", "over", "peer", "mean"]
+    for cell in sheet["cells"]:
+        full = cv2.imread(str(out / unquote(cell["full"])), cv2.IMREAD_UNCHANGED)
+        assert full.shape == (180, 240, 3)
+    assert sheet["cells"][0]["scores"] == {}
+    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF"}
+    picture = cv2.imread(str(out / unquote(sheet["sheet"])))
+    assert picture.shape[1] >= COLUMNS * min(240, CELL_SIDE_PX)
+
+
+def test_sheets_are_drawn_again_only_when_a_picture_changed(evaluated):
+    root, options = evaluated
+    (sheet,) = (root / "out" / "sheets").iterdir()
+
+    def redrawn(**more):
+        before = sheet.stat().st_mtime_ns
+        evaluate(root / "pairs", root / "out", workers=1, **options | more)
+        return sheet.stat().st_mtime_ns != before
+
+    assert not redrawn()
+    assert redrawn(methods=("mean", "mertens"))
+    assert not redrawn(methods=("mean", "mertens"), report=False)
