@@ -1,12 +1,13 @@
 """From the questions to the work: which trainings, and what each of them is scored as."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.ablation.studies import Arm, EvaluationOptions, Studies, Study
-from trainer.config import TrainConfig, dump_config, load_config
+from trainer.config import TrainConfig, load_config
 from trainer.errors import ConfigError
 
 KEY_DIGITS = 8
@@ -153,8 +154,12 @@ def collect_jobs(planned: Iterable[PlannedArm]) -> tuple[Job, ...]:
 
 
 def hash_config(config: TrainConfig) -> str:
-    """A short hash of everything in a config but its name."""
-    text = dump_config(config.model_copy(update={"name": "arm"}))
+    """A short hash of all that a config says besides the defaults, but for its name.
+
+    A key that is new in the config, and has its default, leaves finished trainings as they are.
+    """
+    values = config.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 

@@ -101,14 +101,15 @@ def _losses(result: StudyResult) -> Figure | None:
     """A panel per loss, a line per training; nothing where all arms share one."""
     if len(result.curves) < 2:
         return None
-    columns = [
-        name for name in LOSS_COLUMNS if any(any(curve[name]) for curve in result.curves.values())
-    ]
+    curves = result.curves.values()
+    columns = [name for name in LOSS_COLUMNS if any(any(one.get(name, ())) for one in curves)]
     figure = Figure(figsize=(2.9 * len(columns) + 1.2, 2.6), layout="constrained")
     panels = figure.subplots(1, len(columns), squeeze=False)
     for name, axes in zip(columns, panels.flat, strict=True):
         for label, curve in _labelled_curves(result):
-            axes.plot(curve["step"], curve[name], label=label, linewidth=1)
+            values = curve.get(name, [])
+            steps = curve["step"] if any(values) else []  # an unused term is no line of zeros
+            axes.plot(steps, values[: len(steps)], label=label, linewidth=1)
         axes.set_title(LOSS_COLUMNS[name])
         axes.set_xlabel("step")
         axes.set_yscale("log")

@@ -12,6 +12,8 @@ LOSS_COLUMNS = {
     "square_error": "square error",
     "dissimilarity": "1 - MS-SSIM",
     "infidelity": "1 - MEF-SSIM",
+    "lost_detail": "lost gradient",
+    "excursion": "tones out of bounds",
 }
 NOTHING = "-"
 
@@ -45,7 +47,7 @@ def format_arms(result: StudyResult) -> str:
         options = [f"`{item}`" for item in arm.set]
         options += [f"{key} {value}" for key, value in arm.evaluation.items()]
         losses = (
-            format_value(arm.losses[name]) if name in arm.losses else NOTHING for name in columns
+            format_value(arm.losses[name]) if arm.losses.get(name) else NOTHING for name in columns
         )
         state = arm.failure or ("" if arm.scores else "not scored")
         difference = ", ".join(options) or "nothing"
