@@ -10,8 +10,9 @@ from trainer.command import Commands
 from trainer.config import DataConfig
 from trainer.data.brackets import Grouping
 from trainer.data.pool import count_cores
-from trainer.data.prepare import REPORT_NAME, Preparation, prepare
+from trainer.data.prepare import Preparation, prepare
 from trainer.data.scenes import MIN_SIDE_PX
+from trainer.data.tables import REPORT_NAME
 
 NOTHING_ACCEPTED = 2
 

@@ -1,6 +1,5 @@
 """A tree of photographs to a data root; a later call redoes only what changed since."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -16,26 +15,13 @@ from trainer.data.brackets import Bracket, Grouping, find_brackets
 from trainer.data.pool import run_jobs
 from trainer.data.scenes import Outcome, prepare_scene
 from trainer.data.stacks import list_exposures
+from trainer.data.tables import STACKS_NAME, write_manifest, write_report
 from trainer.errors import DataError
 
 FORMAT = 1
 """Raised when the same photographs would become other stacks; every scene is then redone."""
 
-MANIFEST_NAME = "manifest.csv"
-MANIFEST_COLUMNS = (
-    "path",
-    "kind",
-    "use",
-    "exposures",
-    "width",
-    "height",
-    "licence",
-    "source",
-    "notes",
-)
 OUTCOMES_NAME = "prepared.jsonl"
-REPORT_NAME = "report.csv"
-STACKS_NAME = "stacks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +115,8 @@ def prepare(
     uses = split_scenes([one.scene for one in ordered if one.reason is None], validate_share)
     removed = _remove_others(out / STACKS_NAME, known, uses)
     _write_lines(out / OUTCOMES_NAME, (one.model_dump_json() for one in ordered))
-    _write_manifest(out / MANIFEST_NAME, ordered, uses, licence, source or tree.resolve().name)
-    _write_report(out / REPORT_NAME, ordered, uses)
+    write_manifest(out, ordered, uses, licence=licence, source=source or tree.resolve().name)
+    write_report(out, ordered, uses)
     reused = len(survey.brackets) - len(jobs) - len(duplicates)
     return Preparation(ordered, uses, reused, removed, survey.ignored)
 
@@ -142,6 +128,8 @@ def find_duplicates(brackets: Sequence[Bracket]) -> dict[str, str]:
     first: dict[tuple[str, ...], str] = {}
     duplicates: dict[str, str] = {}
     for bracket in brackets:
+        if bracket.grouped_by == "nothing":
+            continue
         # Only files of equal length can be equal, so hardly any needs to be read for this.
         contents = tuple(
             sorted(
@@ -248,80 +236,6 @@ def _remove_others(stacks: Path, known: Mapping[str, Outcome], uses: Mapping[str
     for name in stale:
         shutil.rmtree(stacks / name)
     return len(stale)
-
-
-def _write_manifest(
-    path: Path, outcomes: Sequence[Outcome], uses: Mapping[str, str], licence: str, source: str
-) -> None:
-    rows = []
-    for one in outcomes:
-        if one.reason is None:
-            size = (len(one.kept), one.width, one.height)
-            place = f"{STACKS_NAME}/{one.scene}"
-            rows.append((place, "stack", uses[one.scene], *size, licence, source, _describe(one)))
-    _write_table(path, MANIFEST_COLUMNS, rows)
-
-
-def _describe(outcome: Outcome) -> str:
-    """An accepted scene in a few words."""
-    span = "" if outcome.span_ev is None else f"{outcome.span_ev:.1f} EV; "
-    moved = max(outcome.shifts_px)
-    motion = f"aligned, {moved:.1f} px; " if moved else "nothing moved; "
-    return f"{span}{motion}{outcome.cropped_share:.1%} cropped; grouped by {outcome.grouped_by}"
-
-
-def _write_report(path: Path, outcomes: Sequence[Outcome], uses: Mapping[str, str]) -> None:
-    columns = (
-        "scene",
-        "status",
-        "reason",
-        "detail",
-        "use",
-        "folder",
-        "grouped_by",
-        "photos",
-        "exposures",
-        "width",
-        "height",
-        "span_ev",
-        "lightness",
-        "shifts_px",
-        "cropped_share",
-        "notes",
-    )
-    rows = [
-        (
-            one.scene,
-            "refused" if one.reason else "accepted",
-            one.reason or "",
-            one.detail,
-            uses.get(one.scene, ""),
-            one.folder,
-            one.grouped_by,
-            len(one.photos),
-            len(one.kept),
-            one.width,
-            one.height,
-            "" if one.span_ev is None else one.span_ev,
-            " ".join(f"{value:.1f}" for value in one.lightness),
-            " ".join(f"{value:.1f}" for value in one.shifts_px),
-            one.cropped_share,
-            "; ".join(one.notes),
-        )
-        for one in outcomes
-    ]
-    _write_table(path, columns, rows)
-
-
-def _write_table(
-    path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int | float]]
-) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)
-    partial.replace(path)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -1,0 +1,25 @@
+import pytest
+
+from trainer.data.pool import count_cores, run_jobs
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_job_has_its_result(workers):
+    jobs = [f"{number} ** 2" for number in range(6)]
+    results = dict(run_jobs(eval, jobs, workers))
+    assert results == {job: number**2 for number, job in enumerate(jobs)}
+
+
+def test_a_job_that_kills_its_process_is_found_and_the_others_have_their_results():
+    killer = "__import__('os')._exit(1)"
+    jobs = ["1 + 1", killer, "2 + 2", "3 + 3", "4 + 4", "5 + 5"]
+    results = dict(run_jobs(eval, jobs, workers=1))
+    assert results == {job: None if job == killer else eval(job) for job in jobs}
+
+
+def test_no_jobs_start_no_process():
+    assert list(run_jobs(eval, [], workers=4)) == []
+
+
+def test_there_is_a_core_to_work_on():
+    assert count_cores() >= 1
