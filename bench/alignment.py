@@ -24,8 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.evaluation_set import DEFAULT_DATA, ROOT, Picture, list_pairs, read_picture
-from bench.quality import read_commit
+from bench.repository import ROOT, SHARED_DATA, read_commit
 from model.align import (
     PROXY_MAX_PX,
     align_pair,
@@ -37,6 +36,9 @@ from model.align import (
 )
 from model.exposure import ExposurePair
 from model.patches import frame_corners, map_points, refine_homography
+from trainer.evaluation import list_pairs
+from trainer.evaluation.pairs import read_exposures
+from trainer.evaluation.pictures import Picture, read_picture, to_8_bit
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "alignment.json"
 SEED = 20_260
@@ -305,7 +307,7 @@ def describe(pair: ExposurePair) -> dict[str, object]:
 def read_stacks(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
     """Stacks of a folder, each ordered from dark to bright."""
     for item in sorted(folder.iterdir()):
-        exposures = [read_picture(path) for path in sorted(item.glob("*.jpg"))]
+        exposures = [to_8_bit(read_picture(path)) for path in sorted(item.glob("*.jpg"))]
         yield item.name, sorted(exposures, key=lambda exposure: float(exposure.mean()))
 
 
@@ -348,16 +350,11 @@ def describe_machine() -> dict[str, object]:
 def main(argv: list[str] | None = None) -> None:
     """Measure, print the summary and write the result file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", type=Path, nargs="?", default=DEFAULT_DATA.parent)
+    parser.add_argument("data", type=Path, nargs="?", default=SHARED_DATA)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="motions of each pair")
     parser.add_argument("--out", type=Path, default=DEFAULT_RESULT, help="result file")
     arguments = parser.parse_args(argv)
-    pairs = {
-        pair.name: ExposurePair.from_images(
-            read_picture(pair.under_path), read_picture(pair.over_path)
-        )
-        for pair in list_pairs(arguments.data / "eval")
-    }
+    pairs = {pair.name: read_exposures(pair) for pair in list_pairs(arguments.data / "eval")}
     large = {
         name: ExposurePair.from_images(exposures[0], exposures[-1])
         for name, exposures in read_stacks(arguments.data / "highres")

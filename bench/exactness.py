@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.evaluation_set import ROOT
+from bench.repository import ROOT
 from bench.speed import DEFAULT_WEIGHTS, MOTION, make_pair, write_record
 from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import ExposurePair

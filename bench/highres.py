@@ -20,11 +20,11 @@ import httpx
 import psutil
 from PIL import Image
 
-from bench.evaluation_set import ROOT
+from bench.repository import ROOT, SHARED_DATA
 from bench.running_service import running_service
 from bench.speed import spread, write_record
 
-DEFAULT_DATA = ROOT.parent / "shared" / "data" / "highres"
+DEFAULT_DATA = SHARED_DATA / "highres"
 DEFAULT_RESULT = ROOT / "bench" / "results" / "highres.json"
 MEGAPIXEL = 1e6
 REQUEST_TIMEOUT_S = 600.0

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from bench.evaluation_set import DEFAULT_DATA, ROOT
+from bench.repository import EVALUATION_PAIRS, ROOT
 from bench.running_service import running_service
 from bench.speed import write_record
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--pair", type=Path, default=DEFAULT_DATA / "507")
+    parser.add_argument("--pair", type=Path, default=EVALUATION_PAIRS / "507")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--requests", type=int, default=40)
     parser.add_argument("--out", type=Path, default=DEFAULT_RESULT)

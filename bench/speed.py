@@ -28,8 +28,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from bench.evaluation_set import ROOT
-from bench.quality import read_commit
+from bench.repository import ROOT, read_commit
 from model.exposure import AlignmentReport, ExposurePair
 from model.network import Padding
 from model.pipeline import FusionPipeline

@@ -11,18 +11,24 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
-import httpx
+import numpy as np
 
-from bench.contact_sheet import draw_cell, join
-from bench.evaluation_set import EvaluationPair, read_picture
-from bench.quality import REQUEST_TIMEOUT_S, post_pair
 from bench.running_service import running_service
+from service.client import fuse_files
+from trainer.evaluation.pictures import Picture, limit_side
+from trainer.evaluation.sheets import arrange, draw_cell
 
 FOLDER = Path(__file__).resolve().parent
+UNDER, OVER = FOLDER / "under.jpg", FOLDER / "over.jpg"
 DEFAULT_ROW = FOLDER.parent / "docs" / "images" / "row.jpg"
+CELL_WIDTH_PX = 400
 JPEG_QUALITY = 88
 
-SAMPLE_PAIR = EvaluationPair("sample", FOLDER / "under.jpg", FOLDER / "over.jpg", {})
+
+def make_cell(encoded: bytes, label: str) -> Picture:
+    """Decode a picture, reduce it to a cell and write its label above it."""
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return draw_cell(np.asarray(limit_side(pixels, CELL_WIDTH_PX), dtype=np.uint8), label)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,16 +38,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=DEFAULT_ROW, help="the row's file")
     arguments = parser.parse_args(argv)
     service = nullcontext(arguments.url) if arguments.url else running_service()
-    with service as url, httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S) as client:
-        fused = post_pair(client, SAMPLE_PAIR, align="auto").picture
-    row = join(
-        [
-            draw_cell(read_picture(SAMPLE_PAIR.under_path), "under"),
-            draw_cell(read_picture(SAMPLE_PAIR.over_path), "over"),
-            draw_cell(fused, "fused"),
-        ],
-        axis=1,
-    )
+    with service as url:
+        fused = fuse_files(UNDER, OVER, url=url, image_format="png").picture
+    pictures = {"under": UNDER.read_bytes(), "over": OVER.read_bytes(), "fused": fused}
+    row = arrange([make_cell(encoded, label) for label, encoded in pictures.items()])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     cv2.imwrite(str(arguments.out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), options)

@@ -49,8 +49,8 @@ def write_sheet(out: Path, pair: str, exposures: ExposurePair, fused: Mapping[st
         full = pictures[name] if name in pictures else to_8_bit(read_picture(fused[name]))
         thumbnail = to_8_bit(limit_side(full, THUMBNAIL_SIDE_PX))
         write_whole(thumbnail_path(out, name, pair), _encode_jpeg(thumbnail))
-        cells.append(_draw_cell(to_8_bit(limit_side(full, CELL_SIDE_PX)), name))
-    write_whole(sheet_path(out, pair), _encode_jpeg(_arrange(cells)))
+        cells.append(draw_cell(to_8_bit(limit_side(full, CELL_SIDE_PX)), name))
+    write_whole(sheet_path(out, pair), _encode_jpeg(arrange(cells)))
 
 
 def sheet_path(out: Path, pair: str) -> Path:
@@ -68,7 +68,7 @@ def source_path(out: Path, exposure: str, pair: str) -> Path:
     return out / SOURCES_FOLDER / exposure / f"{pair}.png"
 
 
-def _draw_cell(picture: Picture, label: str) -> Picture:
+def draw_cell(picture: Picture, label: str) -> Picture:
     """A picture under its label."""
     strip = np.full((LABEL_HEIGHT_PX, picture.shape[1], 3), WHITE, np.uint8)
     origin = (2, LABEL_HEIGHT_PX - 8)
@@ -76,15 +76,15 @@ def _draw_cell(picture: Picture, label: str) -> Picture:
     return np.vstack([strip, picture])
 
 
-def _arrange(cells: Sequence[Picture]) -> Picture:
-    """Cells of one size in rows of `COLUMNS`."""
+def arrange(cells: Sequence[Picture], columns: int = COLUMNS) -> Picture:
+    """Put cells of one size into rows of at most so many columns."""
     height, width = cells[0].shape[:2]
-    rows, columns = -(-len(cells) // COLUMNS), min(COLUMNS, len(cells))
+    rows, columns = -(-len(cells) // columns), min(columns, len(cells))
     shape = (rows * (height + GAP_PX) - GAP_PX, columns * (width + GAP_PX) - GAP_PX, 3)
     sheet = np.full(shape, WHITE, np.uint8)
     for index, cell in enumerate(cells):
-        top = index // COLUMNS * (height + GAP_PX)
-        left = index % COLUMNS * (width + GAP_PX)
+        top = index // columns * (height + GAP_PX)
+        left = index % columns * (width + GAP_PX)
         sheet[top : top + height, left : left + width] = cell
     return sheet
 
