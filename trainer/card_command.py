@@ -23,7 +23,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--evaluation",
         type=Path,
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="SUMMARY",
         help="summary.json of an evaluation of these weights; recorded in the manifest first",

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 import warnings
 from pathlib import Path
 from typing import Literal, get_args
@@ -91,18 +92,21 @@ def export(
     training = _describe_training(run, config, record, checkpoint)
     parameters = BEST_NAME if training.checkpoint == "best" else PARAMETERS_NAME
     network = load_network(config.network, run / parameters, label=target.name)
-    target.mkdir(parents=True)
-    save_parameters(network, target / PARAMETERS_NAME)
+    # Whole or not there: a version that was begun must not look like one, nor be in the way.
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_parameters(network, partial / PARAMETERS_NAME)
     for name, padding in GRAPHS:
-        export_graph(network, target / name, padding)
-        check_parity(network, target / name, padding)
+        export_graph(network, partial / name, padding)
+        check_parity(network, partial / name, padding)
     manifest = Manifest.model_validate(
         {
             "name": config.name,
             "version": version,
             "network": config.network,
             "files": {
-                name: describe_file(target / name)
+                name: describe_file(partial / name)
                 for name in (PARAMETERS_NAME, *(name for name, _ in GRAPHS))
             },
             "receptive_field": network.receptive_field,
@@ -115,8 +119,9 @@ def export(
         }
     )
     manifest = apply_about(manifest, about or About())
-    write_manifest(manifest, target)
-    write_card(target)
+    write_manifest(manifest, partial)
+    write_card(partial)
+    partial.rename(target)
     return manifest
 
 

@@ -117,7 +117,12 @@ def assert_same(first, second):
 def test_a_run_that_stopped_early_gives_the_parameters_that_validated_best(stopped_run, tmp_path):
     record = json.loads((stopped_run / "record.json").read_text())
     assert record["best_step"] < record["steps"] < 40
+    stale = tmp_path / ".tiny-net-1.0.0.partial"  # of an export that was killed
+    stale.mkdir()
+    (stale / "network.onnx").write_text("half a graph")
     manifest = export(stopped_run, tmp_path / "tiny-net-1.0.0")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-net-1.0.0"]
+    assert load_weights(tmp_path / "tiny-net-1.0.0").manifest == manifest
     assert manifest.training.checkpoint == "best"
     assert manifest.training.exported_step == record["best_step"]
     assert manifest.training.steps == record["steps"]
@@ -149,6 +154,16 @@ def test_a_run_without_validation_has_no_best_and_gives_its_last(exported, tmp_p
     with pytest.raises(RunError, match="has no best"):
         export(exported[0], tmp_path / "tiny-net-2.0.0", checkpoint="best")
     assert not (tmp_path / "tiny-net-2.0.0").exists()
+
+
+def test_an_export_that_fails_leaves_nothing_that_looks_like_a_version(
+    exported, tmp_path, monkeypatch
+):
+    target = tmp_path / "tiny-net-1.0.0"
+    monkeypatch.setattr("trainer.export.PARITY_TOLERANCE", -1.0)
+    with pytest.raises(RunError, match="differs from the network"):
+        export(exported[0], target)
+    assert not target.exists()
 
 
 def test_the_export_writes_the_card(exported):
