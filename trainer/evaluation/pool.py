@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 
 import cv2
@@ -36,15 +36,18 @@ def evaluate_pairs(tasks: Sequence[PairTask], workers: int | None) -> list[PairO
                 outcomes[task.pair.name] = evaluate_pair(task)
                 progress.update()
         else:
-            for outcome in _run_in_pool(tasks, count, max(1, cores // count)):
-                outcomes[outcome.name] = outcome
-                progress.update()
-            # A process that died took its pool with it: the pairs left over have one each, so
-            # that the one that does it fails alone.
-            for task in tasks:
-                if task.pair.name not in outcomes:
+            left = list(tasks)
+            while left:
+                for outcome in _run_in_pool(left, count, max(1, cores // count)):
+                    outcomes[outcome.name] = outcome
+                    progress.update()
+                left = [task for task in left if task.pair.name not in outcomes]
+                # A process that died took its pool with it. Work is dealt in order, so its pair
+                # is among the first that are left; each of these gets a process of its own.
+                for task in left[:count]:
                     outcomes[task.pair.name] = _run_alone(task, cores)
                     progress.update()
+                left = left[count:]
     return [outcomes[task.pair.name] for task in tasks]
 
 
@@ -56,7 +59,9 @@ def _run_in_pool(tasks: Sequence[PairTask], workers: int, threads: int) -> Itera
             workers, get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
         ) as pool,
     ):
-        futures = [pool.submit(evaluate_pair, task) for task in tasks]
+        futures: list[Future[PairOutcome]] = []
+        with suppress(BrokenProcessPool):
+            futures.extend(pool.submit(evaluate_pair, task) for task in tasks)
         try:
             for future in as_completed(futures):
                 if isinstance(future.exception(), BrokenProcessPool):
