@@ -118,7 +118,9 @@ def join_world() -> Iterator[World]:
         return
     distributed.init_process_group(BACKENDS if device.type == "cuda" else "gloo")
     try:
-        yield World(rank=distributed.get_rank(), size=size, device=device)
+        world = World(rank=distributed.get_rank(), size=size, device=device)
+        yield world
+        world.wait()  # a process that ended early would look to the others like one that failed
     finally:
         distributed.destroy_process_group()
 

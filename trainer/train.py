@@ -122,6 +122,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             if is_last:
                 break
         progress.close()
+        del replica  # it holds the process group, which is to end before the interpreter does
         if world.is_main:
             sys.stdout.write(_sum_up(state, feed, request))
         return state.step

@@ -12,12 +12,15 @@ import pytest
 import torch
 
 from trainer.config import load_config
+from trainer.distributed import World
+from trainer.errors import ConfigError
 from trainer.interruption import StopRequest
-from trainer.run_folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME
+from trainer.run_folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 from trainer.train import train
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 120
+CPU = torch.device("cpu")
 
 
 def start(config_file, data_root, run, *overrides, processes=None):
@@ -47,8 +50,8 @@ def finish(process):
     return output
 
 
-def curve(run):
-    with (run / CURVE_NAME).open() as file:
+def table(path):
+    with path.open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
@@ -61,11 +64,10 @@ def wait_for_steps(process, run):
         time.sleep(0.05)
 
 
-def child_of(pid):
-    """A training process that torchrun started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    commands = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children}
-    return next(int(child) for child, command in commands.items() if "trainer" in command)
+def children_of(pid):
+    """The training processes that torchrun started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def parameters(run):
@@ -95,6 +97,64 @@ def test_outside_the_main_thread_nothing_is_caught():
     thread.start()
     thread.join()
     assert seen == [(False, before)]
+
+
+def test_shares_of_all_processes_are_the_batches_of_one():
+    steps, batch = range(2, 5), 6
+    shares = [World(rank, 3, CPU).share_steps(steps, batch) for rank in range(3)]
+    whole = World(0, 1, CPU).share_steps(steps, batch)
+    for index in range(len(steps)):
+        together = [one for share in shares for one in share[index * 2 : index * 2 + 2]]
+        assert together == whole[index * batch : (index + 1) * batch]
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused():
+    with pytest.raises(ConfigError, match="multiple of the 4 processes, got 6"):
+        World(0, 4, CPU).share_batch(6)
+
+
+def test_two_processes_give_the_curve_of_one_at_the_same_global_batch(
+    held_out_root, config_file, tmp_path
+):
+    overrides = [
+        *("optim.batch=4", "optim.steps=6", "optim.learning_rate=1e-3", "run.log_every=1"),
+        *("validation.every=3", "validation.pairs=3", "validation.max_side_px=128"),
+    ]
+    two, one = tmp_path / "two", tmp_path / "one"
+    process = start(config_file, held_out_root, two, *overrides, processes=2)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert output.count("waiting for data") == 1  # one process speaks
+    train(load_config(config_file, overrides), held_out_root, one)
+    record = json.loads((two / RECORD_NAME).read_text())
+    assert record["sessions"][0]["processes"] == 2
+    for name in (CURVE_NAME, VALIDATION_NAME):
+        ours, theirs = table(two / name), table(one / name)
+        assert len(ours) == len(theirs) > 1
+        for row, other in zip(ours, theirs, strict=True):
+            # Rounding of float32 means in another order, and six digits in the file.
+            assert row == pytest.approx(other, rel=1e-4, abs=1e-5)
+    for name, tensor in parameters(one).items():
+        torch.testing.assert_close(parameters(two)[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_stop_signal_to_one_process_ends_all_at_one_step(held_out_root, config_file, tmp_path):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    overrides = ["optim.batch=2", "optim.steps=4000", "run.checkpoint_every=100000"]
+    process = start(config_file, held_out_root, run, *overrides, processes=2)
+    wait_for_steps(process, run)
+    os.kill(children_of(process.pid)[-1], signal.SIGTERM)
+    output = finish(process)
+    assert process.returncode == 0, output
+    done = json.loads((run / RECORD_NAME).read_text())["steps"]
+    assert 3 <= done < 4000
+    # The processes stopped at one step, so one alone goes on where they were.
+    config = load_config(config_file, overrides)
+    assert train(config, held_out_root, run, stop_after=3) == done + 3
+    train(config, held_out_root, whole, stop_after=done + 3)
+    for row, other in zip(table(run / CURVE_NAME), table(whole / CURVE_NAME), strict=True):
+        assert row == pytest.approx(other, rel=1e-3)
 
 
 @pytest.mark.parametrize(
