@@ -102,6 +102,7 @@ def test_scores_are_the_metrics_of_the_pictures(pairs, tmp_path):
         for metric in QUICK:
             assert scores["first", method, metric] == pytest.approx(expected[metric], rel=1e-12)
     assert summary.counts == {"large": 1, "same": 1, "mean": 2}
+    assert summary.mean_rank == {"mean": 1.0}
     both = [scores[name, "mean", "AG"] for name in ("first", "second")]
     assert summary.means["mean"]["AG"] == pytest.approx(sum(both) / 2, rel=1e-12)
     assert (summary.dataset, summary.pairs) == ("pairs", ("first", "second"))

@@ -49,6 +49,8 @@ def summarise(
     means = average_scores(scores, labels, metrics)
     ours = next((label for label in labels if methods[label].kind == "weights"), None)
     others = [label for label in labels if label != ours]
+    counts = {label: sum(label in of_pair for of_pair in scores.values()) for label in labels}
+    ranked = [label for label in labels if counts[label] == max(counts.values())]
     return Summary(
         dataset=dataset,
         max_side_px=max_side_px,
@@ -56,11 +58,11 @@ def summarise(
         metrics=tuple(metrics),
         ours=ours,
         methods=dict(methods),
-        counts={label: sum(label in of_pair for of_pair in scores.values()) for label in labels},
+        counts=counts,
         means=means,
-        mean_rank=average_ranks(scores, labels, metrics),
+        mean_rank=average_ranks(scores, ranked, metrics),
         mean_rank_paper=average_ranks(
-            scores, labels, [name for name in PAPER_METRICS if name in metrics]
+            scores, ranked, [name for name in PAPER_METRICS if name in metrics]
         ),
         intervals={} if ours is None else _compare(scores, ours, others, metrics),
         chroma=_average_chroma(outcomes, labels),

@@ -97,7 +97,8 @@ class Summary(_Record):
         methods: Every method by label, in the order of the tables.
         counts: Pairs that each method has a picture of.
         means: Mean value by method and metric.
-        mean_rank: Mean rank by method over pairs and metrics, 1 the best.
+        mean_rank: Mean rank over pairs and metrics, 1 the best, among the methods that have a
+            picture of the most pairs; the others have none.
         mean_rank_paper: The same over the paper's ten metrics.
         intervals: Ours minus the other, with its 95 % interval, by other method and metric.
         chroma: Mean CIELAB chroma of each method's pictures.
