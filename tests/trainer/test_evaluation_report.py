@@ -220,3 +220,13 @@ def test_sheets_are_drawn_again_only_when_a_picture_changed(evaluated):
     assert not redrawn()
     assert redrawn(methods=("mean", "mertens"))
     assert not redrawn(methods=("mean", "mertens"), report=False)
+
+
+def test_an_evaluation_in_which_nothing_was_scored_is_reported_too(tmp_path):
+    (tmp_path / "pairs" / "broken").mkdir(parents=True)
+    given = {"weights": (), "methods": ("mean",), "metrics": ("AG",), "workers": 1}
+    summary = evaluate(tmp_path / "pairs", tmp_path / "out", **given)
+    assert summary.pairs == ()
+    text, _, sheets = read(tmp_path / "out")
+    assert sheets == []
+    assert "<b>broken</b>: expected one under" in text

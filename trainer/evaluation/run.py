@@ -62,12 +62,12 @@ def evaluate(
     scenes = _select_pairs(list_pairs(pairs_dir), pairs)
     names = _select_metrics(metrics)
     computed, missing_methods = make_methods(methods)
+    for name in missing_methods:
+        sys.stderr.write(f"{name}: not installed on this machine, left out\n")
     peers = list_peers(scenes) if use_peers else []
     columns: list[Method] = [*weights, *peers, *computed]
     _check_columns(columns)
     described = {method.label: _describe(method) for method in columns}
-    for name in missing_methods:
-        sys.stderr.write(f"{name}: not installed on this machine, left out\n")
     definitions = {name: fingerprint_metric(name) for name in names}
     tasks = [
         PairTask(pair, out, tuple(columns), definitions, max_side_px, has_sheet=report)
