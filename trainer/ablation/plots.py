@@ -89,6 +89,8 @@ def _scores(result: StudyResult) -> Figure | None:
         )
         axes.set_yticks(range(len(arms)), [arm.name for arm in arms])
         axes.tick_params(axis="x", labelsize=6)
+        axes.tick_params(axis="y", length=0)
+        axes.locator_params(axis="x", nbins=4)
         if not METRICS[metric].higher_is_better:
             axes.invert_xaxis()
     panels[0, 0].set_ylim(len(arms) - 0.5, -0.5)
@@ -118,7 +120,7 @@ def _losses(result: StudyResult) -> Figure | None:
 
 
 def _epochs(result: StudyResult) -> Figure | None:
-    """The total loss over epochs: thin as logged, dots for the mean of each whole epoch."""
+    """The total loss over epochs: thin as logged, a dot amid each whole epoch for its mean."""
     if not result.study.plot_epochs or not result.curves:
         return None
     figure = Figure(figsize=(5.5, 3.0), layout="constrained")
@@ -127,7 +129,8 @@ def _epochs(result: StudyResult) -> Figure | None:
         epochs = [step / EPOCH_STEPS for step in curve["step"]]
         (line,) = axes.plot(epochs, curve["total"], linewidth=0.8, alpha=0.6, label=label)
         means = average_epochs(curve["step"], curve["total"])
-        axes.plot(list(means), list(means.values()), "o-", color=line.get_color(), markersize=4)
+        middles = [epoch - 0.5 for epoch in means]
+        axes.plot(middles, list(means.values()), "o-", color=line.get_color(), markersize=4)
     axes.set_xlabel("epoch (460 steps)")
     axes.set_ylabel("total loss")
     axes.set_yscale("log")

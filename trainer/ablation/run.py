@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -111,6 +112,7 @@ def run_job(job: Job, request: Request, threads: int) -> None:
             os.dup2(file.fileno(), stream)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         train_and_score(job, request)
     except FusionError as error:
@@ -203,6 +205,14 @@ def _last_line(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     said = [line.strip() for line in text.splitlines() if line.strip()]
     return said[-1] if said else "ended without a word"
+
+
+def _follow_parent() -> None:
+    """End politely when the parent was killed: a second start would train in the same folder."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
