@@ -123,8 +123,10 @@ def test_a_run_trains_on_the_prepared_root(data, config_file, tmp_path):
 
 
 def test_another_process_gives_what_this_one_gives(tree, data, tmp_path):
-    prepare(tree, tmp_path / "data", workers=1)
-    assert content(tmp_path / "data") == content(data)
+    prepare(tree / "desk", tmp_path / "data", workers=1)
+    assert content(tmp_path / "data" / "stacks") == {
+        f"desk/{path}": pixels for path, pixels in content(data / "stacks" / "desk").items()
+    }
 
 
 def test_a_second_call_redoes_only_what_changed(tree, data, tmp_path):
@@ -170,12 +172,11 @@ def test_a_killed_run_is_taken_up_where_it_ended(tree, data, tmp_path):
     out = tmp_path / "data"
     shutil.copytree(data, out)
     lines = (out / "prepared.jsonl").read_text().splitlines()
-    (out / "prepared.jsonl").write_text("\n".join([*lines[:2], lines[4][:40]]))
-    for name in ("desk", "garden"):
-        (out / "stacks" / name).rename(out / "stacks" / f".{name}.partial")
+    (out / "prepared.jsonl").write_text("\n".join([*lines[:4], lines[4][:40]]))
+    (out / "stacks" / "garden").rename(out / "stacks" / ".garden.partial")
     for name in ("manifest.csv", "report.csv"):
         (out / name).unlink()
-    assert prepare(tree, out).reused == 2
+    assert prepare(tree, out).reused == 3
     assert content(out) == content(data)
 
 

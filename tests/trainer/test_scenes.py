@@ -124,6 +124,23 @@ def test_what_is_unreadable_twice_there_or_of_another_scene_is_dropped(tmp_path)
     assert "zz_other.jpg dropped: alignment" in notes
 
 
+def test_a_result_that_lies_beside_its_bracket_is_dropped(tmp_path):
+    folder = save_bracket(tmp_path / "a", begin_s=0)
+    save(folder / "fused.png", photograph(make_radiance(0), 1))
+    outcome = prepared(folder, tmp_path / "stacks")
+    assert outcome.kept == ("IMG_0001.jpg", "IMG_0002.jpg", "IMG_0003.jpg")
+    assert "fused.png dropped: no exposure time in EXIF" in outcome.notes[0]
+
+
+def test_renderings_of_one_raw_file_go_by_their_lightness(tmp_path):
+    radiance = make_radiance(7)
+    for index, ev in enumerate((-2, 0, 2)):
+        save(tmp_path / "a" / f"{index}.png", photograph(radiance, ev), make_exif(0))
+    outcome = prepared(tmp_path / "a", tmp_path / "stacks")
+    assert outcome.reason is None
+    assert outcome.span_ev is None
+
+
 def test_too_few_exposures(tmp_path):
     assert refusal(save_bracket(tmp_path / "a", (-2, 0)), tmp_path)[0] == "too_few_exposures"
 

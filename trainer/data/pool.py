@@ -8,9 +8,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
-import cv2
-import torch
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -19,7 +16,11 @@ JOBS_PER_PROCESS = 2
 
 
 def run_jobs(
-    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
+    work: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    workers: int,
+    *,
+    begin: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Job, Result | None]]:
     """Run jobs in parallel and give their results as they come.
 
@@ -30,6 +31,7 @@ def run_jobs(
         work: What to do with a job; picklable, as are jobs and results.
         jobs: The jobs.
         workers: Processes; 0 runs the jobs in this process.
+        begin: Called in each process before its first job.
 
     Yields:
         Each job with its result, or with None where it killed its process.
@@ -39,7 +41,7 @@ def run_jobs(
         return
     waiting = deque(jobs)
     while waiting:
-        pool = _start(min(workers, len(waiting)))
+        pool = _start(min(workers, len(waiting)), begin)
         running: dict[Future[Result], Job] = {}
         try:
             while waiting or running:
@@ -50,7 +52,7 @@ def run_jobs(
                     result = future.result()
                     yield running.pop(future), result
         except BrokenProcessPool:
-            yield from ((job, _run_alone(work, job)) for job in running.values())
+            yield from ((job, _run_alone(work, job, begin)) for job in running.values())
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -60,19 +62,16 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run_alone(work: Callable[[Job], Result], job: Job) -> Result | None:
-    with _start(1) as pool:
+def _run_alone(
+    work: Callable[[Job], Result], job: Job, begin: Callable[[], None] | None
+) -> Result | None:
+    with _start(1, begin) as pool:
         try:
             return pool.submit(work, job).result()
         except BrokenProcessPool:
             return None
 
 
-def _start(workers: int) -> ProcessPoolExecutor:
+def _start(workers: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
     # Forking a process that has started OpenMP's threads may hang its child.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_limit_threads)
-
-
-def _limit_threads() -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=begin)

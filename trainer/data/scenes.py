@@ -193,11 +193,25 @@ def _check_files(bracket: Bracket, notes: list[str]) -> list[Photo]:
     readable = [photo for photo in bracket.photos if photo.width]
     notes += [f"{photo.path.name} is no image" for photo in bracket.photos if not photo.width]
     _check_readable(readable, notes)
+    readable = _drop_results(readable, notes)
     sizes = Counter((photo.width, photo.height) for photo in readable)
     if len(sizes) > 1:
         listed = ", ".join(f"{w}x{h} ({times})" for (w, h), times in sizes.most_common())
         raise SceneError("sizes_differ", f"expected one size, found {listed}")
     return readable
+
+
+def _drop_results(photos: list[Photo], notes: list[str]) -> list[Photo]:
+    """Drop the few without an exposure time among those that have one: results, as a rule."""
+    timed = [photo for photo in photos if photo.exposure_ev is not None]
+    if len(timed) < max(MIN_EXPOSURES, len(photos) // 2 + 1):
+        return photos
+    notes += [
+        f"{photo.path.name} dropped: no exposure time in EXIF, unlike the others"
+        for photo in photos
+        if photo.exposure_ev is None
+    ]
+    return timed
 
 
 def _check_readable(readable: Sequence[object], notes: Sequence[str]) -> None:
@@ -249,8 +263,13 @@ def _check_span(exposures: Sequence[Exposure]) -> None:
 
 
 def _span_ev(exposures: Sequence[Exposure]) -> float | None:
+    """EV from the first to the last; None where EXIF does not tell them apart.
+
+    It does not where a time is missing, nor where several renderings of one raw file repeat it.
+    """
     known = [one.photo.exposure_ev for one in exposures if one.photo.exposure_ev is not None]
-    return max(known) - min(known) if len(known) == len(exposures) else None
+    span = max(known) - min(known) if len(known) == len(exposures) else 0.0
+    return span if span >= SAME_EV else None
 
 
 def _choose(exposures: Sequence[Exposure], notes: list[str]) -> tuple[list[Exposure], int]:

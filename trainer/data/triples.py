@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from model.manifest import DataSource
 from trainer.config import DataConfig
@@ -142,7 +143,7 @@ def _read_triples(
     """Every triple of the stacks, whose pixels are kept as far as `KEPT_BYTES` reach."""
     triples: list[tuple[PhotographedStack, Triple]] = []
     kept_bytes = 0
-    for directory in directories:
+    for directory in tqdm(directories, desc="reading stacks", unit="stack", delay=2):
         stack = read_stack(directory, keep=kept_bytes < KEPT_BYTES)
         kept_bytes += sum(image.nbytes for image in stack.images)
         if config.resize == "crop" and min(stack.height, stack.width) < config.side_px:
