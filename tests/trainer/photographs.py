@@ -20,7 +20,7 @@ def make_radiance(seed=0, width=WIDTH, height=HEIGHT):
     rng = np.random.default_rng(seed)
     size = (height + 2 * MARGIN, width + 2 * MARGIN)
     scene = np.zeros(size)
-    for sigma in (1.5, 3.0, 8.0):
+    for sigma in (2.5, 5.0, 10.0):
         noise = cv2.GaussianBlur(rng.standard_normal(size), (0, 0), sigma)
         scene += noise / noise.std()
     tint = np.array([1.0, 0.9, 0.8])

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from trainer.data.pool import count_cores, run_jobs
@@ -15,6 +17,11 @@ def test_a_job_that_kills_its_process_is_found_and_the_others_have_their_results
     jobs = ["1 + 1", killer, "2 + 2", "3 + 3", "4 + 4", "5 + 5"]
     results = dict(run_jobs(eval, jobs, workers=1))
     assert results == {job: None if job == killer else eval(job) for job in jobs}
+
+
+def test_a_process_begins_as_it_is_told():
+    begin = partial(exec, "__import__('builtins').begun = True")
+    assert dict(run_jobs(eval, ["begun"], 1, begin=begin)) == {"begun": True}
 
 
 def test_no_jobs_start_no_process():
