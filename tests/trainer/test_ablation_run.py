@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -7,6 +11,7 @@ import pytest
 from trainer.__main__ import main
 from trainer.ablation.folders import Folders
 from trainer.ablation.plan import plan_arms
+from trainer.ablation.results import count_steps
 from trainer.ablation.studies import read_studies
 from trainer.evaluation import read_summary
 from trainer.train import train
@@ -49,6 +54,7 @@ pairs = "handheld"
 arm = [{ name = "over" }, { name = "under", evaluation = { reference = "under" } }]
 """
 METRICS = ("AG", "Qabf", "PIQE")
+DEADLINE_S = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +189,34 @@ def test_a_dry_run_says_what_would_be_trained(ablation, capsys, tmp_path):
     assert len(lines) == 3
     assert all(": 7 steps, scored as " in line for line in lines)
     assert list(tmp_path.iterdir()) == []
+
+
+def wait_for(claim):
+    until = time.monotonic() + DEADLINE_S
+    while not claim():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_a_stopped_ablation_leaves_no_training_behind_and_goes_on(data_root, pairs, tmp_path):
+    """Also where the command itself was killed: its arm's process ends in its own time."""
+    (tmp_path / "base.toml").write_text(BASE)
+    studies = tmp_path / "studies.toml"
+    studies.write_text(STUDIES)
+    overrides = ["optim.steps=1000000", "run.checkpoint_every=3"]
+    name = plan_arms(read_studies(studies), tmp_path, overrides)[0].config.name
+    folders = Folders(tmp_path / "out")
+    command = [sys.executable, "-m", "trainer", "ablate", str(studies), "--data", str(data_root)]
+    command += ["--pairs", str(pairs), "--out", str(folders.root), "--arm", "all", "--workers", "2"]
+    for override in overrides:
+        command += ["--set", override]
+    steps = 0
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda before=steps: max(folders.read_curve(name).get("step", [0])) > before)
+        process.send_signal(number)
+        assert process.wait(DEADLINE_S) == (143 if number == signal.SIGTERM else -number)
+        wait_for(lambda: "stopped after" in folders.log(name).read_text())
+        taken = count_steps(folders.read_record(name))
+        assert taken > steps
+        steps = taken
