@@ -61,7 +61,7 @@ class RunFolder:
         # Parsed, not as text: keys that the config has gained since are at their defaults.
         if load_config(path / CONFIG_NAME) != config:
             raise RunError(f"the run folder '{path.name}' belongs to another config")
-        self._writer = SummaryWriter(str(path)) if world.is_main else None
+        self._writer: SummaryWriter | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -71,13 +71,19 @@ class RunFolder:
             self._writer.close()
 
     def restore(self, state: TrainState) -> None:
-        """Load the checkpoint, if there is one, and forget what was logged after it."""
+        """Load the checkpoint, if there is one, and forget what was logged after it.
+
+        Only then is the folder open for what the session logs.
+        """
         if (self._path / CHECKPOINT_NAME).exists():
             load_checkpoint(state, self._path / CHECKPOINT_NAME)
             if self._world.is_main:
                 for name in (CURVE_NAME, VALIDATION_NAME):
                     _cut_table(self._path / name, state.step)
         self._from_step = state.step
+        if self._world.is_main:
+            purged = state.step + 1 if state.step else None
+            self._writer = SummaryWriter(str(self._path), purge_step=purged)
 
     def log_losses(self, step: int, means: dict[str, float], learning_rate: float) -> None:
         """Add a line to the loss curve."""

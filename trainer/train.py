@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from model.manifest import DataSource, read_manifest
 from model.network import FusionNetwork
 from model.runtime import PRECISIONS
 from model.weights import load_weights
@@ -65,7 +66,9 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             seed=config.seed,
             length=config.optim.steps * config.optim.batch,
         )
-        trained_on = [source.name for source in dataset.sources]
+        # What the weights have seen before counts too, for the licences and for holding out.
+        sources = tuple(dict.fromkeys([*inherited_sources(config), *dataset.sources]))
+        trained_on = [source.name for source in sources]
         scenes = read_scenes(data_root, config.validation, trained_on=trained_on)
         stop = config.optim.steps if stop_after is None else state.step + stop_after
         steps = range(state.step, min(stop, config.optim.steps))
@@ -118,7 +121,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
                 is_last = is_last or state.is_stopped_early
             if is_last or is_validated or state.step % config.run.checkpoint_every == 0:
                 state.sums = world.mean(state.sums)
-                folder.save(state, dataset.sources, feed)
+                folder.save(state, sources, feed)
             if is_last:
                 break
         progress.close()
@@ -161,6 +164,13 @@ def start_network(config: TrainConfig) -> FusionNetwork:
             )
         network.load_state_dict(weights.network.state_dict())
     return network
+
+
+def inherited_sources(config: TrainConfig) -> tuple[DataSource, ...]:
+    """Training data of the version that the run starts from; none with any other start."""
+    if config.optim.start != "weights":
+        return ()
+    return read_manifest(Path(config.optim.start_weights)).training.data
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

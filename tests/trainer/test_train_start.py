@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from model.manifest import PARAMETERS_NAME
 from model.weights import load_network, load_weights
 from trainer.config import load_config
 from trainer.errors import ConfigError
+from trainer.run_folder import RECORD_NAME
 from trainer.train import start_network, train
 
 RELEASED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
@@ -35,6 +37,10 @@ def test_fine_tuning_moves_the_released_parameters_a_little(data_root, config_fi
     path = tmp_path / "run" / PARAMETERS_NAME
     tuned = load_network(config.network, path, label="run").state_dict()
     released = load_weights(RELEASED).network.state_dict()
+    record = json.loads((tmp_path / "run" / RECORD_NAME).read_text())
+    names = [source["name"] for source in record["data"]]
+    before = [source.name for source in load_weights(RELEASED).manifest.training.data]
+    assert names == [*before, "hdri/room.hdr", "stacks/desk"]
     moved = max((tuned[name] - released[name]).abs().max().item() for name in released)
     assert 0 < moved <= 1.01e-5  # Adam's first step is the learning rate at most
 
