@@ -153,6 +153,19 @@ def test_tensorboard_shows_each_loss_the_dynamic_weights_and_the_rate(
         assert one.value + other.value == pytest.approx(config.loss.beta, abs=1e-5)
 
 
+def test_tensorboard_forgets_what_a_killed_run_logged_after_its_checkpoint(
+    data_root, config_file, tmp_path
+):
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=2)
+    early = (run / CHECKPOINT_NAME).read_bytes()
+    train(config, data_root, run, stop_after=2)
+    (run / CHECKPOINT_NAME).write_bytes(early)
+    train(config, data_root, run)
+    events = EventAccumulator(str(run)).Reload()
+    assert [event.step for event in events.Scalars("loss/total")] == [3, 6]
+
+
 def test_cosine_schedule_runs_from_the_rate_to_zero(config_file):
     config = load_config(config_file, ["optim.steps=100"])
     rates = [learning_rate(config, step) for step in (0, 50, 99)]
