@@ -1,5 +1,8 @@
+import subprocess
+import sys
 from functools import partial
 
+import psutil
 import pytest
 
 from trainer.data.pool import count_cores, run_jobs
@@ -22,6 +25,16 @@ def test_a_job_that_kills_its_process_is_found_and_the_others_have_their_results
 def test_a_process_begins_as_it_is_told():
     begin = partial(exec, "__import__('builtins').begun = True")
     assert dict(run_jobs(eval, ["begun"], 1, begin=begin)) == {"begun": True}
+
+
+def test_a_process_ends_when_the_one_that_started_it_is_killed():
+    job = "print(__import__('os').getpid(), flush=True) or __import__('time').sleep(60)"
+    code = f"from trainer.data.pool import run_jobs\nlist(run_jobs(eval, [{job!r}], 1))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as main:
+        worker = psutil.Process(int(main.stdout.readline()))
+        main.kill()
+    worker.wait(timeout=30)
+    assert not worker.is_running()
 
 
 def test_no_jobs_start_no_process():

@@ -1,11 +1,12 @@
 """Runs jobs in processes that may die: the job that killed its own is found, the rest go on."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -74,4 +75,20 @@ def _run_alone(
 
 def _start(workers: int, begin: Callable[[], None] | None) -> ProcessPoolExecutor:
     # Forking a process that has started OpenMP's threads may hang its child.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=begin)
+    return ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(begin,)
+    )
+
+
+def _begin(begin: Callable[[], None] | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if begin is not None:
+        begin()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, killed too: nobody else would."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
