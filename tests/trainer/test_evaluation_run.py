@@ -273,6 +273,23 @@ def test_16_bits_are_fused_and_kept_as_16_bits(pairs, tmp_path, weights):
     assert max(means) < 3 * min(means)
 
 
+def test_a_peer_without_a_profile_has_that_of_its_exposures(tmp_path):
+    folder = tmp_path / "pairs" / "wide-gamut"
+    (folder / "peers").mkdir(parents=True)
+    icc = images.icc_profile(images.DISPLAY_P3_PRIMARIES)
+    under, over = exposure(0.4), exposure(1.0)
+    (folder / "under.png").write_bytes(images.with_icc(icc, pixels=under))
+    (folder / "over.png").write_bytes(images.with_icc(icc, pixels=over))
+    write_png(folder / "peers" / "untagged.png", under)
+    (folder / "peers" / "tagged.png").write_bytes(images.with_icc(icc, pixels=under))
+    run(tmp_path / "pairs", tmp_path / "out", use_peers=True)
+    expected = read_picture(folder / "under.png")
+    assert (expected != under).any()
+    for name in ("untagged", "tagged"):
+        fused = read_picture(tmp_path / "out" / "fused" / name / "wide-gamut.png")
+        np.testing.assert_array_equal(fused, expected)
+
+
 def test_names_that_are_unknown_are_refused(pairs, tmp_path, weights):
     for options, message in (
         ({"pairs": ["third"]}, "third"),

@@ -15,7 +15,7 @@ import numpy as np
 from model.exposure import Pixels
 from trainer.errors import DataError
 from trainer.evaluation.pairs import EvaluationPair, Sources
-from trainer.evaluation.pictures import fit_to, read_picture, to_8_bit, write_png
+from trainer.evaluation.pictures import fit_to, read_picture, read_profile, to_8_bit, write_png
 
 ENFUSE_TIMEOUT_S = 600.0
 
@@ -136,7 +136,11 @@ class EnfuseMethod:
 
 @dataclass(frozen=True, slots=True)
 class PeerMethod:
-    """Published pictures of one method; other sizes are brought to the pair's."""
+    """Published pictures of one method, brought to the size and the colours of the pair.
+
+    A picture without a profile, of exposures that carry one, was computed on their values as they
+    are stored: it is taken to have the exposures' profile, and converted with it as they are.
+    """
 
     label: str
 
@@ -146,12 +150,15 @@ class PeerMethod:
 
     def fingerprint(self, pair: EvaluationPair) -> str:
         """See `Method.fingerprint`."""
-        return hashlib.sha256(pair.peer_paths[self.label].read_bytes()).hexdigest()
+        content = hashlib.sha256(pair.peer_paths[self.label].read_bytes()).hexdigest()
+        return f"{content} in the exposures' profile"
 
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
-        pair = sources.exposures
-        return fit_to(read_picture(sources.pair.peer_paths[self.label]), pair.height, pair.width)
+        pair, paths = sources.exposures, sources.pair
+        profile = read_profile(paths.exposure_paths[0])
+        fused = read_picture(paths.peer_paths[self.label], untagged=profile)
+        return fit_to(fused, pair.height, pair.width)
 
 
 def find_enfuse() -> EnfuseMethod | None:

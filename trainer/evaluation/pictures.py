@@ -28,13 +28,14 @@ _TIFF_BITS_PER_SAMPLE = 258
 _SIMPLE_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 
 
-def read_picture(path: Path) -> Pixels:
+def read_picture(path: Path, *, untagged: bytes | None = None) -> Pixels:
     """Read a picture as the service would: upright RGB in sRGB, 16 bits kept, alpha dropped.
 
     A profile that moves no colour by more than one step of 8 bits is taken for sRGB.
 
     Args:
         path: JPEG, PNG, TIFF or WebP.
+        untagged: ICC profile of a picture that carries none; None takes it for sRGB.
 
     Returns:
         Pixels. Shape (H, W, 3), uint8 or uint16.
@@ -49,13 +50,27 @@ def read_picture(path: Path) -> Pixels:
         # Pillow warns of unknown tags and the like; what cannot be decoded is an error.
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             image.load()
-            profile = image.info.get("icc_profile")
+            profile = image.info.get("icc_profile") or untagged
             if _sample_bits(image, data) == 16:
                 return _read_16_bit(path, data, profile)
             return _read_8_bit(path, ImageOps.exif_transpose(image), profile)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
         # Pillow tells of damaged PNG chunks by SyntaxError.
         raise DataError(f"expected a complete picture, could not decode {path.name}") from cause
+
+
+def read_profile(path: Path) -> bytes | None:
+    """The ICC profile that a picture carries, None where it carries none.
+
+    Raises:
+        DataError: The file is no picture.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            profile: bytes | None = image.info.get("icc_profile")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
+        raise DataError(f"expected a picture, could not decode {path.name}") from cause
+    return profile or None
 
 
 def to_8_bit(pixels: Pixels) -> Picture:
