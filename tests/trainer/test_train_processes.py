@@ -19,7 +19,7 @@ from trainer.run_folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDAT
 from trainer.train import train
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 120
+PATIENCE_S = 300
 CPU = torch.device("cpu")
 
 
