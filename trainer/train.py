@@ -53,6 +53,14 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
         WeightsError: The weights to start from do not pass their checks.
         DataError: The training data is missing or not licence-clean.
     """
+    # Before the run folder is made: data that is refused leaves none behind.
+    dataset = TripleDataset(
+        data_root, config.data, seed=config.seed, length=config.optim.steps * config.optim.batch
+    )
+    # What the weights have seen before counts too, for the licences and for holding out.
+    sources = tuple(dict.fromkeys([*inherited_sources(config), *dataset.sources]))
+    trained_on = [source.name for source in sources]
+    scenes = read_scenes(data_root, config.validation, trained_on=trained_on)
     with (
         StopRequest() as request,
         join_world() as world,
@@ -60,16 +68,6 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
     ):
         state = start_state(config, world)
         folder.restore(state)
-        dataset = TripleDataset(
-            data_root,
-            config.data,
-            seed=config.seed,
-            length=config.optim.steps * config.optim.batch,
-        )
-        # What the weights have seen before counts too, for the licences and for holding out.
-        sources = tuple(dict.fromkeys([*inherited_sources(config), *dataset.sources]))
-        trained_on = [source.name for source in sources]
-        scenes = read_scenes(data_root, config.validation, trained_on=trained_on)
         stop = config.optim.steps if stop_after is None else state.step + stop_after
         steps = range(state.step, min(stop, config.optim.steps))
         if state.is_stopped_early or not steps:

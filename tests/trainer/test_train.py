@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from model.errors import FusionError
 from trainer.__main__ import main
 from trainer.config import load_config
-from trainer.errors import RunError
+from trainer.errors import DataError, RunError
 from trainer.run_folder import CHECKPOINT_NAME, CONFIG_NAME, CURVE_NAME, RECORD_NAME
 from trainer.train import learning_rate, train
 
@@ -31,6 +31,13 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(data_root, confi
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
     assert (whole / CURVE_NAME).read_text() == (halves / CURVE_NAME).read_text()
+
+
+def test_data_that_is_refused_leaves_no_run_folder(data_root, config_file, tmp_path):
+    config = load_config(config_file, ['data.licences=["MIT"]'])
+    with pytest.raises(DataError, match="CC0"):
+        train(config, data_root, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
