@@ -11,7 +11,7 @@ from trainer.train import train
 def add_parser(commands: Commands) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser("train", help="train a network; resumes a run that was begun")
-    parser.add_argument("config", type=Path, help="TOML file, e.g. trainer/configs/hyperp-mb-1.1.0.toml")
+    parser.add_argument("config", type=Path, help="TOML file, see trainer/configs/")
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/<config's name>)")
     parser.add_argument(
