@@ -9,10 +9,10 @@ from typing import get_args
 from trainer.command import Commands
 from trainer.config import DataConfig
 from trainer.data.brackets import Grouping
-from trainer.data.pool import count_cores
 from trainer.data.prepare import Preparation, prepare
 from trainer.data.scenes import MIN_SIDE_PX
 from trainer.data.tables import REPORT_NAME
+from trainer.pool import count_cores
 
 NOTHING_ACCEPTED = 2
 

@@ -21,7 +21,7 @@ from trainer.evaluation import scoring as scoring_module
 from trainer.evaluation.methods import MeanMethod, find_enfuse
 from trainer.evaluation.pairs import list_pairs
 from trainer.evaluation.pictures import read_picture, write_png
-from trainer.evaluation.pool import evaluate_pairs
+from trainer.evaluation.run import evaluate_pairs
 from trainer.evaluation.scoring import PairTask, evaluate_pair
 from trainer.evaluation.summary import SCORES_NAME, SUMMARY_NAME
 from trainer.metrics import METRICS, rgb_to_grey, score_fusion

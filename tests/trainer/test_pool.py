@@ -1,11 +1,11 @@
+import os
 import subprocess
 import sys
-from functools import partial
 
 import psutil
 import pytest
 
-from trainer.data.pool import count_cores, run_jobs
+from trainer.pool import count_cores, run_jobs
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -22,14 +22,21 @@ def test_a_job_that_kills_its_process_is_found_and_the_others_have_their_results
     assert results == {job: None if job == killer else eval(job) for job in jobs}
 
 
-def test_a_process_begins_as_it_is_told():
-    begin = partial(exec, "__import__('builtins').begun = True")
-    assert dict(run_jobs(eval, ["begun"], 1, begin=begin)) == {"begun": True}
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_process_has_as_many_threads_as_it_is_told(threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    jobs = [
+        "__import__('torch').get_num_threads()",
+        "__import__('cv2').getNumThreads()",
+        "int(__import__('os').environ['OMP_NUM_THREADS'])",
+    ]
+    assert dict(run_jobs(eval, jobs, 1, threads=threads)) == dict.fromkeys(jobs, threads)
+    assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
 def test_a_process_ends_when_the_one_that_started_it_is_killed():
     job = "print(__import__('os').getpid(), flush=True) or __import__('time').sleep(60)"
-    code = f"from trainer.data.pool import run_jobs\nlist(run_jobs(eval, [{job!r}], 1))"
+    code = f"from trainer.pool import run_jobs\nlist(run_jobs(eval, [{job!r}], 1))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as main:
         worker = psutil.Process(int(main.stdout.readline()))
         main.kill()

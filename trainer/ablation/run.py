@@ -13,8 +13,6 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
-import cv2
-import torch
 from tqdm import tqdm
 
 from model.errors import FusionError
@@ -25,6 +23,7 @@ from trainer.errors import DataError, RunError
 from trainer.evaluation import WeightsMethod, evaluate, list_pairs, read_summary
 from trainer.export import export
 from trainer.metrics import METRICS
+from trainer.pool import count_cores, limit_threads
 from trainer.train import train
 
 POLL_S = 2.0
@@ -70,7 +69,7 @@ def run_jobs(jobs: Sequence[Job], request: Request, *, workers: int) -> dict[str
         What went wrong, by the name of the job.
     """
     context = multiprocessing.get_context("spawn")
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    threads = max(1, count_cores() // workers)
     folders = request.folders
     waiting = [job for job in jobs if not is_done(job, request)]
     running: dict[SpawnProcess, Job] = {}
@@ -110,8 +109,7 @@ def run_job(job: Job, request: Request, threads: int) -> None:
     with log.open("w", encoding="utf-8") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    limit_threads(threads)
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         train_and_score(job, request)

@@ -8,17 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import torch
 from pydantic import ValidationError
 from tqdm import tqdm
 
 from trainer.data.brackets import Bracket, Grouping, find_brackets
-from trainer.data.pool import run_jobs
 from trainer.data.scenes import Outcome, prepare_scene
 from trainer.data.stacks import list_exposures
 from trainer.data.tables import STACKS_NAME, write_manifest, write_report
 from trainer.errors import DataError
+from trainer.pool import run_jobs
 
 FORMAT = 1
 """Raised when the same photographs would become other stacks; every scene is then redone."""
@@ -171,17 +169,11 @@ def work_on(job: SceneJob) -> Outcome:
     return prepare_scene(job.bracket, job.stacks, job.max_side_px, job.fingerprint)
 
 
-def limit_threads() -> None:
-    """Leave a worker process one core: there are as many of them as the user wants."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
 def _run(jobs: Sequence[SceneJob], workers: int, path: Path, outcomes: dict[str, Outcome]) -> None:
     """Prepare scenes and note each outcome at once, so that a killed run loses none."""
     progress = tqdm(total=len(jobs), desc="preparing", unit="scene")
     with path.open("a", encoding="utf-8") as file, progress:
-        for job, result in run_jobs(work_on, jobs, workers, begin=limit_threads):
+        for job, result in run_jobs(work_on, jobs, workers):
             outcome = result or _refuse(job, "failed", "its process died, maybe out of memory")
             outcomes[outcome.scene] = outcome
             file.write(outcome.model_dump_json() + "\n")

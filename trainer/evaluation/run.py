@@ -4,20 +4,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from model.manifest import PARAMETERS_NAME, read_manifest
 from model.weights import load_weights
 from trainer.errors import DataError
 from trainer.evaluation.methods import Method, PeerMethod, list_peers, make_methods
 from trainer.evaluation.pairs import EvaluationPair, list_pairs
-from trainer.evaluation.pool import evaluate_pairs
 from trainer.evaluation.records import fingerprint_metric
 from trainer.evaluation.report import write_report
-from trainer.evaluation.scoring import PairTask
+from trainer.evaluation.scoring import PairOutcome, PairTask, evaluate_pair
 from trainer.evaluation.sheets import EXPOSURES
 from trainer.evaluation.summarise import collect_scores, summarise
-from trainer.evaluation.summary import MethodSummary, Summary, write_scores, write_summary
+from trainer.evaluation.summary import Failure, MethodSummary, Summary, write_scores, write_summary
 from trainer.evaluation.weights_method import WeightsMethod
 from trainer.metrics import METRICS
+from trainer.pool import count_cores, run_jobs
 
 
 def evaluate(
@@ -90,6 +92,32 @@ def evaluate(
     if report:
         write_report(out, summary, scores)
     return summary
+
+
+def evaluate_pairs(tasks: Sequence[PairTask], workers: int | None) -> list[PairOutcome]:
+    """Evaluate pairs under a progress bar; a process that dies costs one pair and not the run.
+
+    Args:
+        tasks: One for each pair.
+        workers: Processes; None takes one for each core, 1 computes in this process.
+
+    Returns:
+        The outcomes, in the order of the tasks.
+    """
+    cores = count_cores()
+    count = min(workers or cores, len(tasks))
+    outcomes: dict[str, PairOutcome] = {}
+    done = run_jobs(
+        evaluate_pair, tasks, 0 if count == 1 else count, threads=max(1, cores // count)
+    )
+    for task, outcome in tqdm(done, total=len(tasks), unit="pair", desc="evaluate"):
+        name = task.pair.name
+        outcomes[name] = outcome or PairOutcome(name, failures=[_report_death(name)])
+    return [outcomes[task.pair.name] for task in tasks]
+
+
+def _report_death(name: str) -> Failure:
+    return Failure(pair=name, code="died", message="expected a result, got a process that died")
 
 
 def _select_pairs(

@@ -22,6 +22,10 @@ DEVICE = "cpu"
 """The device on which the service computes in float32, the same on every machine."""
 
 
+SAID_ABOUT_WEIGHTS = {"training", "evaluation", "summary", "intended_use", "limits"}
+"""Keys of a manifest that decide no pixel and may grow after the release."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsMethod:
     """A weights version, run at full size: alignment, pipeline and runtime of the service.
@@ -49,9 +53,9 @@ class WeightsMethod:
         return True
 
     def describe(self) -> str:
-        """The manifest but for provenance and scores, and the options that decide the picture."""
+        """The manifest but for what is said about it, and the options that decide the picture."""
         manifest = read_manifest(self.directory)
-        content = manifest.model_dump_json(exclude={"training", "evaluation"})
+        content = manifest.model_dump_json(exclude=SAID_ABOUT_WEIGHTS)
         chroma, reference = self._resolve(manifest)
         return f"{content} align={self.align} chroma={chroma} reference={reference}"
 
