@@ -4,6 +4,7 @@ What only one command needs is imported by that command, so that each of them st
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,23 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 when it failed, 2 when it was misused.
     """
     parsed = _make_parser().parse_args(arguments)
-    if parsed.command == "serve":
-        return _serve()
-    if parsed.command == "fuse":
-        return _fuse(parsed)
-    if parsed.command == "weights":
-        return _weights(parsed)
-    return _version()
+    commands = {"serve": _serve, "fuse": _fuse, "weights": _weights, "version": _version}
+    try:
+        exit_code = commands[parsed.command](parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, `head` for one, has seen enough. What is left must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    return exit_code
 
 
-def _version() -> int:
+def _version(parsed: argparse.Namespace) -> int:
     from service.lifecycle import service_version
 
     sys.stdout.write(f"expofuse {service_version()}\n")
     return 0
 
 
-def _serve() -> int:
+def _serve(parsed: argparse.Namespace) -> int:
     from service.logs import configure_logs
     from service.server import StartError, run_server
 

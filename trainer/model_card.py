@@ -163,6 +163,10 @@ def _describe_losses(loss: Table) -> list[str]:
         tasks = "lambda1 Loss_under + lambda2 Loss_over + Loss_co"
     if loss.get("fidelity"):
         tasks += f" + {_value(loss['fidelity'])} (1 - MEF-SSIM)"
+    if loss.get("detail"):
+        tasks += f" + {_value(loss['detail'])} lost gradients"
+    if loss.get("bounds"):
+        tasks += f" + {_value(loss['bounds'])} excursion"
     lines = ["```", f"Loss = {tasks}", f"Loss_i = square error + {_value(alpha)} (1 - MS-SSIM)"]
     lines += ["```", ""]
     if loss.get("use_masks", True):
@@ -181,6 +185,17 @@ def _describe_losses(loss: Table) -> list[str]:
         lines += [
             "The MEF-SSIM of the output against the two exposures counts from step "
             f"{_value(loss.get('fidelity_from_step', 0))} on; the paper does not have this term."
+        ]
+    if loss.get("detail"):
+        lines += [
+            "Lost gradients: how far those of the output stay behind "
+            f"{_value(loss.get('detail_gain'))} times the stronger exposure's, on "
+            f"{_value(loss.get('detail_scales'))} scales; not in the paper either."
+        ]
+    if loss.get("bounds"):
+        lines += [
+            "Excursion: the mean square by which the output leaves the span of its two exposures; "
+            "not in the paper either."
         ]
     rows = [(f"`{key}`", _value(value)) for key, value in loss.items()]
     return [*lines, "", *_table(("key", "value"), rows)]

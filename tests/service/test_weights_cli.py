@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -231,6 +232,22 @@ def test_a_misspelt_setting_is_told(monkeypatch, capsys):
     monkeypatch.setenv("EXPOFUSE_WEIGTHS", "x")
     assert main(["weights", "list"]) == 2
     assert "did you mean EXPOFUSE_WEIGHTS" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_trace():
+    code = "import sys; from service.cli import main; sys.exit(main(['weights', 'list']))"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_listing_and_showing_load_neither_torch_nor_a_web_framework(tmp_path):

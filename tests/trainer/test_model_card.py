@@ -80,6 +80,15 @@ def test_the_card_names_the_run(bundled, render):
     [
         ("", ["Loss = lambda1 Loss_under + lambda2 Loss_over + Loss_co\n"], ["fidelity"]),
         ("fidelity = 500.0", ["Loss_co + 500 (1 - MEF-SSIM)\n", "from step 0 on"], []),
+        (
+            "detail = 600.0\ndetail_gain = 1.1\ndetail_scales = 3\nbounds = 30.0",
+            [
+                "Loss_co + 600 lost gradients + 30 excursion\n",
+                "1.1 times the stronger",
+                "on 3 scales",
+            ],
+            ["MEF-SSIM"],
+        ),
         ("use_masks = false", ["Loss = Loss_co\n"], ["lambda", "MaskBuilder"]),
         ("use_tuner = false", ["lambda1 = lambda2 = 2 / 2"], ["ParamTuner"]),
         ("novelty = 'yes, new'", ["| `novelty` | yes, new |"], []),
