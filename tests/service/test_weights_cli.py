@@ -1,8 +1,8 @@
 """`expofuse weights` on copies of the bundled version, sound and damaged."""
 
 import json
-import shutil
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
