@@ -3,7 +3,7 @@
 A short run of the config in a folder of its own, by the command's own function; the first batch,
 whose workers and caches are cold, is counted apart. From the repository root:
 
-    python -m bench.training [--config trainer/configs/hyperp-mb-1.1.0.toml] [--data DIR] [--steps 100]
+    python -m bench.training [--config FILE] [--data DIR] [--steps 100]
 """
 
 from __future__ import annotations
