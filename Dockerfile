@@ -39,7 +39,7 @@ COPY service service
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --no-deps --target /opt/expofuse .
 
-ARG WEIGHTS=hyperp-mb-1.0.0
+ARG WEIGHTS=hyperp-mb-1.1.0
 COPY weights/${WEIGHTS} /opt/expofuse/weights/${WEIGHTS}
 COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py
 # Whatever the modes in the working tree: the service's user reads everything, and owns nothing.
@@ -48,7 +48,7 @@ RUN chmod -R a+rX /opt/expofuse
 
 FROM python:3.11-slim-bookworm
 
-ARG WEIGHTS=hyperp-mb-1.0.0
+ARG WEIGHTS=hyperp-mb-1.1.0
 
 LABEL org.opencontainers.image.title="expofuse" \
       org.opencontainers.image.description="Multi-exposure image fusion over HTTP" \

@@ -35,7 +35,7 @@ from model.pipeline import FusionPipeline
 from model.runtime import OnnxRuntime
 from model.weights import LoadedWeights, load_weights
 
-DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.0.0"
+DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
 DEFAULT_RESULT = ROOT / "bench" / "results" / "speed.json"
 MEGAPIXEL = 1e6
 

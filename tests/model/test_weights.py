@@ -20,7 +20,7 @@ from model.manifest import (
 from model.network import FusionNetwork
 from model.weights import compute_golden, golden_pair, load_weights, save_parameters
 
-BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
+BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.1.0"
 
 
 def write_weights(root: Path, **changes) -> Path:
