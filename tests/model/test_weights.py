@@ -11,7 +11,6 @@ from model.manifest import (
     MANIFEST_NAME,
     PARAMETERS_NAME,
     VALID_GRAPH_NAME,
-    Manifest,
     NetworkConfig,
     describe_file,
     read_manifest,
@@ -185,11 +184,14 @@ def test_golden_pair_is_a_dark_and_a_bright_plane_within_range():
     assert not torch.equal(under, golden_pair(2, 64)[0])
 
 
-def test_bundled_weights_verify_and_come_from_clean_licences_alone():
-    manifest = load_weights(BUNDLED).manifest
-    assert isinstance(manifest, Manifest)
-    assert manifest.training.steps >= 18_400
+@pytest.mark.parametrize("directory", sorted(BUNDLED.parent.iterdir()), ids=lambda path: path.name)
+def test_bundled_weights_verify_and_come_from_clean_licences_alone(directory):
+    manifest = load_weights(directory).manifest
+    assert manifest.label == directory.name
     assert manifest.training.data
     for source in manifest.training.data:
         assert source.licence.startswith(("CC0", "MIT", "Apache-2.0")), source.name
+    if manifest.training.started_from:
+        earlier = load_weights(directory.parent / manifest.training.started_from).manifest
+        assert set(earlier.training.data) <= set(manifest.training.data)
     assert sum(entry.size_bytes for entry in manifest.files.values()) < 1_500_000
