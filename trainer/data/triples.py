@@ -116,25 +116,39 @@ class TripleDataset(Dataset[Tensor]):
         ]
 
 
+def check_licences(sources: Iterable[DataSource], licences: tuple[str, ...]) -> None:
+    """See that the config accepts every licence.
+
+    Args:
+        sources: What is trained on, or was by the weights that the run starts from.
+        licences: Beginnings of the licences that are accepted.
+
+    Raises:
+        DataError: One is not among them.
+    """
+    for source in sources:
+        if not source.licence.startswith(licences):
+            consent = json.dumps([*licences, source.licence], ensure_ascii=False)
+            raise DataError(
+                f"expected a licence of {', '.join(licences)} for training data, "
+                f"'{source.name}' has '{source.licence}'; to train on it all the same: "
+                f"--set 'data.licences={consent}'"
+            )
+
+
 def _read_sources(root: Path, licences: tuple[str, ...]) -> tuple[DataSource, ...]:
     """Every item that the manifest releases for training, with its licence."""
     try:
         text = (root / "manifest.csv").read_text(encoding="utf-8")
     except OSError as cause:
         raise DataError("expected manifest.csv in the data folder, found none") from cause
-    rows = [row for row in csv.DictReader(text.splitlines()) if row["use"] == "train"]
-    for row in rows:
-        if not row["licence"].startswith(licences):
-            consent = json.dumps([*licences, row["licence"]], ensure_ascii=False)
-            raise DataError(
-                f"expected a licence of {', '.join(licences)} for training data, "
-                f"'{row['path']}' has '{row['licence']}'; to train on it all the same: "
-                f"--set 'data.licences={consent}'"
-            )
-    return tuple(
+    sources = tuple(
         DataSource(name=row["path"], kind=row["kind"], licence=row["licence"], source=row["source"])
-        for row in rows
+        for row in csv.DictReader(text.splitlines())
+        if row["use"] == "train"
     )
+    check_licences(sources, licences)
+    return sources
 
 
 def _read_triples(
