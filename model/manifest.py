@@ -211,9 +211,14 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
-    """Write the manifest as indented JSON with a final newline."""
+    """Write the manifest as indented JSON with a final newline.
+
+    One that is there stays whole until the new one is: the parameters are worth nothing without.
+    """
     document = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    (directory / MANIFEST_NAME).write_text(document + "\n", encoding="utf-8")
+    partial = directory / f".{MANIFEST_NAME}.partial"
+    partial.write_text(document + "\n", encoding="utf-8")
+    partial.replace(directory / MANIFEST_NAME)
 
 
 def describe_file(path: Path) -> FileEntry:

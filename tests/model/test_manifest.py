@@ -114,3 +114,17 @@ def test_a_parameters_file_that_is_missing_or_something_else_is_told(tmp_path):
 def test_a_file_that_the_manifest_does_not_name_is_told():
     with pytest.raises(WeightsError, match=r"names no other\.onnx"):
         verify_file(read_manifest(BUNDLED), BUNDLED, "other.onnx")
+
+
+def test_a_manifest_stays_whole_when_writing_its_successor_fails(tmp_path, monkeypatch):
+    manifest = read_manifest(BUNDLED)
+    write_manifest(manifest, tmp_path)
+
+    def fill_the_disk(path, text, **how):
+        path.write_bytes(text.encode()[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill_the_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_manifest(manifest.model_copy(update={"summary": "New."}), tmp_path)
+    assert read_manifest(tmp_path) == manifest
