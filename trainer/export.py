@@ -256,7 +256,7 @@ def _describe_training(
         data += [source for source in earlier.training.data if source not in data]
     return Training(
         config=(run / CONFIG_NAME).read_text(encoding="utf-8"),
-        commit=str(record["commit"]),
+        commit="; ".join(sorted({str(session["commit"]) for session in sessions})),
         seed=config.seed,
         steps=steps,
         device="; ".join(sorted({str(session["device"]) for session in sessions})),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model.manifest import Manifest, count_parameters, read_manifest
 from model.manifest_tables import group_data, tabulate_scores
+from trainer.config import DataConfig
 from trainer.errors import RunError
 
 CARD_NAME = "README.md"
@@ -37,6 +38,10 @@ POLY_HAVEN_LINKS = (
     "A panorama `hdri/NAME_1k.hdr` is the asset `https://polyhaven.com/a/NAME`; its source is the "
     "repository that the file was taken from, `https://github.com/SOURCE`."
 )
+
+LICENCE = "Licence: Apache-2.0."
+FREE_LICENCES = DataConfig().licences
+"""Beginnings of the licences of data that weights for everyone may be made of."""
 
 Table = dict[str, object]
 
@@ -95,11 +100,21 @@ def render_card(manifest: Manifest, *, parameters: int) -> str:
         manifest.summary or SUMMARY,
         "",
         "Generated from `manifest.json` by `python -m trainer card`; the whole training config is "
-        "there, too. Licence: Apache-2.0.",
+        f"there, too. {_describe_licence(manifest)}",
     ]
     for title, body in sections.items():
         lines += ["", f"## {title}", "", *body]
     return "\n".join(lines) + "\n"
+
+
+def _describe_licence(manifest: Manifest) -> str:
+    """The project's licence for weights from data that anyone may use, else a word of caution."""
+    data = manifest.training.data
+    if data and all(source.licence.startswith(FREE_LICENCES) for source in data):
+        return LICENCE
+    if not data:
+        return "Licence: not known, no training data is recorded."
+    return "Licence: that of the training data below decides who may use these weights."
 
 
 def _describe_inputs(manifest: Manifest) -> list[str]:
@@ -276,7 +291,8 @@ def _value(value: object) -> str:
     if isinstance(value, int | float):
         return f"{int(value):,}" if value == int(value) else f"{value:g}"
     if isinstance(value, list):
-        return " to ".join(map(_value, value)) if len(value) == 2 else ", ".join(map(_value, value))
+        is_range = len(value) == 2 and all(type(end) in (int, float) for end in value)
+        return (" to " if is_range else ", ").join(map(_value, value))
     return str(value) or "none"
 
 

@@ -192,6 +192,15 @@ def test_a_fine_tuned_version_names_where_it_began_and_all_data_of_both(
     assert len(tuned.data) == len(training.data)
 
 
+def test_the_commits_of_all_sessions_are_named(stopped_run, tmp_path):
+    run = shutil.copytree(stopped_run, tmp_path / "run")
+    record = json.loads((run / "record.json").read_text())
+    (session,) = record["sessions"]
+    record["sessions"] = [session | {"commit": commit} for commit in ("bbb", "aaa-dirty", "bbb")]
+    (run / "record.json").write_text(json.dumps(record | {"commit": "bbb"}))
+    assert export(run, tmp_path / "tiny-net-1.0.0").training.commit == "aaa-dirty; bbb"
+
+
 def test_a_damaged_record_is_told(stopped_run, tmp_path):
     run = shutil.copytree(stopped_run, tmp_path / "run")
     record = json.loads((run / "record.json").read_text())

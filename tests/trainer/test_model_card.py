@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.manifest import Evaluation, count_parameters, read_manifest
+from model.manifest import DataSource, Evaluation, count_parameters, read_manifest
 from trainer.errors import RunError
 from trainer.model_card import CARD_NAME, render_card
 
@@ -62,6 +62,22 @@ def test_the_card_names_every_source_licence_and_file(bundled, render):
         assert f"| `{name}` | {entry.size_bytes:,} | `{entry.sha256}` |" in card["Files"]
     assert "| parameters | 1,234 |" in card["Network"]
     assert "| receptive field | 17 pixels |" in card["Network"]
+
+
+def test_the_projects_licence_is_given_to_weights_of_free_data_alone(bundled, render):
+    assert "Licence: Apache-2.0." in render()[""]
+    own = DataSource(name="mine", kind="stack", licence="own photographs", source="own")
+    title = render({"data": (*bundled.training.data, own)})[""]
+    assert "Apache-2.0" not in title
+    assert "that of the training data below decides" in title
+    assert "no training data is recorded" in render({"data": ()})[""]
+
+
+def test_two_numbers_are_a_range_and_two_words_a_list(render):
+    config = "[data]\ngap_ev = [1.0, 4.5]\nlicences = ['CC0', 'own photographs']\n"
+    card = render({"config": config})["Training data"]
+    assert "| `gap_ev` | 1 to 4.5 |" in card
+    assert "| `licences` | CC0, own photographs |" in card
 
 
 def test_the_card_names_the_run(bundled, render):
