@@ -39,8 +39,16 @@ def add_parser(commands: Commands) -> None:
 def run_command(options: argparse.Namespace) -> int:
     """Record what the options give, then write the card."""
     manifest = before = read_manifest(options.weights)
+    recorded: set[tuple[str, str | None]] = set()
     for path in options.evaluation:
         manifest = record_evaluation(manifest, read_summary(path), dataset=options.dataset)
+        key = _key(manifest.evaluation[-1])
+        if key in recorded:
+            raise RunError(
+                f"expected evaluations of different data sets, got two of '{key[0]}' with align "
+                f"{key[1]}; name one of them by a call of its own with --dataset"
+            )
+        recorded.add(key)
     if options.about is not None:
         manifest = apply_about(manifest, load_about(options.about))
     if manifest != before:
@@ -71,15 +79,20 @@ def record_evaluation(
     ours = _find_column(manifest, summary)
     count = summary.counts[ours]
     others = [label for label in summary.means if label not in (ours, manifest.label)]
-    left_out = [label for label in others if summary.counts[label] != count]
+    left_out = [label for label in others if not summary.have_same_pairs(label, ours)]
     if left_out:
         sys.stderr.write(f"left out, not scored on the same {count} pairs: {', '.join(left_out)}\n")
     peers = [label for label in others if label not in left_out]
     scores = _finite(summary, ours)
     if not scores:
         raise RunError(f"expected scores of '{manifest.label}' in the evaluation, found none")
-    ranks = {label: summary.mean_rank[label] for label in (ours, *peers)}
-    ranks[manifest.label] = ranks.pop(ours)
+    # Without a picture of every pair these weights have no rank, nor has who has the same pairs.
+    names = {ours: manifest.label} | {label: label for label in peers}
+    ranks = {
+        name: summary.mean_rank[label]
+        for label, name in names.items()
+        if label in summary.mean_rank
+    }
     reduced = f", reduced to {summary.max_side_px} px" if summary.max_side_px else ""
     evaluation = Evaluation.model_validate(
         {
@@ -98,9 +111,13 @@ def record_evaluation(
             "align": summary.methods[ours].align,
         }
     )
-    key = (evaluation.dataset, evaluation.align)
-    kept = [one for one in manifest.evaluation if (one.dataset, one.align) != key]
+    kept = [one for one in manifest.evaluation if _key(one) != _key(evaluation)]
     return manifest.model_copy(update={"evaluation": (*kept, evaluation)})
+
+
+def _key(evaluation: Evaluation) -> tuple[str, str | None]:
+    """What a manifest has one evaluation of."""
+    return evaluation.dataset, evaluation.align
 
 
 def _find_column(manifest: Manifest, summary: Summary) -> str:

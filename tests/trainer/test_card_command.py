@@ -77,6 +77,29 @@ def test_an_evaluation_replaces_the_one_of_the_same_set_alone(version, summary_p
     assert [one.dataset for one in read_manifest(version).evaluation] == ["pairs", "Another set"]
 
 
+def test_weights_that_failed_on_a_pair_are_recorded_without_ranks(summary_path, capsys):
+    summary = read_summary(summary_path)
+    lost = summary.model_copy(
+        update={
+            "counts": {**summary.counts, "ours": 1},
+            "lacking": {**summary.lacking, "ours": ("desk",)},
+            "mean_rank": {"mean": 1.0},
+        }
+    )
+    evaluation = record_evaluation(read_manifest(BUNDLED), lost).evaluation[-1]
+    assert (evaluation.pairs, evaluation.methods, evaluation.ranks) == (1, {}, {})
+    # As many pairs, but the other one: no method to compare with.
+    assert "same 1 pairs: absent-once, mean" in capsys.readouterr().err
+
+
+def test_two_evaluations_under_one_name_are_refused(version, summary_path, capsys):
+    before = (version / "manifest.json").read_bytes()
+    command = ["card", str(version), "--evaluation", str(summary_path), str(summary_path)]
+    assert main([*command, "--dataset", "Mine"]) == 2
+    assert "got two of 'Mine' with align off" in capsys.readouterr().err
+    assert (version / "manifest.json").read_bytes() == before
+
+
 def test_without_options_the_manifest_is_not_touched(version):
     before = (version / "manifest.json").read_bytes()
     (version / CARD_NAME).write_text("old")

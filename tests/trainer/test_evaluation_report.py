@@ -159,13 +159,35 @@ def test_failures_missing_methods_and_margins_are_shown(summary, tmp_path):
     text, _, _ = read(tmp_path)
     assert "<b>three</b>" in text
     assert "<b>enfuse</b>: not installed" in text
-    assert "+30.0 %" in text
-    assert "not computed, a metric is missing" in text
+    said = " ".join(text.split())
+    assert "<b>+30.0 %</b>; the paper over the same peers" in said
+    assert "pairs of which all" not in said  # a summary from before this was recorded
+    assert "not computed, a metric is missing" in said
     plain = summary.model_copy(update={"failures": (), "missing_methods": (), "margins": None})
     write_report(tmp_path, plain, SCORES)
     text, _, _ = read(tmp_path)
     assert "could not be scored" not in text
     assert "margins" not in text
+
+
+def test_the_papers_margins_stand_beside_ours_over_the_same_peers(summary, tmp_path):
+    peers = ("densefuse", "u2fusion")
+    margins = Margins(peers=peers, pairs=29, sharpness=0.21, quality=-0.04)
+    write_report(tmp_path, summary.model_copy(update={"margins": margins}), SCORES)
+    text = " ".join(read(tmp_path)[0].split())
+    assert "over densefuse and u2fusion on the 29 pairs of which all have every value" in text
+    for ours, same, every in (("+21.0", "+28.8", "+32.8"), ("-4.0", "+22.8", "+27.4")):
+        expected = (
+            f"<b>{ours} %</b>; the paper over the same peers on its own 14 pairs {same} %, "
+            f"over its 3 peers (densefuse, u2fusion, transmef) {every} %"
+        )
+        assert expected in text
+
+
+def test_the_number_of_resamples_is_the_one_that_is_drawn(summary, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainer.evaluation.report.RESAMPLES", 1234)
+    write_report(tmp_path, summary, SCORES)
+    assert "the 95 % interval of a paired bootstrap of 1,234 resamples" in read(tmp_path)[0]
 
 
 @pytest.fixture(scope="module")

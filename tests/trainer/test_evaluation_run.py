@@ -1,8 +1,10 @@
 """The evaluation from a folder of pairs to its documents: contents, resumption, failures."""
 
 import csv
+import json
 import os
 import stat
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from trainer.evaluation import scoring as scoring_module
 from trainer.evaluation.methods import MeanMethod, find_enfuse
 from trainer.evaluation.pairs import list_pairs
 from trainer.evaluation.pictures import read_picture, write_png
+from trainer.evaluation.records import hash_code
 from trainer.evaluation.run import evaluate_pairs
-from trainer.evaluation.scoring import PairTask, evaluate_pair
+from trainer.evaluation.scoring import PairJob, describe_failure, evaluate_pair
 from trainer.evaluation.summary import SCORES_NAME, SUMMARY_NAME
 from trainer.metrics import METRICS, rgb_to_grey, score_fusion
 
@@ -187,6 +190,112 @@ def test_a_metric_that_is_defined_anew_is_computed_anew(pairs, tmp_path, monkeyp
     assert after.means["mean"]["AG"] == before.means["mean"]["AG"]
 
 
+def test_a_picture_never_stands_under_the_scores_of_another(pairs, tmp_path, monkeypatch):
+    out, peer = tmp_path / "out", pairs / "first" / "peers" / "same.png"
+    options = {"use_peers": True, "methods": (), "pairs": ["first"], "report": True}
+    before, picture = run(pairs, out, **options), peer.read_bytes()
+    write_png(peer, exposure(0.8))
+
+    class Killed:
+        @staticmethod
+        def compute(*pictures):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.evaluation.scoring.METRICS", dict.fromkeys(QUICK, Killed))
+        with pytest.raises(KeyboardInterrupt):
+            run(pairs, out, **options)
+    peer.write_bytes(picture)
+    assert run(pairs, out, **options).means == before.means
+    fused = read_picture(out / "fused" / "same" / "first.png")
+    np.testing.assert_array_equal(fused, read_picture(peer))
+
+
+def test_a_sheet_that_was_begun_for_other_pictures_is_drawn_again(pairs, tmp_path, monkeypatch):
+    out, peer = tmp_path / "out", pairs / "first" / "peers" / "same.png"
+    options = {"use_peers": True, "pairs": ["first"], "report": True}
+    run(pairs, out, **options)
+    thumbnail = out / "thumbnails" / "same" / "first.jpg"
+    picture, shown = peer.read_bytes(), thumbnail.read_bytes()
+    write_png(peer, exposure(0.8))
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.evaluation.sheets.arrange", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(pairs, out, **options)
+    assert thumbnail.read_bytes() != shown
+    peer.write_bytes(picture)
+    run(pairs, out, **options)
+    assert thumbnail.read_bytes() == shown
+
+
+def killed(*given):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Counts the values that are computed."""
+    computed = []
+    table = {name: counted(METRICS[name], computed) for name in QUICK}
+    monkeypatch.setattr("trainer.evaluation.scoring.METRICS", table)
+    return computed
+
+
+def test_other_code_makes_pictures_again_and_scores_those_that_changed(
+    pairs, tmp_path, monkeypatch, computed, fused_calls
+):
+    first = run(pairs, tmp_path / "out")
+    computed.clear(), fused_calls.clear()
+    monkeypatch.setattr("trainer.evaluation.scoring.hash_code", lambda: "other code, same pictures")
+    assert run(pairs, tmp_path / "out").means == first.means
+    assert (computed, fused_calls) == ([], [])
+    monkeypatch.setattr("trainer.evaluation.scoring.hash_code", lambda: "a darker mean")
+    mean = MeanMethod.fuse
+    monkeypatch.setattr(MeanMethod, "fuse", lambda self, sources: mean(self, sources) // 2)
+    darker = run(pairs, tmp_path / "out")
+    assert len(fused_calls) == 2
+    assert len(computed) == 2 * len(QUICK)
+    assert darker.means["mean"]["AG"] < first.means["mean"]["AG"]
+
+
+def test_other_greys_of_the_exposures_are_scored_anew(pairs, tmp_path, monkeypatch, computed):
+    run(pairs, tmp_path / "out", pairs=["first"])
+    computed.clear()
+    monkeypatch.setattr("trainer.evaluation.scoring.hash_code", lambda: "another grey")
+    monkeypatch.setattr(
+        "trainer.evaluation.pairs.rgb_to_grey", lambda rgb: np.ascontiguousarray(rgb[..., 0])
+    )
+    run(pairs, tmp_path / "out", pairs=["first"])
+    assert sorted(computed) == sorted(QUICK)
+
+
+def test_a_record_from_before_code_was_hashed_keeps_its_scores(pairs, tmp_path, computed):
+    first = run(pairs, tmp_path / "out", use_peers=True)
+    for path in (tmp_path / "out" / "records").iterdir():
+        record = json.loads(path.read_text())
+        for method in record["methods"].values():
+            del method["code"], method["greys"]
+        path.write_text(json.dumps(record))
+    computed.clear()
+    again = run(pairs, tmp_path / "out", use_peers=True)
+    assert computed == []
+    assert (again.means, again.chroma) == (first.means, first.chroma)
+    record = json.loads((tmp_path / "out" / "records" / "first.json").read_text())
+    assert {method["code"] for method in record["methods"].values()} == {hash_code()}
+
+
+def test_the_hash_of_the_code_follows_every_file_that_decides_a_picture(monkeypatch):
+    read, changed = Path.read_text, []
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **how: read(path, **how) + "# " * (path.name in changed)
+    )
+    hashes = set()
+    for name in ("", "methods.py", "pairs.py", "pictures.py", "weights_method.py", "grey.py"):
+        changed[:] = [name]
+        hashes.add(hash_code.__wrapped__())
+    assert len(hashes) == 6
+
+
 def counted(metric, computed):
     class Counted:
         @staticmethod
@@ -251,13 +360,11 @@ class DeadlyMethod:
 
 def test_a_process_that_dies_costs_its_pair_alone(pairs, tmp_path, weights):
     methods = (WeightsMethod(weights), MeanMethod(), DeadlyMethod())
-    tasks = [
-        PairTask(pair, tmp_path / "pool", methods, {"AG": "any"}) for pair in list_pairs(pairs)
-    ]
-    first, second = evaluate_pairs(tasks, 2)
+    jobs = [PairJob(pair, tmp_path / "pool", methods, {"AG": "any"}) for pair in list_pairs(pairs)]
+    first, second = evaluate_pairs(jobs, 2)
     assert [failure.code for failure in first.failures] == ["died"]
     assert list(second.scores) == [weights.name, "mean", "deadly"]
-    alone = evaluate_pair(replace(tasks[1], out=tmp_path / "alone"))
+    alone = evaluate_pair(replace(jobs[1], out=tmp_path / "alone"))
     assert second.scores == alone.scores
     assert second.chroma == pytest.approx(alone.chroma, rel=1e-6)
 
@@ -317,13 +424,36 @@ def test_enfuse_that_fails_is_a_failure_of_its_pictures(pairs, tmp_path, monkeyp
     program = tmp_path / "bin" / "enfuse"
     program.parent.mkdir()
     program.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo enfuse 0 && exit\necho no memory >&2\nexit 1\n'
+        '#!/bin/sh\n[ "$1" = --version ] && echo enfuse 0 && exit\n'
+        "echo no memory for $2 >&2\nexit 1\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
     summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"))
     assert [failure.method for failure in summary.failures] == ["enfuse", "enfuse"]
-    assert "status 1: no memory" in summary.failures[0].message
+    assert summary.failures[0].message.endswith("got status 1: no memory for under.png")
+
+
+def test_enfuse_that_does_not_end_is_told_without_its_command_line(pairs, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "enfuse"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo enfuse 0 && exit\nexec sleep 60\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+    monkeypatch.setattr("trainer.evaluation.methods.ENFUSE_TIMEOUT_S", 0.2)
+    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"), pairs=["first"])
+    (failure,) = summary.failures
+    assert failure.message == "expected a picture from enfuse within 0.2 s, got none"
+
+
+def test_messages_of_libraries_are_shown_without_paths():
+    with pytest.raises(cv2.error) as caught:
+        cv2.resize(np.zeros((0, 0)), (2, 2))
+    failure = describe_failure(caught.value, "first", "mean")
+    assert failure.message == "!ssize.empty()"
+    error = subprocess.TimeoutExpired(["/usr/bin/enfuse", "/tmp/under.png"], 1.0)
+    assert "/" not in describe_failure(error, "first").message
+    assert describe_failure(ValueError("expected a side"), "first").message == "expected a side"
 
 
 @pytest.mark.skipif(find_enfuse() is None, reason="enfuse is not installed")

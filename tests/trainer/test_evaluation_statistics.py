@@ -3,24 +3,23 @@
 import numpy as np
 import pytest
 
+from trainer.evaluation.scoring import PairOutcome
 from trainer.evaluation.statistics import (
+    MARGIN_PEERS,
+    PAPER_PEERS,
     QUALITY_METRICS,
     SHARPNESS_METRICS,
     average_ranks,
     average_scores,
     bootstrap_difference,
     order_of_merit,
+    paper_margin,
     relative_margin,
+    select_whole,
 )
+from trainer.evaluation.summarise import summarise
+from trainer.evaluation.summary import MethodSummary
 
-# Table 1 of the paper.
-TABLE_COLUMNS = ("AG", "EI", "LPC-SI", "S3", "SF", "PIQE", "Qabf", "VIFF")
-TABLE_1 = {
-    "densefuse": (4.1796, 41.3714, 0.9369, 0.1830, 13.7378, 26.0896, 0.4208, 0.4285),
-    "u2fusion": (4.7719, 48.9770, 0.9438, 0.1798, 15.3116, 35.4318, 0.3898, 0.4181),
-    "transmef": (3.9983, 40.3294, 0.9360, 0.1627, 13.1360, 37.8373, 0.3520, 0.4084),
-    "hyperp_mb": (6.1319, 61.6277, 0.9543, 0.2369, 19.7974, 25.8651, 0.5059, 0.5477),
-}
 SCORES = {
     "one": {"a": {"AG": 1.0, "PIQE": 10.0}, "b": {"AG": 2.0, "PIQE": 20.0}},
     "two": {"a": {"AG": 3.0, "PIQE": 30.0}, "b": {"AG": 3.0}},
@@ -29,11 +28,15 @@ SCORES = {
 
 
 def test_margins_of_the_papers_table_are_those_that_it_claims():
-    table = {name: dict(zip(TABLE_COLUMNS, row, strict=True)) for name, row in TABLE_1.items()}
-    ours = table.pop("hyperp_mb")
-    peers = list(table.values())
-    assert relative_margin(ours, peers, SHARPNESS_METRICS) == pytest.approx(0.328, abs=5e-5)
-    assert relative_margin(ours, peers, QUALITY_METRICS) == pytest.approx(0.2735, abs=5e-5)
+    assert paper_margin(PAPER_PEERS, SHARPNESS_METRICS) == pytest.approx(0.328, abs=5e-5)
+    assert paper_margin(PAPER_PEERS, QUALITY_METRICS) == pytest.approx(0.2735, abs=5e-5)
+
+
+def test_the_papers_margins_over_the_peers_that_are_to_be_had_are_smaller():
+    assert paper_margin(MARGIN_PEERS, SHARPNESS_METRICS) == pytest.approx(0.2876, abs=5e-5)
+    assert paper_margin(MARGIN_PEERS, QUALITY_METRICS) == pytest.approx(0.2278, abs=5e-5)
+    with pytest.raises(ValueError, match="got none"):
+        paper_margin((), SHARPNESS_METRICS)
 
 
 def test_a_margin_needs_every_value():
@@ -79,3 +82,55 @@ def test_the_interval_is_that_of_the_paired_differences():
 
 def test_one_pair_has_no_interval():
     assert bootstrap_difference({"one": 1.0, "two": 2.0}, {"one": 0.5}) is None
+
+
+def test_whole_is_a_method_with_every_pair_or_every_value():
+    assert select_whole(SCORES, ["a", "b"]) == ["a"]
+    assert select_whole(SCORES, ["a", "b"], "PIQE") == []
+    assert select_whole({}, ["a"]) == ["a"]
+
+
+def summarise_scores(scores, kinds, metrics):
+    return summarise(
+        [PairOutcome(name, scores=of_pair) for name, of_pair in scores.items()],
+        dataset="made",
+        max_side_px=None,
+        metrics=metrics,
+        methods={label: MethodSummary(kind=kind) for label, kind in kinds.items()},
+        missing_methods=(),
+    )
+
+
+def test_margins_are_taken_over_the_pairs_that_all_have():
+    def all_at(value):
+        return dict.fromkeys(SHARPNESS_METRICS, value)
+
+    # On each pair that both have we are 50 % better; the pairs of one alone are easy or hard.
+    scores = {
+        "both": {"ours": all_at(3.0), "densefuse": all_at(2.0)},
+        "both too": {"ours": all_at(6.0), "densefuse": all_at(4.0)},
+        "ours alone": {"ours": all_at(60.0)},
+        "peer alone": {"densefuse": all_at(90.0)},
+        "a value less": {"ours": all_at(50.0), "densefuse": {"AG": 1.0}},
+    }
+    kinds = {"ours": "weights", "densefuse": "peer"}
+    margins = summarise_scores(scores, kinds, SHARPNESS_METRICS).margins
+    assert margins.sharpness == pytest.approx(0.5)
+    assert margins.quality is None
+    assert (margins.peers, margins.pairs) == (("densefuse",), 2)
+
+
+def test_methods_of_as_many_but_other_pairs_are_not_taken_for_equal():
+    scores = {
+        "one": {"ours": {"AG": 1.0}, "mean": {"AG": 1.0}, "same": {"AG": 1.0}},
+        "two": {"ours": {"AG": 1.0}, "late": {"AG": 1.0}, "same": {"AG": 1.0}},
+        "three": {"mean": {"AG": 1.0}, "late": {"AG": 1.0}},
+    }
+    kinds = {"ours": "weights"} | dict.fromkeys(("mean", "late", "same"), "computed")
+    summary = summarise_scores(scores, kinds, ("AG",))
+    assert set(summary.counts.values()) == {2}
+    assert summary.lacking["late"] == ("one",)
+    assert [label for label in kinds if summary.have_same_pairs(label, "ours")] == ["ours", "same"]
+    assert summary.mean_rank == {}  # nobody has every pair
+    before = summary.model_copy(update={"lacking": {}})  # as older evaluations were written
+    assert not before.have_same_pairs("same", "ours")

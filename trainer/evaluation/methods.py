@@ -118,16 +118,21 @@ class EnfuseMethod:
             paths = [Path(folder) / name for name in ("under.png", "over.png", "fused.png")]
             write_png(paths[0], pair.under)
             write_png(paths[1], pair.over)
-            ended = subprocess.run(
-                [self.binary, f"--output={paths[2]}", *map(str, paths[:2])],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=ENFUSE_TIMEOUT_S,
-                check=False,
-            )
+            try:
+                ended = subprocess.run(
+                    [self.binary, f"--output={paths[2]}", *map(str, paths[:2])],
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=ENFUSE_TIMEOUT_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as cause:
+                raise DataError(
+                    f"expected a picture from enfuse within {ENFUSE_TIMEOUT_S:g} s, got none"
+                ) from cause
             if ended.returncode != 0 or not paths[2].exists():
-                last = ended.stderr.strip().rpartition("\n")[2]
+                last = ended.stderr.strip().rpartition("\n")[2].replace(f"{folder}/", "")
                 raise DataError(
                     f"expected a picture from enfuse, got status {ended.returncode}: {last}"
                 )

@@ -126,6 +126,14 @@ class Sources:
         """Under and over as the metrics take them: grey, 8 bit."""
         return to_grey(self.exposures.under), to_grey(self.exposures.over)
 
+    @cached_property
+    def greys_hash(self) -> str:
+        """Content hash of what the metrics take of the exposures."""
+        digest = hashlib.sha256()
+        for grey in self.greys:
+            digest.update(f"{grey.shape}".encode() + grey.tobytes())
+        return digest.hexdigest()
+
     def load(self) -> None:
         """Decode the exposures now, so that a bad pair fails before any method does."""
         _ = self.exposures

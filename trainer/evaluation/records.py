@@ -13,6 +13,16 @@ from model.weights import golden_pair
 from trainer.evaluation.pictures import write_whole
 from trainer.metrics import METRICS
 
+EVALUATION_FOLDER = Path(__file__).parent
+CODE = (
+    EVALUATION_FOLDER / "methods.py",
+    EVALUATION_FOLDER / "pairs.py",
+    EVALUATION_FOLDER / "pictures.py",
+    EVALUATION_FOLDER / "weights_method.py",
+    EVALUATION_FOLDER.parent / "metrics" / "grey.py",
+)
+"""What leads from the files of a pair to the pixels that are scored, but for `model` itself."""
+
 GOLDEN_SEED = 7
 GOLDEN_SHAPE = (179, 183)
 """Odd, so that borders and halvings count; the smallest side of five scales of MS-SSIM is 176."""
@@ -32,13 +42,18 @@ class MethodRecord(BaseModel):
     """What is known of one method's picture of one pair.
 
     Attributes:
-        picture: Fingerprint of everything that decided the picture.
+        picture: Fingerprint of the exposures' files and of the method with its options.
+        code: Hash of the code that made the picture of them, see `hash_code`.
+        greys: Hash of the exposures as the metrics took them. A record from before this was kept
+            has neither; its scores are taken to be of the same exposures when `picture` is equal.
         chroma: Its mean CIELAB chroma.
         scores: Value by metric.
     """
 
     model_config = ConfigDict(extra="forbid")
     picture: str
+    code: str | None = None
+    greys: str | None = None
     chroma: float | None = None
     scores: dict[str, Score] = Field(default_factory=dict)
 
@@ -75,6 +90,12 @@ def hash_parts(*parts: str) -> str:
     for part in parts:
         digest.update(hashlib.sha256(part.encode()).digest())
     return digest.hexdigest()
+
+
+@cache
+def hash_code() -> str:
+    """Hash of the sources that decide pictures: one of other code is to be made again."""
+    return hash_parts(*(path.read_text(encoding="utf-8") for path in CODE))
 
 
 @cache

@@ -14,16 +14,24 @@ from trainer.evaluation.pictures import write_whole
 from trainer.evaluation.plots import plot_distributions
 from trainer.evaluation.scoring import fused_path
 from trainer.evaluation.sheets import EXPOSURES, sheet_path, source_path, thumbnail_path
-from trainer.evaluation.statistics import Scores, gather, order_of_merit
+from trainer.evaluation.statistics import (
+    CONFIDENCE,
+    PAPER_PAIRS,
+    PAPER_PEERS,
+    QUALITY_METRICS,
+    RESAMPLES,
+    SHARPNESS_METRICS,
+    Scores,
+    order_of_merit,
+    paper_margin,
+    select_whole,
+)
 from trainer.evaluation.summary import Interval, Summary
 from trainer.metrics import METRICS
 
 REPORT_NAME = "report.html"
 TEMPLATE_NAME, STYLE_NAME, SCRIPT_NAME = "report.html.jinja", "report.css", "report.js"
 SIGNIFICANT_DIGITS = 4
-
-PAPER_SHARPNESS, PAPER_QUALITY = 0.328, 0.2735
-"""What the paper claims over DenseFuse, U2Fusion and TransMEF on its own fourteen pairs."""
 
 Verdict = Literal["better", "worse", "open", ""]
 
@@ -63,7 +71,8 @@ def write_report(out: Path, summary: Summary, scores: Scores) -> None:
         means=_tabulate_means(summary, scores),
         intervals=_tabulate_intervals(summary),
         plots={metric: quote(path) for metric, path in plots.items()},
-        paper={"sharpness": PAPER_SHARPNESS, "quality": PAPER_QUALITY},
+        paper=_describe_paper(summary),
+        bootstrap={"resamples": RESAMPLES, "percent": 100 * CONFIDENCE},
         style=_read_asset(STYLE_NAME),
         script=_read_asset(SCRIPT_NAME),
         sheets=_list_sheets(out, summary, scores),
@@ -106,16 +115,25 @@ def _tabulate_means(summary: Summary, scores: Scores) -> list[Row]:
 
 def _mark_column(summary: Summary, scores: Scores, metric: str) -> dict[str, Cell]:
     values = {label: means[metric] for label, means in summary.means.items() if metric in means}
-    whole = {
-        label: value
-        for label, value in values.items()
-        if len(gather(scores, label, metric)) == len(summary.pairs)
-    }
+    whole = {label: values[label] for label in select_whole(scores, list(values), metric)}
     decimals = count_decimals(values)
     marks = dict(zip(order_of_merit(whole, metric), ("best", "second"), strict=False))
     return {
         label: Cell(f"{value:.{decimals}f}", marks.get(label, ""))
         for label, value in values.items()
+    }
+
+
+def _describe_paper(summary: Summary) -> dict[str, object]:
+    """The paper's own margins, over the peers of ours and over all of its peers."""
+    peers = {"same": summary.margins.peers if summary.margins else (), "all": PAPER_PEERS}
+    return {"pairs": PAPER_PAIRS, "peers": PAPER_PEERS} | {
+        which: {
+            "sharpness": paper_margin(names, SHARPNESS_METRICS),
+            "quality": paper_margin(names, QUALITY_METRICS),
+        }
+        for which, names in peers.items()
+        if names
     }
 
 

@@ -13,7 +13,7 @@ from trainer.evaluation.methods import Method, PeerMethod, list_peers, make_meth
 from trainer.evaluation.pairs import EvaluationPair, list_pairs
 from trainer.evaluation.records import fingerprint_metric
 from trainer.evaluation.report import write_report
-from trainer.evaluation.scoring import PairOutcome, PairTask, evaluate_pair
+from trainer.evaluation.scoring import PairJob, PairOutcome, evaluate_pair
 from trainer.evaluation.sheets import EXPOSURES
 from trainer.evaluation.summarise import collect_scores, summarise
 from trainer.evaluation.summary import Failure, MethodSummary, Summary, write_scores, write_summary
@@ -71,11 +71,11 @@ def evaluate(
     _check_columns(columns)
     described = {method.label: _describe(method) for method in columns}
     definitions = {name: fingerprint_metric(name) for name in names}
-    tasks = [
-        PairTask(pair, out, tuple(columns), definitions, max_side_px, has_sheet=report)
+    jobs = [
+        PairJob(pair, out, tuple(columns), definitions, max_side_px, has_sheet=report)
         for pair in scenes
     ]
-    outcomes = evaluate_pairs(tasks, workers)
+    outcomes = evaluate_pairs(jobs, workers)
     summary = summarise(
         outcomes,
         dataset=pairs_dir.resolve().name,
@@ -94,26 +94,24 @@ def evaluate(
     return summary
 
 
-def evaluate_pairs(tasks: Sequence[PairTask], workers: int | None) -> list[PairOutcome]:
+def evaluate_pairs(jobs: Sequence[PairJob], workers: int | None) -> list[PairOutcome]:
     """Evaluate pairs under a progress bar; a process that dies costs one pair and not the run.
 
     Args:
-        tasks: One for each pair.
+        jobs: One for each pair.
         workers: Processes; None takes one for each core, 1 computes in this process.
 
     Returns:
-        The outcomes, in the order of the tasks.
+        The outcomes, in the order of the jobs.
     """
     cores = count_cores()
-    count = min(workers or cores, len(tasks))
+    count = min(workers or cores, len(jobs))
     outcomes: dict[str, PairOutcome] = {}
-    done = run_jobs(
-        evaluate_pair, tasks, 0 if count == 1 else count, threads=max(1, cores // count)
-    )
-    for task, outcome in tqdm(done, total=len(tasks), unit="pair", desc="evaluate"):
-        name = task.pair.name
+    done = run_jobs(evaluate_pair, jobs, 0 if count == 1 else count, threads=max(1, cores // count))
+    for job, outcome in tqdm(done, total=len(jobs), unit="pair", desc="evaluate"):
+        name = job.pair.name
         outcomes[name] = outcome or PairOutcome(name, failures=[_report_death(name)])
-    return [outcomes[task.pair.name] for task in tasks]
+    return [outcomes[job.pair.name] for job in jobs]
 
 
 def _report_death(name: str) -> Failure:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from model.errors import FusionError
 from trainer.evaluation.methods import Method
@@ -16,6 +17,7 @@ from trainer.evaluation.records import (
     MethodRecord,
     PairRecord,
     Score,
+    hash_code,
     hash_parts,
     read_record,
     write_record,
@@ -40,7 +42,7 @@ FAILURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class PairTask:
+class PairJob:
     """The evaluation of one pair, as it crosses to a worker.
 
     Attributes:
@@ -82,97 +84,133 @@ def fused_path(out: Path, method: str, pair: str) -> Path:
     return out / FUSED_FOLDER / method / f"{pair}.png"
 
 
-def evaluate_pair(task: PairTask) -> PairOutcome:
+def record_path(out: Path, pair: str) -> Path:
+    """Where what is known of a pair is kept."""
+    return out / RECORDS_FOLDER / f"{pair}.json"
+
+
+def evaluate_pair(job: PairJob) -> PairOutcome:
     """Fuse and score one pair by every method; what an earlier run found is taken as it is.
 
     The record is written after each method, so that a run that is stopped loses one picture.
     """
-    outcome = PairOutcome(task.pair.name)
-    sources = Sources(task.pair, max_side_px=task.max_side_px)
+    outcome = PairOutcome(job.pair.name)
+    sources = Sources(job.pair, max_side_px=job.max_side_px)
     try:
         sources.load()
     except FAILURES as error:
-        outcome.failures.append(describe_failure(error, task.pair.name))
+        outcome.failures.append(describe_failure(error, job.pair.name))
         return outcome
-    path = task.out / RECORDS_FOLDER / f"{task.pair.name}.json"
+    path = record_path(job.out, job.pair.name)
     record = read_record(path)
-    for method in task.methods:
-        if not method.applies_to(task.pair):
+    for method in job.methods:
+        if not method.applies_to(job.pair):
             continue
         try:
-            picture = _update_picture(task, method, sources, record.methods.get(method.label))
+            picture = _update_picture(job, method, sources, record)
             record.methods[method.label] = picture
-            failures = _update_scores(task, method, sources, picture)
+            failures = _update_scores(job, method, sources, picture)
         except FAILURES as error:
             record.methods.pop(method.label, None)
-            outcome.failures.append(describe_failure(error, task.pair.name, method.label))
+            outcome.failures.append(describe_failure(error, job.pair.name, method.label))
             continue
         write_record(path, record)
         outcome.failures += failures
         if picture.chroma is not None:
             outcome.chroma[method.label] = picture.chroma
         outcome.scores[method.label] = {
-            name: picture.scores[name].value for name in task.metrics if name in picture.scores
+            name: picture.scores[name].value for name in job.metrics if name in picture.scores
         }
-    if task.has_sheet and outcome.scores:
-        _update_sheet(task, sources, record, list(outcome.scores))
+    if job.has_sheet and outcome.scores:
+        _update_sheet(job, sources, record, list(outcome.scores))
         write_record(path, record)
     return outcome
 
 
 def _update_sheet(
-    task: PairTask, sources: Sources, record: PairRecord, methods: Sequence[str]
+    job: PairJob, sources: Sources, record: PairRecord, methods: Sequence[str]
 ) -> None:
     """Draw the pair's contact sheet, unless the one of these very pictures is there."""
     pictures = [part for label in methods for part in (label, record.methods[label].picture)]
-    fingerprint = hash_parts(sources.fingerprint, *pictures)
-    if record.sheet == fingerprint and sheet_path(task.out, task.pair.name).exists():
+    fingerprint = hash_parts(sources.fingerprint, hash_code(), *pictures)
+    if record.sheet == fingerprint and sheet_path(job.out, job.pair.name).exists():
         return
-    fused = {label: fused_path(task.out, label, task.pair.name) for label in methods}
-    write_sheet(task.out, task.pair.name, sources.exposures, fused)
+    if record.sheet is not None:  # forgotten before its files change, as a picture is
+        record.sheet = None
+        write_record(record_path(job.out, job.pair.name), record)
+    fused = {label: fused_path(job.out, label, job.pair.name) for label in methods}
+    write_sheet(job.out, job.pair.name, sources.exposures, fused)
     record.sheet = fingerprint
 
 
 def describe_failure(
     error: BaseException, pair: str, method: str | None = None, metric: str | None = None
 ) -> Failure:
-    """Put an error into the form of the summary; only our own messages are free of paths."""
+    """Put an error into the form of the summary, without paths of this machine.
+
+    Messages of OpenCV name its source files, those of `subprocess` the command line.
+    """
     if isinstance(error, FusionError):
         code, message = error.code, error.message
     elif isinstance(error, OSError):
         code, message = "unreadable", error.strerror or type(error).__name__
+    elif isinstance(error, cv2.error | subprocess.SubprocessError):
+        said = " ".join(str(getattr(error, "err", "")).split())
+        code, message = type(error).__name__, said or "expected a result, got an error"
     else:
         code, message = type(error).__name__, str(error)
     return Failure(pair=pair, method=method, metric=metric, code=code, message=message)
 
 
 def _update_picture(
-    task: PairTask, method: Method, sources: Sources, known: MethodRecord | None
+    job: PairJob, method: Method, sources: Sources, record: PairRecord
 ) -> MethodRecord:
-    """The record of a method's picture; fuses unless this very picture is there."""
-    path = fused_path(task.out, method.label, task.pair.name)
-    fingerprint = hash_parts(sources.fingerprint, method.fingerprint(task.pair))
-    if known is not None and known.picture == fingerprint and path.exists():
+    """What is known of a method's picture; fuses unless this very picture is there.
+
+    Scores stay when the picture that is fused again is the one they were computed of.
+    """
+    path = fused_path(job.out, method.label, job.pair.name)
+    fingerprint = hash_parts(sources.fingerprint, method.fingerprint(job.pair))
+    known = record.methods.get(method.label) if path.exists() else None
+    if known is not None and (known.picture, known.code) == (fingerprint, hash_code()):
         return known
     fused = method.fuse(sources)
     if fused.shape != sources.exposures.under.shape:
         raise ValueError(f"expected a picture {sources.exposures.under.shape}, got {fused.shape}")
+    made = MethodRecord(picture=fingerprint, code=hash_code(), greys=sources.greys_hash)
+    if (
+        known is not None
+        and _has_same_exposures(known, made)
+        and np.array_equal(read_picture(path), fused)
+    ):
+        made.scores = known.scores
+        return made
+    # Forgotten on disk before the picture changes: a run that is killed now leaves no picture
+    # under the scores of another one.
+    if record.methods.pop(method.label, None) is not None:
+        write_record(record_path(job.out, job.pair.name), record)
     write_png(path, fused)
-    return MethodRecord(picture=fingerprint)
+    return made
+
+
+def _has_same_exposures(known: MethodRecord, made: MethodRecord) -> bool:
+    if known.greys is None:
+        return known.picture == made.picture
+    return known.greys == made.greys
 
 
 def _update_scores(
-    task: PairTask, method: Method, sources: Sources, record: MethodRecord
+    job: PairJob, method: Method, sources: Sources, record: MethodRecord
 ) -> list[Failure]:
     """Compute the metrics that the record lacks; one that fails stays absent and is reported."""
     missing = [
         name
-        for name, definition in task.metrics.items()
+        for name, definition in job.metrics.items()
         if name not in record.scores or record.scores[name].metric != definition
     ]
     if not missing and record.chroma is not None:
         return []
-    fused = read_picture(fused_path(task.out, method.label, task.pair.name))
+    fused = read_picture(fused_path(job.out, method.label, job.pair.name))
     record.chroma = mean_chroma(to_8_bit(fused))
     grey = to_grey(fused)
     failures: list[Failure] = []
@@ -183,7 +221,7 @@ def _update_scores(
             if not math.isfinite(value):
                 raise ValueError(f"expected a finite value of {name}, got {value}")
         except FAILURES as error:
-            failures.append(describe_failure(error, task.pair.name, method.label, name))
+            failures.append(describe_failure(error, job.pair.name, method.label, name))
             continue
-        record.scores[name] = Score(metric=task.metrics[name], value=float(value))
+        record.scores[name] = Score(metric=job.metrics[name], value=float(value))
     return failures

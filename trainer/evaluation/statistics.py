@@ -18,6 +18,21 @@ QUALITY_METRICS = ("PIQE", "Qabf", "VIFF")
 MARGIN_PEERS = ("densefuse", "u2fusion")
 """The peers of the paper whose pictures are to be had; of TransMEF there are none."""
 
+PAPER_PEERS = (*MARGIN_PEERS, "transmef")
+PAPER_PAIRS = 14
+PAPER_METHOD = "hyperp_mb"
+_PAPER_COLUMNS = (*SHARPNESS_METRICS, *QUALITY_METRICS)
+_PAPER_ROWS = {
+    "densefuse": (4.1796, 41.3714, 0.9369, 0.1830, 13.7378, 26.0896, 0.4208, 0.4285),
+    "u2fusion": (4.7719, 48.9770, 0.9438, 0.1798, 15.3116, 35.4318, 0.3898, 0.4181),
+    "transmef": (3.9983, 40.3294, 0.9360, 0.1627, 13.1360, 37.8373, 0.3520, 0.4084),
+    PAPER_METHOD: (6.1319, 61.6277, 0.9543, 0.2369, 19.7974, 25.8651, 0.5059, 0.5477),
+}
+PAPER_MEANS = {
+    method: dict(zip(_PAPER_COLUMNS, row, strict=True)) for method, row in _PAPER_ROWS.items()
+}
+"""Means over the paper's own pairs by method and metric: its Table 1, as far as margins need it."""
+
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Value by pair, method and metric; a value that could not be had is absent."""
 
@@ -64,6 +79,34 @@ def gather(scores: Scores, method: str, metric: str) -> dict[str, float]:
     }
 
 
+def select_whole(scores: Scores, methods: Sequence[str], metric: str | None = None) -> list[str]:
+    """The methods that have a picture of every pair or, of a metric, a value for every pair.
+
+    Example:
+        >>> select_whole({"one": {"a": {"AG": 2.0}, "b": {}}, "two": {"a": {}}}, ["a", "b"])
+        ['a']
+    """
+    return [
+        method
+        for method in methods
+        if all(
+            method in of_pair and (metric is None or metric in of_pair[method])
+            for of_pair in scores.values()
+        )
+    ]
+
+
+def select_common(
+    scores: Scores, methods: Sequence[str], metrics: Sequence[str]
+) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    """Scores of the pairs for which every one of the methods has every one of the metrics."""
+    return {
+        pair: of_pair
+        for pair, of_pair in scores.items()
+        if all(metric in of_pair.get(method, {}) for method in methods for metric in metrics)
+    }
+
+
 def average_ranks(
     scores: Scores, methods: Sequence[str], metrics: Sequence[str]
 ) -> dict[str, float]:
@@ -94,8 +137,8 @@ def bootstrap_difference(
 ) -> PairedInterval | None:
     """Interval of the mean paired difference, by resampling pairs.
 
-    The percentile interval of 10,000 resamples with replacement of the pairs' differences; the
-    same pairs give the same interval.
+    The percentile interval of `RESAMPLES` resamples with replacement of the pairs' differences;
+    the same pairs give the same interval.
 
     Args:
         ours: Our values of one metric by pair.
@@ -146,6 +189,27 @@ def relative_margin(
             sign = 1.0 if METRICS[metric].higher_is_better else -1.0
             quotients.append(sign * (ours[metric] - peer[metric]) / peer[metric])
     return float(np.mean(quotients)) if quotients else None
+
+
+def paper_margin(peers: Sequence[str], metrics: Sequence[str]) -> float:
+    """The margin of the paper's own means over some of its peers, by the same formula.
+
+    Args:
+        peers: Of `PAPER_PEERS`.
+        metrics: `SHARPNESS_METRICS` or `QUALITY_METRICS`.
+
+    Returns:
+        The margin as a share.
+
+    Example:
+        >>> f"{paper_margin(PAPER_PEERS, SHARPNESS_METRICS):.3f}"
+        '0.328'
+    """
+    ours = PAPER_MEANS[PAPER_METHOD]
+    margin = relative_margin(ours, [PAPER_MEANS[peer] for peer in peers], metrics)
+    if margin is None:
+        raise ValueError(f"expected peers of {', '.join(PAPER_PEERS)}, got none")
+    return margin
 
 
 def order_of_merit(values: Mapping[str, float], metric: str) -> list[str]:

@@ -10,13 +10,14 @@ from trainer.evaluation.statistics import (
     MARGIN_PEERS,
     QUALITY_METRICS,
     SHARPNESS_METRICS,
-    Means,
     Scores,
     average_ranks,
     average_scores,
     bootstrap_difference,
     gather,
     relative_margin,
+    select_common,
+    select_whole,
 )
 from trainer.evaluation.summary import Interval, Margins, MethodSummary, Summary
 from trainer.metrics import PAPER_METRICS
@@ -49,8 +50,11 @@ def summarise(
     means = average_scores(scores, labels, metrics)
     ours = next((label for label in labels if methods[label].kind == "weights"), None)
     others = [label for label in labels if label != ours]
-    counts = {label: sum(label in of_pair for of_pair in scores.values()) for label in labels}
-    ranked = [label for label in labels if counts[label] == max(counts.values())]
+    lacking = {
+        label: tuple(pair for pair, of_pair in scores.items() if label not in of_pair)
+        for label in labels
+    }
+    ranked = select_whole(scores, labels)
     return Summary(
         dataset=dataset,
         max_side_px=max_side_px,
@@ -58,7 +62,8 @@ def summarise(
         metrics=tuple(metrics),
         ours=ours,
         methods=dict(methods),
-        counts=counts,
+        counts={label: len(scores) - len(pairs) for label, pairs in lacking.items()},
+        lacking={label: pairs for label, pairs in lacking.items() if pairs},
         means=means,
         mean_rank=average_ranks(scores, ranked, metrics),
         mean_rank_paper=average_ranks(
@@ -66,7 +71,7 @@ def summarise(
         ),
         intervals={} if ours is None else _compare(scores, ours, others, metrics),
         chroma=_average_chroma(outcomes, labels),
-        margins=None if ours is None else _margins(means, ours),
+        margins=None if ours is None else _margins(scores, ours, metrics),
         missing_methods=tuple(missing_methods),
         failures=tuple(failure for outcome in outcomes for failure in outcome.failures),
     )
@@ -100,13 +105,20 @@ def _average_chroma(outcomes: Sequence[PairOutcome], labels: Sequence[str]) -> d
     return {label: float(np.mean(of_label)) for label, of_label in values.items() if of_label}
 
 
-def _margins(means: Means, ours: str) -> Margins | None:
-    peers = tuple(peer for peer in MARGIN_PEERS if means.get(peer))
+def _margins(scores: Scores, ours: str, metrics: Sequence[str]) -> Margins | None:
+    """Margins over the peers that are there, all averaged over the same pairs."""
+    peers = tuple(
+        peer for peer in MARGIN_PEERS if any(of_pair.get(peer) for of_pair in scores.values())
+    )
     if not peers:
         return None
+    needed = [name for name in (*SHARPNESS_METRICS, *QUALITY_METRICS) if name in metrics]
+    common = select_common(scores, (ours, *peers), needed)
+    means = average_scores(common, (ours, *peers), needed)
     of_peers = [means[peer] for peer in peers]
     return Margins(
         peers=peers,
+        pairs=len(common),
         sharpness=relative_margin(means[ours], of_peers, SHARPNESS_METRICS),
         quality=relative_margin(means[ours], of_peers, QUALITY_METRICS),
     )

@@ -76,11 +76,14 @@ class Margins(_Record):
 
     Attributes:
         peers: The peers.
+        pairs: Pairs that ours and all peers have every value of, over which all of them are
+            averaged; None in a summary from before this was recorded.
         sharpness: Over AG, EI, LPC-SI, S3 and SF.
         quality: Over PIQE, Qabf and VIFF.
     """
 
     peers: tuple[str, ...]
+    pairs: int | None = None
     sharpness: float | None
     quality: float | None
 
@@ -96,9 +99,10 @@ class Summary(_Record):
         ours: Label of the first weights version, None when there was none.
         methods: Every method by label, in the order of the tables.
         counts: Pairs that each method has a picture of.
+        lacking: Names of the pairs that a method has no picture of; absent where it has all.
         means: Mean value by method and metric.
         mean_rank: Mean rank over pairs and metrics, 1 the best, among the methods that have a
-            picture of the most pairs; the others have none.
+            picture of every pair; the others have none.
         mean_rank_paper: The same over the paper's ten metrics.
         intervals: Ours minus the other, with its 95 % interval, by other method and metric.
         chroma: Mean CIELAB chroma of each method's pictures.
@@ -114,6 +118,7 @@ class Summary(_Record):
     ours: str | None
     methods: dict[str, MethodSummary]
     counts: dict[str, int]
+    lacking: dict[str, tuple[str, ...]] = {}
     means: dict[str, dict[str, float]]
     mean_rank: dict[str, float]
     mean_rank_paper: dict[str, float]
@@ -122,6 +127,16 @@ class Summary(_Record):
     margins: Margins | None
     missing_methods: tuple[str, ...]
     failures: tuple[Failure, ...]
+
+    def have_same_pairs(self, first: str, second: str) -> bool:
+        """Whether two methods have pictures of the same pairs; False where that is not known."""
+        pairs = [set(self.pairs) - set(self.lacking.get(label, ())) for label in (first, second)]
+        # A summary from before `lacking` knows the pairs of those methods that have all.
+        is_known = all(
+            len(of_method) == self.counts[label]
+            for label, of_method in zip((first, second), pairs, strict=True)
+        )
+        return is_known and pairs[0] == pairs[1]
 
 
 def write_summary(out: Path, summary: Summary) -> None:
