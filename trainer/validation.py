@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from model.network import FusionNetwork
 from model.pipeline import FusionPipeline
 from model.runtime import TorchRuntime
 from trainer.config import ValidationConfig
+from trainer.data.pixels import limit_side
 from trainer.data.stacks import list_exposures, read_exposure
 from trainer.distributed import World
 from trainer.errors import DataError
@@ -168,14 +168,5 @@ def _read_scene(root: Path, name: str, max_side_px: int) -> Scene:
             f"got {len(exposures)} of {len(sizes)} sizes"
         )
     exposures.sort(key=lambda image: float(image.mean()))
-    under, over = (_reduce(image, max_side_px) for image in (exposures[0], exposures[-1]))
+    under, over = (limit_side(image, max_side_px) for image in (exposures[0], exposures[-1]))
     return Scene(name, ExposurePair(under, over), (rgb_to_grey(under), rgb_to_grey(over)))
-
-
-def _reduce(image: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return image
-    size = (round(width * scale), round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

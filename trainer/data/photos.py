@@ -1,6 +1,5 @@
 """One photograph: what its EXIF says about the exposure, and its pixels."""
 
-import io
 import math
 import struct
 import warnings
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from trainer.data.pixels import convert_to_srgb, limit_side
 from trainer.errors import DataError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -110,8 +109,8 @@ def read_photo(path: Path) -> Photo:
 def read_pixels(path: Path, max_side_px: int) -> NDArray[np.uint8]:
     """Read a photograph upright, in sRGB, its longer side at most `max_side_px`.
 
-    The reduction averages areas. A colour profile is converted to sRGB; pixels without one, or
-    with one that cannot be read, are taken as sRGB.
+    The reduction averages areas. A colour profile is converted to sRGB as the service does it;
+    pixels without one, or with one that cannot be read, are taken as sRGB.
 
     Args:
         path: JPEG, PNG, TIFF or WebP; of 16-bit RGB the upper 8 bits are taken.
@@ -127,34 +126,14 @@ def read_pixels(path: Path, max_side_px: int) -> NDArray[np.uint8]:
         with _quiet(), Image.open(path) as image:
             if image.mode not in COLOUR_MODES:
                 raise DataError(f"expected 8 bits a channel, '{path.name}' has mode {image.mode}")
-            profile = image.info.get("icc_profile") if image.mode == "RGB" else None
+            profile = image.info.get("icc_profile") or None
             scale = DECODING_MARGIN * max_side_px / max(image.size)
             image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"), dtype=np.uint8)
     except ERRORS_OF_PILLOW as cause:
         raise DataError(f"'{path.name}' cannot be read: {cause}") from cause
-    reduced = _reduce(pixels, max_side_px)
-    return _convert_to_srgb(reduced, profile) if profile else reduced
-
-
-def _reduce(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return np.ascontiguousarray(pixels)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def _convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(
-            Image.fromarray(pixels), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return pixels
-    return pixels if converted is None else np.array(converted, np.uint8)
+    reduced = Image.fromarray(limit_side(upright, max_side_px))
+    return np.array(convert_to_srgb(reduced, profile), dtype=np.uint8)
 
 
 def _exposure_ev(

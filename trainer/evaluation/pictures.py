@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import UINT8_TO_UINT16, Pixels
+from trainer.data.pixels import convert_to_srgb, is_srgb
+from trainer.data.pixels import limit_side as limit_side
 from trainer.errors import DataError
 
 Picture = NDArray[np.uint8]
@@ -89,15 +91,6 @@ def fit_to(pixels: Pixels, height: int, width: int) -> Pixels:
     return resized
 
 
-def limit_side(pixels: Pixels, max_side_px: int | None) -> Pixels:
-    """Reduce a picture by area averaging until no side is longer than `max_side_px`."""
-    height, width = pixels.shape[:2]
-    if max_side_px is None or max(height, width) <= max_side_px:
-        return pixels
-    scale = max_side_px / max(height, width)
-    return fit_to(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-
-
 def write_png(path: Path, pixels: Pixels) -> None:
     """Write RGB pixels as PNG; the file appears whole or not at all."""
     is_encoded, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
@@ -170,14 +163,11 @@ def _sample_bits(image: Image.Image, data: bytes) -> int:
 def _read_8_bit(path: Path, image: Image.Image, profile: bytes | None) -> Picture:
     if image.mode not in _SIMPLE_MODES:
         raise DataError(f"expected grey or RGB samples, got mode {image.mode} in {path.name}")
-    rgb = image.convert("RGB")
-    if profile is not None and not _is_srgb(profile):
-        rgb = _convert(rgb, profile)
-    return np.asarray(rgb, dtype=np.uint8)
+    return np.asarray(convert_to_srgb(image.convert("RGB"), profile), dtype=np.uint8)
 
 
 def _read_16_bit(path: Path, data: bytes, profile: bytes | None) -> Pixels:
-    if profile is not None and not _is_srgb(profile):
+    if profile is not None and not is_srgb(profile):
         raise DataError(f"expected 16 bits in sRGB, got another colour profile in {path.name}")
     # Not IMREAD_COLOR_RGB: OpenCV 5.0 leaves 16-bit TIFF pixels unset under it.
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
@@ -185,25 +175,3 @@ def _read_16_bit(path: Path, data: bytes, profile: bytes | None) -> Pixels:
     if pixels is None or pixels.dtype != np.uint16:
         raise DataError(f"expected a 16-bit picture, could not decode {path.name}")
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint16)
-
-
-def _convert(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert RGB from an ICC profile to sRGB; a damaged profile is ignored, as in the service."""
-    try:
-        converted = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return image
-    return image if converted is None else converted
-
-
-def _is_srgb(profile: bytes) -> bool:
-    steps = np.linspace(0, 255, 6).round().astype(np.uint8)
-    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
-    converted = np.asarray(_convert(Image.fromarray(colours), profile), dtype=np.int16)
-    return bool(np.abs(converted - colours).max() <= 1)
