@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.network import FusionNetwork
+from trainer.files import replacing
 from trainer.losses import Losses
 from trainer.validation import Best
 
@@ -47,9 +48,8 @@ def save_checkpoint(state: TrainState, path: Path) -> None:
         "best": asdict(state.best),
         "is_stopped_early": state.is_stopped_early,
     }
-    partial = path.with_name(path.name + ".partial")
-    torch.save(document, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save(document, partial)
 
 
 def load_checkpoint(state: TrainState, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The triples of a session, prepared ahead, and how long the steps waited for them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import cv2
@@ -28,6 +29,7 @@ class TripleFeed:
     Attributes:
         started_in_s: Seconds until the first batch was there, workers and caches being cold.
         waited_s: Seconds that the later steps waited for theirs.
+        outside_steps_s: Seconds after the first batch that went by outside of steps.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class TripleFeed:
         self._is_started = False
         self.started_in_s = 0.0
         self.waited_s = 0.0
+        self.outside_steps_s = 0.0
 
     def next(self) -> Tensor:
         """The triples of the next step, on the device. Shape (N, 3, 1, S, S), float32."""
@@ -62,6 +65,15 @@ class TripleFeed:
             self._is_started = True
         return batch.to(self._device, non_blocking=True)
 
+    @contextmanager
+    def outside_steps(self) -> Iterator[None]:
+        """What validation, pictures and checkpoints take belongs to no step."""
+        began_s = perf_counter()
+        try:
+            yield
+        finally:
+            self.outside_steps_s += perf_counter() - began_s
+
     @property
     def elapsed_s(self) -> float:
         """Seconds since the session began."""
@@ -69,8 +81,8 @@ class TripleFeed:
 
     @property
     def waiting_share(self) -> float:
-        """Share of the time after the first batch that went by waiting for data, 0..1."""
-        running_s = self.elapsed_s - self.started_in_s
+        """Share of the steps' time after the first batch that went by waiting for data, 0..1."""
+        running_s = self.elapsed_s - self.started_in_s - self.outside_steps_s
         return self.waited_s / running_s if running_s > 0 else 0.0
 
 

@@ -13,7 +13,7 @@ from model.runtime import PRECISIONS
 from model.weights import load_weights
 from trainer.checkpoint import LOSS_NAMES, TrainState
 from trainer.config import TrainConfig
-from trainer.data.triples import TripleDataset
+from trainer.data.triples import TripleDataset, check_licences
 from trainer.distributed import World, join_world
 from trainer.errors import ConfigError
 from trainer.feed import TripleFeed
@@ -47,11 +47,12 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
         The number of steps that the run has taken in all.
 
     Raises:
-        RunError: The run folder belongs to another config.
+        RunError: The run folder belongs to another config or to other data, or is damaged.
         ConfigError: The weights to start from have another network config, or the batch cannot be
             shared out evenly.
         WeightsError: The weights to start from do not pass their checks.
-        DataError: The training data is missing or not licence-clean.
+        DataError: The training data is missing or not licence-clean, or that of the weights to
+            start from is not.
     """
     # Before the run folder is made: data that is refused leaves none behind.
     dataset = TripleDataset(
@@ -59,18 +60,22 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
     )
     # What the weights have seen before counts too, for the licences and for holding out.
     sources = tuple(dict.fromkeys([*inherited_sources(config), *dataset.sources]))
+    check_licences(sources, config.data.licences)
     trained_on = [source.name for source in sources]
     scenes = read_scenes(data_root, config.validation, trained_on=trained_on)
     with (
         StopRequest() as request,
         join_world() as world,
-        RunFolder(run, config, world) as folder,
+        RunFolder(
+            run, config, world, sources=sources, validated_on=[scene.name for scene in scenes]
+        ) as folder,
     ):
         state = start_state(config, world)
         folder.restore(state)
         stop = config.optim.steps if stop_after is None else state.step + stop_after
         steps = range(state.step, min(stop, config.optim.steps))
         if state.is_stopped_early or not steps:
+            folder.repair(state)
             return state.step
         feed = TripleFeed(dataset, config, world, steps)
         replica = world.replicate(state.network)
@@ -106,20 +111,22 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
                 state.sums.zero_()
                 progress.set_postfix(loss=f"{means[LOSS_NAMES.index('total')]:.1f}")
             if is_validated:
-                validation = validate(state.network, scenes, config.validation, world)
-                drawn = torch.stack([dataset[index] for index in range(TRIPLES_DRAWN)])
-                grid = draw_triples(state.network, drawn.to(world.device))
-                folder.log_validation(state.step, validation, grid)
-                state.best = state.best.after(validation.objective, state.step)
-                if state.best.step == state.step:
-                    folder.keep_best(state)
-                state.is_stopped_early = state.step < config.optim.steps and state.best.is_hopeless(
-                    config.validation.patience
-                )
+                with feed.outside_steps():
+                    validation = validate(state.network, scenes, config.validation, world)
+                    drawn = torch.stack([dataset[index] for index in range(TRIPLES_DRAWN)])
+                    grid = draw_triples(state.network, drawn.to(world.device))
+                    folder.log_validation(state.step, validation, grid)
+                    state.best = state.best.after(validation.objective, state.step)
+                    if state.best.step == state.step:
+                        folder.keep_best(state)
+                patience = config.validation.patience
+                is_hopeless = state.best.is_hopeless(patience)
+                state.is_stopped_early = is_hopeless and state.step < config.optim.steps
                 is_last = is_last or state.is_stopped_early
             if is_last or is_validated or state.step % config.run.checkpoint_every == 0:
                 state.sums = world.mean(state.sums)
-                folder.save(state, sources, feed)
+                with feed.outside_steps():
+                    folder.save(state, feed)
             if is_last:
                 break
         progress.close()
@@ -183,7 +190,7 @@ def _sum_up(state: TrainState, feed: TripleFeed, request: StopRequest) -> str:
     """What the command says at the end of a session."""
     lines = [
         f"step {state.step}, {feed.elapsed_s:.1f} s; "
-        f"{feed.waiting_share:.1%} of the time after the first batch spent waiting for data"
+        f"{feed.waiting_share:.1%} of the steps' time after the first batch spent waiting for data"
     ]
     if state.best.step:
         lines.append(f"best validation {state.best.objective:.4f} at step {state.best.step}")

@@ -13,7 +13,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser("train", help="train a network; resumes a run that was begun")
     parser.add_argument("config", type=Path, help="TOML file, see trainer/configs/")
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/<config's name>)")
+    parser.add_argument(
+        "--out", type=Path, help="run folder (default: runs/<config file, no .toml>)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="GROUP.KEY=VALUE", help="override one key"
     )

@@ -1,10 +1,14 @@
 import json
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import FusionError
+from model.manifest import PARAMETERS_NAME
 from trainer.__main__ import main
 from trainer.config import load_config
 from trainer.errors import DataError, RunError
@@ -96,6 +100,136 @@ def test_a_run_that_was_killed_after_its_checkpoint_logs_no_step_twice(
     steps = [line.split(",")[0] for line in (run / CURVE_NAME).read_text().splitlines()]
     assert steps == ["step", "3", "6"]
     assert not (run / CURVE_NAME).read_text().endswith("6,1,1,1,1,1,1,1,1\n")
+
+
+@pytest.mark.parametrize("rest", ["", "st", "step,under\n3,1.2\n", "step,under\n3,1.2\n6,"])
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_its_curve_anew(
+    data_root, config_file, tmp_path, rest
+):
+    config = load_config(config_file)
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    for folder in (run, whole):
+        train(config, data_root, folder, stop_after=0)
+    (run / CURVE_NAME).write_text(rest)
+    train(config, data_root, run)
+    train(config, data_root, whole)
+    assert (run / CURVE_NAME).read_text() == (whole / CURVE_NAME).read_text()
+
+
+class KilledError(Exception):
+    """In the place of a signal that leaves no time."""
+
+
+@pytest.mark.parametrize("name", [PARAMETERS_NAME, RECORD_NAME, CHECKPOINT_NAME])
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_run_that_was_killed_in_its_last_save_is_completed_by_the_next_start(
+    data_root, config_file, tmp_path, monkeypatch, name, is_cut
+):
+    """Killed with half of a file written, or right after it."""
+    config, run, whole = load_config(config_file), tmp_path / "run", tmp_path / "whole"
+    train(config, data_root, whole)
+    train(config, data_root, run, stop_after=5)
+    replace = Path.replace
+
+    def die(source, target):
+        if target.name == name and not is_cut:
+            replace(source, target)
+        if target.name == name:
+            raise KilledError
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(KilledError):
+            train(config, data_root, run)
+    assert train(config, data_root, run) == 8
+    record = json.loads((run / RECORD_NAME).read_text())
+    assert (record["is_complete"], record["steps"]) == (True, 8)
+    for file in (PARAMETERS_NAME, CURVE_NAME):
+        assert (run / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_complete_checkpoint_under_an_older_record_is_completed(data_root, config_file, tmp_path):
+    """As earlier versions left it when they were killed after the last checkpoint."""
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=4)
+    older = {name: (run / name).read_bytes() for name in (RECORD_NAME, PARAMETERS_NAME)}
+    train(config, data_root, run)
+    parameters_of_all = (run / PARAMETERS_NAME).read_bytes()
+    for name, content in older.items():
+        (run / name).write_bytes(content)
+    assert train(config, data_root, run) == 8
+    assert json.loads((run / RECORD_NAME).read_text())["is_complete"]
+    assert (run / PARAMETERS_NAME).read_bytes() == parameters_of_all
+
+
+@pytest.mark.parametrize("name", [RECORD_NAME, CONFIG_NAME])
+def test_a_run_that_was_killed_as_it_began_begins_again(data_root, config_file, tmp_path, name):
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=0)
+    (run / name).unlink()
+    assert train(config, data_root, run) == 8
+    assert json.loads((run / RECORD_NAME).read_text())["is_complete"]
+
+
+def test_a_damaged_record_is_refused_before_any_step(data_root, config_file, tmp_path):
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=1)
+    before = (run / CHECKPOINT_NAME).read_bytes()
+    (run / RECORD_NAME).write_text('{"commit": ')
+    with pytest.raises(RunError, match="damaged"):
+        train(config, data_root, run)
+    assert (run / CHECKPOINT_NAME).read_bytes() == before
+
+
+CHANGES_OF_DATA = [
+    ("CC0,made by the test,\nstacks", "CC0 1.0,made by the test,\nstacks"),
+    ("hdri/room.hdr,hdri,train", "hdri/room.hdr,hdri,spare"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES_OF_DATA)
+def test_a_run_folder_of_other_data_is_refused_and_keeps_its_sources(
+    data_root, config_file, tmp_path, old, new
+):
+    config, run, other = load_config(config_file), tmp_path / "run", tmp_path / "other"
+    train(config, data_root, run, stop_after=1)
+    before = (run / RECORD_NAME).read_bytes()
+    shutil.copytree(data_root, other)
+    manifest = (other / "manifest.csv").read_text()
+    assert old in manifest
+    (other / "manifest.csv").write_text(manifest.replace(old, new))
+    with pytest.raises(RunError, match="other data"):
+        train(config, other, run)
+    assert (run / RECORD_NAME).read_bytes() == before
+
+
+def test_a_run_whose_record_has_no_digest_is_resumed_and_keeps_the_sources_it_named(
+    data_root, config_file, tmp_path
+):
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=1)
+    record = json.loads((run / RECORD_NAME).read_text())
+    digest, data = record.pop("data_sha256"), record["data"]
+    earlier = {"name": "hdri/gone.hdr", "kind": "hdri", "licence": "CC0", "source": "elsewhere"}
+    record["data"] = [earlier]
+    (run / RECORD_NAME).write_text(json.dumps(record))
+    assert train(config, data_root, run) == 8
+    record = json.loads((run / RECORD_NAME).read_text())
+    assert record["data"] == [earlier, *data]
+    assert record["data_sha256"] == digest
+
+
+def test_help_names_the_folder_that_the_command_takes(
+    data_root, config_file, tmp_path, monkeypatch, capsys
+):
+    config_file = config_file.rename(config_file.with_name("another-file.toml"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(config_file), "--data", str(data_root), "--stop-after", "1"]) == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["another-file"]
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert re.search(r"runs/<config\s+file", capsys.readouterr().out)
 
 
 def test_training_lowers_the_loss_and_leaves_a_record(data_root, config_file, tmp_path, capsys):

@@ -1,14 +1,15 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.errors import WeightsError
-from model.manifest import PARAMETERS_NAME
+from model.manifest import MANIFEST_NAME, PARAMETERS_NAME
 from model.weights import load_network, load_weights
 from trainer.config import load_config
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 from trainer.run_folder import RECORD_NAME
 from trainer.train import start_network, train
 
@@ -43,6 +44,24 @@ def test_fine_tuning_moves_the_released_parameters_a_little(data_root, config_fi
     assert names == [*before, "hdri/room.hdr", "stacks/desk"]
     moved = max((tuned[name] - released[name]).abs().max().item() for name in released)
     assert 0 < moved <= 1.01e-5  # Adam's first step is the learning rate at most
+
+
+def test_the_licences_of_what_the_weights_saw_before_must_be_accepted_too(
+    data_root, config_file, tmp_path
+):
+    weights = tmp_path / RELEASED.name
+    shutil.copytree(RELEASED, weights)
+    manifest = json.loads((weights / MANIFEST_NAME).read_text())
+    manifest["training"]["data"][3]["licence"] = "own photographs"
+    (weights / MANIFEST_NAME).write_text(json.dumps(manifest))
+    overrides = [*RELEASED_NETWORK, "optim.start=weights", f"optim.start_weights='{weights}'"]
+    config = load_config(config_file, overrides)
+    with pytest.raises(DataError, match="has 'own photographs'"):
+        train(config, data_root, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    accepted = [*config.data.licences, "own photographs"]
+    config = load_config(config_file, [*overrides, f"data.licences={json.dumps(accepted)}"])
+    assert train(config, data_root, tmp_path / "run", stop_after=1) == 1
 
 
 def test_fine_tuning_with_another_network_config_is_refused(config_file):
