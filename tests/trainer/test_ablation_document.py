@@ -1,7 +1,9 @@
 import re
+from pathlib import Path
 
 import pytest
 
+from trainer.ablation.command import describe_steps
 from trainer.ablation.document import read_prose, write_document
 from trainer.ablation.plots import average_epochs, plot_study
 from trainer.ablation.results import ArmResult, StudyResult
@@ -26,7 +28,9 @@ def make_arm(name, scores, differences=None, **changes):
         "chroma": 9.5,
         "mean_rank": 1.5,
         "differences": differences or {},
+        "is_complete": True,
         "failure": None,
+        "unscored": (),
     }
     return ArmResult(**(values | changes))
 
@@ -51,7 +55,7 @@ def result():
         make_arm("ten", {"AG": 5.0, "PIQE": 30.0, "Qabf": 0.6}),
         make_arm("fifty", {"AG": 4.5, "PIQE": 28.0, "Qabf": 0.61}, differences, set=("loss.s=50",)),
     )
-    return StudyResult(study, arms, {"run-ten": LOSSES, "run-fifty": LOSSES}, 30)
+    return StudyResult(study, arms, {"run-ten": LOSSES, "run-fifty": LOSSES}, 30, ("`eval`",))
 
 
 def test_the_table_marks_the_best_and_what_differs_for_sure(result):
@@ -71,12 +75,50 @@ def test_a_difference_counts_by_the_metrics_direction_and_only_beyond_zero():
 
 def test_an_arm_that_failed_or_was_not_scored_says_so(result):
     arms = (*result.arms, make_arm("broken", {}, failure="run-mismatch: no"), make_arm("late", {}))
-    study = StudyResult(result.study, arms, result.curves, 30)
+    study = StudyResult(result.study, arms, result.curves, 30, ())
     table = format_arms(study)
     assert "| broken | nothing | 690 | 12 | 1.00 | run-mismatch: no |" in table
     assert "| late | nothing | 690 | 12 | 1.00 | not scored |" in table
     assert "state" not in format_arms(result)
     assert "| broken | - | - | - | 1.50 | 9.50 |" in format_scores(study)
+
+
+def test_the_document_names_what_was_scored_and_every_failure(result, tmp_path):
+    unscored = ("door, run-late, AG: ValueError: expected a finite value",)
+    arms = (*result.arms, make_arm("late", {"AG": 1.0}, unscored=unscored))
+    study = StudyResult(result.study, arms, result.curves, 29, ("`eval`, reduced to 400 pixels",))
+    text = write_document(tmp_path, [study], {}).read_text()
+    assert "Means over 29 pairs of `eval`, reduced to 400 pixels:" in text
+    assert f"Not scored:\n\n- late: {unscored[0]}\n" in text
+    assert "Not scored" not in write_document(tmp_path, [result], {}).read_text()
+
+
+def test_steps_are_told_by_study_where_they_differ(result):
+    def make_result(name, *steps):
+        study = result.study.model_copy(update={"name": name})
+        arms = tuple(make_arm(str(count), {}, steps=count) for count in steps)
+        return StudyResult(study, arms, {}, 30, ())
+
+    usual = [make_result("noise", 460), make_result("data", 460, 460)]
+    assert describe_steps(usual) == "460"
+    longer = [make_result("sigma", 1840, 1840), *usual, make_result("start", 0, 460, 99)]
+    assert describe_steps(longer) == "460; 1840 in sigma; 99, 460 in start"
+
+
+def test_a_document_that_cannot_be_written_whole_leaves_the_one_before(
+    result, tmp_path, monkeypatch
+):
+    path = write_document(tmp_path, [result], {})
+    before = path.read_text()
+
+    def die(source, target):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(OSError, match="no space"):
+            write_document(tmp_path, [result], {"Steps": "690"})
+    assert path.read_text() == before
 
 
 def test_writing_again_keeps_the_text_of_people_even_of_absent_studies(result, tmp_path):
@@ -116,7 +158,7 @@ def test_plots_show_every_arm_and_metric_and_are_the_same_each_time(result, tmp_
 
 
 def test_arms_of_one_training_have_no_loss_plot(result, tmp_path):
-    shared = StudyResult(result.study, result.arms, {"run-ten": LOSSES}, 30)
+    shared = StudyResult(result.study, result.arms, {"run-ten": LOSSES}, 30, ())
     assert "sigma-losses.svg" not in [name for _, name in plot_study(shared, tmp_path)]
 
 

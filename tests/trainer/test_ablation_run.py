@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +12,11 @@ import pytest
 
 from trainer.__main__ import main
 from trainer.ablation.folders import Folders
-from trainer.ablation.plan import plan_arms
-from trainer.ablation.results import count_steps
+from trainer.ablation.plan import collect_jobs, plan_arms
+from trainer.ablation.results import collect_results, count_steps
+from trainer.ablation.run import Request, train_and_score
 from trainer.ablation.studies import read_studies
+from trainer.errors import RunError
 from trainer.evaluation import read_summary
 from trainer.train import train
 
@@ -82,7 +86,8 @@ def ablation(data_root, pairs, tmp_path_factory):
     planned = plan_arms(read_studies(studies), root)
     begun = planned[0].config
     train(begun, data_root, folders.run(begun.name), stop_after=1)
-    rest = folders.weights(begun.name).parent / ".partial" / folders.weights(begun.name).name
+    weights = folders.weights(begun.name)
+    rest = weights.with_name(f".{weights.name}.partial")
     rest.mkdir(parents=True)
     (rest / "network.onnx").write_text("cut short")
     command = ["ablate", str(studies), "--data", str(data_root), "--pairs", str(pairs)]
@@ -136,7 +141,7 @@ def test_an_arm_of_the_evaluation_shares_its_training_and_gives_another_picture(
         arms["mean"]["run"] == arms["weighted"]["run"] == read_arms(folders, "tasks")["all"]["run"]
     )
     assert arms["weighted"]["chroma"] > arms["mean"]["chroma"]
-    assert len(list(folders.runs.iterdir())) == 3
+    assert len(list(folders.runs.iterdir())) == 2  # the one that could not start left none
 
 
 def test_final_losses_are_those_of_the_curve(ablation):
@@ -161,9 +166,11 @@ def test_a_second_call_does_nothing_again_and_keeps_what_people_wrote(ablation):
     document.write_text(text.replace(mark, f"{mark}Weighted is more colourful.\n"))
     watched = [folders.run(planned[0].config.name) / "checkpoint.pt"]
     watched += [folders.weights(planned[0].config.name) / "manifest.json"]
-    watched += [folders.scores(planned[0].trial) / "summary.json"]
+    pictures = sorted(folders.scores(planned[0].trial).rglob("*.png"))
+    assert len(pictures) == 2
+    watched += pictures
     before = [path.stat().st_mtime_ns for path in watched]
-    assert main([*command, "--study", "chroma"]) == 0
+    assert main(command) == 1  # the broken arm is still broken
     assert [path.stat().st_mtime_ns for path in watched] == before
     again = document.read_text()
     assert f"{mark}Weighted is more colourful.\n<!-- end of prose -->" in again
@@ -171,6 +178,95 @@ def test_a_second_call_does_nothing_again_and_keeps_what_people_wrote(ablation):
     for name in ("tasks-scores", "tasks-losses", "tasks-epochs", "chroma-scores"):
         assert f"(ablation/{name}.svg)" in again
         assert (document.parent / "ablation" / f"{name}.svg").stat().st_size > 2000
+
+
+def read_sections(docs):
+    return re.findall("^## (.*)$", (docs / "ablation.md").read_text(), re.MULTILINE)
+
+
+def test_only_studies_that_were_asked_for_or_are_done_are_shown(ablation, tmp_path):
+    command, _, folders, _ = ablation
+    root = tmp_path / "out"
+    shutil.copytree(folders.root, root)
+    shutil.rmtree(root / "scores" / "pairs")
+    own = ["--out", str(root), "--docs", str(tmp_path), "--arm", "mean", "--study", "chroma"]
+    assert main([*command, *own]) == 0
+    # The shared training is scored; an arm of either study is not, but this one was asked for.
+    assert read_sections(tmp_path) == ["Chroma"]
+    text = (tmp_path / "ablation.md").read_text()
+    first, second = re.search("- Commands: `(.*)`, `(.*)`\n", text).groups()
+    assert second == first.replace("--docs DOCS", "--docs DOCS --study chroma --arm mean")
+    assert "`align=off`, `chroma=mean`, `reference=over`" in text
+    assert str(tmp_path) not in text
+
+
+def test_the_document_of_an_earlier_versions_folder_is_written_without_any_work(ablation, tmp_path):
+    command, _, folders, _ = ablation
+    root, docs = tmp_path / "out", tmp_path / "docs"
+    shutil.copytree(folders.root, root)
+    for path in root.glob("runs/*/record.json"):
+        record = json.loads(path.read_text())
+        del record["data_sha256"]
+        for session in record["sessions"]:
+            del session["outside_steps_s"]
+        path.write_text(json.dumps(record))
+    facts = {"facts": {"Command": "`python -m trainer ablate x.toml`"}, "studies": {}}
+    (root / "results.json").write_text(json.dumps(facts))
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    written = ["--out", str(root), "--docs", str(docs), "--document-only"]
+    assert main([*command, *written]) == 0
+    assert read_sections(docs) == ["Chroma"]
+    assert "- Command: `python -m trainer ablate x.toml`\n" in (docs / "ablation.md").read_text()
+    assert main([*command, *written, "--study", "tasks"]) == 0
+    assert read_sections(docs) == ["Tasks", "Chroma"]
+    del before[root / "results.json"]
+    assert {path: path.read_bytes() for path in before} == before
+    assert len([path for path in root.rglob("*") if path.is_file()]) == len(before) + 1
+
+
+def test_scores_of_other_pairs_are_no_scores_and_a_pair_that_failed_is_tried_again(
+    ablation, data_root, pairs, tmp_path
+):
+    _, _, folders, planned = ablation
+    shutil.copytree(folders.root, tmp_path / "out")
+    copied = Folders(tmp_path / "out")
+    (job,) = collect_jobs(planned[:1])
+    (trial,) = job.trials
+    other = tmp_path / "pairs"
+    shutil.copytree(pairs, other)
+    for path in other.glob("*/*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path))[::2, :, :].repeat(2, axis=0))
+    request = Request(data_root, {"pairs": other}, copied, metrics=METRICS)
+    before = copied.read_scores(trial)
+    train_and_score(job, request)
+    after = copied.read_scores(trial)
+    assert after.keys() == before.keys() == {"one", "two"}
+    assert all(after[name]["AG"] != before[name]["AG"] for name in after)
+    whole = (other / "two" / "over.png").read_bytes()
+    (other / "two" / "over.png").write_bytes(whole[:50])
+    with pytest.raises(RunError, match=r"1 failed: two"):
+        train_and_score(job, request)
+    (result,) = collect_results(planned[:1], copied, {}, asked={"tasks"})
+    assert result.arms[0].failure == "1 not scored"
+    assert result.arms[0].unscored[0].startswith("two: ")
+    (other / "two" / "over.png").write_bytes(whole)
+    train_and_score(job, request)
+    assert copied.read_scores(trial) == after
+
+
+def test_an_arm_that_stops_early_is_a_finished_one(held_out_root, tmp_path):
+    (tmp_path / "base.toml").write_text(BASE)
+    (tmp_path / "studies.toml").write_text(STUDIES)
+    overrides = ["optim.steps=9", "optim.learning_rate=1e-30"]  # nothing ever becomes better
+    overrides += ["validation.every=1", "validation.patience=2", "validation.pairs=1"]
+    planned = plan_arms(read_studies(tmp_path / "studies.toml"), tmp_path, overrides)[:1]
+    (job,) = collect_jobs(planned)
+    folders = Folders(tmp_path / "out")
+    train_and_score(job, Request(held_out_root, {}, folders))
+    assert folders.read_record(job.name)["steps"] == 3
+    assert (folders.weights(job.name) / "manifest.json").is_file()
+    (result,) = collect_results(planned, folders, {}, asked={"tasks"})
+    assert (result.arms[0].is_complete, result.arms[0].failure) == (True, None)
 
 
 def test_what_cannot_be_is_refused_before_any_work(ablation, capsys, tmp_path):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from trainer.ablation.plan import collect_jobs, plan_arms, select_arms
+from trainer.ablation.plots import average_epochs
 from trainer.ablation.studies import read_studies
 from trainer.config import PRESETS
 from trainer.errors import ConfigError
@@ -137,10 +138,24 @@ def test_the_shipped_studies_ask_every_point_in_which_the_readings_differ():
 
 
 def test_the_shipped_studies_train_every_arm_on_equal_terms():
+    base = plan(SHIPPED)[0].config
+    steps: dict[str, set[int]] = {}
     for one in plan(SHIPPED):
-        base = plan(SHIPPED)[0].config
-        assert one.config.optim.steps == base.optim.steps, one.arm.name
+        steps.setdefault(one.study.name, set()).add(one.config.optim.steps)
         assert one.config.optim.learning_rate == base.optim.learning_rate, one.arm.name
         assert one.config.optim.schedule == base.optim.schedule, one.arm.name
         assert one.study.name == "noise" or one.config.seed == base.seed, one.arm.name
         assert one.config.validation.every == 0, one.arm.name
+    assert all(len(of_study) == 1 for of_study in steps.values()), steps
+
+
+def test_a_shipped_study_that_plots_epochs_has_several_whole_ones_of_its_own():
+    planned = plan(SHIPPED)
+    plotted = [one for one in planned if one.study.plot_epochs]
+    others = {one.config.name for one in planned if not one.study.plot_epochs}
+    assert plotted
+    for one in plotted:
+        steps = one.config.optim.steps
+        rows = range(one.config.run.log_every, steps + 1, one.config.run.log_every)
+        assert len(average_epochs([float(row) for row in rows], [1.0] * len(rows))) >= 4
+        assert one.config.name not in others

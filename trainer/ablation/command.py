@@ -9,9 +9,15 @@ from pathlib import Path
 from trainer.ablation.document import write_document
 from trainer.ablation.folders import Folders
 from trainer.ablation.plan import USUAL_PAIRS, PlannedArm, collect_jobs, plan_arms, select_arms
-from trainer.ablation.results import collect_results, count_steps, read_sessions, write_results
-from trainer.ablation.run import Request, run_jobs
-from trainer.ablation.studies import read_studies
+from trainer.ablation.results import (
+    StudyResult,
+    collect_results,
+    read_commands,
+    read_sessions,
+    write_results,
+)
+from trainer.ablation.run import Request, train_jobs
+from trainer.ablation.studies import EvaluationOptions, read_studies
 from trainer.command import Commands
 from trainer.errors import ConfigError
 from trainer.evaluation import list_pairs
@@ -37,7 +43,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and scores")
     parser.add_argument("--docs", type=Path, help="folder of the document (default: --out)")
-    parser.add_argument("--steps", type=int, help="steps of every arm (default: the base config's)")
+    parser.add_argument("--steps", type=int, help="steps of every arm that sets none of its own")
     parser.add_argument(
         "--study", action="append", default=[], metavar="NAME", help="only this one"
     )
@@ -58,6 +64,11 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--only-pairs", type=_split, help="names, comma-separated (default: all)")
     parser.add_argument("--max-side-px", type=int, help="reduce the pairs first: quick")
     parser.add_argument("--workers", type=int, default=1, help="arms at a time (default: 1)")
+    parser.add_argument(
+        "--document-only",
+        action="store_true",
+        help="train and score nothing: write the document of what is done, and of each --study",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.set_defaults(run_command=run_command)
 
@@ -91,10 +102,17 @@ def run_command(options: argparse.Namespace) -> int:
             labels = ", ".join(trial.label for trial in job.trials)
             sys.stdout.write(f"{job.name}: {job.config.optim.steps} steps, scored as {labels}\n")
         return 0
-    failures = run_jobs(jobs, request, workers=options.workers)
-    results = collect_results(planned, folders, failures)
-    facts = _gather_facts(options, planned, request)
-    write_results(folders, results, facts)
+    commands = read_commands(folders)
+    failures: dict[str, str] = {}
+    asked = {one.study.name for one in chosen}
+    if options.document_only:
+        asked = set(options.study)
+    else:
+        failures = train_jobs(jobs, request, workers=options.workers)
+        commands = list(dict.fromkeys([*commands, _describe_command(options)]))
+    results = collect_results(planned, folders, failures, asked=asked)
+    facts = _gather_facts(results, commands, request)
+    write_results(folders, results, facts, commands)
     path = write_document(options.docs or options.out, results, facts)
     sys.stdout.write(f"{path}\n")
     return 1 if failures else 0
@@ -131,28 +149,49 @@ def _name_missing_pairs(chosen: Sequence[PlannedArm], pairs: Mapping[str, Path])
 
 
 def _gather_facts(
-    options: argparse.Namespace, planned: Sequence[PlannedArm], request: Request
+    results: Sequence[StudyResult], commands: Sequence[str], request: Request
 ) -> dict[str, str]:
     """What holds for the whole ablation; no path of this machine."""
-    names = dict.fromkeys(one.config.name for one in planned)
-    records = [record for name in names if (record := request.folders.read_record(name))]
+    names = dict.fromkeys(arm.run for result in results for arm in result.arms if arm.steps)
+    records = [request.folders.read_record(name) for name in names]
     sessions = [session for record in records for session in read_sessions(record)]
-    trained = [steps for record in records if (steps := count_steps(record))]
     seconds = sum(float(session["elapsed_s"]) for session in sessions)
-    facts = {
-        "Command": f"`{_describe_command(options)}`",
+    usual = EvaluationOptions().model_dump()
+    title = "Commands" if len(commands) > 1 else "Command"
+    facts = {title: ", ".join(f"`{one}`" for one in commands)} if commands else {}
+    facts |= {
         "Code": ", ".join(sorted({session["commit"] for session in sessions})) or "unknown",
         "Hardware": "; ".join(sorted({session["device"] for session in sessions})),
         "Software": "; ".join(sorted({_describe_software(session) for session in sessions})),
-        "Steps of each arm": ", ".join(str(steps) for steps in sorted(set(trained))),
-        "Trainings": f"{len(trained)}, {seconds / 60:.0f} minutes of processes in all",
+        "Steps of each arm": describe_steps(results),
+        "Trainings": f"{len(names)}, {seconds / 60:.0f} minutes of processes in all",
+        "Scored with": ", ".join(f"`{key}={value}`" for key, value in usual.items())
+        + " where an arm says nothing else",
     }
     for name, folder in request.pairs.items():
         count = len(request.names or list_pairs(folder))
-        title = "Pairs" if name == USUAL_PAIRS else f"Pairs `{name}`"
+        key = "Pairs" if name == USUAL_PAIRS else f"Pairs `{name}`"
         size = f", reduced to {request.max_side_px} pixels" if request.max_side_px else ""
-        facts[title] = f"{count} of `{folder.resolve().name}`{size}"
+        facts[key] = f"{count} of `{folder.resolve().name}`{size}"
     return facts
+
+
+def describe_steps(results: Sequence[StudyResult]) -> str:
+    """Steps of the arms that have taken any, and which studies have others than most.
+
+    Example:
+        >>> describe_steps([])
+        'none'
+    """
+    studies: dict[str, list[str]] = {}
+    for result in results:
+        taken = sorted({arm.steps for arm in result.arms if arm.steps})
+        studies.setdefault(", ".join(map(str, taken)), []).append(result.study.name)
+    studies.pop("", None)
+    if not studies:
+        return "none"
+    usual, *others = sorted(studies, key=lambda steps: -len(studies[steps]))
+    return "; ".join([usual, *(f"{steps} in {', '.join(studies[steps])}" for steps in others)])
 
 
 def _describe_software(session: Mapping[str, str]) -> str:
@@ -170,6 +209,9 @@ def _describe_command(options: argparse.Namespace) -> str:
         words += ["--pairs", f"{name}={name.upper()}" if separator else "PAIRS"]
     words += ["--out", "OUT"]
     for option, values in (
+        ("--docs", [] if options.docs is None else ["DOCS"]),
+        ("--study", options.study),
+        ("--arm", options.arm),
         ("--steps", [] if options.steps is None else [str(options.steps)]),
         ("--set", options.set),
         ("--metrics", [",".join(options.metrics)] if options.metrics != DEFAULT_METRICS else []),

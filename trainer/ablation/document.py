@@ -8,6 +8,7 @@ from trainer.ablation.plots import plot_study
 from trainer.ablation.results import StudyResult
 from trainer.ablation.table import BETTER, WORSE, format_arms, format_scores
 from trainer.errors import RunError
+from trainer.files import write_whole
 
 DOCUMENT_NAME = "ablation.md"
 PLOTS_FOLDER = "ablation"
@@ -59,7 +60,7 @@ def write_document(folder: Path, results: Sequence[StudyResult], facts: Mapping[
     for key, text in kept.items():
         if text:
             lines += ["", f"## Of another run: {key}", "", _mark_prose(key, text)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
     return path
 
 
@@ -86,8 +87,12 @@ def _write_study(result: StudyResult, folder: Path, prose: str) -> list[str]:
     study = result.study
     lines = [f"## {study.title}", "", study.question, ""]
     if any(arm.scores for arm in result.arms):
-        lines += [f"Means over {result.pairs} pairs:", "", format_scores(result), ""]
+        of = f" of {' and '.join(result.datasets)}" if result.datasets else ""
+        lines += [f"Means over {result.pairs} pairs{of}:", "", format_scores(result), ""]
     lines += [format_arms(result), ""]
+    unscored = [f"- {arm.name}: {failure}" for arm in result.arms for failure in arm.unscored]
+    if unscored:
+        lines += ["Not scored:", "", *unscored, ""]
     for title, name in plot_study(result, folder / PLOTS_FOLDER):
         lines += [f"![{study.title}: {title}]({PLOTS_FOLDER}/{name})", ""]
     return [*lines, _mark_prose(study.name, prose)]

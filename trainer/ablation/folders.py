@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.ablation.plan import Trial
 from trainer.errors import DataError
-from trainer.evaluation.summary import SCORES_NAME, read_summary
+from trainer.evaluation.summary import SCORES_NAME, Summary, read_summary
 from trainer.run_folder import CURVE_NAME, RECORD_NAME
 
 VERSION = "0.0.0"
@@ -68,10 +68,10 @@ class Folders:
             column: [float(row[column]) for row in rows] for column in (rows[0] if rows else ())
         }
 
-    def read_chroma(self, trial: Trial) -> float | None:
-        """Mean CIELAB chroma of a trial's pictures, None before its evaluation."""
+    def read_summary(self, trial: Trial) -> Summary | None:
+        """What a trial's evaluation found, None before it."""
         try:
-            return read_summary(self.scores(trial)).chroma.get(trial.label)
+            return read_summary(self.scores(trial))
         except DataError:
             return None
 

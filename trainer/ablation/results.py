@@ -1,7 +1,7 @@
 """What an ablation found, read from its folder: scores, differences, losses, and what failed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from trainer.ablation.folders import Curve, Folders
@@ -15,6 +15,8 @@ from trainer.evaluation.statistics import (
     bootstrap_difference,
     gather,
 )
+from trainer.evaluation.summary import Summary
+from trainer.files import write_whole
 from trainer.metrics import METRICS
 
 RESULTS_NAME = "results.json"
@@ -38,7 +40,9 @@ class ArmResult:
         chroma: Mean CIELAB chroma of its pictures.
         mean_rank: Mean rank among the study's arms, 1 the best; None before all are scored.
         differences: This arm minus the first one by metric, with its interval.
+        is_complete: Its training is over.
         failure: What went wrong, None when nothing did.
+        unscored: What its evaluation could not score, a line each.
     """
 
     name: str
@@ -52,7 +56,14 @@ class ArmResult:
     chroma: float | None
     mean_rank: float | None
     differences: Mapping[str, PairedInterval]
+    is_complete: bool
     failure: str | None
+    unscored: tuple[str, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """It is trained and scored."""
+        return self.is_complete and bool(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +75,32 @@ class StudyResult:
         arms: Its arms, the first one being what the others are compared with.
         curves: Loss curves by name of the training.
         pairs: Pairs for which every scored arm has scores.
+        datasets: What the arms were scored on: folders of pairs, reduced or not.
     """
 
     study: Study
     arms: tuple[ArmResult, ...]
     curves: Mapping[str, Curve]
     pairs: int
+    datasets: tuple[str, ...]
 
 
 def collect_results(
-    planned: Sequence[PlannedArm], folders: Folders, failures: Mapping[str, str]
+    planned: Sequence[PlannedArm],
+    folders: Folders,
+    failures: Mapping[str, str],
+    *,
+    asked: Collection[str],
 ) -> tuple[StudyResult, ...]:
-    """Read what there is of every study of which at least one arm has been begun.
+    """Read what there is of the studies that were asked for, and of all that are done.
+
+    A study that was not asked for may have begun with a training that it shares with one that was.
 
     Args:
         planned: All arms of the file.
         folders: Folder of the ablation.
         failures: What went wrong now, by the name of the training.
+        asked: Names of the studies that were asked for; of these, those that have been begun.
 
     Returns:
         The studies in the file's order.
@@ -90,28 +110,45 @@ def collect_results(
         studies.setdefault(one.study.name, []).append(one)
     results = [_collect_study(arms, folders, failures) for arms in studies.values()]
     return tuple(
-        result for result in results if any(arm.steps or arm.failure for arm in result.arms)
+        result
+        for result in results
+        if all(arm.is_done for arm in result.arms)
+        or (result.study.name in asked and any(arm.steps or arm.failure for arm in result.arms))
     )
 
 
+def read_commands(folders: Folders) -> list[str]:
+    """Commands that have trained or scored what lies in the folder, the oldest first."""
+    try:
+        text = (folders.root / RESULTS_NAME).read_text(encoding="utf-8")
+    except OSError:
+        return []
+    document = json.loads(text)
+    # Earlier versions kept the last one alone, among the facts.
+    earlier = document["facts"].get("Command", "").strip("`")
+    commands: list[str] = document.get("commands", [earlier] if earlier else [])
+    return commands
+
+
 def write_results(
-    folders: Folders, results: Sequence[StudyResult], facts: Mapping[str, str]
+    folders: Folders,
+    results: Sequence[StudyResult],
+    facts: Mapping[str, str],
+    commands: Sequence[str],
 ) -> None:
-    """Write `results.json`: the facts of the ablation, and of every study all but its curves."""
+    """Write `results.json`: commands, facts, and of every study all but its curves."""
     studies = {
         result.study.name: {
             "title": result.study.title,
             "question": result.study.question,
             "pairs": result.pairs,
+            "datasets": result.datasets,
             "arms": [asdict(arm) for arm in result.arms],
         }
         for result in results
     }
-    document = json.dumps({"facts": dict(facts), "studies": studies}, indent=1)
-    folders.root.mkdir(parents=True, exist_ok=True)
-    partial = folders.root / f"{RESULTS_NAME}.partial"
-    partial.write_text(document + "\n", encoding="utf-8")
-    partial.replace(folders.root / RESULTS_NAME)
+    document = {"commands": list(commands), "facts": dict(facts), "studies": studies}
+    write_whole(folders.root / RESULTS_NAME, json.dumps(document, indent=1) + "\n")
 
 
 def _collect_study(
@@ -122,6 +159,7 @@ def _collect_study(
         for pair, values in folders.read_scores(one.trial).items():
             scores.setdefault(pair, {})[one.arm.name] = values
     names = [one.arm.name for one in arms]
+    summaries = {one.arm.name: folders.read_summary(one.trial) for one in arms}
     scored = [name for name in names if any(name in of_pair for of_pair in scores.values())]
     present = {name for of_pair in scores.values() for one in of_pair.values() for name in one}
     metrics = [name for name in METRICS if name in present]
@@ -133,6 +171,8 @@ def _collect_study(
         name, run = one.arm.name, one.config.name
         record = folders.read_record(run)
         sessions = read_sessions(record)
+        summary = summaries[name]
+        unscored = () if summary is None else tuple(str(failure) for failure in summary.failures)
         results.append(
             ArmResult(
                 name=name,
@@ -143,10 +183,12 @@ def _collect_study(
                 seconds=sum(float(session["elapsed_s"]) for session in sessions),
                 losses=_final_losses(curves[run]),
                 scores=means.get(name, {}),
-                chroma=folders.read_chroma(one.trial),
+                chroma=None if summary is None else summary.chroma.get(one.trial.label),
                 mean_rank=ranks.get(name),
                 differences=_compare(scores, name, names[0], metrics),
-                failure=failures.get(run),
+                is_complete=is_complete(record),
+                failure=failures.get(run) or _count_failures(unscored),
+                unscored=unscored,
             )
         )
     complete = [of_pair for of_pair in scores.values() if len(of_pair) == len(scored)]
@@ -155,7 +197,17 @@ def _collect_study(
         tuple(results),
         {run: curve for run, curve in curves.items() if curve},
         len(complete),
+        tuple(dict.fromkeys(_name_dataset(one) for one in summaries.values() if one is not None)),
     )
+
+
+def _count_failures(unscored: Sequence[str]) -> str | None:
+    return f"{len(unscored)} not scored" if unscored else None
+
+
+def _name_dataset(summary: Summary) -> str:
+    size = f", reduced to {summary.max_side_px} pixels" if summary.max_side_px else ""
+    return f"`{summary.dataset}`{size}"
 
 
 def _compare(
@@ -182,6 +234,11 @@ def read_sessions(record: Mapping[str, object] | None) -> list[dict[str, str]]:
 def count_steps(record: Mapping[str, object] | None) -> int:
     """Steps that a training has taken; 0 before its first checkpoint."""
     return int(str((record or {}).get("steps", 0)))
+
+
+def is_complete(record: Mapping[str, object] | None) -> bool:
+    """Whether a training is over; one that stopped early is."""
+    return bool((record or {}).get("is_complete"))
 
 
 def _final_losses(curve: Curve) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -19,10 +18,11 @@ from model.errors import FusionError
 from model.manifest import MANIFEST_NAME
 from trainer.ablation.folders import Folders
 from trainer.ablation.plan import Job, Trial
-from trainer.errors import DataError, RunError
-from trainer.evaluation import WeightsMethod, evaluate, list_pairs, read_summary
+from trainer.ablation.results import is_complete
+from trainer.errors import RunError
+from trainer.evaluation import WeightsMethod, evaluate
+from trainer.evaluation.summary import Failure
 from trainer.export import export
-from trainer.metrics import METRICS
 from trainer.pool import count_cores, limit_threads
 from trainer.train import train
 
@@ -57,8 +57,8 @@ class Request:
         return min(limits, default=None)
 
 
-def run_jobs(jobs: Sequence[Job], request: Request, *, workers: int) -> dict[str, str]:
-    """Do every job that is not done; one that fails leaves the others alone.
+def train_jobs(jobs: Sequence[Job], request: Request, *, workers: int) -> dict[str, str]:
+    """Train and score every job as far as that is not done; one that fails leaves the rest alone.
 
     Args:
         jobs: The trainings with their evaluations.
@@ -71,7 +71,7 @@ def run_jobs(jobs: Sequence[Job], request: Request, *, workers: int) -> dict[str
     context = multiprocessing.get_context("spawn")
     threads = max(1, count_cores() // workers)
     folders = request.folders
-    waiting = [job for job in jobs if not is_done(job, request)]
+    waiting = list(jobs)
     running: dict[SpawnProcess, Job] = {}
     failures: dict[str, str] = {}
     steps = {job.name: job.config.optim.steps for job in jobs}
@@ -88,7 +88,7 @@ def run_jobs(jobs: Sequence[Job], request: Request, *, workers: int) -> dict[str
             for process in [one for one in running if one.exitcode is not None]:
                 job = running.pop(process)
                 process.join()
-                if process.exitcode or not is_done(job, request):
+                if process.exitcode:
                     failures[job.name] = _last_line(folders.log(job.name))
                     bar.write(f"{job.name}: {failures[job.name]}", file=sys.stderr)
             taken = sum(min(steps[job.name], _count_steps(folders, job.name)) for job in jobs)
@@ -121,58 +121,30 @@ def run_job(job: Job, request: Request, threads: int) -> None:
 def train_and_score(job: Job, request: Request) -> None:
     """Train, export and score one job; whatever is done already is left as it is.
 
+    The evaluation is asked each time: what it knows of pairs, weights, code and metrics tells it
+    what to compute again.
+
     Raises:
-        RunError: The training was stopped before its last step.
+        RunError: The training was stopped before its last step, or a pair could not be scored.
     """
     folders, steps = request.folders, job.config.optim.steps
     weights = folders.weights(job.name)
     if not (weights / MANIFEST_NAME).is_file():
         taken = train(job.config, request.data_root, folders.run(job.name))
-        if taken < steps:
+        if not is_complete(folders.read_record(job.name)):
             raise RunError(f"stopped after {taken} of {steps} steps; the next start goes on")
-        _export(folders, job.name)
-    for trial in job.trials:
-        if not is_scored(trial, request):
-            _score(trial, weights, request)
+        export(folders.run(job.name), weights)
+    failures = [
+        failure
+        for trial in job.trials
+        if trial.pairs in request.pairs
+        for failure in _score(trial, weights, request)
+    ]
+    if failures:
+        raise RunError(f"expected scores of every pair, {len(failures)} failed: {failures[0]}")
 
 
-def is_done(job: Job, request: Request) -> bool:
-    """Whether a job's weights and all its scores are there."""
-    weights = request.folders.weights(job.name)
-    return (weights / MANIFEST_NAME).is_file() and all(
-        is_scored(trial, request) for trial in job.trials
-    )
-
-
-def is_scored(trial: Trial, request: Request) -> bool:
-    """Whether a trial's evaluation is done; so it is where its pairs are not given."""
-    if trial.pairs not in request.pairs:
-        return True
-    try:
-        summary = read_summary(request.folders.scores(trial))
-    except DataError:
-        return False
-    tried = {*summary.pairs, *(failure.pair for failure in summary.failures)}
-    names = request.names or [pair.name for pair in list_pairs(request.pairs[trial.pairs])]
-    metrics = request.metrics or tuple(METRICS)
-    return (
-        summary.max_side_px == request.limit_side(trial)
-        and tried.issuperset(names)
-        and set(summary.metrics).issuperset(metrics)
-    )
-
-
-def _export(folders: Folders, name: str) -> None:
-    """Export in full or not at all: an export that was cut short is no weights version."""
-    target = folders.weights(name)
-    partial = target.parent / ".partial" / target.name
-    if partial.exists():
-        shutil.rmtree(partial)
-    export(folders.run(name), partial)
-    partial.replace(target)
-
-
-def _score(trial: Trial, weights: Path, request: Request) -> None:
+def _score(trial: Trial, weights: Path, request: Request) -> tuple[Failure, ...]:
     options = trial.options
     method = WeightsMethod(
         weights,
@@ -181,7 +153,7 @@ def _score(trial: Trial, weights: Path, request: Request) -> None:
         chroma=options.chroma,
         reference=options.reference,
     )
-    evaluate(
+    summary = evaluate(
         request.pairs[trial.pairs],
         request.folders.scores(trial),
         weights=[method],
@@ -191,6 +163,7 @@ def _score(trial: Trial, weights: Path, request: Request) -> None:
         workers=1,
         report=False,
     )
+    return summary.failures
 
 
 def _count_steps(folders: Folders, name: str) -> int:
