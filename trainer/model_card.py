@@ -8,6 +8,7 @@ from model.manifest import Manifest, count_parameters, read_manifest
 from model.manifest_tables import group_data, tabulate_scores
 from trainer.config import DataConfig
 from trainer.errors import RunError
+from trainer.files import write_whole
 
 CARD_NAME = "README.md"
 
@@ -62,7 +63,7 @@ def write_card(directory: Path) -> Path:
     manifest = read_manifest(directory)
     card = render_card(manifest, parameters=count_parameters(manifest, directory))
     path = directory / CARD_NAME
-    path.write_text(card, encoding="utf-8")
+    write_whole(path, card)
     return path
 
 

@@ -8,10 +8,10 @@ import pytest
 from service.codec import configure_libvips, decode
 from service.sniff import PixelLimits
 from tests.service import images
+from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
     fit_to,
-    limit_side,
     mean_chroma,
     mean_lightness,
     read_picture,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from model.align import align_pair
 from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
+from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
     SUFFIXES,
-    limit_side,
     mean_lightness,
     read_picture,
     to_8_bit,

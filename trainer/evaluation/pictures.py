@@ -1,7 +1,6 @@
 """Picture files to pixels as the service decodes them, and the small conversions on the way."""
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ from torch import Tensor
 from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import UINT8_TO_UINT16, Pixels
 from trainer.data.pixels import convert_to_srgb, is_srgb
-from trainer.data.pixels import limit_side as limit_side
 from trainer.errors import DataError
+from trainer.files import write_whole
 
 Picture = NDArray[np.uint8]
 """Shape (H, W, 3), RGB."""
@@ -97,14 +96,6 @@ def write_png(path: Path, pixels: Pixels) -> None:
     if not is_encoded:
         raise DataError(f"expected {path.name} to be encoded as PNG, got a failure")
     write_whole(path, encoded.tobytes())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name first, so that no reader meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 def mean_lightness(picture: Picture) -> float:

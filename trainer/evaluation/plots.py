@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from trainer.evaluation.pictures import write_whole
 from trainer.evaluation.statistics import Scores, gather
+from trainer.files import write_whole
 from trainer.metrics import METRICS
 
 PLOTS_FOLDER = "plots"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.network import LIGHTNESS_MAX
 from model.weights import golden_pair
-from trainer.evaluation.pictures import write_whole
+from trainer.files import write_whole
 from trainer.metrics import METRICS
 
 EVALUATION_FOLDER = Path(__file__).parent
@@ -19,6 +19,7 @@ CODE = (
     EVALUATION_FOLDER / "pairs.py",
     EVALUATION_FOLDER / "pictures.py",
     EVALUATION_FOLDER / "weights_method.py",
+    EVALUATION_FOLDER.parent / "data" / "pixels.py",
     EVALUATION_FOLDER.parent / "metrics" / "grey.py",
 )
 """What leads from the files of a pair to the pixels that are scored, but for `model` itself."""
@@ -81,7 +82,7 @@ def read_record(path: Path) -> PairRecord:
 
 def write_record(path: Path, record: PairRecord) -> None:
     """Write a pair's record; it appears whole or not at all."""
-    write_whole(path, record.model_dump_json(indent=1).encode())
+    write_whole(path, record.model_dump_json(indent=1))
 
 
 def hash_parts(*parts: str) -> str:

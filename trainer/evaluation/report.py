@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 
-from trainer.evaluation.pictures import write_whole
 from trainer.evaluation.plots import plot_distributions
 from trainer.evaluation.scoring import fused_path
 from trainer.evaluation.sheets import EXPOSURES, sheet_path, source_path, thumbnail_path
@@ -27,6 +26,7 @@ from trainer.evaluation.statistics import (
     select_whole,
 )
 from trainer.evaluation.summary import Interval, Summary
+from trainer.files import write_whole
 from trainer.metrics import METRICS
 
 REPORT_NAME = "report.html"
@@ -77,7 +77,7 @@ def write_report(out: Path, summary: Summary, scores: Scores) -> None:
         script=_read_asset(SCRIPT_NAME),
         sheets=_list_sheets(out, summary, scores),
     )
-    write_whole(out / REPORT_NAME, document.encode())
+    write_whole(out / REPORT_NAME, document)
 
 
 def count_decimals(values: Mapping[str, float]) -> int:

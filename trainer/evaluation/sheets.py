@@ -7,15 +7,15 @@ import cv2
 import numpy as np
 
 from model.exposure import ExposurePair
+from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
     Picture,
-    limit_side,
     read_picture,
     to_8_bit,
     write_png,
-    write_whole,
 )
+from trainer.files import write_whole
 
 SOURCES_FOLDER = "sources"
 THUMBNAILS_FOLDER = "thumbnails"

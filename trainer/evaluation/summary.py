@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.errors import DataError
-from trainer.evaluation.pictures import write_whole
 from trainer.evaluation.statistics import Scores
+from trainer.files import write_whole
 
 SUMMARY_NAME = "summary.json"
 SCORES_NAME = "scores.csv"
@@ -142,7 +142,7 @@ class Summary(_Record):
 def write_summary(out: Path, summary: Summary) -> None:
     """Write `summary.json` to the output folder."""
     document = summary.model_dump_json(indent=1) + "\n"
-    write_whole(out / SUMMARY_NAME, document.encode())
+    write_whole(out / SUMMARY_NAME, document)
 
 
 def read_summary(path: Path) -> Summary:
@@ -172,4 +172,4 @@ def write_scores(out: Path, scores: Scores) -> None:
     for pair, methods in scores.items():
         for method, values in methods.items():
             writer.writerows((pair, method, metric, repr(v)) for metric, v in values.items())
-    write_whole(out / SCORES_NAME, text.getvalue().encode())
+    write_whole(out / SCORES_NAME, text.getvalue())
