@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import get_args
 
@@ -64,8 +65,9 @@ def run_command(options: argparse.Namespace) -> int:
 
 def describe(done: Preparation, licence: str) -> str:
     """What was done, in a few lines, and what training on it asks for."""
-    train = sum(use == "train" for use in done.uses.values())
-    lines = [f"accepted: {len(done.uses)} ({train} train, {len(done.uses) - train} validate)"]
+    uses = Counter(done.uses.values())
+    shares = ", ".join(f"{uses[use]} {use}" for use in dict.fromkeys(("train", "validate", *uses)))
+    lines = [f"accepted: {len(done.uses)} ({shares})"]
     for reason, count in done.refused.most_common():
         lines.append(f"refused, {reason}: {count}")
     if done.reused or done.removed:

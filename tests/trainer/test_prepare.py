@@ -192,6 +192,66 @@ def test_a_folder_that_holds_something_else_is_never_written_to(tree, data, data
     assert content(data) == before
 
 
+def test_a_tree_that_shares_names_with_another_is_another(tree, data, tmp_path):
+    save_bracket(tmp_path / "other" / "desk", seed=9, size=SIZE)
+    before = content(data)
+    with pytest.raises(DataError, match="another tree"):
+        prepare(tmp_path / "other", data)
+    assert content(data) == before
+
+
+def test_a_tree_that_is_grouped_anew_or_exported_anew_is_the_same(tmp_path):
+    walk, out = tmp_path / "walk", tmp_path / "data"
+    save_bracket(walk / "card", seed=3, size=SIZE, begin_s=0)
+    save_bracket(walk / "card", (0, -2, 2), seed=4, size=SIZE, begin_s=60, first=4)
+    assert sorted(prepare(walk, out).uses) == ["card-IMG_0001", "card-IMG_0004"]
+    done = prepare(walk, out, by="folder")
+    assert not done.uses.keys() & {"card-IMG_0001", "card-IMG_0004"}
+    assert done.removed == 2
+    save_bracket(walk / "card", seed=5, size=SIZE, begin_s=0)
+    save_bracket(walk / "card", (0, -2, 2), seed=6, size=SIZE, begin_s=60, first=4)
+    assert sorted(prepare(walk, out).uses) == ["card-IMG_0001", "card-IMG_0004"]
+
+
+def test_a_use_that_was_set_by_hand_is_kept(tree, data, tmp_path):
+    out = tmp_path / "data"
+    shutil.copytree(data, out)
+    path = out / "manifest.csv"
+    automatic = {row["path"]: row["use"] for row in rows(path)}
+    other = "train" if automatic["stacks/desk"] == "validate" else "validate"
+    changed = path.read_text().replace(
+        f"stacks/desk,stack,{automatic['stacks/desk']}", f"stacks/desk,stack,{other}"
+    )
+    changed = changed.replace(
+        f"stacks/garden,stack,{automatic['stacks/garden']}", "stacks/garden,stack,none"
+    )
+    path.write_text(changed)
+    for _ in range(2):
+        assert prepare(tree, out).uses["garden"] == "none"
+    assert path.read_text() == changed
+    uses = prepare(tree, out, validate_share=0.0).uses
+    assert uses == {
+        "card-IMG_0001": "train",
+        "card-IMG_0004": "train",
+        "desk": other,
+        "garden": "none",
+    }
+
+
+def test_links_that_lead_nowhere_and_what_cannot_be_opened_stop_nothing(tree, tmp_path):
+    walk = tmp_path / "walk"
+    shutil.copytree(tree / "desk", walk / "desk")
+    (walk / "desk" / "IMG_0009.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (walk / "lost").mkdir()
+    for number in range(3):
+        (walk / "lost" / f"{number}.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    done = prepare(walk, tmp_path / "data")
+    assert list(done.uses) == ["desk"]
+    assert done.refused == {"unreadable": 1}
+    assert "IMG_0009.jpg is no image" in done.outcomes[0].notes
+    assert prepare(walk, tmp_path / "data").reused == 2
+
+
 def test_no_folder_and_no_photographs_are_refused(tmp_path):
     with pytest.raises(DataError, match="is none"):
         prepare(tmp_path / "nowhere", tmp_path / "data")
@@ -247,3 +307,11 @@ def test_the_split_depends_on_a_scenes_name_alone_and_leaves_something_to_train_
     assert split_scenes(names[100:200], 0.25) == {name: uses[name] for name in names[100:200]}
     assert list(split_scenes(names[:3], 0.9999).values()).count("train") == 1
     assert split_scenes([], 0.5) == {}
+
+
+def test_several_scenes_give_one_to_validate_on_unless_none_is_asked_for():
+    for number in range(50):
+        names = [f"{number}-desk", f"{number}-garden"]
+        assert sorted(split_scenes(names, 0.01).values()) == ["train", "validate"]
+        assert set(split_scenes(names, 0.0).values()) == {"train"}
+    assert split_scenes(["desk"], 0.1) == {"desk": "train"}

@@ -220,9 +220,15 @@ def test_too_few_that_can_be_aligned(tmp_path):
     assert "other.png" in detail
 
 
-def test_an_unforeseen_error_refuses_the_scene_alone(tmp_path):
+def test_an_error_of_the_disk_refuses_the_scene_alone(tmp_path):
     folder = save_bracket(tmp_path / "a")
     (tmp_path / "stacks").write_text("no folder")
     outcome = prepared(folder, tmp_path / "stacks")
     assert outcome.reason == "failed"
     assert "Error" in outcome.detail
+
+
+def test_a_mistake_of_the_programme_is_not_taken_for_a_bad_scene(tmp_path):
+    (bracket,) = find_brackets(save_bracket(tmp_path / "a"), "folder").brackets
+    with pytest.raises(TypeError):
+        prepare_scene(bracket, "no path", 1024, "fingerprint")

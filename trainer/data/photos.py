@@ -1,11 +1,12 @@
 """One photograph: what its EXIF says about the exposure, and its pixels."""
 
 import math
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,11 +29,16 @@ DECODING_MARGIN = 2
 remains; the rest of the reduction averages areas."""
 
 ERRORS_OF_PILLOW = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
     OSError,
-    ValueError,
+    RuntimeError,
     SyntaxError,
-    KeyError,
     TypeError,
+    ValueError,
     struct.error,
     Image.DecompressionBombError,
 )
@@ -45,6 +51,8 @@ class Photo:
 
     Attributes:
         path: The file.
+        size_bytes: Its length; 0 when there is none, such as behind a dangling link.
+        modified_ns: When it was written.
         width: Width as shown, after the orientation is applied; 0 when the file is no image.
         height: Height as shown.
         camera: Maker and model.
@@ -58,6 +66,8 @@ class Photo:
     """
 
     path: Path
+    size_bytes: int = 0
+    modified_ns: int = 0
     width: int = 0
     height: int = 0
     camera: str = ""
@@ -72,6 +82,13 @@ class Photo:
 def read_photo(path: Path) -> Photo:
     """Read a photograph's header; a file that is no image has width and height 0."""
     try:
+        status = path.stat()
+    except OSError:
+        return Photo(path)
+    if not stat.S_ISREG(status.st_mode):  # reading from a pipe might never end
+        return Photo(path)
+    file = Photo(path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+    try:
         with _quiet(), Image.open(path) as image:
             exif = image.getexif()
             details = exif.get_ifd(ExifTags.IFD.Exif)
@@ -81,10 +98,10 @@ def read_photo(path: Path) -> Photo:
             if orientation >= 5 and image.format != "TIFF":
                 width, height = height, width
     except ERRORS_OF_PILLOW:
-        return Photo(path)
+        return file
     exposure_s = _positive(details.get(ExifTags.Base.ExposureTime))
-    return Photo(
-        path,
+    return replace(
+        file,
         width=width,
         height=height,
         camera=" ".join(
@@ -142,7 +159,8 @@ def _exposure_ev(
     if exposure_s is None:
         return None
     sensitivity = iso if iso is not None and iso < ISO_OVERFLOW else 100.0
-    return math.log2(exposure_s * sensitivity / 100.0 / (f_number or 1.0) ** 2)
+    # A sum: the product of what a broken header claims may be out of range.
+    return math.log2(exposure_s) + math.log2(sensitivity / 100.0) - 2 * math.log2(f_number or 1.0)
 
 
 def _parse_time(taken: object, fraction: object) -> float | None:
@@ -165,7 +183,7 @@ def _number(value: object) -> float | None:
     first = value[0] if isinstance(value, tuple) and value else value
     try:
         number = float(first)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (ArithmeticError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
 

@@ -4,24 +4,22 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from tqdm import tqdm
 
 from trainer.data.brackets import Bracket, Grouping, find_brackets
+from trainer.data.root import OUTCOMES_NAME, close_root, open_root
 from trainer.data.scenes import Outcome, prepare_scene
 from trainer.data.stacks import list_exposures
 from trainer.data.tables import STACKS_NAME, write_manifest, write_report
 from trainer.errors import DataError
 from trainer.pool import run_jobs
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same photographs would become other stacks; every scene is then redone."""
-
-OUTCOMES_NAME = "prepared.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Preparation:
 
     Attributes:
         outcomes: What became of each bracket.
-        uses: `train` or `validate` of each accepted scene.
+        uses: Use of each accepted scene: `train`, `validate`, or what was set by hand.
         reused: Scenes that stood already.
         removed: Scenes that stood and whose photographs are gone.
         ignored: Files that are no photographs, by suffix.
@@ -72,7 +70,8 @@ def prepare(
     """Turn a tree of photographed brackets into a data root for `python -m trainer train`.
 
     Writes `stacks/<scene>/`, `manifest.csv`, `report.csv` with a line for each bracket, and
-    `prepared.jsonl`, by which a later call redoes only what has changed since.
+    `prepared.jsonl` and `tree.json`, by which a later call redoes only what has changed since. A
+    `use` that was set by hand in the manifest is kept.
 
     Args:
         tree: Top of the photographs; never written to.
@@ -96,13 +95,13 @@ def prepare(
     survey = find_brackets(tree, by, without=out)
     if not survey.brackets:
         raise DataError(f"expected JPEG, PNG, TIFF or WebP files in '{tree.name}', found none")
-    known = _open_root(out, survey.brackets)
+    past = open_root(out, tree, survey.brackets)
     duplicates = find_duplicates(survey.brackets)
     outcomes: dict[str, Outcome] = {}
     jobs = []
     for bracket in survey.brackets:
         job = SceneJob(bracket, out / STACKS_NAME, max_side_px, _fingerprint(bracket, max_side_px))
-        earlier = known.get(bracket.name)
+        earlier = past.outcomes.get(bracket.name)
         if bracket.name in duplicates:
             detail = f"the same files as '{duplicates[bracket.name]}'"
             outcomes[bracket.name] = _refuse(job, "duplicate", detail)
@@ -112,19 +111,19 @@ def prepare(
             jobs.append(job)
     _run(jobs, workers, out / OUTCOMES_NAME, outcomes)
     ordered = tuple(outcomes[bracket.name] for bracket in survey.brackets)
-    uses = split_scenes([one.scene for one in ordered if one.reason is None], validate_share)
-    removed = _remove_others(out / STACKS_NAME, known, uses)
-    _write_lines(out / OUTCOMES_NAME, (one.model_dump_json() for one in ordered))
+    chosen = split_scenes([one.scene for one in ordered if one.reason is None], validate_share)
+    uses = {scene: past.by_hand.get(scene, use) for scene, use in chosen.items()}
+    removed = _remove_others(out / STACKS_NAME, past.outcomes, uses)
     write_manifest(out, ordered, uses, licence=licence, source=source or tree.resolve().name)
     write_report(out, ordered, uses)
+    close_root(out, tree, survey.brackets, ordered, chosen)
     reused = len(survey.brackets) - len(jobs) - len(duplicates)
     return Preparation(ordered, uses, reused, removed, survey.ignored)
 
 
 def find_duplicates(brackets: Sequence[Bracket]) -> dict[str, str]:
     """Brackets whose files equal those of an earlier one, byte for byte, with that one's name."""
-    paths = [photo.path for bracket in brackets for photo in bracket.photos]
-    sizes = Counter(path.stat().st_size for path in paths)
+    sizes = Counter(photo.size_bytes for bracket in brackets for photo in bracket.photos)
     first: dict[tuple[str, ...], str] = {}
     duplicates: dict[str, str] = {}
     for bracket in brackets:
@@ -133,7 +132,9 @@ def find_duplicates(brackets: Sequence[Bracket]) -> dict[str, str]:
         # Only files of equal length can be equal, so hardly any needs to be read for this.
         contents = tuple(
             sorted(
-                _digest(photo.path) if sizes[photo.path.stat().st_size] > 1 else str(photo.path)
+                _digest(photo.path)
+                if photo.size_bytes and sizes[photo.size_bytes] > 1
+                else str(photo.path)
                 for photo in bracket.photos
             )
         )
@@ -147,7 +148,8 @@ def find_duplicates(brackets: Sequence[Bracket]) -> dict[str, str]:
 def split_scenes(scenes: Sequence[str], validate_share: float) -> dict[str, str]:
     """Choose the use of each scene by a hash of its name, whatever other scenes there are.
 
-    Where this would leave nothing to train on, the scene with the largest hash is trained on.
+    Where this would leave nothing to train on, the scene with the largest hash is trained on;
+    where it would keep none of several for validation, the one with the smallest is kept.
 
     Example:
         >>> split_scenes(["desk", "garden"], 0.0)
@@ -161,6 +163,8 @@ def split_scenes(scenes: Sequence[str], validate_share: float) -> dict[str, str]
     }
     if scenes and "train" not in uses.values():
         uses[max(places, key=places.__getitem__)] = "train"
+    if len(scenes) > 1 and validate_share > 0 and "validate" not in uses.values():
+        uses[min(places, key=places.__getitem__)] = "validate"
     return uses
 
 
@@ -196,8 +200,7 @@ def _refuse(job: SceneJob, reason: str, detail: str) -> Outcome:
 
 
 def _fingerprint(bracket: Bracket, max_side_px: int) -> str:
-    stats = [(photo.path.name, photo.path.stat()) for photo in bracket.photos]
-    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    files = [(one.path.name, one.size_bytes, one.modified_ns) for one in bracket.photos]
     document = json.dumps([FORMAT, max_side_px, bracket.folder, bracket.grouped_by, files])
     return hashlib.sha256(document.encode()).hexdigest()
 
@@ -210,26 +213,6 @@ def _stands(outcome: Outcome, job: SceneJob) -> bool:
     return outcome.reason is not None or len(found) == len(outcome.kept)
 
 
-def _open_root(out: Path, brackets: Sequence[Bracket]) -> dict[str, Outcome]:
-    """The outcomes of an earlier call; refuses a folder that is not this command's own."""
-    path = out / OUTCOMES_NAME
-    if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DataError(f"expected an empty or a prepared folder, '{out.name}' is neither")
-        out.mkdir(parents=True, exist_ok=True)
-        return {}
-    outcomes: dict[str, Outcome] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            outcome = Outcome.model_validate_json(line)
-        except ValidationError:
-            continue  # a line that a kill cut short, or of an older format: the scene is redone
-        outcomes[outcome.scene] = outcome
-    if outcomes and not outcomes.keys() & {bracket.name for bracket in brackets}:
-        raise DataError(f"'{out.name}' was prepared from another tree; choose a new folder")
-    return outcomes
-
-
 def _remove_others(stacks: Path, known: Mapping[str, Outcome], uses: Mapping[str, str]) -> int:
     """Remove the stacks of earlier calls that no longer stand for anything."""
     stale = [name for name in known if name not in uses and (stacks / name).is_dir()]
@@ -238,12 +221,10 @@ def _remove_others(stacks: Path, known: Mapping[str, Outcome], uses: Mapping[str
     return len(stale)
 
 
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
-
-
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file; of one that cannot be read, its path, which is nobody else's."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return str(path)

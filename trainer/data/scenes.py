@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from model.errors import FusionError
 from trainer.data.alignment import Placement, crop_to_common, place_exposures
 from trainer.data.brackets import MIN_EXPOSURES, SAME_EV, Bracket
 from trainer.data.photos import Photo, read_pixels
@@ -34,6 +35,17 @@ MIN_SPAN_LIGHTNESS = 15.0
 MIN_SPAN_EV = 1.0
 PNG_COMPRESSION = 6
 
+ERRORS_OF_LIBRARIES = (
+    FusionError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    cv2.error,
+)
+"""What alignment, OpenCV, PyTorch and the file system raise on a scene that they cannot cope with;
+anything else is a mistake in this programme and ends it."""
+
 Reason = Literal[
     "no_exif",
     "too_few_exposures",
@@ -52,7 +64,7 @@ Reason = Literal[
 `MAX_EXPOSURES` photographs; too many of them cannot be read; their sizes differ; a side is shorter
 than `MIN_SIDE_PX`, maybe after the crop; all are about equally bright; none passes as correctly
 exposed; no exposure is darker, or none brighter, than the correct one; too few can be aligned;
-another bracket holds the same files; an unforeseen error."""
+another bracket holds the same files; a library or the disk failed."""
 
 
 class Outcome(BaseModel):
@@ -123,7 +135,7 @@ def prepare_scene(bracket: Bracket, stacks: Path, max_side_px: int, fingerprint:
         fingerprint: Carried into the outcome.
 
     Returns:
-        The outcome; no error of one scene reaches the caller.
+        The outcome; what a library or the disk fails at is one too.
     """
     outcome = Outcome(
         scene=bracket.name,
@@ -137,7 +149,7 @@ def prepare_scene(bracket: Bracket, stacks: Path, max_side_px: int, fingerprint:
         outcome = _prepare(bracket, stacks / bracket.name, max_side_px, outcome, notes)
     except SceneError as error:
         outcome = outcome.model_copy(update={"reason": error.reason, "detail": error.message})
-    except Exception as error:
+    except ERRORS_OF_LIBRARIES as error:
         # A scene that breaks a library fails alone, as a job of the device worker does.
         detail = f"{type(error).__name__}: {error}"
         outcome = outcome.model_copy(update={"reason": "failed", "detail": detail})

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from trainer.data.scenes import Outcome
+from trainer.files import replacing
 
 MANIFEST_NAME = "manifest.csv"
 REPORT_NAME = "report.csv"
@@ -104,9 +105,7 @@ def _describe(outcome: Outcome) -> str:
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Write a CSV file; a kill in the middle leaves the one before it whole."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
         table.writerows(rows)
-    partial.replace(path)
