@@ -105,6 +105,9 @@ class LossConfig(_Group):
         detail_scales: Scales on which gradients are compared, each half the one before.
         bounds: Weight of the mean square by which the output leaves the span of its exposures;
             with it, fidelity and detail judge the output as it is shown, clamped.
+        tone: Weight of the mean square between coarse tones of the output and those of the mean of
+            its exposures (`trainer.detail.tone_shift`).
+        tone_from_step: First step that has this term.
     """
 
     use_masks: bool = True
@@ -125,6 +128,8 @@ class LossConfig(_Group):
     detail_gain: float = Field(default=1.0, gt=0)
     detail_scales: int = Field(default=3, ge=1, le=5)
     bounds: float = Field(default=0.0, ge=0)
+    tone: float = Field(default=0.0, ge=0)
+    tone_from_step: int = Field(default=0, ge=0)
 
 
 class OptimConfig(_Group):
@@ -139,6 +144,7 @@ class OptimConfig(_Group):
             With float16 the loss is scaled so that small gradients survive.
         learning_rate: Step size.
         schedule: Constant, or a cosine from the learning rate to zero over the run.
+        restarts: Steps at which the cosine has come to zero and begins again, in ascending order.
         batch: Triples in a step, of all processes together.
         steps: Steps of the run.
     """
@@ -148,6 +154,7 @@ class OptimConfig(_Group):
     precision: Precision = "float32"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
+    restarts: tuple[int, ...] = ()
     batch: int = Field(default=1, ge=1)
     steps: int = Field(default=18_400, ge=1)
 

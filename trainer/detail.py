@@ -1,8 +1,11 @@
-"""Two loss terms beside the paper's: detail that a fusion lost, tones that no exposure has."""
+"""Loss terms beside the paper's: detail that a fusion lost, tones that it should not have."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+TONE_CELL_PX = 8
+"""Side of the squares over which a tone is averaged; half the receptive field of the network."""
 
 STEADY = 1e-3
 """Added to a squared gradient: a root has no slope at zero."""
@@ -65,6 +68,27 @@ def excursion(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     below = (torch.minimum(under, over) - fused).clamp_min(0)
     above = (fused - torch.maximum(under, over)).clamp_min(0)
     return (below.square() + above.square()).mean(dim=(1, 2, 3))
+
+
+def tone_shift(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    r"""Mean square between coarse tones of a fusion and those of the mean of its exposures.
+
+    .. math::
+        \operatorname{mean} \left( P_8 \left( f - \tfrac{1}{2} \sum_k x_k \right)^2 \right)
+
+    with averages P over squares of 8 pixels: tone is held, and detail left free. The mean of the
+    exposures keeps the order of tones, and is what both of them resemble most.
+
+    Args:
+        fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W).
+        under: Under exposure. Same shape.
+        over: Over exposure. Same shape.
+
+    Returns:
+        Mean square in squared grey levels. Shape (N,).
+    """
+    shift = functional.avg_pool2d(fused - (under + over) / 2, TONE_CELL_PX)
+    return shift.square().mean(dim=(1, 2, 3))
 
 
 def _squared_gradient(planes: Tensor) -> Tensor:

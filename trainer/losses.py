@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from model.network import LIGHTNESS_MAX
 from trainer.config import LossConfig
-from trainer.detail import excursion, lost_detail
+from trainer.detail import excursion, lost_detail, tone_shift
 from trainer.fidelity import DATA_RANGE, mef_dissimilarity, ssim_window
 from trainer.masks import Exposure, average_windows, build_mask
 from trainer.tuner import tune_weights
@@ -25,16 +25,17 @@ class Losses:
 
     Attributes:
         total: lambda1 * under + lambda2 * over + correct + fidelity * infidelity
-            + detail * lost_detail + bounds * excursion.
+            + detail * lost_detail + bounds * excursion + tone * tone_shift.
         under: Loss of the under task.
         over: Loss of the over task.
         correct: Loss of the co-target.
         square_error: Sum of the three tasks' square errors, means or norms.
         dissimilarity: Sum of the three tasks' 1 - MS-SSIM.
         infidelity: 1 - MEF-SSIM against the exposures; 0 where it is not asked for, like the
-            next two.
+            next three.
         lost_detail: Shortfall of gradients, `trainer.detail.lost_detail`.
         excursion: Square of tones out of bounds, `trainer.detail.excursion`.
+        tone_shift: Square of coarse tones' distance from the mean, `trainer.detail.tone_shift`.
         under_weight: lambda1.
         over_weight: lambda2.
     """
@@ -48,6 +49,7 @@ class Losses:
     infidelity: Tensor
     lost_detail: Tensor
     excursion: Tensor
+    tone_shift: Tensor
     under_weight: Tensor
     over_weight: Tensor
 
@@ -82,11 +84,11 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
         tasks = (tasks[0], zero, zero)
     first, second = _weights(under, correct, over, config)
     total = first * tasks[1] + second * tasks[2] + tasks[0]
-    infidelity, detail, tones = (torch.zeros_like(total) for _ in range(3))
+    infidelity, detail, strays, shift = (torch.zeros_like(total) for _ in range(4))
     shown = fused
     if config.bounds:
-        tones = excursion(fused, under, over)
-        total = total + config.bounds * tones
+        strays = excursion(fused, under, over)
+        total = total + config.bounds * strays
         shown = fused.clamp(0, DATA_RANGE)
     if config.fidelity and step >= config.fidelity_from_step:
         infidelity = mef_dissimilarity(shown, under, over)
@@ -96,6 +98,9 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
             shown, under, over, gain=config.detail_gain, scales=config.detail_scales
         )
         total = total + config.detail * detail
+    if config.tone and step >= config.tone_from_step:
+        shift = tone_shift(fused, under, over)
+        total = total + config.tone * shift
     return Losses(
         total=total.mean(),
         under=tasks[1].mean(),
@@ -105,7 +110,8 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
         dissimilarity=dissimilarity.sum() / batch,
         infidelity=infidelity.mean(),
         lost_detail=detail.mean(),
-        excursion=tones.mean(),
+        excursion=strays.mean(),
+        tone_shift=shift.mean(),
         under_weight=first.mean(),
         over_weight=second.mean(),
     )

@@ -183,6 +183,8 @@ def _describe_losses(loss: Table) -> list[str]:
         tasks += f" + {_value(loss['detail'])} lost gradients"
     if loss.get("bounds"):
         tasks += f" + {_value(loss['bounds'])} excursion"
+    if loss.get("tone"):
+        tasks += f" + {_value(loss['tone'])} tone shift"
     lines = ["```", f"Loss = {tasks}", f"Loss_i = square error + {_value(alpha)} (1 - MS-SSIM)"]
     lines += ["```", ""]
     if loss.get("use_masks", True):
@@ -212,6 +214,12 @@ def _describe_losses(loss: Table) -> list[str]:
         lines += [
             "Excursion: the mean square by which the output leaves the span of its two exposures; "
             "not in the paper either."
+        ]
+    if loss.get("tone"):
+        lines += [
+            "Tone shift: the mean square between coarse tones of the output and of the mean of its "
+            f"exposures, from step {_value(loss.get('tone_from_step', 0))} on; not in the paper "
+            "either."
         ]
     rows = [(f"`{key}`", _value(value)) for key, value in loss.items()]
     return [*lines, "", *_table(("key", "value"), rows)]

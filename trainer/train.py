@@ -179,11 +179,18 @@ def inherited_sources(config: TrainConfig) -> tuple[DataSource, ...]:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Learning rate of a step, counted from 0."""
+    """Learning rate of a step, counted from 0.
+
+    Reference:
+        The cosine and its restarts: Loshchilov and Hutter, "SGDR", ICLR 2017.
+    """
     rate = config.optim.learning_rate
     if config.optim.schedule == "constant":
         return rate
-    return rate * 0.5 * (1 + math.cos(math.pi * step / config.optim.steps))
+    ends = [*config.optim.restarts, config.optim.steps]
+    end = next((end for end in ends if step < end), config.optim.steps)
+    begin = max([0, *(restart for restart in ends if restart < end)])
+    return rate * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
 
 
 def _sum_up(state: TrainState, feed: TripleFeed, request: StopRequest) -> str:

@@ -6,7 +6,7 @@ import pytest
 from trainer.config import dump_config, load_config
 from trainer.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "trainer" / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "trainer" / "configs").glob("*-*.toml"))
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from trainer.config import LossConfig
-from trainer.detail import excursion, lost_detail
+from trainer.detail import excursion, lost_detail, tone_shift
 from trainer.losses import compute_losses
 
 
@@ -51,7 +51,23 @@ def test_excursion_by_hand_on_both_sides():
     assert excursion(fused, under, over).item() == pytest.approx((9 + 16) / 4)
 
 
-@pytest.mark.parametrize("term", ["detail", "excursion"])
+def test_detail_upon_the_mean_of_the_exposures_shifts_no_tone():
+    under, over = noise(5) * 0.4, noise(6)
+    detail = noise(7) - 128
+    cells = torch.nn.functional.avg_pool2d(detail, 8)
+    detail = detail - torch.nn.functional.interpolate(cells, scale_factor=8)
+    shift = tone_shift((under + over) / 2 + detail, under, over)
+    assert shift.tolist() == pytest.approx([0, 0], abs=1e-20)
+
+
+def test_tone_shift_by_hand_and_alike_for_either_order_of_the_exposures():
+    under, over = torch.full((1, 1, 16, 8), 10.0), torch.full((1, 1, 16, 8), 30.0)
+    fused = torch.cat([torch.full((1, 1, 8, 8), 23.0), torch.full((1, 1, 8, 8), 19.0)], dim=2)
+    assert tone_shift(fused, under, over).item() == pytest.approx((9 + 1) / 2)
+    assert torch.equal(tone_shift(fused, under, over), tone_shift(fused, over, under))
+
+
+@pytest.mark.parametrize("term", ["detail", "excursion", "tone"])
 def test_gradients_are_those_of_finite_differences(term):
     under, over = noise(7, 1, 8) * 0.5, noise(8, 1, 8)
     fused = (noise(9, 1, 8) * 1.3 - 30).requires_grad_()
@@ -59,6 +75,8 @@ def test_gradients_are_those_of_finite_differences(term):
     def compute(plane):
         if term == "detail":
             return lost_detail(plane, under, over, gain=1.1, scales=2)
+        if term == "tone":
+            return tone_shift(plane, under, over)
         return excursion(plane, under, over)
 
     assert torch.autograd.gradcheck(compute, (fused,))
@@ -76,15 +94,26 @@ def test_total_is_the_tasks_plus_each_weighted_term():
     triple = noise(10, 3, 192).reshape(1, 3, 1, 192, 192) / 2.55
     output = triple[:, 1] * 1.4 - 20
     plain = compute_losses(output, triple, LossConfig())
-    config = LossConfig(fidelity=100.0, detail=3.0, detail_gain=1.2, detail_scales=2, bounds=0.5)
-    losses = compute_losses(output, triple, config)
-    assert min(losses.infidelity, losses.lost_detail, losses.excursion) > 0
-    expected = (
-        plain.total + 100 * losses.infidelity + 3 * losses.lost_detail + 0.5 * losses.excursion
+    config = LossConfig(
+        fidelity=100.0, detail=3.0, detail_gain=1.2, detail_scales=2, bounds=0.5, tone=0.25
     )
+    losses = compute_losses(output, triple, config)
+    terms = (losses.infidelity, losses.lost_detail, losses.excursion, losses.tone_shift)
+    assert min(terms) > 0
+    expected = plain.total
+    for weight, term in zip((100, 3, 0.5, 0.25), terms, strict=True):
+        expected = expected + weight * term
     assert losses.total.item() == pytest.approx(expected.item(), rel=1e-12)
     shown = (output * 2.55).clamp(0, 255)
     under, over = triple[:, 0] * 2.55, triple[:, 2] * 2.55
     assert losses.lost_detail.item() == pytest.approx(
         lost_detail(shown, under, over, gain=1.2, scales=2).item(), rel=1e-12
     )
+
+
+def test_the_tone_term_may_join_late():
+    triple = noise(11, 3, 192).reshape(1, 3, 1, 192, 192) / 2.55
+    config = LossConfig(tone=1.0, tone_from_step=5)
+    first, fifth = (compute_losses(triple[:, 0], triple, config, step=step) for step in (4, 5))
+    assert first.tone_shift.item() == 0
+    assert (fifth.total - first.total).item() == pytest.approx(fifth.tone_shift.item(), rel=1e-9)

@@ -97,9 +97,9 @@ def test_the_card_names_the_run(bundled, render):
         ("", ["Loss = lambda1 Loss_under + lambda2 Loss_over + Loss_co\n"], ["fidelity"]),
         ("fidelity = 500.0", ["Loss_co + 500 (1 - MEF-SSIM)\n", "from step 0 on"], []),
         (
-            "detail = 600.0\ndetail_gain = 1.1\ndetail_scales = 3\nbounds = 30.0",
+            "detail = 600.0\ndetail_gain = 1.1\ndetail_scales = 3\nbounds = 30.0\ntone = 2.0",
             [
-                "Loss_co + 600 lost gradients + 30 excursion\n",
+                "Loss_co + 600 lost gradients + 30 excursion + 2 tone shift\n",
                 "1.1 times the stronger",
                 "on 3 scales",
             ],

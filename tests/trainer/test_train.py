@@ -315,6 +315,16 @@ def test_cosine_schedule_runs_from_the_rate_to_zero(config_file):
     assert 0 < rates[2] < 1e-7
 
 
+def test_the_cosine_begins_again_at_its_restarts(config_file):
+    values = ["optim.schedule=cosine", "optim.learning_rate=0.1", "optim.steps=100"]
+    once = load_config(config_file, values)
+    again = load_config(config_file, [*values, "optim.restarts=[60]"])
+    assert learning_rate(again, 0) == learning_rate(again, 60) == 0.1
+    assert learning_rate(again, 30) == learning_rate(again, 80) == pytest.approx(0.05)
+    assert learning_rate(again, 59) < 1e-3
+    assert learning_rate(once, 50) == pytest.approx(0.05)
+
+
 def test_command_line_trains_and_names_an_error_without_a_traceback(
     data_root, config_file, tmp_path, capsys
 ):
