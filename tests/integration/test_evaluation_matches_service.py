@@ -64,6 +64,12 @@ def test_a_picture_of_the_evaluation_is_what_the_service_answers(
         alignment = response.headers["x-expofuse-alignment"]
         assert alignment.startswith("homography" if name == "moved" else "identity")
         fused = read_picture(out / "fused" / weights / f"{name}.png")
-        np.testing.assert_array_equal(fused, read_picture(answer))
+        served = read_picture(answer)
+        assert served.dtype == fused.dtype
+        # The processes share out elementwise work by their number of threads, which may move the
+        # last bit of a float: never seen at 8 bits, one value in 400,000 at 16.
+        tolerance = 0 if fused.dtype == np.uint8 else 1
+        np.testing.assert_allclose(fused.astype(int), served.astype(int), rtol=0, atol=tolerance)
+        assert np.count_nonzero(fused != served) <= 1e-4 * fused.size
     assert fused.dtype == np.uint8
     assert read_picture(out / "fused" / weights / "deep.png").dtype == np.uint16
