@@ -174,7 +174,12 @@ def test_verify_takes_one_version_or_all(folder, arguments, capsys):
 
 def test_a_version_is_shown_for_people(folder, run):
     directory = copy_version(
-        folder, "told-1.0.0", summary="A summary.", intended_use="A use.", limits=("A limit.",)
+        folder,
+        "told-1.0.0",
+        summary="A summary.",
+        intended_use="A use.",
+        limits=("A limit.",),
+        evaluation=(),
     )
     code, lines, _ = run("show", "told-1.0.0")
     text = "\n".join(lines)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model.manifest import read_manifest
+from model.manifest import read_manifest, write_manifest
 from model.weights import load_weights
 from trainer.__main__ import main
 from trainer.card_command import record_evaluation
@@ -48,7 +48,10 @@ def summary_path(tmp_path_factory):
 
 @pytest.fixture
 def version(tmp_path):
-    return shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
+    """A copy of a released version that has not been evaluated."""
+    directory = shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
+    write_manifest(read_manifest(directory).model_copy(update={"evaluation": ()}), directory)
+    return directory
 
 
 def test_scores_are_recorded_and_written_into_the_card(version, summary_path, capsys):
