@@ -15,7 +15,8 @@ import numpy as np
 
 from bench.running_service import running_service
 from service.client import fuse_files
-from trainer.evaluation.pictures import Picture, limit_side
+from trainer.data.pixels import limit_side
+from trainer.evaluation.pictures import Picture
 from trainer.evaluation.sheets import arrange, draw_cell
 
 FOLDER = Path(__file__).resolve().parent

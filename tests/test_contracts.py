@@ -1,5 +1,6 @@
 """Promises that hold across files."""
 
+import importlib
 import pkgutil
 import re
 import subprocess
@@ -61,3 +62,10 @@ def test_the_file_map_names_every_module():
         for module in pkgutil.iter_modules([str(ROOT / package)]):
             if not module.name.startswith("__"):
                 assert re.search(rf"\b{module.name}\b", text), f"{package}/{module.name}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("bench/*.py"), *ROOT.glob("examples/*.py")]), ids=lambda p: p.stem
+)
+def test_every_measurement_and_example_finds_what_it_imports(path):
+    importlib.import_module(f"{path.parent.name}.{path.stem}")
