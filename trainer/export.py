@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -183,6 +184,15 @@ def export_graph(network: FusionNetwork, path: Path, padding: Padding) -> None:
             external_data=False,
             verbose=False,
         )
+    _forget_the_exporter(path)
+
+
+def _forget_the_exporter(path: Path) -> None:
+    """Drop the notes about each node, which hold stack traces with the paths of this machine."""
+    model = onnx.load(path)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def check_parity(network: FusionNetwork, path: Path, padding: Padding) -> float:

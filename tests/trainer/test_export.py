@@ -213,3 +213,9 @@ def test_an_unfinished_run_is_refused(data_root, config_file, tmp_path):
     train(load_config(config_file), data_root, tmp_path / "run", stop_after=1)
     with pytest.raises(RunError, match="complete run of 8 steps"):
         export(tmp_path / "run", tmp_path / "tiny-net-1.0.0")
+
+
+def test_the_newest_released_graphs_hold_no_path_of_the_machine_that_wrote_them():
+    newest = max(BUNDLED.parent.iterdir())
+    for graph in newest.glob("*.onnx"):
+        assert b".py" not in graph.read_bytes(), graph.name
