@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import get_args
 
-from trainer.command import Commands
+from trainer.command import Commands, at_least
 from trainer.config import DataConfig
 from trainer.data.brackets import Grouping
 from trainer.data.prepare import Preparation, prepare
@@ -39,10 +39,13 @@ def add_parser(commands: Commands) -> None:
         "--validate-share", type=_share, default=0.1, help="share of the scenes not trained on"
     )
     parser.add_argument(
-        "--max-side-px", type=_side, default=1024, help="reduce the longer side to this"
+        "--max-side-px",
+        type=at_least(MIN_SIDE_PX),
+        default=1024,
+        help="reduce the longer side to this",
     )
     parser.add_argument(
-        "--workers", type=_count, default=count_cores(), help="processes; 0: none but this one"
+        "--workers", type=at_least(0), default=count_cores(), help="processes; 0: none but this one"
     )
     parser.set_defaults(run_command=run_command)
 
@@ -93,17 +96,3 @@ def _share(text: str) -> float:
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"expected at least 0 and less than 1, got {text}")
     return share
-
-
-def _side(text: str) -> int:
-    side = int(text)
-    if side < MIN_SIDE_PX:
-        raise argparse.ArgumentTypeError(f"expected at least {MIN_SIDE_PX}, got {text}")
-    return side
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
-    return count

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from trainer.command import Commands
+from trainer.command import Commands, at_least
 from trainer.evaluation.run import evaluate
 from trainer.evaluation.weights_method import WeightsMethod
 
@@ -32,10 +32,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--metrics", type=_names, help="names, comma-separated (default: all)")
     parser.add_argument("--pairs", type=_names, help="names, comma-separated (default: all)")
     parser.add_argument(
-        "--max-side-px", type=_side, help="reduce the exposures first: quick, not full resolution"
+        "--max-side-px",
+        type=at_least(16),
+        help="reduce the exposures first: quick, not full resolution",
     )
     parser.add_argument("--align", choices=("auto", "off"), default="auto")
-    parser.add_argument("--workers", type=_count, help="processes (default: one for each core)")
+    parser.add_argument(
+        "--workers", type=at_least(1), help="processes (default: one for each core)"
+    )
     parser.add_argument("--no-report", action="store_true", help="scores and summary only")
     parser.set_defaults(run_command=run_command)
 
@@ -73,17 +77,3 @@ def resolve_weights(name: str) -> Path:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _side(text: str) -> int:
-    side_px = int(text)
-    if side_px < 16:
-        raise argparse.ArgumentTypeError(f"expected at least 16 pixels, got {side_px}")
-    return side_px
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {count}")
-    return count

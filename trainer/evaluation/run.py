@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.manifest import PARAMETERS_NAME, read_manifest
+from model.manifest import PARAMETERS_NAME
 from model.weights import load_weights
 from trainer.errors import DataError
 from trainer.evaluation.methods import Method, PeerMethod, list_peers, make_methods
@@ -155,8 +155,7 @@ def _describe(method: Method) -> MethodSummary:
         return MethodSummary(kind="peer")
     if not isinstance(method, WeightsMethod):
         return MethodSummary(kind="computed")
-    load_weights(method.directory)
-    manifest = read_manifest(method.directory)
+    manifest = load_weights(method.directory).manifest
     return MethodSummary(
         kind="weights",
         weights=manifest.label,
