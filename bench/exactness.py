@@ -149,8 +149,9 @@ def measure_peak(weights_dir: Path) -> None:
     output = np.full(shape, 1, np.uint8)
     before = read_status_mib("VmRSS")
     run = pipeline.begin(pair, MOTION, output)
-    for window in run.windows:
-        pipeline.fuse_windows([(run, window)])
+    for windows in run.passes:
+        for window in windows:
+            pipeline.fuse_windows([(run, window)])
     peak = read_status_mib("VmHWM")
     print(loaded, before, peak)
 

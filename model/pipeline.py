@@ -31,19 +31,20 @@ PIXEL_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusionRun:
-    """One picture on its way: views of its exposures, its windows, and where the result goes.
+    """One picture on its way: views of its exposures, its passes, and where the result goes.
 
     Attributes:
         pair: The exposures, not copied.
-        windows: Every window of the picture; all must be fused, in any order.
-        output: The picture. Shape (H, W, 3), dtype of the pair; complete once every window was
+        passes: The windows of the picture, pass by pass, none of them empty. All windows of a pass
+            must be fused, in any order, before one of the next pass is.
+        output: The picture. Shape (H, W, 3), dtype of the pair; complete once the last pass was
             fused.
         to_moving: Reference pixel -> moving-exposure pixel, None where nothing is warped.
         is_under_moving: The under exposure is the one that is warped.
     """
 
     pair: ExposurePair
-    windows: tuple[Window, ...]
+    passes: tuple[tuple[Window, ...], ...]
     output: Pixels
     to_moving: NDArray[np.float64] | None
     is_under_moving: bool
@@ -97,10 +98,10 @@ class FusionPipeline:
             )
         windows = plan_windows(pair.height, pair.width, halo_px=self.halo_px, tile_px=self.tile_px)
         if report is None or report.model == "identity":
-            return FusionRun(pair, windows, output, None, is_under_moving=False)
+            return FusionRun(pair, (windows,), output, None, is_under_moving=False)
         to_moving = reference_to_moving(report.homography, pair.height, pair.width)
         return FusionRun(
-            pair, windows, output, to_moving, is_under_moving=report.reference == "over"
+            pair, (windows,), output, to_moving, is_under_moving=report.reference == "over"
         )
 
     def fuse_windows(self, batch: Sequence[tuple[FusionRun, Window]]) -> None:
@@ -136,8 +137,9 @@ class FusionPipeline:
             The picture. Shape (H, W, 3), dtype of the pair.
         """
         run = self.begin(pair, report)
-        for batch in _batches(run, self.runtime.preferred_batch):
-            self.fuse_windows(batch)
+        for windows in run.passes:
+            for batch in _batches(run, windows, self.runtime.preferred_batch):
+                self.fuse_windows(batch)
         return run.output
 
     def _fuse_chunk(self, chunk: Sequence[tuple[FusionRun, Window]]) -> None:
@@ -195,10 +197,12 @@ def _padding(window: Window) -> Padding:
     return "valid" if window.kind == "interior" else "reflect"
 
 
-def _batches(run: FusionRun, size: int) -> Iterator[list[tuple[FusionRun, Window]]]:
-    """The run's windows in micro-batches of one batch key and at most `size` windows."""
-    ordered = sorted(run.windows, key=lambda window: window.batch_key)
+def _batches(
+    run: FusionRun, windows: Sequence[Window], size: int
+) -> Iterator[list[tuple[FusionRun, Window]]]:
+    """One pass of a run in micro-batches of one batch key and at most `size` windows."""
+    ordered = sorted(windows, key=lambda window: window.batch_key)
     for _, group in groupby(ordered, key=lambda window: window.batch_key):
-        windows = list(group)
-        for start in range(0, len(windows), size):
-            yield [(run, window) for window in windows[start : start + size]]
+        alike = list(group)
+        for start in range(0, len(alike), size):
+            yield [(run, window) for window in alike[start : start + size]]

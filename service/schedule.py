@@ -1,9 +1,34 @@
-"""Which windows share the next micro-batch: round-robin over the running jobs."""
+"""Which windows share the next micro-batch: round-robin over the running jobs, pass after pass."""
 
 from collections import deque
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 
 from model.tiling import Window
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One job: the windows of its open pass that nobody took yet, and the passes after it."""
+
+    later: deque[Sequence[Window]]
+    pending: dict[Hashable, deque[Window]] = field(default_factory=dict)
+    unfused: int = 0
+
+    def open_pass(self) -> None:
+        windows = self.later.popleft()
+        self.unfused = len(windows)
+        for window in windows:
+            self.pending.setdefault(window.batch_key, deque()).append(window)
+
+    def take(self, key: Hashable) -> Window | None:
+        windows = self.pending.get(key)
+        if windows is None:
+            return None
+        window = windows.popleft()
+        if not windows:
+            del self.pending[key]
+        return window
 
 
 class WindowSchedule:
@@ -11,25 +36,46 @@ class WindowSchedule:
 
     The job at the head of the rota decides what kind of window is next and then goes to its end,
     and a micro-batch takes one window of each job in turn. So a job of few windows is done after
-    about as many turns as it has windows, however large its neighbours are.
+    about as many turns as it has windows, however large its neighbours are. A job's next pass is
+    open once every window of the one before is fused; the job keeps its place in the rota.
     """
 
     def __init__(self) -> None:
         self._rota: deque[int] = deque()
-        self._pending: dict[int, dict[Hashable, deque[Window]]] = {}
+        self._jobs: dict[int, _Progress] = {}
 
-    def add(self, number: int, windows: Sequence[Window]) -> None:
-        """Take in the windows of a job, at the end of the rota."""
-        pending: dict[Hashable, deque[Window]] = {}
-        for window in windows:
-            pending.setdefault(window.batch_key, deque()).append(window)
-        self._pending[number] = pending
+    def add(self, number: int, passes: Sequence[Sequence[Window]]) -> None:
+        """Take in a job, at the end of the rota.
+
+        Args:
+            number: Of the job.
+            passes: Its windows, at least one pass of at least one window.
+        """
+        job = _Progress(deque(passes))
+        job.open_pass()
+        self._jobs[number] = job
         self._rota.append(number)
 
     def drop(self, number: int) -> None:
         """Forget what is left of a job; one that is not there is no error."""
-        if self._pending.pop(number, None) is not None:
+        if self._jobs.pop(number, None) is not None:
             self._rota.remove(number)
+
+    def count_fused(self, number: int) -> bool:
+        """Note that one window of a job is fused, and open its next pass if that was the last.
+
+        Returns:
+            Whether it was the last window of the last pass; the job is then forgotten.
+        """
+        job = self._jobs[number]
+        job.unfused -= 1
+        if job.unfused:
+            return False
+        if job.later:
+            job.open_pass()
+            return False
+        self.drop(number)
+        return True
 
     def next_batch(self, limit: int) -> list[tuple[int, Window]]:
         """Take the windows of the next micro-batch.
@@ -38,28 +84,20 @@ class WindowSchedule:
             limit: Most windows in it, at least 1.
 
         Returns:
-            Pairs of job and window, all windows of one batch key; empty when none is left.
+            Pairs of job and window, all windows of one batch key; empty when none can be taken.
         """
-        if not self._rota:
+        head = next((number for number in self._rota if self._jobs[number].pending), None)
+        if head is None:
             return []
-        key = next(iter(self._pending[self._rota[0]]))
+        key = next(iter(self._jobs[head].pending))
         batch: list[tuple[int, Window]] = []
         while len(batch) < limit:
             before = len(batch)
             for number in self._rota:
-                windows = self._pending[number].get(key)
-                if windows and len(batch) < limit:
-                    batch.append((number, windows.popleft()))
+                if len(batch) < limit and (window := self._jobs[number].take(key)) is not None:
+                    batch.append((number, window))
             if len(batch) == before:
                 break
-        self._rota.rotate(-1)
-        for number in {number for number, _ in batch}:
-            self._forget_empty(number, key)
+        self._rota.remove(head)
+        self._rota.append(head)
         return batch
-
-    def _forget_empty(self, number: int, key: Hashable) -> None:
-        pending = self._pending[number]
-        if not pending[key]:
-            del pending[key]
-        if not pending:
-            self.drop(number)

@@ -50,7 +50,6 @@ class LostDeviceError(Exception):
 class _RunningJob:
     run: "FusionRun"
     arrays: tuple[AttachedArray, ...]
-    windows_left: int
     has_started: bool = False
 
 
@@ -88,8 +87,8 @@ class Worker:
                 attached.close()
             self._report_failure(number, error)
             return
-        self._jobs[number] = _RunningJob(run, tuple(arrays), len(run.windows))
-        self._schedule.add(number, run.windows)
+        self._jobs[number] = _RunningJob(run, tuple(arrays))
+        self._schedule.add(number, run.passes)
 
     def cancel(self, number: int) -> None:
         """Drop what is left of a job; nothing is reported."""
@@ -156,9 +155,7 @@ class Worker:
 
     def _count_done(self, batch: Sequence[tuple[int, Window]]) -> None:
         for number, _ in batch:
-            job = self._jobs[number]
-            job.windows_left -= 1
-            if job.windows_left == 0:
+            if self._schedule.count_fused(number):
                 self._release(number)
                 self._send(Finished(number, time.monotonic()))
 

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -134,7 +135,7 @@ def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, t
     alone = [pipeline.fuse(pair, report) for pair in pairs]
     runs = [pipeline.begin(pair, report) for pair in pairs]
     batches: dict[object, list] = {}
-    for windows in zip(runs[0].windows, reversed(runs[1].windows), strict=True):
+    for windows in zip(runs[0].passes[0], reversed(runs[1].passes[0]), strict=True):
         for run, window in zip(runs, windows, strict=True):
             batches.setdefault(window.batch_key, []).append((run, window))
     for batch in batches.values():
@@ -197,7 +198,7 @@ def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
     out = np.zeros_like(pair.under)
     run = pipeline.begin(pair, None, out)
     assert run.output is out
-    for window in run.windows:
+    for window in itertools.chain.from_iterable(run.passes):
         pipeline.fuse_windows([(run, window)])
     assert np.array_equal(out, pipeline.fuse(pair))
 
@@ -205,7 +206,7 @@ def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
 def test_uint8_and_uint16_pictures_share_a_micro_batch(make_scene):
     pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
     runs = [pipeline.begin(make_scene(20, 20, dtype), None) for dtype in (np.uint8, np.uint16)]
-    pipeline.fuse_windows([(run, run.windows[0]) for run in runs])
+    pipeline.fuse_windows([(run, run.passes[0][0]) for run in runs])
     for run in runs:
         assert np.array_equal(run.output, pipeline.fuse(run.pair))
 
@@ -220,10 +221,10 @@ def test_a_failing_window_writes_nothing_and_breaks_no_other_run(make_scene, fau
     ]
     runtime.fault = fault
     with pytest.raises(InferenceError):
-        pipeline.fuse_windows([(run, run.windows[0]) for run in runs])
+        pipeline.fuse_windows([(run, run.passes[0][0]) for run in runs])
     assert all((run.output == 7).all() for run in runs)
     runtime.fault = None
-    pipeline.fuse_windows([(runs[1], runs[1].windows[0])])
+    pipeline.fuse_windows([(runs[1], runs[1].passes[0][0])])
     assert np.array_equal(runs[1].output, pipeline.fuse(runs[1].pair))
     assert (runs[0].output == 7).all()
 
@@ -234,7 +235,7 @@ def test_a_micro_batch_of_none_or_of_unequal_windows_is_refused(make_scene):
     with pytest.raises(ValueError, match="got 0 keys"):
         pipeline.fuse_windows([])
     with pytest.raises(ValueError, match="got 3 keys"):
-        pipeline.fuse_windows([(run, window) for window in run.windows])
+        pipeline.fuse_windows([(run, window) for window in run.passes[0]])
 
 
 def test_an_output_that_does_not_fit_is_refused(make_scene):
@@ -270,8 +271,9 @@ MEASURE_PEAK = """
     out = np.full((side, side, 3), 1, np.uint8)
     before = status_mib("VmRSS")
     run = pipeline.begin(pair, None, out)
-    for window in run.windows:
-        pipeline.fuse_windows([(run, window)])
+    for windows in run.passes:
+        for window in windows:
+            pipeline.fuse_windows([(run, window)])
     print(status_mib("VmHWM") - before)
 """
 

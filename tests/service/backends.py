@@ -29,7 +29,7 @@ class LostError(Exception):
 @dataclass(frozen=True)
 class CopyRun:
     pair: ExposurePair
-    windows: tuple[Window, ...]
+    passes: tuple[tuple[Window, ...], ...]
     output: Pixels
 
     @property
@@ -48,7 +48,8 @@ class CopyBackend:
 
     def begin(self, pair: ExposurePair, report: AlignmentReport | None, output: Pixels) -> CopyRun:
         height, width = pair.height, pair.width
-        return CopyRun(pair, plan_windows(height, width, halo_px=0, tile_px=TILE_PX), output)
+        windows = plan_windows(height, width, halo_px=0, tile_px=TILE_PX)
+        return CopyRun(pair, (windows,), output)
 
     def fuse_windows(self, batch: Sequence[tuple[CopyRun, Window]]) -> None:
         self.batches.append([run.deed for run, _ in batch])

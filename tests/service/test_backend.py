@@ -42,8 +42,9 @@ def test_the_network_fuses_a_pair_window_by_window(config):
     pair = ExposurePair(images.scene(gain=0.3), images.scene())
     output = np.zeros_like(pair.under)
     run = backend.begin(pair, None, output)
-    for window in run.windows:
-        backend.fuse_windows([(run, window)])
+    for windows in run.passes:
+        for window in windows:
+            backend.fuse_windows([(run, window)])
     assert pair.under.mean() < output.mean()
     assert backend.max_batch == 1
 
