@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.align import align_pair
+    from model.architectures import build_network
+    from model.blend_network import BlendNetwork
     from model.errors import (
         AlignmentError,
         ExposureError,
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from model.exposure import AlignmentReport, ExposurePair
-    from model.manifest import Manifest, NetworkConfig, read_manifest
+    from model.manifest import Manifest, NetworkConfig, PyramidBlendConfig, read_manifest
     from model.network import FusionNetwork
     from model.pipeline import FusionPipeline
     from model.runtime import create_runtime, resolve_device
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AlignmentError": "model.errors",
     "AlignmentReport": "model.exposure",
+    "BlendNetwork": "model.blend_network",
     "ExposureError": "model.errors",
     "ExposurePair": "model.exposure",
     "FusionError": "model.errors",
@@ -35,8 +38,10 @@ _HOME = {
     "LoadedWeights": "model.weights",
     "Manifest": "model.manifest",
     "NetworkConfig": "model.manifest",
+    "PyramidBlendConfig": "model.manifest",
     "WeightsError": "model.errors",
     "align_pair": "model.align",
+    "build_network": "model.architectures",
     "create_runtime": "model.runtime",
     "load_weights": "model.weights",
     "read_manifest": "model.manifest",
@@ -46,6 +51,7 @@ _HOME = {
 __all__ = [
     "AlignmentError",
     "AlignmentReport",
+    "BlendNetwork",
     "ExposureError",
     "ExposurePair",
     "FusionError",
@@ -55,8 +61,10 @@ __all__ = [
     "LoadedWeights",
     "Manifest",
     "NetworkConfig",
+    "PyramidBlendConfig",
     "WeightsError",
     "align_pair",
+    "build_network",
     "create_runtime",
     "load_weights",
     "read_manifest",

@@ -9,9 +9,19 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from safetensors import SafetensorError, safe_open
 
 from model.errors import WeightsError
@@ -29,8 +39,11 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Architecture = Literal["hyperp-mb", "pyramid-blend"]
+
+
 class NetworkConfig(_Record):
-    """Everything that decides the shape and the arithmetic of the fusion network.
+    """Everything that decides the shape and the arithmetic of a `hyperp-mb` network.
 
     Attributes:
         architecture: Name of the architecture.
@@ -49,6 +62,41 @@ class NetworkConfig(_Record):
     lightness_scale: float = Field(default=255.0, gt=0)
 
 
+class PyramidBlendConfig(_Record):
+    """Everything that decides the shape and the arithmetic of a `pyramid-blend` network.
+
+    Attributes:
+        architecture: Name of the architecture.
+        width: Feature maps of every layer.
+        dilations: Dilation of each 3x3 layer after the first.
+        network_side_px: Longest side of the reduced picture that the network looks at.
+        saliency: Local contrast adds to the weight at the finest two groups of levels.
+        saturation: Saturation adds to the weight, by a coefficient of its own.
+    """
+
+    architecture: Literal["pyramid-blend"] = "pyramid-blend"
+    width: int = Field(default=16, ge=1)
+    dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8)
+    network_side_px: int = Field(default=256, ge=8)
+    saliency: bool = True
+    saturation: bool = False
+
+
+def _architecture_of(value: object) -> object:
+    """What tells the configs apart; where nothing is said, it is the first architecture."""
+    if isinstance(value, dict):
+        return value.get("architecture", "hyperp-mb")
+    return getattr(value, "architecture", None)
+
+
+AnyNetworkConfig = Annotated[
+    Annotated[NetworkConfig, Tag("hyperp-mb")]
+    | Annotated[PyramidBlendConfig, Tag("pyramid-blend")],
+    Discriminator(_architecture_of),
+]
+"""The config of a network of either architecture."""
+
+
 class FileEntry(_Record):
     """One file of a weights directory."""
 
@@ -63,7 +111,8 @@ class Golden(_Record):
         seed: Seed of the pair (`model.weights.golden_pair`).
         side_px: Side of its square planes.
         mean: Mean of the fused lightness, 0..100.
-        samples: Fused lightness along the main diagonal, every eighth pixel.
+        samples: Fused lightness, or luma times 100 where colour is fused too, along
+            the main diagonal, every eighth pixel.
     """
 
     seed: int = Field(ge=0, lt=2**63)
@@ -144,10 +193,11 @@ class Manifest(_Record):
             the same numbers repackaged.
         network: Config of the network.
         files: Every file of the version by name, with hash and size.
-        receptive_field: Side of the input square that one output pixel depends on, in pixels.
+        receptive_field: Side of the input square that one output pixel depends on, in pixels;
+            None: the whole picture decides each pixel, which is run in passes.
         size_multiple: Grid on which tile origins must lie.
         accepted_exposures: Smallest and largest number of exposures.
-        chroma: Rule that fuses a* and b*.
+        chroma: Rule that fuses a* and b*; `blend`: colour is blended with lightness.
         reference: Exposure onto which the other is warped.
         golden: Checksum of behaviour.
         training: Provenance.
@@ -160,12 +210,12 @@ class Manifest(_Record):
     schema_version: SchemaVersion = SCHEMA_VERSION
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    network: NetworkConfig
+    network: AnyNetworkConfig
     files: dict[str, FileEntry]
-    receptive_field: int = Field(ge=1)
+    receptive_field: Annotated[int, Field(ge=1)] | None
     size_multiple: int = Field(ge=1)
     accepted_exposures: tuple[int, int]
-    chroma: Literal["mean", "weighted"]
+    chroma: Literal["mean", "weighted", "blend"]
     reference: Reference
     golden: Golden
     training: Training
@@ -173,6 +223,13 @@ class Manifest(_Record):
     summary: str = ""
     intended_use: str = ""
     limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_chroma(self) -> Self:
+        architecture = self.network.architecture
+        if (self.chroma == "blend") != (architecture == "pyramid-blend"):
+            raise ValueError(f"chroma '{self.chroma}' does not go with {architecture}")
+        return self
 
     @property
     def label(self) -> str:
@@ -203,7 +260,9 @@ def read_manifest(directory: Path) -> Manifest:
         return Manifest.model_validate_json(text)
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
+        # The tag of a config's architecture is no key of the document.
+        parts = [str(part) for part in first["loc"] if part not in get_args(Architecture)]
+        where = ".".join(parts) or "document"
         raise WeightsError(
             f"{MANIFEST_NAME} of '{directory.name}' does not satisfy the schema at "
             f"'{where}': {first['msg']}"

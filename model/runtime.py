@@ -84,7 +84,7 @@ class OnnxRuntime:
 
     def __init__(self, weights: LoadedWeights, *, threads: int | None = None) -> None:
         self.device = torch.device("cpu")
-        self.halo_px = weights.network.halo
+        self.halo_px = take_lightness_network(weights).halo
         graphs: dict[Padding, str] = {"reflect": GRAPH_NAME, "valid": VALID_GRAPH_NAME}
         self._sessions = {
             padding: onnxruntime.InferenceSession(
@@ -211,7 +211,7 @@ def create_runtime(
 
     Raises:
         WeightsError: The weights do not pass their checks.
-        ValueError: The device is not there.
+        ValueError: The device is not there, or the weights fuse no lightness.
     """
     return place_weights(
         load_weights(weights_dir), device=device, precision=precision, threads=threads
@@ -237,12 +237,27 @@ def place_weights(
         The CPU's or the device's runtime.
 
     Raises:
-        ValueError: The device is not there.
+        ValueError: The device is not there, or the weights fuse no lightness.
     """
     resolved = torch.device(resolve_device(device))
     if resolved.type == "cpu":
         return OnnxRuntime(weights, threads=threads)
-    return TorchRuntime(weights.network, device=resolved, precision=precision)
+    network = take_lightness_network(weights)
+    return TorchRuntime(network, device=resolved, precision=precision)
+
+
+def take_lightness_network(weights: LoadedWeights) -> FusionNetwork:
+    """The network of weights that fuse lightness, as a runtime can run it.
+
+    Raises:
+        ValueError: The weights are of the other architecture.
+    """
+    if not isinstance(weights.network, FusionNetwork):
+        raise ValueError(
+            "expected weights of the architecture hyperp-mb, "
+            f"got {weights.manifest.network.architecture}"
+        )
+    return weights.network
 
 
 def _session_options(threads: int | None) -> onnxruntime.SessionOptions:

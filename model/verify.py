@@ -1,8 +1,8 @@
 """Every check of a weights version, one by one, with what passed and what did not.
 
 `model.weights.load_weights` stops at the first fault, which is right for a start. Here a person
-asks: each check says its own result, and the two graphs that the CPU serves run the golden pair
-too.
+asks: each check says its own result, and where the CPU serves from graphs, those run the golden
+pair too.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,13 @@ from model.manifest import (
     verify_file,
     verify_label,
 )
-from model.weights import build_network, files_to_verify, golden_pair, run_golden, verify_golden
+from model.weights import (
+    files_to_verify,
+    golden_pair,
+    restore_network,
+    run_golden,
+    verify_golden,
+)
 
 GRAPH_ERRORS = (
     EPFail,
@@ -69,7 +75,7 @@ class CheckResult:
 
 
 def verify_weights(directory: Path) -> Iterator[CheckResult]:
-    """Check a weights version: schema, name, hashes, and the golden pair by three ways of running.
+    """Check a weights version: schema, name, hashes, and the golden pair by every way of running.
 
     A fault ends only the checks that depend on it: without a manifest there is nothing to compare
     with, a file whose hash differs is not loaded, and every sound one is.
@@ -101,11 +107,17 @@ def _golden_checks(
     manifest: Manifest, directory: Path
 ) -> list[tuple[str, str, Callable[[], None]]]:
     """The file that each golden check runs, its title, and the check."""
-    halo_px = (manifest.receptive_field - 1) // 2
 
     def check_network() -> None:
-        fused = run_golden(build_network(manifest, directory), manifest.golden)
+        fused = run_golden(restore_network(manifest, directory), manifest.golden)
         verify_golden(manifest, fused, by="the network")
+
+    checks: list[tuple[str, str, Callable[[], None]]] = [
+        (PARAMETERS_NAME, "golden pair by the network", check_network)
+    ]
+    if manifest.receptive_field is None:
+        return checks
+    halo_px = (manifest.receptive_field - 1) // 2
 
     def check_graph() -> None:
         fused = _run_graph(manifest, directory / GRAPH_NAME)
@@ -116,7 +128,7 @@ def _golden_checks(
         verify_golden(manifest, fused, by=VALID_GRAPH_NAME, margin_px=halo_px)
 
     return [
-        (PARAMETERS_NAME, "golden pair by the network", check_network),
+        *checks,
         (GRAPH_NAME, f"golden pair by {GRAPH_NAME}", check_graph),
         (VALID_GRAPH_NAME, f"golden pair by {VALID_GRAPH_NAME}", check_valid_graph),
     ]

@@ -8,21 +8,29 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.architectures import AnyNetwork, build_network
+from model.blend_network import BlendNetwork, to_luma
 from model.errors import WeightsError
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
     VALID_GRAPH_NAME,
+    AnyNetworkConfig,
+    Architecture,
     Golden,
     Manifest,
-    NetworkConfig,
     read_manifest,
     verify_file,
     verify_label,
 )
-from model.network import LIGHTNESS_MAX, FusionNetwork
+from model.network import LIGHTNESS_MAX
 
-REQUIRED_FILES = (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME)
+REQUIRED_FILES: dict[Architecture, tuple[str, ...]] = {
+    "hyperp-mb": (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME),
+    "pyramid-blend": (PARAMETERS_NAME,),
+}
+"""The files that a version must have; the CPU runs `hyperp-mb` from its graphs."""
+
 GOLDEN_SEED = 1620
 GOLDEN_SIDE_PX = 96
 GOLDEN_STRIDE_PX = 8
@@ -37,15 +45,15 @@ class LoadedWeights:
     Attributes:
         manifest: Their manifest.
         network: The network with the parameters loaded, in evaluation mode, on the CPU, float32.
-        directory: Where they were read from; the graphs lie there.
+        directory: Where they were read from; graphs, where there are any, lie there.
     """
 
     manifest: Manifest
-    network: FusionNetwork
+    network: AnyNetwork
     directory: Path
 
 
-def save_parameters(network: FusionNetwork, path: Path) -> None:
+def save_parameters(network: AnyNetwork, path: Path) -> None:
     """Write the parameters of a network as float32 safetensors, readable by everyone."""
     state = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
@@ -73,17 +81,18 @@ def load_weights(directory: Path) -> LoadedWeights:
     verify_label(manifest, directory)
     for name in files_to_verify(manifest):
         verify_file(manifest, directory, name)
-    network = build_network(manifest, directory)
+    network = restore_network(manifest, directory)
     verify_golden(manifest, run_golden(network, manifest.golden), by="the network")
     return LoadedWeights(manifest, network, directory)
 
 
 def files_to_verify(manifest: Manifest) -> list[str]:
     """The files that a version must have, then the others that its manifest names."""
-    return [*REQUIRED_FILES, *sorted(manifest.files.keys() - set(REQUIRED_FILES))]
+    required = REQUIRED_FILES[manifest.network.architecture]
+    return [*required, *sorted(manifest.files.keys() - set(required))]
 
 
-def build_network(manifest: Manifest, directory: Path) -> FusionNetwork:
+def restore_network(manifest: Manifest, directory: Path) -> AnyNetwork:
     """The network of a version, filled with its parameters.
 
     Raises:
@@ -94,18 +103,23 @@ def build_network(manifest: Manifest, directory: Path) -> FusionNetwork:
     if network.receptive_field != manifest.receptive_field:
         raise WeightsError(
             f"weights '{manifest.label}': the network's receptive field is "
-            f"{network.receptive_field} pixels, the manifest says {manifest.receptive_field}"
+            f"{_name_field(network.receptive_field)}, "
+            f"the manifest says {_name_field(manifest.receptive_field)}"
         )
     return network
 
 
-def load_network(config: NetworkConfig, path: Path, *, label: str) -> FusionNetwork:
+def _name_field(receptive_field: int | None) -> str:
+    return "the whole picture" if receptive_field is None else f"{receptive_field} pixels"
+
+
+def load_network(config: AnyNetworkConfig, path: Path, *, label: str) -> AnyNetwork:
     """Build a network from its config and fill it from a safetensors file.
 
     Raises:
         WeightsError: The file is no safetensors file or does not fit the config.
     """
-    network = FusionNetwork(config)
+    network = build_network(config)
     try:
         network.load_state_dict(load_file(path))
     except (SafetensorError, OSError) as cause:
@@ -140,11 +154,10 @@ def golden_pair(seed: int, side_px: int) -> tuple[Tensor, Tensor]:
 
 
 def compute_golden(
-    network: FusionNetwork, *, seed: int = GOLDEN_SEED, side_px: int = GOLDEN_SIDE_PX
+    network: AnyNetwork, *, seed: int = GOLDEN_SEED, side_px: int = GOLDEN_SIDE_PX
 ) -> Golden:
     """The network's answer to a golden pair, as the manifest keeps it."""
-    with torch.no_grad():
-        fused = network(*golden_pair(seed, side_px))
+    fused = answer_golden(network, seed=seed, side_px=side_px)
     return Golden(
         seed=seed,
         side_px=side_px,
@@ -153,10 +166,25 @@ def compute_golden(
     )
 
 
-def run_golden(network: FusionNetwork, golden: Golden) -> Tensor:
+def run_golden(network: AnyNetwork, golden: Golden) -> Tensor:
     """The network's answer to the golden pair that a manifest names. Shape (1, 1, H, W)."""
+    return answer_golden(network, seed=golden.seed, side_px=golden.side_px)
+
+
+def answer_golden(network: AnyNetwork, *, seed: int, side_px: int) -> Tensor:
+    """The network's answer to a golden pair.
+
+    A network that fuses RGB is given the planes as grey pictures, and answers with its luma.
+
+    Returns:
+        About 0..100. Shape (1, 1, side_px, side_px).
+    """
+    planes = golden_pair(seed, side_px)
     with torch.no_grad():
-        fused: Tensor = network(*golden_pair(golden.seed, golden.side_px))
+        if isinstance(network, BlendNetwork):
+            under, over = (plane.expand(-1, 3, -1, -1) / LIGHTNESS_MAX for plane in planes)
+            return to_luma(network(under, over)).unsqueeze(1) * LIGHTNESS_MAX
+        fused: Tensor = network(*planes)
     return fused
 
 
