@@ -27,8 +27,10 @@ LUMA = (0.298936, 0.587043, 0.114021)
 PRIOR = 12.5
 """Well-exposedness as a parabola: 1 / (2 sigma^2) with the sigma = 0.2 of Mertens et al."""
 
-COEFFICIENT_SCALES = (4.0, 8.0, 20.0, 8.0, 8.0)
-"""Of 1, x, x^2, x m and saturation: what a unit of the network's output means in the logit."""
+COEFFICIENT_SCALES = (4.0, 8.0, 20.0, 8.0)
+"""Of 1, x, x^2 and x m: what a unit of the network's output means in the logit."""
+
+TERMS = len(COEFFICIENT_SCALES)
 
 SALIENCY_SCALE = 8.0
 SALIENCY_FLOOR = 0.004
@@ -43,7 +45,7 @@ class BlendMaps(NamedTuple):
 
     Attributes:
         coefficients: Polynomials of the logit, scaled and with the prior inside.
-            Shape (N, K, GROUPS, C, h, w).
+            Shape (N, K, GROUPS, TERMS, h, w).
         gains: Logarithms of the bands' gains before they are bounded. Shape (N, BANDS, h, w).
     """
 
@@ -111,11 +113,10 @@ class BlendNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.terms = 5 if config.saturation else 4
         self.encoder = BlendEncoder(width, config.dilations)
         self.context = nn.Linear(2 * width, width)
         self.mix = nn.Conv2d(2 * width, width, 1)
-        self.coefficients = nn.Conv2d(width, GROUPS * self.terms, 1)
+        self.coefficients = nn.Conv2d(width, GROUPS * TERMS, 1)
         self.gains = nn.Conv2d(width, BANDS, 1)
         for head in (self.coefficients, self.gains):
             for parameter in head.parameters():
@@ -178,9 +179,9 @@ class BlendNetwork(nn.Module):
             for one in features.unbind(1)
         ]
         raw = torch.stack(per_exposure, dim=1)
-        raw = raw.reshape(*raw.shape[:2], GROUPS, self.terms, *raw.shape[-2:])
-        scales = raw.new_tensor(COEFFICIENT_SCALES[: self.terms])
-        is_square = raw.new_tensor([0.0, 0.0, 1.0, 0.0, 0.0][: self.terms])
+        raw = raw.reshape(*raw.shape[:2], GROUPS, TERMS, *raw.shape[-2:])
+        scales = raw.new_tensor(COEFFICIENT_SCALES)
+        is_square = raw.new_tensor([0.0, 0.0, 1.0, 0.0])
         offset = (is_square * self.prior)[:, None, None]
         gains = self.gains(functional.relu(self.mix(pooled) + context))
         return BlendMaps(raw * scales[:, None, None] - offset, gains)
@@ -237,17 +238,15 @@ class BlendNetwork(nn.Module):
         Args:
             planes: Exposures at the level. Shape (N, K, 3, H, W).
             bands: Their bands, None at the base.
-            coefficients: Polynomials of the level's group. Shape (N, K, C, H, W).
+            coefficients: Polynomials of the level's group. Shape (N, K, TERMS, H, W).
             group: The group.
 
         Returns:
             Shape (N, K, 1, H, W).
         """
         x = to_luma(planes) - 0.5
-        c0, c1, c2, c3 = coefficients[:, :, :4].unbind(2)
+        c0, c1, c2, c3 = coefficients.unbind(2)
         logits = c0 + x * (c1 + c2 * x + c3 * x.mean(1, keepdim=True))
-        if self.config.saturation:
-            logits = logits + coefficients[:, :, 4] * (planes.amax(2) - planes.amin(2))
         if self.config.saliency and group < SALIENCY_GROUPS and bands is not None:
             contrast = torch.log(smooth(to_luma(bands).abs()) + SALIENCY_FLOOR)
             logits = logits + SALIENCY_SCALE * self.saliency[group] * contrast
@@ -285,7 +284,7 @@ def build_pyramid(planes: Tensor, times: int) -> list[Tensor]:
 
 
 def bring_maps(maps: BlendMaps, levels: Levels, level: int, size: tuple[int, int]) -> BlendMaps:
-    """Coefficients (N, K, C, *size) and gains (N, 1, *size) of one level's group, at that level.
+    """Coefficients (N, K, TERMS, *size) and gains (N, 1, *size) of one level's group, at that level.
 
     The base has no gain; its gains are the last band's and are not used.
     """

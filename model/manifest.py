@@ -71,7 +71,6 @@ class PyramidBlendConfig(_Record):
         dilations: Dilation of each 3x3 layer after the first.
         network_side_px: Longest side of the reduced picture that the network looks at.
         saliency: Local contrast adds to the weight at the finest two groups of levels.
-        saturation: Saturation adds to the weight, by a coefficient of its own.
     """
 
     architecture: Literal["pyramid-blend"] = "pyramid-blend"
@@ -79,7 +78,6 @@ class PyramidBlendConfig(_Record):
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8)
     network_side_px: int = Field(default=256, ge=8)
     saliency: bool = True
-    saturation: bool = False
 
 
 def _architecture_of(value: object) -> object:
