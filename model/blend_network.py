@@ -284,7 +284,7 @@ def build_pyramid(planes: Tensor, times: int) -> list[Tensor]:
 
 
 def bring_maps(maps: BlendMaps, levels: Levels, level: int, size: tuple[int, int]) -> BlendMaps:
-    """Coefficients (N, K, TERMS, *size) and gains (N, 1, *size) of one level's group, at that level.
+    """Coefficients (N, K, TERMS, *size) and gains (N, 1, *size) of one level, for its group alone.
 
     The base has no gain; its gains are the last band's and are not used.
     """
