@@ -1,16 +1,22 @@
-"""What the device worker drives: the pipeline behind four calls, made inside its process."""
+"""What the device worker drives: the pipelines behind a few calls, made inside its process."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from model.errors import WeightsError
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window
-from service.worker_messages import WorkerInfo
+from service.worker_messages import ServedWeights, WorkerInfo
 
 if TYPE_CHECKING:
-    from model.pipeline import FusionRun
+    from model.manifest import Manifest
+    from model.pipeline import FusionPipeline, FusionRun
 
 FailureKind = Literal["memory", "device", "job"]
 WARM_UP_TILES = 2
@@ -18,24 +24,35 @@ WARM_UP_TILES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
-    """The calls that the worker's loop makes.
+class BackendPipeline:
+    """The calls that the worker's loop makes into one loaded weights version.
 
     Attributes:
-        info: What is served, and on what.
         max_batch: Most windows in one micro-batch.
         warm_up: Runs the real shapes once.
         begin: Plans the fusion of one pair into a given output.
         fuse_windows: Fuses one micro-batch of windows of equal keys.
+    """
+
+    max_batch: int
+    warm_up: Callable[[], None]
+    begin: Callable[[ExposurePair, AlignmentReport | None, Pixels], "FusionRun"]
+    fuse_windows: Callable[[Sequence[tuple["FusionRun", Window]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Every loaded weights version, and what they share: the device.
+
+    Attributes:
+        info: What is served, and on what.
+        pipelines: One for each version of `info`, by its label.
         classify: Whether an error means too little memory, a lost device, or this job alone.
         free_memory: Gives cached device memory back before a smaller attempt.
     """
 
     info: WorkerInfo
-    max_batch: int
-    warm_up: Callable[[], None]
-    begin: Callable[[ExposurePair, AlignmentReport | None, Pixels], "FusionRun"]
-    fuse_windows: Callable[[Sequence[tuple["FusionRun", Window]]], None]
+    pipelines: Mapping[str, BackendPipeline]
     classify: Callable[[Exception], FailureKind]
     free_memory: Callable[[], None]
 
@@ -48,7 +65,7 @@ BackendFactory = Callable[[], Backend]
 class BackendConfig:
     """What the settings say about the device; plain data for the worker's process."""
 
-    weights_directory: Path
+    weights_directories: tuple[Path, ...]
     device: str
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     threads: int | None
@@ -56,19 +73,19 @@ class BackendConfig:
 
 
 def create_backend(config: BackendConfig) -> Backend:
-    """Load the weights onto the device; imports torch, so it runs in the worker's process only.
+    """Load every version onto the device; imports torch, so it runs in the worker's process only.
 
     Raises:
-        WeightsError: The weights do not pass their checks.
+        WeightsError: A version does not pass its checks, or two have one label.
         ValueError: The device is not there.
     """
-    import numpy as np
     import torch
 
     from model.pipeline import FusionPipeline
     from model.runtime import place_weights, resolve_device
     from model.weights import load_weights
 
+    _refuse_equal_labels(config.weights_directories)
     device = resolve_device(config.device)
     if device == "cpu":
         # The network has its own threads. What torch does besides it is cheap on one, while on
@@ -77,25 +94,48 @@ def create_backend(config: BackendConfig) -> Backend:
     precision = config.precision
     if device == "cpu" or precision == "auto":
         precision = "float32" if device == "cpu" else "float16"
-    weights = load_weights(config.weights_directory)
-    manifest = weights.manifest
-    runtime = place_weights(weights, device=device, precision=precision, threads=config.threads)
-    pipeline = FusionPipeline(runtime, chroma=manifest.chroma)
-
-    def warm_up() -> None:
-        side_px = WARM_UP_TILES * pipeline.tile_px
-        black = np.zeros((side_px, side_px, 3), np.uint8)
-        pipeline.fuse(ExposurePair(black, black))
-
+    served: list[ServedWeights] = []
+    pipelines: dict[str, BackendPipeline] = {}
+    for directory in config.weights_directories:
+        weights = load_weights(directory)
+        runtime = place_weights(weights, device=device, precision=precision, threads=config.threads)
+        pipeline = FusionPipeline(runtime, chroma=weights.manifest.chroma)
+        served.append(_describe(weights.manifest))
+        pipelines[weights.manifest.label] = BackendPipeline(
+            max_batch=config.max_batch or runtime.preferred_batch,
+            warm_up=partial(_warm_up, pipeline),
+            begin=pipeline.begin,
+            fuse_windows=pipeline.fuse_windows,
+        )
     return Backend(
-        info=WorkerInfo(manifest.name, manifest.version, device, precision, manifest.reference),
-        max_batch=config.max_batch or runtime.preferred_batch,
-        warm_up=warm_up,
-        begin=pipeline.begin,
-        fuse_windows=pipeline.fuse_windows,
+        info=WorkerInfo(tuple(served), device, precision),
+        pipelines=pipelines,
         classify=classify_torch_error,
         free_memory=torch.cuda.empty_cache if device != "cpu" else _nothing_to_free,
     )
+
+
+def _refuse_equal_labels(directories: Sequence[Path]) -> None:
+    """A directory that passes its checks has its version's label for a name."""
+    for label, count in Counter(directory.resolve().name for directory in directories).items():
+        if count > 1:
+            raise WeightsError(f"expected weights of different labels, got '{label}' {count} times")
+
+
+def _describe(manifest: "Manifest") -> ServedWeights:
+    return ServedWeights(
+        name=manifest.name,
+        version=manifest.version,
+        architecture=manifest.network.architecture,
+        summary=manifest.summary,
+        reference=manifest.reference,
+    )
+
+
+def _warm_up(pipeline: "FusionPipeline") -> None:
+    side_px = WARM_UP_TILES * pipeline.tile_px
+    black = np.zeros((side_px, side_px, 3), np.uint8)
+    pipeline.fuse(ExposurePair(black, black))
 
 
 def classify_torch_error(error: Exception) -> FailureKind:

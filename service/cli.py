@@ -81,6 +81,7 @@ def _fuse(parsed: argparse.Namespace) -> int:
             image_format=parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower()),
             quality=parsed.quality,
             align=parsed.align,
+            weights=parsed.weights,
         )
         parsed.out.write_bytes(answer.picture)
     except (ClientError, OSError) as error:
@@ -119,4 +120,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
     fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
+    fuse.add_argument(
+        "--weights", metavar="NAME", help="a version that the service has loaded; default: its own"
+    )
     return parser

@@ -21,7 +21,7 @@ class Answer:
 
     Attributes:
         picture: Encoded picture.
-        weights: Name and version of the weights.
+        weights: Name and version of the weights that fused it.
         alignment: Outcome of the alignment.
         exposure_order: `as-given` or `swapped`.
     """
@@ -40,6 +40,7 @@ def fuse_files(
     image_format: str | None = None,
     quality: int | None = None,
     align: str | None = None,
+    weights: str | None = None,
 ) -> Answer:
     """Send two files to a running service.
 
@@ -50,6 +51,7 @@ def fuse_files(
         image_format: Option `format`; None leaves the choice to the service.
         quality: Option `quality`.
         align: Option `align`.
+        weights: Option `weights`; None leaves the choice to the service.
 
     Returns:
         The picture and what the service says about it.
@@ -59,7 +61,7 @@ def fuse_files(
         OSError: A file cannot be read.
     """
     body, content_type = _encode_form({"under": under.read_bytes(), "over": over.read_bytes()})
-    given = {"format": image_format, "quality": quality, "align": align}
+    given = {"format": image_format, "quality": quality, "align": align, "weights": weights}
     query = urlencode({name: value for name, value in given.items() if value is not None})
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or parts.hostname is None:

@@ -160,15 +160,7 @@ class Service:
             if isinstance(outcome, BaseException):
                 await self.stop()
                 raise outcome
-        info = self.info
-        self.metrics.weights.info(
-            {
-                "name": info.weights_name,
-                "version": info.weights_version,
-                "device": info.device,
-                "precision": info.precision,
-            }
-        )
+        self.metrics.show_weights(self.info)
 
     def begin_draining(self) -> None:
         """Flip readiness; requests are still taken, until the balancer has noticed."""

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from service.problems import OUTCOMES
 from service.stages import Stage
+from service.worker_messages import WorkerInfo
 
 # Else each series is followed by a second one with its birthday, which no query of ours reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -40,6 +41,8 @@ class Metrics:
         requests: Requests to `/fuse` by outcome: `fused`, `disconnected` or a problem's code.
         request_seconds: Time from a request's first byte to its outcome.
         stage_seconds: Time of each stage of a fused request.
+        fuse_seconds: Time of the stage `fuse` by weights version, of which one may be many times
+            as fast as another.
         pair_megapixels: Size of admitted pairs.
         alignments: Aligned pairs by what was applied.
         jobs_in_flight: Jobs admitted and not yet settled.
@@ -53,7 +56,8 @@ class Metrics:
         worker_restarts: Device workers that had to be replaced.
         codec_processes: Codec processes that are alive and warmed up.
         draining: 1 after SIGTERM.
-        weights: Name and version of the weights, device and precision they run on.
+        weights: Name and version of each weights version that is served, the device and the
+            precision they run on, and which of them is the default.
     """
 
     def __init__(self) -> None:
@@ -70,6 +74,9 @@ class Metrics:
         )
         for stage in get_args(Stage):
             self.stage_seconds.labels(stage)
+        self.fuse_seconds = self._histogram(
+            "fuse_seconds", "Time on the device of a fused request.", "weights"
+        )
         self.pair_megapixels = self._histogram(
             "pair_megapixels", "Size of admitted pairs.", buckets=MEGAPIXEL_BUCKETS
         )
@@ -92,8 +99,28 @@ class Metrics:
         self.codec_processes = self._gauge("codec_processes", "Codec processes that are warmed up.")
         self.draining = self._gauge("draining", "1 after SIGTERM.")
         self.weights = Info(
-            "weights", "Weights that are served.", namespace=PREFIX, registry=self.registry
+            "weights",
+            "Weights that are served.",
+            ("name", "version"),
+            namespace=PREFIX,
+            registry=self.registry,
         )
+
+    def show_weights(self, info: WorkerInfo) -> None:
+        """Show every weights version that is served; their labels are a closed set from then on.
+
+        Args:
+            info: What the worker runs.
+        """
+        for index, one in enumerate(info.weights):
+            self.weights.labels(one.name, one.version).info(
+                {
+                    "device": info.device,
+                    "precision": info.precision,
+                    "default": "true" if index == 0 else "false",
+                }
+            )
+            self.fuse_seconds.labels(one.label)
 
     def show_codec(self, *, alive: Callable[[], int], restarts: Callable[[], int]) -> None:
         """Show the codec pool's own counts, read whenever the metrics are.

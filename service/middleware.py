@@ -64,6 +64,7 @@ class RequestContext:
         if record.outcome == FUSED_OUTCOME:
             for stage, stage_s in record.stages.seconds.items():
                 self._metrics.stage_seconds.labels(stage).observe(stage_s)
+            self._metrics.fuse_seconds.labels(record.weights).observe(record.stages.seconds["fuse"])
         # The route's template and not the path, which the client chose.
         route = getattr(scope.get("route"), "path", None)
         logger.log(
@@ -74,6 +75,7 @@ class RequestContext:
                 "status": status,
                 "outcome": record.outcome,
                 "seconds": round(seconds, 4),
+                "weights": record.weights,
                 "megapixels": round(record.megapixels, 3),
                 "stages": {name: round(value, 4) for name, value in record.stages.seconds.items()},
             },

@@ -1,6 +1,6 @@
 """What a client may ask for: the options of `POST /fuse`, from the query, the form and `Accept`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,10 +9,11 @@ from starlette.datastructures import QueryParams
 from service.codec_messages import AlignMode
 from service.errors import OptionError
 from service.sniff import ImageFormat
+from service.worker_messages import ServedWeights
 
 FileField = Literal["under", "over"]
 FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)
-OPTION_NAMES = ("format", "quality", "align")
+OPTION_NAMES = ("format", "quality", "align", "weights")
 
 DEFAULT_QUALITY = 90
 MIN_QUALITY, MAX_QUALITY = 1, 100
@@ -33,11 +34,13 @@ class FuseOptions:
         format: Format of the answer; None: by `Accept`, else that of the under exposure.
         quality: Of JPEG and WebP, 1..100; lossless formats ignore it.
         align: `auto` falls back to the identity, `off` does not look, `require` refuses.
+        weights: Name or label of a weights version, as given; None: the default.
     """
 
     format: ImageFormat | None = None
     quality: int = DEFAULT_QUALITY
     align: AlignMode = "auto"
+    weights: str | None = None
 
 
 def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
@@ -64,6 +67,7 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
         format=_parse_format(given.get("format")),
         quality=_parse_quality(given.get("quality")),
         align=_parse_align(given.get("align")),
+        weights=given.get("weights"),
     )
 
 
@@ -88,6 +92,50 @@ def choose_format(options: FuseOptions, accept: str | None, under: ImageFormat) 
         if named is not None and weight > best_weight:
             best, best_weight = named, weight
     return best
+
+
+def list_weights_names(served: Sequence[ServedWeights]) -> dict[str, ServedWeights]:
+    """Every value of the option `weights`, with the version that it stands for.
+
+    Args:
+        served: The loaded versions.
+
+    Returns:
+        Each label, and each bare name with the highest loaded version of that name.
+
+    Example:
+        >>> old, new = (
+        ...     ServedWeights("net", version, "net", "", "over") for version in ("1.9.0", "1.10.0")
+        ... )
+        >>> {name: one.version for name, one in list_weights_names([old, new]).items()}
+        {'net-1.9.0': '1.9.0', 'net-1.10.0': '1.10.0', 'net': '1.10.0'}
+    """
+    names = {one.label: one for one in served}
+    for one in sorted(served, key=_version_numbers):
+        names[one.name] = one
+    return names
+
+
+def choose_weights(options: FuseOptions, served: Sequence[ServedWeights]) -> ServedWeights:
+    """The weights version of one request: the option, else the default.
+
+    Args:
+        options: Of the request.
+        served: The loaded versions, the default first.
+
+    Raises:
+        OptionError: The option names none of them.
+    """
+    if options.weights is None:
+        return served[0]
+    names = list_weights_names(served)
+    if options.weights not in names:
+        raise OptionError(f"expected weights as one of {', '.join(names)}, got another")
+    return names[options.weights]
+
+
+def _version_numbers(weights: ServedWeights) -> tuple[int, ...]:
+    return tuple(int(part) for part in weights.version.split("."))
 
 
 def _parse_format(value: str | None) -> ImageFormat | None:

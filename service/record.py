@@ -25,6 +25,7 @@ class RequestRecord:
         outcome: `fused`, a problem's code, or for other routes the status.
         stages: Times of the stages passed so far.
         megapixels: Size of the pair, once it is known.
+        weights: Label of the weights that fuse it, once they are chosen.
     """
 
     request_id: str
@@ -33,6 +34,7 @@ class RequestRecord:
     outcome: str = UNSETTLED_OUTCOME
     stages: StageTimes = field(default_factory=StageTimes)
     megapixels: float = 0.0
+    weights: str | None = None
 
     @staticmethod
     def of(scope: Scope) -> "RequestRecord":

@@ -14,14 +14,30 @@ from service.disconnect import cancel_when_client_leaves
 from service.errors import DeadlineError, WorkerStoppedError
 from service.lifecycle import Service, service_version
 from service.metrics import METRICS_MEDIA_TYPE
-from service.options import FILE_FIELDS, MEDIA_TYPES, FuseOptions, choose_format, parse_options
+from service.options import (
+    FILE_FIELDS,
+    MEDIA_TYPES,
+    choose_format,
+    choose_weights,
+    parse_options,
+)
 from service.problems import FUSED_OUTCOME, PROBLEM_RESPONSES
 from service.record import RequestRecord
-from service.schemas import FUSE_OPENAPI, Health, Limits, Readiness, Version, WeightsVersion
+from service.schemas import (
+    FUSE_OPENAPI,
+    Health,
+    Limits,
+    Readiness,
+    Version,
+    Weights,
+    WeightsVersion,
+    describe_loaded,
+    describe_weights,
+)
 from service.shared import SampleType, SharedDescriptor
 from service.sniff import ImageFormat, ImageHeader, check_size, sniff
 from service.uploads import MAX_OPTION_BYTES, Form, receive_form
-from service.worker_messages import FuseJob
+from service.worker_messages import FuseJob, ServedWeights
 
 
 def create_router(service: Service) -> APIRouter:
@@ -63,12 +79,18 @@ def create_router(service: Service) -> APIRouter:
     @router.get("/version", summary="Versions of the service and of its weights")
     async def version() -> Version:
         info = service.info
+        default = info.weights[0]
         return Version(
             service=service_version(),
-            weights=WeightsVersion(name=info.weights_name, version=info.weights_version),
+            weights=WeightsVersion(name=default.name, version=default.version),
+            weights_loaded=describe_loaded(info.weights),
             device=info.device,
             precision=info.precision,
         )
+
+    @router.get("/weights", summary="Weights versions that a request may ask for")
+    async def weights() -> Weights:
+        return describe_weights(service.info.weights)
 
     @router.get("/limits", summary="Every bound of the service")
     async def limits() -> Limits:
@@ -98,6 +120,8 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             service.admission.check_open()
             form = await receive_form(request, upload, max_bytes=service.limits.max_body_bytes)
             options = parse_options(request.query_params, form.options)
+            weights = choose_weights(options, service.info.weights)
+            record.weights = weights.label
             headers = _judge_headers(form, service)
         megapixels = count_megapixels(*headers)
         record.megapixels = megapixels
@@ -113,10 +137,11 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                         under.pixels,
                         over.pixels,
                         mode=options.align,
-                        reference=service.info.reference,
+                        reference=weights.reference,
                     )
                 output = await blocks.create(under.pixels.shape, under.pixels.dtype)
-                times = await service.worker.fuse(_make_job(under, over, alignment, output))
+                job = _make_job(under, over, alignment, output, weights)
+                times = await service.worker.fuse(job)
                 stages.record("queue", times.queue_s)
                 stages.record("fuse", times.fuse_s)
                 answer_format = choose_format(
@@ -129,7 +154,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                         options=EncodeOptions(answer_format, options.quality),
                         metadata=darker.metadata,
                     )
-    return _respond(picture, answer_format, options, alignment, record, service)
+    return _respond(picture, answer_format, weights, alignment, record, service)
 
 
 def _judge_headers(form: Form, service: Service) -> tuple[ImageHeader, ImageHeader]:
@@ -161,23 +186,26 @@ async def _decode_pair(
 
 
 def _make_job(
-    under: DecodedImage, over: DecodedImage, alignment: PairAlignment, output: SharedDescriptor
+    under: DecodedImage,
+    over: DecodedImage,
+    alignment: PairAlignment,
+    output: SharedDescriptor,
+    weights: ServedWeights,
 ) -> FuseJob:
     darker, brighter = under.pixels, over.pixels
     if alignment.is_swapped:
         darker, brighter = brighter, darker
-    return FuseJob(darker, brighter, output, alignment.is_swapped, alignment.report)
+    return FuseJob(darker, brighter, output, alignment.is_swapped, alignment.report, weights.label)
 
 
 def _respond(
     picture: bytes,
     answer_format: ImageFormat,
-    options: FuseOptions,
+    weights: ServedWeights,
     alignment: PairAlignment,
     record: RequestRecord,
     service: Service,
 ) -> Response:
-    info = service.info
     outcome, description = _describe_alignment(alignment.report)
     service.metrics.alignments.labels(outcome).inc()
     record.outcome = FUSED_OUTCOME
@@ -185,7 +213,7 @@ def _respond(
         picture,
         media_type=MEDIA_TYPES[answer_format],
         headers={
-            "X-Expofuse-Weights": f"{info.weights_name}-{info.weights_version}",
+            "X-Expofuse-Weights": weights.label,
             "X-Expofuse-Alignment": description,
             "X-Expofuse-Exposure-Order": "swapped" if alignment.is_swapped else "as-given",
             "Server-Timing": record.stages.server_timing(),

@@ -11,6 +11,7 @@ from model.tiling import Window
 class _Progress:
     """One job: the windows of its open pass that nobody took yet, and the passes after it."""
 
+    weights: str
     later: deque[Sequence[Window]]
     pending: dict[Hashable, deque[Window]] = field(default_factory=dict)
     unfused: int = 0
@@ -34,24 +35,32 @@ class _Progress:
 class WindowSchedule:
     """The windows of all running jobs that are still to be computed.
 
-    The job at the head of the rota decides what kind of window is next and then goes to its end,
-    and a micro-batch takes one window of each job in turn. So a job of few windows is done after
-    about as many turns as it has windows, however large its neighbours are. A job's next pass is
-    open once every window of the one before is fused; the job keeps its place in the rota.
+    The job at the head of the rota decides whose weights and what kind of window are next and then
+    goes to its end, and a micro-batch takes one window of each such job in turn. So a job of few
+    windows is done after about as many turns as it has windows, however large its neighbours are
+    and whichever weights they ask for. A job's next pass is open once every window of the one
+    before is fused; the job keeps its place in the rota.
     """
 
     def __init__(self) -> None:
         self._rota: deque[int] = deque()
         self._jobs: dict[int, _Progress] = {}
 
-    def add(self, number: int, passes: Sequence[Sequence[Window]]) -> None:
+    @property
+    def next_weights(self) -> str | None:
+        """Weights of the next micro-batch; None when no window can be taken."""
+        head = self._head()
+        return None if head is None else self._jobs[head].weights
+
+    def add(self, number: int, passes: Sequence[Sequence[Window]], *, weights: str) -> None:
         """Take in a job, at the end of the rota.
 
         Args:
             number: Of the job.
             passes: Its windows, at least one pass of at least one window.
+            weights: Label of its weights; only windows of one label share a micro-batch.
         """
-        job = _Progress(deque(passes))
+        job = _Progress(weights, deque(passes))
         job.open_pass()
         self._jobs[number] = job
         self._rota.append(number)
@@ -84,16 +93,18 @@ class WindowSchedule:
             limit: Most windows in it, at least 1.
 
         Returns:
-            Pairs of job and window, all windows of one batch key; empty when none can be taken.
+            Pairs of job and window, all of `next_weights` and of one batch key; empty when none
+            can be taken.
         """
-        head = next((number for number in self._rota if self._jobs[number].pending), None)
+        head = self._head()
         if head is None:
             return []
-        key = next(iter(self._jobs[head].pending))
+        weights, key = self._jobs[head].weights, next(iter(self._jobs[head].pending))
+        alike = [number for number in self._rota if self._jobs[number].weights == weights]
         batch: list[tuple[int, Window]] = []
         while len(batch) < limit:
             before = len(batch)
-            for number in self._rota:
+            for number in alike:
                 if len(batch) < limit and (window := self._jobs[number].take(key)) is not None:
                     batch.append((number, window))
             if len(batch) == before:
@@ -101,3 +112,6 @@ class WindowSchedule:
         self._rota.remove(head)
         self._rota.append(head)
         return batch
+
+    def _head(self) -> int | None:
+        return next((number for number in self._rota if self._jobs[number].pending), None)

@@ -67,7 +67,7 @@ def run_server(settings: Settings, *, backend: BackendFactory | None = None) -> 
 def make_backend_factory(settings: Settings) -> BackendFactory:
     """What the worker's process has to do to get its network, as a picklable callable."""
     config = BackendConfig(
-        weights_directory=settings.weights_directory,
+        weights_directories=settings.weights_directories,
         device=settings.device,
         precision=settings.worker.precision,
         threads=settings.worker.threads,

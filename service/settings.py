@@ -13,6 +13,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +23,7 @@ GROUP_DELIMITER = "__"
 PACKAGED_WEIGHTS_DIR = Path(__file__).resolve().parents[1] / "weights"
 """Beside the packages: the repository's `weights/` in a checkout or an editable install."""
 
+WEIGHTS_DELIMITER = ","
 MIB = 2**20
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -130,7 +132,8 @@ class Settings(BaseSettings):
     weights: str = Field(
         "hyperp-mb-1.1.0",
         min_length=1,
-        description="name-version below `WEIGHTS_DIR`, or the path of a weights directory",
+        description="name-version below `WEIGHTS_DIR`, or the path of a weights directory; "
+        "several, separated by commas: the first is the default",
     )
     weights_dir: Path = Field(
         PACKAGED_WEIGHTS_DIR, description="where weights lie; unset: `weights/` beside the packages"
@@ -148,12 +151,32 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     codec: CodecSettings = CodecSettings()
 
+    @field_validator("weights")
+    @classmethod
+    def _no_version_is_empty(cls, weights: str) -> str:
+        if not all(_split_weights(weights)):
+            raise ValueError("expected weights versions separated by commas, one of them is empty")
+        return weights
+
     @property
-    def weights_directory(self) -> Path:
-        """The weights directory: a path as given, or a name looked up below `weights_dir`."""
-        if "/" in self.weights:
-            return Path(self.weights)
-        return self.weights_dir / self.weights
+    def weights_directories(self) -> tuple[Path, ...]:
+        """Every weights directory to serve, at least one; the first is the default."""
+        versions = _split_weights(self.weights)
+        return tuple(locate_weights(version, self.weights_dir) for version in versions)
+
+
+def locate_weights(version: str, weights_dir: Path) -> Path:
+    """The directory of a weights version: a path as given, or a name looked up.
+
+    Args:
+        version: A path if it has a `/`, else `name-version`.
+        weights_dir: Where names are looked up.
+    """
+    return Path(version) if "/" in version else weights_dir / version
+
+
+def _split_weights(weights: str) -> list[str]:
+    return [version.strip() for version in weights.split(WEIGHTS_DELIMITER)]
 
 
 def setting_names() -> dict[str, tuple[str, str]]:

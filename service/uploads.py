@@ -18,8 +18,8 @@ from service.errors import (
 from service.options import FILE_FIELDS, OPTION_NAMES, FileField
 
 FORM_MEDIA_TYPE = b"multipart/form-data"
-MAX_OPTION_BYTES = 64
-"""Longest option value: the names of formats and modes are far shorter."""
+MAX_OPTION_BYTES = 255
+"""Longest option value: a weights version is named as its directory is, and no name is longer."""
 
 
 @dataclass(slots=True)

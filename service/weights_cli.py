@@ -10,10 +10,10 @@ from typing import TypeAlias
 from model.errors import WeightsError
 from model.manifest import Manifest, count_parameters, read_manifest
 from model.manifest_tables import format_score, group_data, tabulate_scores
-from service.settings import Settings, load_settings
+from service.settings import Settings, load_settings, locate_weights
 
 LISTED_METRICS = ("MEF-SSIM", "Qabf")
-DEFAULT_MARK = "*"
+DEFAULT_MARK, LOADED_MARK = "*", "+"
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -77,17 +77,20 @@ def run_weights_command(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:
-    default = settings.weights_directory.resolve()
+    default, *others = (directory.resolve() for directory in settings.weights_directories)
+    marks = dict.fromkeys(others, LOADED_MARK) | {default: DEFAULT_MARK}
     found = _find_versions(options.dir or settings.weights_dir)
     header = ["", "version", "architecture", "parameters", "size", "chroma", "reference"]
     rows = [[*header, "evaluated on", *LISTED_METRICS]]
     for one in found:
-        mark = DEFAULT_MARK if one.directory.resolve() == default else ""
-        rows.append([mark, *_describe_listed(one)])
+        rows.append([marks.get(one.directory.resolve(), ""), *_describe_listed(one)])
     _write(_align(rows))
-    if any(one.directory.resolve() == default for one in found):
+    listed = {one.directory.resolve() for one in found}
+    if default in listed:
         _write([f"{DEFAULT_MARK} what `expofuse serve` loads as the settings stand"])
-    else:
+    if listed.intersection(others):
+        _write([f"{LOADED_MARK} what it loads besides, for requests that ask for it"])
+    if not marks.keys() <= listed:
         _write([f"`expofuse serve` loads '{settings.weights}' as the settings stand: not listed"])
     return 0
 
@@ -238,8 +241,7 @@ def _locate(options: argparse.Namespace, settings: Settings) -> Path:
     """The directory of the version that was asked for, by the same rule as `EXPOFUSE_WEIGHTS`."""
     version: str = options.version
     folder: Path = options.dir or settings.weights_dir
-    update = {"weights": version, "weights_dir": folder}
-    directory = settings.model_copy(update=update).weights_directory
+    directory = locate_weights(version, folder)
     if directory.is_dir():
         return directory
     there = ", ".join(one.directory.name for one in _find_versions(folder))

@@ -66,7 +66,7 @@ class Worker:
         self._send = send
         self._jobs: dict[int, _RunningJob] = {}
         self._schedule: WindowSchedule = WindowSchedule()
-        self._batch_limit = backend.max_batch
+        self._batch_limits = _full_batches(backend)
 
     @property
     def is_idle(self) -> bool:
@@ -81,14 +81,14 @@ class Worker:
                 arrays.append(AttachedArray(descriptor))
             under, over, output = (attached.array for attached in arrays)
             pair = ExposurePair(under, over, job.is_swapped)
-            run = self._backend.begin(pair, job.report, output)
+            run = self._backend.pipelines[job.weights].begin(pair, job.report, output)
         except (FusionError, ValueError) as error:
             for attached in arrays:
                 attached.close()
-            self._report_failure(number, error)
+            self._report_failure(number, job.weights, error)
             return
         self._jobs[number] = _RunningJob(run, tuple(arrays))
-        self._schedule.add(number, run.passes)
+        self._schedule.add(number, run.passes, weights=job.weights)
 
     def cancel(self, number: int) -> None:
         """Drop what is left of a job; nothing is reported."""
@@ -100,20 +100,21 @@ class Worker:
         Raises:
             LostDeviceError: The device failed; the process has to end.
         """
-        batch = self._schedule.next_batch(self._batch_limit)
-        if not batch:
+        weights = self._schedule.next_weights
+        if weights is None:
             return
+        batch = self._schedule.next_batch(self._batch_limits[weights])
         for number in {number for number, _ in batch}:
             job = self._jobs[number]
             if not job.has_started:
                 job.has_started = True
                 self._send(Started(number, time.monotonic()))
-        self._fuse(batch)
+        self._fuse(weights, batch)
         if self.is_idle:
-            self._batch_limit = self._backend.max_batch
+            self._batch_limits = _full_batches(self._backend)
 
-    def _fuse(self, batch: Sequence[tuple[int, Window]]) -> None:
-        failed = self._attempt(batch)
+    def _fuse(self, weights: str, batch: Sequence[tuple[int, Window]]) -> None:
+        failed = self._attempt(weights, batch)
         if failed is None:
             self._count_done(batch)
             return
@@ -124,20 +125,24 @@ class Worker:
         if kind == "memory":
             self._backend.free_memory()
         if kind == "memory" and len(batch) > 1:
-            self._batch_limit = max(1, len(batch) // 2)
-            logger.warning("out of memory", extra={"windows": len(batch)})
-            self._fuse_parts([batch[: self._batch_limit], batch[self._batch_limit :]])
+            limit = self._batch_limits[weights] = max(1, len(batch) // 2)
+            logger.warning("out of memory", extra={"windows": len(batch), "weights": weights})
+            self._fuse_parts(weights, [batch[:limit], batch[limit:]])
         elif len(numbers) > 1:
             # One of these jobs is the culprit; the others lose nothing but a little time.
-            self._fuse_parts([[item for item in batch if item[0] == one] for one in numbers])
+            parts = [[item for item in batch if item[0] == one] for one in numbers]
+            self._fuse_parts(weights, parts)
         else:
             self._release(batch[0][0])
-            self._report_failure(batch[0][0], error)
+            self._report_failure(batch[0][0], weights, error)
 
-    def _attempt(self, batch: Sequence[tuple[int, Window]]) -> tuple[FailureKind, Exception] | None:
+    def _attempt(
+        self, weights: str, batch: Sequence[tuple[int, Window]]
+    ) -> tuple[FailureKind, Exception] | None:
+        pipeline = self._backend.pipelines[weights]
         begin = time.monotonic()
         try:
-            self._backend.fuse_windows([(self._jobs[number].run, one) for number, one in batch])
+            pipeline.fuse_windows([(self._jobs[number].run, one) for number, one in batch])
         except Exception as error:
             kind = self._backend.classify(error)
             if kind == "memory":
@@ -147,11 +152,11 @@ class Worker:
         self._send(BatchDone(len(batch), time.monotonic() - begin))
         return None
 
-    def _fuse_parts(self, parts: Sequence[Sequence[tuple[int, Window]]]) -> None:
+    def _fuse_parts(self, weights: str, parts: Sequence[Sequence[tuple[int, Window]]]) -> None:
         for part in parts:
             alive = [(number, window) for number, window in part if number in self._jobs]
             if alive:
-                self._fuse(alive)
+                self._fuse(weights, alive)
 
     def _count_done(self, batch: Sequence[tuple[int, Window]]) -> None:
         for number, _ in batch:
@@ -159,16 +164,17 @@ class Worker:
                 self._release(number)
                 self._send(Finished(number, time.monotonic()))
 
-    def _report_failure(self, number: int, error: Exception) -> None:
+    def _report_failure(self, number: int, weights: str, error: Exception) -> None:
+        job = {"job": number, "weights": weights}
         if isinstance(error, SharedMemoryError):
             # The owner removes a block only after it gave the job up: a Cancel is on its way.
-            logger.info("job is gone", extra={"job": number})
+            logger.info("job is gone", extra=job)
             typed: FusionError = error
         elif isinstance(error, FusionError):
-            logger.error("job failed", exc_info=error, extra={"job": number})
+            logger.error("job failed", exc_info=error, extra=job)
             typed = error
         else:
-            logger.error("job failed", exc_info=error, extra={"job": number})
+            logger.error("job failed", exc_info=error, extra=job)
             typed = InferenceError(f"the fusion failed with {type(error).__name__}")
         self._send(Failed(number, typed))
 
@@ -180,6 +186,10 @@ class Worker:
             del job
             for attached in arrays:
                 attached.close()
+
+
+def _full_batches(backend: Backend) -> dict[str, int]:
+    return {label: pipeline.max_batch for label, pipeline in backend.pipelines.items()}
 
 
 def run_worker(connection: Connection, factory: BackendFactory, log_level: str) -> None:
@@ -199,7 +209,8 @@ def run_worker(connection: Connection, factory: BackendFactory, log_level: str) 
     configure_logs(log_level)
     try:
         backend = factory()
-        backend.warm_up()
+        for pipeline in backend.pipelines.values():
+            pipeline.warm_up()
     except (FusionError, ValueError, RuntimeError, MemoryError) as error:
         logger.error("start failed", exc_info=error)
         message = error.message if isinstance(error, FusionError) else str(error)

@@ -17,6 +17,7 @@ class FuseJob:
         output: Where the picture goes, same shape and type.
         is_swapped: The caller gave the brighter exposure first.
         report: How the exposures lie on each other; None warps nothing.
+        weights: Label of the weights version that fuses it, one that the worker serves.
     """
 
     under: SharedDescriptor
@@ -24,6 +25,7 @@ class FuseJob:
     output: SharedDescriptor
     is_swapped: bool
     report: AlignmentReport | None
+    weights: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +49,42 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """What the worker runs, for `/version` and the metrics.
+class ServedWeights:
+    """One weights version that the worker has loaded.
 
     Attributes:
-        weights_name: Name of the weights.
-        weights_version: Their semantic version.
-        device: `cpu` or `cuda:N`.
-        precision: Precision of the network call.
-        reference: Exposure onto which the other is warped for these weights.
+        name: Its name.
+        version: Its semantic version.
+        architecture: Architecture of its network.
+        summary: What it is, in a sentence or two; may be empty.
+        reference: Exposure onto which the other is warped for it.
     """
 
-    weights_name: str
-    weights_version: str
+    name: str
+    version: str
+    architecture: str
+    summary: str
+    reference: Reference
+
+    @property
+    def label(self) -> str:
+        """Name and version as one word."""
+        return f"{self.name}-{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What the worker runs, for `/version`, `/weights` and the metrics.
+
+    Attributes:
+        weights: Every version that is served, at least one; the first is the default.
+        device: `cpu` or `cuda:N`.
+        precision: Precision of the network call.
+    """
+
+    weights: tuple[ServedWeights, ...]
     device: str
     precision: str
-    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)

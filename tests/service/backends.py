@@ -7,19 +7,22 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.exposure import AlignmentReport, ExposurePair, Pixels
-from model.tiling import Window, plan_windows
-from service.backend import Backend, FailureKind
-from service.worker_messages import WorkerInfo
+from model.tiling import Window, WindowKind, plan_windows
+from service.backend import Backend, BackendPipeline, FailureKind
+from service.worker_messages import ServedWeights, WorkerInfo
 
-INFO = WorkerInfo("copy", "0.0.1", "cpu", "float32", "over")
+COPY = ServedWeights("copy", "0.0.1", "copy", "", "over")
+LABEL = COPY.label
+INFO = WorkerInfo((COPY,), "cpu", "float32")
 TILE_PX = 16
 
 SOUND, RAISE, DIE, LOSE_DEVICE, NEVER_FITS, HANG, SLOW = 1, 11, 22, 33, 44, 55, 66
-DIE_ONCE = 77
+DIE_ONCE, DIE_AFTER_DRAFT_ONCE = 77, 88
+DRAFT: WindowKind = "border"
 
 
 class LostError(Exception):
@@ -31,30 +34,49 @@ class CopyRun:
     pair: ExposurePair
     passes: tuple[tuple[Window, ...], ...]
     output: Pixels
+    drafted: list[Window] = field(default_factory=list)
 
     @property
     def deed(self) -> int:
         return int(self.pair.under[0, 0, 0])
 
+    def fuse(self, window: Window) -> None:
+        if window.kind == DRAFT:
+            self.drafted.append(window)
+            return
+        if any(len(windows) != len(self.drafted) for windows in self.passes[:-1]):
+            raise RuntimeError("a window of a pass that is not open")
+        self.output[window.core.slices] = self.pair.under[window.core.slices]
+
 
 class CopyBackend:
-    """Copies the under exposure to the output, window by window."""
+    """Copies the under exposure to the output, window by window.
 
-    def __init__(self, record: Path | None = None, fits: int = 8) -> None:
+    With a draft it walks the picture twice, and a window of the second pass that comes before all
+    of the first were fused makes its job fail.
+    """
+
+    def __init__(
+        self, record: Path | None = None, fits: int = 8, *, has_draft: bool = False
+    ) -> None:
         self.record = record
         self.fits = fits
+        self.has_draft = has_draft
         self.batches: list[list[int]] = []
         self.frees = 0
 
     def begin(self, pair: ExposurePair, report: AlignmentReport | None, output: Pixels) -> CopyRun:
         height, width = pair.height, pair.width
         windows = plan_windows(height, width, halo_px=0, tile_px=TILE_PX)
-        return CopyRun(pair, (windows,), output)
+        draft = tuple(replace(window, kind=DRAFT) for window in windows)
+        return CopyRun(pair, (draft, windows) if self.has_draft else (windows,), output)
 
     def fuse_windows(self, batch: Sequence[tuple[CopyRun, Window]]) -> None:
         self.batches.append([run.deed for run, _ in batch])
         deeds = {run.deed for run, _ in batch}
         if DIE in deeds or (DIE_ONCE in deeds and self._is_first_time()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if DIE_AFTER_DRAFT_ONCE in deeds and batch[0][1].kind != DRAFT and self._is_first_time():
             os.kill(os.getpid(), signal.SIGKILL)
         if LOSE_DEVICE in deeds:
             raise LostError
@@ -67,7 +89,7 @@ class CopyBackend:
         if SLOW in deeds:
             time.sleep(0.05)
         for run, window in batch:
-            run.output[window.core.slices] = run.pair.under[window.core.slices]
+            run.fuse(window)
 
     def _is_first_time(self) -> bool:
         assert self.record is not None
@@ -81,12 +103,17 @@ class CopyBackend:
     def as_backend(self, max_batch: int = 4) -> Backend:
         return Backend(
             info=INFO,
+            pipelines={LABEL: self.as_pipeline(max_batch)},
+            classify=classify,
+            free_memory=self.free_memory,
+        )
+
+    def as_pipeline(self, max_batch: int = 4) -> BackendPipeline:
+        return BackendPipeline(
             max_batch=max_batch,
             warm_up=lambda: None,
             begin=self.begin,
             fuse_windows=self.fuse_windows,
-            classify=classify,
-            free_memory=self.free_memory,
         )
 
 
@@ -96,8 +123,8 @@ def classify(error: Exception) -> FailureKind:
     return "device" if isinstance(error, LostError) else "job"
 
 
-def copying(record: Path | None = None) -> Backend:
-    return CopyBackend(record).as_backend()
+def copying(record: Path | None = None, *, has_draft: bool = False) -> Backend:
+    return CopyBackend(record, has_draft=has_draft).as_backend()
 
 
 def failing_warm_up() -> Backend:

@@ -6,7 +6,7 @@ import pytest
 from service.metrics import Metrics
 from service.shared import SharedArray
 from service.worker_messages import FuseJob
-from tests.service.backends import SOUND
+from tests.service.backends import LABEL, SOUND
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def make_job() -> Iterator[Callable[..., tuple[FuseJob, SharedArray, np.ndarray]
     """Makes a job in shared memory: (job, its output block, the picture it should become)."""
     blocks: list[SharedArray] = []
 
-    def make(deed: int = SOUND, height: int = 32, width: int = 48):
+    def make(deed: int = SOUND, height: int = 32, width: int = 48, weights: str = LABEL):
         rng = np.random.default_rng(deed)
         under, over, output = (SharedArray.create((height, width, 3), "uint8") for _ in range(3))
         blocks.extend((under, over, output))
@@ -27,7 +27,7 @@ def make_job() -> Iterator[Callable[..., tuple[FuseJob, SharedArray, np.ndarray]
         expected[0, 0, 0] = deed
         under.array[:] = expected
         over.array[:] = 255
-        job = FuseJob(under.descriptor, over.descriptor, output.descriptor, False, None)
+        job = FuseJob(under.descriptor, over.descriptor, output.descriptor, False, None, weights)
         return job, output, expected
 
     yield make

@@ -1,5 +1,7 @@
 import pickle
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +10,28 @@ import torch
 
 from model.errors import InferenceError, WeightsError
 from model.exposure import ExposurePair
-from service.backend import BackendConfig, classify_torch_error, create_backend
+from model.manifest import PARAMETERS_NAME
+from service.backend import Backend, BackendConfig, classify_torch_error, create_backend
 from service.server import make_backend_factory
 from service.settings import Settings
+from service.worker import Worker
+from service.worker_messages import Finished
 from tests.service import images
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+LABELS = ("hyperp-mb-1.1.0", "hyperp-mb-1.0.0")
+
+
+def config_of(*directories: Path) -> BackendConfig:
+    return BackendConfig(directories, "cpu", "auto", threads=1, max_batch=None)
 
 
 @pytest.fixture(scope="module")
 def config():
-    found = sorted(WEIGHTS.glob("*/manifest.json"))
-    if not found:
-        pytest.skip("there are no weights below weights/")
-    return BackendConfig(found[-1].parent, "cpu", "auto", threads=1, max_batch=None)
+    for label in LABELS:
+        if not (WEIGHTS / label / "manifest.json").is_file():
+            pytest.skip(f"there is no {label} below weights/")
+    return config_of(*(WEIGHTS / label for label in LABELS))
 
 
 @pytest.fixture
@@ -31,26 +41,57 @@ def _torch_threads():
     torch.set_num_threads(threads)
 
 
+def fuse_in_worker(backend: Backend, jobs) -> list[np.ndarray]:
+    """The pictures of jobs that run on one worker at the same time."""
+    messages = []
+    worker = Worker(backend, messages.append)
+    for number, (job, _, _) in enumerate(jobs):
+        worker.submit(number, job)
+    while not worker.is_idle:
+        worker.step()
+    finished = [message.number for message in messages if isinstance(message, Finished)]
+    assert sorted(finished) == list(range(len(jobs)))
+    return [output.array.copy() for _, output, _ in jobs]
+
+
 @pytest.mark.usefixtures("_torch_threads")
-def test_the_network_fuses_a_pair_window_by_window(config):
+def test_every_version_fuses_a_pair_window_by_window(config):
     backend = create_backend(config)
-    backend.warm_up()
     backend.free_memory()
-    label = f"{backend.info.weights_name}-{backend.info.weights_version}"
-    assert label == config.weights_directory.name
+    assert tuple(one.label for one in backend.info.weights) == LABELS == tuple(backend.pipelines)
     assert (backend.info.device, backend.info.precision) == ("cpu", "float32")
     pair = ExposurePair(images.scene(gain=0.3), images.scene())
-    output = np.zeros_like(pair.under)
-    run = backend.begin(pair, None, output)
-    for windows in run.passes:
-        for window in windows:
-            backend.fuse_windows([(run, window)])
-    assert pair.under.mean() < output.mean()
-    assert backend.max_batch == 1
+    pictures = []
+    for pipeline in backend.pipelines.values():
+        pipeline.warm_up()
+        output = np.zeros_like(pair.under)
+        run = pipeline.begin(pair, None, output)
+        for windows in run.passes:
+            for window in windows:
+                pipeline.fuse_windows([(run, window)])
+        assert pair.under.mean() < output.mean()
+        assert pipeline.max_batch == 1
+        pictures.append(output)
+    assert (pictures[0] != pictures[1]).any()
 
 
 @pytest.mark.usefixtures("_torch_threads")
-def test_the_manifest_is_read_once(config):
+def test_jobs_of_two_versions_at_one_time_get_what_each_version_gives_alone(config, make_job):
+    jobs = [make_job(1 + n // 2, 70, 150, weights=LABELS[n % 2]) for n in range(4)]
+    together = fuse_in_worker(create_backend(config), jobs)
+    for label, directory in zip(LABELS, config.weights_directories, strict=True):
+        alone = create_backend(config_of(directory))
+        assert [one.label for one in alone.info.weights] == [label]
+        for number, job in enumerate(jobs):
+            if job[0].weights == label:
+                job[1].array[:] = 0
+                (picture,) = fuse_in_worker(alone, [job])
+                np.testing.assert_array_equal(picture, together[number])
+    assert (together[0] != together[1]).any()
+
+
+@pytest.mark.usefixtures("_torch_threads")
+def test_each_manifest_is_read_once(config):
     reads: list[str] = []
 
     def count(event, arguments):
@@ -61,16 +102,34 @@ def test_the_manifest_is_read_once(config):
     counting = True
     create_backend(config)
     counting = False
-    assert len(reads) == 1
+    assert len(reads) == len(set(reads)) == len(LABELS)
+
+
+def test_two_versions_of_one_label_are_refused(config, tmp_path):
+    first = config.weights_directories[0]
+    other = tmp_path / first.name
+    other.mkdir()
+    with pytest.raises(WeightsError, match=rf"different labels, got '{first.name}' 2 times"):
+        create_backend(config_of(first, config.weights_directories[1], other))
+
+
+@pytest.mark.usefixtures("_torch_threads")
+def test_a_fault_in_any_version_is_told(config, tmp_path):
+    copy = tmp_path / LABELS[1]
+    shutil.copytree(config.weights_directories[1], copy)
+    parameters = copy / PARAMETERS_NAME
+    parameters.write_bytes(parameters.read_bytes()[:-1] + b"\x77")
+    with pytest.raises(WeightsError, match=f"'{LABELS[1]}': network.safetensors has SHA-256"):
+        create_backend(config_of(config.weights_directories[0], copy))
 
 
 def test_weights_that_are_not_there_are_a_weights_error(tmp_path):
     with pytest.raises(WeightsError):
-        create_backend(BackendConfig(tmp_path / "no-0.0.0", "cpu", "auto", None, None))
+        create_backend(config_of(tmp_path / "no-0.0.0"))
 
 
 def test_a_device_that_is_not_there_is_told(config):
-    missing = BackendConfig(config.weights_directory, "cuda:63", "auto", None, None)
+    missing = replace(config, device="cuda:63")
     with pytest.raises(ValueError, match="cuda:63"):
         create_backend(missing)
 
@@ -98,5 +157,6 @@ def test_failures_are_told_apart(error, kind):
 
 
 def test_the_factory_travels_to_another_process():
-    factory = make_backend_factory(Settings(device="cpu", weights="some-1.0.0"))
-    assert pickle.loads(pickle.dumps(factory)).args[0].weights_directory.name == "some-1.0.0"
+    factory = make_backend_factory(Settings(device="cpu", weights="some-1.0.0,/else/where-2.0.0"))
+    directories = pickle.loads(pickle.dumps(factory)).args[0].weights_directories
+    assert [directory.name for directory in directories] == ["some-1.0.0", "where-2.0.0"]

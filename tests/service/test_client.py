@@ -45,10 +45,10 @@ def files(tmp_path):
 
 
 def test_files_and_options_are_sent_and_the_picture_comes_back(server, files):
-    answer = fuse_files(*files, url=f"{server.url}/", image_format="png", quality=3)
+    answer = fuse_files(*files, url=f"{server.url}/", image_format="png", quality=3, weights="b")
     assert (answer.picture, answer.weights, answer.alignment) == (b"picture", "w-1.0.0", "")
     path, body = server.seen[0]
-    assert path == "/fuse?format=png&quality=3"
+    assert path == "/fuse?format=png&quality=3&weights=b"
     assert b'name="under"' in body
     assert b"\r\n\r\nbright\r\n" in body
 
@@ -92,9 +92,10 @@ def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
         ("fused.TIF", [], "/fuse?format=tiff"),
         ("fused", [], "/fuse"),
         ("fused.png", ["--format", "webp"], "/fuse?format=webp"),
+        ("fused", ["--weights", "net-1.0.0"], "/fuse?weights=net-1.0.0"),
     ],
 )
-def test_the_command_line_asks_for_the_format_of_the_files_name(
+def test_the_command_line_asks_for_what_its_options_and_the_files_name_say(
     server, files, tmp_path, name, options, asked
 ):
     command = ["fuse", *map(str, files), str(tmp_path / name), "--url", server.url, *options]

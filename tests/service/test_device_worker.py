@@ -15,6 +15,7 @@ from service.errors import QueueFullError, WorkerStoppedError
 from service.settings import WorkerSettings
 from tests.service.backends import (
     DIE,
+    DIE_AFTER_DRAFT_ONCE,
     DIE_ONCE,
     HANG,
     INFO,
@@ -92,6 +93,20 @@ async def test_a_killed_worker_is_replaced_and_its_jobs_are_run_again(metrics, m
             np.testing.assert_array_equal(output.array, expected)
         assert worker.pid != first_pid
         assert gauge(metrics, "worker_restarts_total") == 1
+
+
+async def test_a_job_whose_worker_dies_between_its_passes_is_run_again_from_the_first(
+    metrics, make_job, tmp_path
+):
+    factory = partial(copying, tmp_path / "died", has_draft=True)
+    async with running(metrics, factory) as worker:
+        jobs = [make_job(deed) for deed in (2, DIE_AFTER_DRAFT_ONCE, 3)]
+        await asyncio.gather(*(worker.fuse(job) for job, _, _ in jobs))
+        for _, output, expected in jobs:
+            np.testing.assert_array_equal(output.array, expected)
+        assert (tmp_path / "died").exists()
+        assert gauge(metrics, "worker_restarts_total") == 1
+        assert gauge(metrics, "running_jobs") == 0
 
 
 @pytest.mark.parametrize("deed", [DIE, LOSE_DEVICE])

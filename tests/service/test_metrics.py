@@ -1,8 +1,11 @@
+import dataclasses
 import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import Metrics
+from service.worker_messages import WorkerInfo
+from tests.service.backends import COPY, INFO
 
 
 def families(metrics):
@@ -13,14 +16,26 @@ def families(metrics):
 
 
 def test_every_name_has_the_prefix_and_base_units(metrics):
-    metrics.weights.info({"name": "a", "version": "1.0.0"})
+    metrics.show_weights(INFO)
     metrics.show_codec(alive=lambda: 2, restarts=lambda: 5)
     found = families(metrics)
     assert all(name.startswith("expofuse_") for name in found)
     assert not [name for name in found if re.search(r"_(ms|milliseconds|kb|mb|percent)$", name)]
     for name in ("requests", "stage_seconds", "queue_jobs", "batch_windows", "worker_up"):
         assert f"expofuse_{name}" in found
-    assert found["expofuse_weights_info"].samples[0].labels == {"name": "a", "version": "1.0.0"}
+
+
+def test_every_weights_version_is_shown_and_its_label_exists_before_the_first_request(metrics):
+    other = dataclasses.replace(COPY, version="0.0.2")
+    metrics.show_weights(WorkerInfo((COPY, other), "cpu", "float32"))
+    found = families(metrics)
+    shared = {"name": "copy", "device": "cpu", "precision": "float32"}
+    assert [sample.labels for sample in found["expofuse_weights_info"].samples] == [
+        shared | {"version": "0.0.1", "default": "true"},
+        shared | {"version": "0.0.2", "default": "false"},
+    ]
+    labels = {sample.labels["weights"] for sample in found["expofuse_fuse_seconds"].samples}
+    assert labels == {"copy-0.0.1", "copy-0.0.2"}
 
 
 def test_closed_label_sets_exist_before_the_first_request(metrics):

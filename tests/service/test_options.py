@@ -2,7 +2,13 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from service.errors import OptionError
-from service.options import FuseOptions, choose_format, parse_options
+from service.options import FuseOptions, choose_format, choose_weights, parse_options
+from service.worker_messages import ServedWeights
+
+SERVED = [
+    ServedWeights(name, version, "hyperp-mb", "", "over")
+    for name, version in (("b", "1.9.0"), ("a", "2.0.0"), ("b", "1.10.0"), ("b", "1.2.3"))
+]
 
 
 def parse(query="", **fields):
@@ -14,8 +20,8 @@ def test_defaults():
 
 
 def test_options_come_from_the_query_and_from_the_form():
-    options = parse("format=png&align=off", quality="7")
-    assert options == FuseOptions(format="png", quality=7, align="off")
+    options = parse("format=png&align=off", quality="7", weights="net")
+    assert options == FuseOptions(format="png", quality=7, align="off", weights="net")
 
 
 @pytest.mark.parametrize(
@@ -63,3 +69,29 @@ def test_the_format_follows_accept_and_else_the_under_exposure(accept, expected)
 
 def test_the_option_wins_over_accept():
     assert choose_format(FuseOptions(format="tiff"), "image/png", "jpeg") == "tiff"
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        (None, "b-1.9.0"),
+        ("b", "b-1.10.0"),
+        ("b-1.9.0", "b-1.9.0"),
+        ("b-1.2.3", "b-1.2.3"),
+        ("a", "a-2.0.0"),
+        ("a-2.0.0", "a-2.0.0"),
+    ],
+)
+def test_weights_are_a_label_or_a_name_of_which_the_highest_version_is_taken(given, label):
+    assert choose_weights(FuseOptions(weights=given), SERVED).label == label
+
+
+@pytest.mark.parametrize(
+    "given", ["", "c", "A", "b-1", "b-1.9", "b-1.9.1", "../a-2.0.0", "a-2.0.0 "]
+)
+def test_weights_that_are_not_loaded_are_refused_with_those_that_are(given):
+    with pytest.raises(OptionError) as caught:
+        choose_weights(FuseOptions(weights=given), SERVED)
+    assert caught.value.message == (
+        "expected weights as one of b-1.9.0, a-2.0.0, b-1.10.0, b-1.2.3, b, a, got another"
+    )

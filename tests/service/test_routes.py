@@ -162,6 +162,7 @@ async def test_limits_and_version_are_published(client, small_client):
     assert (await small_client.get("/limits")).json()["max_jobs"] == 2
     version = (await client.get("/version")).json()
     assert version["weights"] == {"name": "copy", "version": "0.0.1"}
+    assert [one["label"] for one in version["weights_loaded"]] == ["copy-0.0.1"]
     assert (await client.get("/metrics")).text.startswith("# HELP expofuse_")
 
 

@@ -15,7 +15,7 @@ def _clean_environment(monkeypatch):
 def test_defaults_serve_the_bundled_weights_on_the_loopback_address():
     settings = load_settings()
     assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "auto")
-    assert settings.weights_directory == PACKAGED_WEIGHTS_DIR / "hyperp-mb-1.1.0"
+    assert settings.weights_directories == (PACKAGED_WEIGHTS_DIR / "hyperp-mb-1.1.0",)
 
 
 def test_groups_are_read_with_a_double_underscore(monkeypatch):
@@ -41,9 +41,19 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
 def test_weights_may_be_a_name_or_a_path(monkeypatch):
     monkeypatch.setenv("EXPOFUSE_WEIGHTS", "other-2.0.0")
     monkeypatch.setenv("EXPOFUSE_WEIGHTS_DIR", "/somewhere")
-    assert load_settings().weights_directory == Path("/somewhere/other-2.0.0")
+    assert load_settings().weights_directories == (Path("/somewhere/other-2.0.0"),)
     monkeypatch.setenv("EXPOFUSE_WEIGHTS", "/elsewhere/mine-1.0.0")
-    assert load_settings().weights_directory == Path("/elsewhere/mine-1.0.0")
+    assert load_settings().weights_directories == (Path("/elsewhere/mine-1.0.0"),)
+
+
+def test_several_weights_keep_their_order(monkeypatch):
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS", "other-2.0.0, /elsewhere/mine-1.0.0,third-0.1.0")
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS_DIR", "/somewhere")
+    assert load_settings().weights_directories == (
+        Path("/somewhere/other-2.0.0"),
+        Path("/elsewhere/mine-1.0.0"),
+        Path("/somewhere/third-0.1.0"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,12 @@ def test_weights_may_be_a_name_or_a_path(monkeypatch):
         ("EXPOFUSE_PORT", "tcp://10.0.0.1:8000", "EXPOFUSE_PORT: .* got 'tcp://10.0.0.1:8000'"),
         ("EXPOFUSE_PORT", "70000", "EXPOFUSE_PORT: .*65535"),
         ("EXPOFUSE_DEVICE", "gpu", "EXPOFUSE_DEVICE: .* got 'gpu'"),
+        (
+            "EXPOFUSE_WEIGHTS",
+            "a-1.0.0,",
+            "EXPOFUSE_WEIGHTS: .* one of them is empty, got 'a-1.0.0,'",
+        ),
+        ("EXPOFUSE_WEIGHTS", "a-1.0.0, ,b-1.0.0", "EXPOFUSE_WEIGHTS: .* one of them is empty"),
         ("EXPOFUSE_LIMITS__DEADLINE_S", "0", "EXPOFUSE_LIMITS__DEADLINE_S: .*greater than 0"),
         ("EXPOFUSE_LIMITS__MAX_BODY_BYTES", "9999999999", "must not be above max_upload_bytes"),
         ("EXPOFUSE_LIMITS__MAX_MEGAPIXELS", "500", "must not be above max_megapixels_in_flight"),

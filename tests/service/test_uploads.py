@@ -88,7 +88,7 @@ async def test_a_body_of_unknown_length_is_taken(admission):
         (body(under=b"x", over=b"y", third=b"z"), OptionError, "got an unknown one"),
         (part("under", b"x") + part("under", b"y") + END, OptionError, "'under' once"),
         (part("align", b"off") + part("align", b"off") + END, OptionError, "'align' once"),
-        (body(align=b"x" * 65), OptionError, "at most 64 bytes for 'align'"),
+        (body(align=b"x" * 256), OptionError, "at most 255 bytes for 'align'"),
         (f"--{BOUNDARY}\r\n\r\nx\r\n".encode() + END, OptionError, "got an unknown one"),
     ],
 )

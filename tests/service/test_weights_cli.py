@@ -66,6 +66,22 @@ def test_a_default_given_as_a_path_is_marked(folder, run, monkeypatch):
     assert lines[2].split()[:2] == ["*", "some-1.10.0"]
 
 
+def test_every_version_that_is_loaded_is_marked(folder, run, monkeypatch):
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS", f"{folder / 'some-1.10.0'},some-1.9.0")
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS_DIR", str(folder))
+    _, lines, _ = run("list")
+    assert [line.split()[:2] for line in lines[1:3]] == [["+", "some-1.9.0"], ["*", "some-1.10.0"]]
+    assert [line[0] for line in lines[3:]] == ["*", "+"]
+
+
+def test_a_version_that_is_loaded_besides_and_is_elsewhere_is_told(folder, run, monkeypatch):
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS", "some-1.9.0,/elsewhere/other-1.0.0")
+    monkeypatch.setenv("EXPOFUSE_WEIGHTS_DIR", str(folder))
+    _, lines, _ = run("list")
+    assert lines[3].startswith("* what")
+    assert lines[4].endswith("not listed")
+
+
 def test_a_version_of_the_same_name_elsewhere_is_not_the_default(run, monkeypatch):
     monkeypatch.setenv("EXPOFUSE_WEIGHTS", "some-1.9.0")
     _, lines, _ = run("list")

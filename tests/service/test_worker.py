@@ -1,11 +1,13 @@
 """The promises of the device worker's loop, in this process; DIE and HANG need a real one."""
 
 import contextlib
+import dataclasses
 import gc
 import logging
 import multiprocessing
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from service.worker_messages import (
 )
 from tests.service.backends import (
     INFO,
+    LABEL,
     LOSE_DEVICE,
     NEVER_FITS,
     RAISE,
@@ -57,8 +60,8 @@ def messages():
     return []
 
 
-def make_worker(messages, *, max_batch=4, fits=8):
-    backend = CopyBackend(fits=fits)
+def make_worker(messages, *, max_batch=4, fits=8, has_draft=False):
+    backend = CopyBackend(fits=fits, has_draft=has_draft)
     return backend, Worker(backend.as_backend(max_batch), messages.append)
 
 
@@ -184,6 +187,134 @@ def test_a_small_job_is_not_starved_by_a_large_one(messages, make_job):
     order = [batch[0] for batch in backend.batches]
     assert order.index(6) <= 2
     assert len(order) == 102
+
+
+def test_every_window_of_a_pass_is_fused_before_one_of_the_next(messages, make_job):
+    _, worker = make_worker(messages, max_batch=3, has_draft=True)
+    jobs = [make_job(deed, height=64, width=64) for deed in (SOUND, SOUND + 1)]
+    for number, (job, _, _) in enumerate(jobs):
+        worker.submit(number, job)
+    run_to_end(worker)
+    assert sorted(finished(messages)) == [0, 1]
+    assert sum(done.windows for done in messages if isinstance(done, BatchDone)) == 2 * 2 * 16
+    for _, output, expected in jobs:
+        np.testing.assert_array_equal(output.array, expected)
+
+
+def test_a_small_job_of_two_passes_is_not_starved_by_large_ones(messages, make_job):
+    backend, worker = make_worker(messages, max_batch=1, has_draft=True)
+    for number in range(3):
+        worker.submit(number, make_job(5, height=96, width=96)[0])
+    worker.submit(3, make_job(6, height=16, width=32)[0])
+    run_to_end(worker)
+    assert finished(messages)[0] == 3
+    order = [batch[0] for batch in backend.batches]
+    assert [turn for turn, deed in enumerate(order) if deed == 6] == [3, 7, 11, 15]
+
+
+def test_memory_that_runs_out_in_a_second_pass_costs_no_window(messages, make_job):
+    backend, worker = make_worker(messages, max_batch=8, fits=8, has_draft=True)
+    job, output, expected = make_job(height=64, width=64)
+    worker.submit(0, job)
+    worker.step()
+    worker.step()
+    backend.fits = 3
+    run_to_end(worker)
+    assert [len(batch) for batch in backend.batches[:5]] == [8, 8, 8, 4, 2]
+    assert finished(messages) == [0]
+    np.testing.assert_array_equal(output.array, expected)
+
+
+def remembering(pipeline, runs):
+    """The pipeline, and weak references to every run that it begins."""
+
+    def begin(*given):
+        run = pipeline.begin(*given)
+        runs.append(weakref.ref(run))
+        return run
+
+    return dataclasses.replace(pipeline, begin=begin)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_job_that_ends_between_its_passes_leaves_nothing_behind(messages, make_job, end):
+    backend, runs = CopyBackend(has_draft=True), []
+    served = dataclasses.replace(
+        backend.as_backend(), pipelines={LABEL: remembering(backend.as_pipeline(8), runs)}
+    )
+    worker = Worker(served, messages.append)
+    worker.submit(0, make_job(5, height=32, width=64)[0])
+    worker.step()
+    assert len(runs[0]().drafted) == 8
+    if end == "cancelled":
+        worker.cancel(0)
+    else:
+        backend.fits = 0
+        worker.step()
+        assert list(failed(messages)) == [0]
+    assert worker.is_idle
+    gc.collect()
+    assert runs[0]() is None
+    count = len(backend.batches)
+    job, output, expected = make_job(6)
+    backend.fits = 8
+    worker.submit(1, job)
+    run_to_end(worker)
+    assert {deed for batch in backend.batches[count:] for deed in batch} == {6}
+    assert finished(messages) == [1]
+    np.testing.assert_array_equal(output.array, expected)
+
+
+def make_worker_of_two(messages, *, fits=(8, 8)):
+    """A worker that serves two versions, and the backend of each."""
+    backends = {
+        label: CopyBackend(fits=one) for label, one in zip((LABEL, "copy-0.0.2"), fits, strict=True)
+    }
+    pipelines = {label: backend.as_pipeline(4) for label, backend in backends.items()}
+    served = dataclasses.replace(backends[LABEL].as_backend(), pipelines=pipelines)
+    return list(backends.values()), Worker(served, messages.append)
+
+
+def test_each_job_is_fused_by_the_weights_that_it_asks_for(messages, make_job):
+    backends, worker = make_worker_of_two(messages)
+    jobs = [make_job(2 + n, weights=(LABEL, "copy-0.0.2")[n % 2]) for n in range(6)]
+    for number, (job, _, _) in enumerate(jobs):
+        worker.submit(number, job)
+    run_to_end(worker)
+    assert sorted(finished(messages)) == list(range(6))
+    assert {deed for batch in backends[0].batches for deed in batch} == {2, 4, 6}
+    assert {deed for batch in backends[1].batches for deed in batch} == {3, 5, 7}
+    for _, output, expected in jobs:
+        np.testing.assert_array_equal(output.array, expected)
+
+
+def test_a_small_job_of_other_weights_is_not_starved(messages, make_job):
+    _, worker = make_worker_of_two(messages)
+    for number in range(3):
+        worker.submit(number, make_job(5, height=160, width=160)[0])
+    worker.submit(3, make_job(6, height=16, width=32, weights="copy-0.0.2")[0])
+    for _ in range(4):
+        worker.step()
+    assert finished(messages) == [3]
+
+
+def test_memory_that_runs_out_halves_the_micro_batches_of_its_weights_only(messages, make_job):
+    backends, worker = make_worker_of_two(messages, fits=(2, 8))
+    for number, weights in enumerate((LABEL, "copy-0.0.2")):
+        worker.submit(number, make_job(height=64, width=64, weights=weights)[0])
+    run_to_end(worker)
+    assert sorted(finished(messages)) == [0, 1]
+    assert [len(batch) for batch in backends[0].batches][:4] == [4, 2, 2, 2]
+    assert {len(batch) for batch in backends[1].batches} == {4}
+
+
+def test_a_failing_job_of_one_version_fails_no_job_of_the_other(messages, make_job):
+    _, worker = make_worker_of_two(messages)
+    worker.submit(0, make_job(RAISE)[0])
+    worker.submit(1, make_job(SOUND, weights="copy-0.0.2")[0])
+    run_to_end(worker)
+    assert finished(messages) == [1]
+    assert list(failed(messages)) == [0]
 
 
 @pytest.fixture
