@@ -52,16 +52,44 @@ def test_weights_that_are_not_there_stop_the_start():
     assert lines[-1].startswith("expofuse: expected manifest.json in the weights directory")
 
 
-def test_weights_whose_hash_differs_stop_the_start(weights, tmp_path):
+@pytest.mark.parametrize("before", ["", "sound"])
+def test_weights_whose_hash_differs_stop_the_start(weights, tmp_path, before):
+    name, _, number = weights.rpartition("-")
     copy = tmp_path / weights
     shutil.copytree(REPOSITORY / "weights" / weights, copy)
     parameters = copy / "network.safetensors"
     damaged = bytearray(parameters.read_bytes())
     damaged[-1] ^= 1
     parameters.write_bytes(damaged)
-    code, lines = start(EXPOFUSE_WEIGHTS=weights, EXPOFUSE_WEIGHTS_DIR=str(tmp_path))
+    served = weights
+    if before:
+        # A version that passes, under another label, does not make up for one that does not.
+        sound = tmp_path / f"{before}-{number}"
+        shutil.copytree(REPOSITORY / "weights" / weights, sound)
+        manifest = sound / "manifest.json"
+        manifest.write_text(
+            manifest.read_text().replace(f'"name": "{name}"', f'"name": "{before}"')
+        )
+        served = f"{sound.name},{weights}"
+    code, lines = start(EXPOFUSE_WEIGHTS=served, EXPOFUSE_WEIGHTS_DIR=str(tmp_path))
     assert code == 1
-    assert "network.safetensors has SHA-256" in lines[-1]
+    assert f"'{weights}': network.safetensors has SHA-256" in lines[-1]
+
+
+def test_two_versions_of_one_label_stop_the_start(weights):
+    path = REPOSITORY / "weights" / weights
+    code, lines = start(EXPOFUSE_WEIGHTS=f"{weights},{path}")
+    assert code == 1
+    assert lines[-1] == f"expofuse: expected weights of different labels, got '{weights}' 2 times"
+
+
+def test_an_empty_version_in_the_list_stops_the_start_with_one_sentence(weights):
+    code, lines = start(EXPOFUSE_WEIGHTS=f"{weights},")
+    assert code == 2
+    assert lines == [
+        "expofuse: EXPOFUSE_WEIGHTS: expected weights versions separated by commas, "
+        f"one of them is empty, got '{weights},'"
+    ]
 
 
 def test_a_device_that_is_not_there_stops_the_start(weights):
