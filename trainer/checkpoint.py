@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.network import FusionNetwork
+from model.architectures import AnyNetwork
 from trainer.files import replacing
 from trainer.losses import Losses
 from trainer.validation import Best
@@ -28,7 +28,7 @@ class TrainState:
         is_stopped_early: Validation has brought nothing for too long; the run is over.
     """
 
-    network: FusionNetwork
+    network: AnyNetwork
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sums: Tensor

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model.manifest import NetworkConfig
+from model.manifest import AnyNetworkConfig, NetworkConfig
 from model.runtime import Precision
 from trainer.errors import ConfigError
+from trainer.objective import Objective
 
 TomlTable = dict[str, "TomlValue"]
 TomlValue = str | int | float | bool | list["TomlValue"] | TomlTable
@@ -44,6 +45,9 @@ AUTHORS: TomlTable = {
 PRESETS: dict[str, TomlTable] = {"paper": PAPER, "authors": AUTHORS}
 """`paper` is the text's reading, `authors` that of the authors' published programme."""
 
+BLEND = "pyramid-blend"
+"""The architecture that fuses RGB; of a preset it takes losses and optimiser, not the network."""
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,7 +64,10 @@ class DataConfig(_Group):
         sampling: How a view samples its panorama: bilinear, or the nearest pixel, which keeps the
             finest detail as a photograph has it that was reduced without averaging.
         stack_share: Share of the triples that come from photographed stacks.
-        lightness: The plane that is trained on: CIELAB L*, or 8-bit ITU-R 601 luma as 0..100.
+        motion: Share of the triples in which something moved between the exposures, and the
+            camera by up to a pixel (`trainer.data.motion`).
+        lightness: The planes that are trained on: CIELAB L*, or 8-bit ITU-R 601 luma as 0..100;
+            sRGB-coded RGB as 0..1 for an architecture that fuses colour.
         resize: Photographed stacks: a random square crop, or the whole picture squeezed.
         licences: Beginnings of the licences that training data may have; the default is what
             weights for everyone may be made of, photographs of one's own ask for their own word.
@@ -73,7 +80,8 @@ class DataConfig(_Group):
     field_of_view_deg: Range = (80.0, 115.0)
     sampling: Literal["linear", "nearest"] = "nearest"
     stack_share: float = Field(default=0.15, ge=0, le=1)
-    lightness: Literal["cielab", "luma"] = "cielab"
+    motion: float = Field(default=0.0, ge=0, le=1)
+    lightness: Literal["cielab", "luma", "rgb"] = "cielab"
     resize: Literal["crop", "anisotropic"] = "crop"
     licences: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=("CC0", "MIT", "Apache-2.0"), min_length=1
@@ -82,9 +90,10 @@ class DataConfig(_Group):
 
 
 class LossConfig(_Group):
-    """MaskBuilder, ParamTuner and the three tasks.
+    """MaskBuilder, ParamTuner and the three tasks; the terms beside them, each with its weight.
 
     Attributes:
+        tasks: Weight of the paper's three tasks together; 0 does without them.
         use_masks: Train the under and over tasks (MaskBuilder); else the co-target alone.
         use_tuner: Weight them by ParamTuner; else both by `beta / 2`.
         source_sigma_px: Sigma of the mask that multiplies the source exposure.
@@ -108,8 +117,16 @@ class LossConfig(_Group):
         tone: Weight of the mean square between coarse tones of the output and those of the mean of
             its exposures (`trainer.detail.tone_shift`).
         tone_from_step: First step that has this term.
+        similarity: Weight of 1 - the mean of MS-SSIM with both exposures.
+        edges: Weight of 1 - Qabf (`trainer.edges.lost_edges`).
+        information: Weight of 1 - VIFF (`trainer.information.lost_information`).
+        order: Weight of coarse tones whose order is reversed (`trainer.tones.disorder`).
+        halo: Weight of rims beside strong edges (`trainer.tones.rims`).
+        colour: Weight of lost chroma (`trainer.chroma.lost_colour`); asks for RGB.
+        variation: Weight of total variation (`trainer.detail.variation`).
     """
 
+    tasks: float = Field(default=1.0, ge=0)
     use_masks: bool = True
     use_tuner: bool = True
     source_sigma_px: float = Field(default=10.0, gt=0)
@@ -130,6 +147,23 @@ class LossConfig(_Group):
     bounds: float = Field(default=0.0, ge=0)
     tone: float = Field(default=0.0, ge=0)
     tone_from_step: int = Field(default=0, ge=0)
+    similarity: float = Field(default=0.0, ge=0)
+    edges: float = Field(default=0.0, ge=0)
+    information: float = Field(default=0.0, ge=0)
+    order: float = Field(default=0.0, ge=0)
+    halo: float = Field(default=0.0, ge=0)
+    colour: float = Field(default=0.0, ge=0)
+    variation: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        late = (self.fidelity_from_step, self.tone_from_step)
+        first = [self.tasks, self.detail, self.bounds, self.similarity, self.edges]
+        first += [self.information, self.order, self.halo, self.colour, self.variation]
+        first += [w for w, step in zip((self.fidelity, self.tone), late, strict=True) if step == 0]
+        if not any(first):
+            raise ValueError("expected a weight above 0 that counts from the first step on")
+        return self
 
 
 class OptimConfig(_Group):
@@ -145,6 +179,7 @@ class OptimConfig(_Group):
         learning_rate: Step size.
         schedule: Constant, or a cosine from the learning rate to zero over the run.
         restarts: Steps at which the cosine has come to zero and begins again, in ascending order.
+        clip_norm: Length to which a longer gradient of all parameters is cut; 0 for never.
         batch: Triples in a step, of all processes together.
         steps: Steps of the run.
     """
@@ -155,6 +190,7 @@ class OptimConfig(_Group):
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     restarts: tuple[int, ...] = ()
+    clip_norm: float = Field(default=0.0, ge=0)
     batch: int = Field(default=1, ge=1)
     steps: int = Field(default=18_400, ge=1)
 
@@ -182,14 +218,15 @@ class ValidationConfig(_Group):
         every: Steps between two validations, the last step has one too; 0 for never.
         pairs: Scenes at most, spread evenly over the manifest.
         max_side_px: Longer sides are reduced to it.
-        metric: What decides which parameters are the best: MEF-SSIM, or its mean with Qabf.
+        metric: What decides which parameters are the best: MEF-SSIM, its mean with Qabf, or the
+            mean lead over Mertens's fusion (`trainer.objective.lead`).
         patience: Validations without an improvement that end the run; 0 for never.
     """
 
     every: int = Field(default=0, ge=0)
     pairs: int = Field(default=16, ge=1)
     max_side_px: int = Field(default=480, ge=128)
-    metric: Literal["mef-ssim", "mef-ssim+qabf"] = "mef-ssim"
+    metric: Objective = "mef-ssim"
     patience: int = Field(default=0, ge=0)
 
 
@@ -211,12 +248,30 @@ class TrainConfig(_Group):
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     reading: Literal["paper", "authors"] = "paper"
     seed: int = Field(default=1620, ge=0)
-    network: NetworkConfig = NetworkConfig()
+    network: AnyNetworkConfig = NetworkConfig()
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @model_validator(mode="after")
+    def _check_architecture(self) -> Self:
+        is_blend = self.network.architecture == BLEND
+        if is_blend != (self.data.lightness == "rgb"):
+            raise ValueError(
+                f"expected data.lightness = 'rgb' with network.architecture = '{BLEND}' and only "
+                f"with it, got '{self.data.lightness}' with '{self.network.architecture}'"
+            )
+        if self.loss.colour and not is_blend:
+            raise ValueError(f"expected loss.colour only with network.architecture = '{BLEND}'")
+        if is_blend and self.optim.start == "average":
+            raise ValueError(f"expected optim.start = 'random' or 'weights' with '{BLEND}'")
+        if is_blend and self.optim.precision != "float32":
+            raise ValueError(
+                f"expected optim.precision = 'float32' with '{BLEND}', got '{self.optim.precision}'"
+            )
+        return self
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> TrainConfig:
@@ -240,14 +295,12 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> TrainConfig:
         raise ConfigError(f"'{path.name}' is not TOML: {cause}") from cause
     for override in overrides:
         document = _merge(document, _parse_override(override))
-    reading = document.get("reading", "paper")
-    if isinstance(reading, str) and reading in PRESETS:
-        document = _merge(PRESETS[reading], document)
+    document = _merge(_preset_of(document), document)
     try:
         return TrainConfig.model_validate(document)
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "document"
         raise ConfigError(f"'{path.name}', key '{where}': {first['msg']}") from cause
 
 
@@ -265,6 +318,16 @@ def dump_config(config: TrainConfig) -> str:
         else:
             lines.append(f"{key} = {_to_toml(value)}")
     return "\n".join(lines + groups) + "\n"
+
+
+def _preset_of(document: TomlTable) -> TomlTable:
+    """What stands wherever a document says nothing; empty where its reading is unknown."""
+    reading, network = document.get("reading", "paper"), document.get("network", {})
+    preset = PRESETS.get(reading, {}) if isinstance(reading, str) else {}
+    if isinstance(network, dict) and network.get("architecture") == BLEND:
+        preset = {name: group for name, group in preset.items() if name != "network"}
+        return _merge(preset, {"data": {"lightness": "rgb"}})
+    return preset
 
 
 def _parse_override(override: str) -> TomlTable:

@@ -1,4 +1,4 @@
-"""A finished run to a weights version: safetensors, ONNX graphs, manifest, model card."""
+"""A finished run to a weights version: safetensors, manifest, model card, maybe ONNX graphs."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ from model.network import LIGHTNESS_MAX, FusionNetwork, Padding
 from model.weights import compute_golden, golden_pair, load_network, save_parameters
 from trainer.about import About, apply_about, load_about
 from trainer.command import Commands
-from trainer.config import TrainConfig, load_config
+from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
 from trainer.model_card import write_card
 from trainer.run_folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
@@ -63,7 +63,7 @@ def export(
     run: Path,
     target: Path,
     *,
-    chroma: ChromaRule = "mean",
+    chroma: ChromaRule | None = None,
     reference: Reference = "over",
     checkpoint: Checkpoint | None = None,
     about: About | None = None,
@@ -73,7 +73,8 @@ def export(
     Args:
         run: Folder of a complete run; one that stopped early is complete.
         target: `weights/<name>-<version>`; must not exist.
-        chroma: Rule that fuses a* and b* with these weights.
+        chroma: Rule that fuses a* and b* with these weights, `mean` where it is None; a network
+            that blends colour itself takes none.
         reference: Exposure that alignment keeps where it is.
         checkpoint: The parameters that did best on the validation scenes, or the last ones; None
             takes the best where the run has validated, else the last.
@@ -84,11 +85,14 @@ def export(
 
     Raises:
         RunError: The run is not complete or has no best parameters, the target exists or is not
-            named after the run, or a graph differs from the network by more than
-            `PARITY_TOLERANCE`.
+            named after the run, a rule of chroma is given to a network that takes none, or a graph
+            differs from the network by more than `PARITY_TOLERANCE`.
         WeightsError: The version that the run started from is not there any more.
     """
     config, record = _read_run(run)
+    is_blend = config.network.architecture == BLEND
+    if is_blend and chroma is not None:
+        raise RunError(f"expected no rule of chroma for '{BLEND}', got '{chroma}'")
     version = _parse_version(config.name, target)
     training = _describe_training(run, config, record, checkpoint)
     parameters = BEST_NAME if training.checkpoint == "best" else PARAMETERS_NAME
@@ -98,9 +102,11 @@ def export(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_parameters(network, partial / PARAMETERS_NAME)
-    for name, padding in GRAPHS:
-        export_graph(network, partial / name, padding)
-        check_parity(network, partial / name, padding)
+    graphs = GRAPHS if isinstance(network, FusionNetwork) else ()
+    if isinstance(network, FusionNetwork):
+        for name, padding in graphs:
+            export_graph(network, partial / name, padding)
+            check_parity(network, partial / name, padding)
     manifest = Manifest.model_validate(
         {
             "name": config.name,
@@ -108,12 +114,12 @@ def export(
             "network": config.network,
             "files": {
                 name: describe_file(partial / name)
-                for name in (PARAMETERS_NAME, *(name for name, _ in GRAPHS))
+                for name in (PARAMETERS_NAME, *(name for name, _ in graphs))
             },
             "receptive_field": network.receptive_field,
             "size_multiple": network.size_multiple,
             "accepted_exposures": (2, 2),
-            "chroma": chroma,
+            "chroma": "blend" if is_blend else chroma or "mean",
             "reference": reference,
             "golden": compute_golden(network),
             "training": training,
@@ -132,7 +138,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("target", type=Path, help="weights/<name>-<version>")
     parser.add_argument(
-        "--chroma", choices=get_args(ChromaRule), default="mean", help="rule that fuses a* and b*"
+        "--chroma",
+        choices=get_args(ChromaRule),
+        help="rule that fuses a* and b* (default: mean); not for a network that blends colour",
     )
     parser.add_argument(
         "--reference",

@@ -55,7 +55,7 @@ class TripleFeed:
         self.outside_steps_s = 0.0
 
     def next(self) -> Tensor:
-        """The triples of the next step, on the device. Shape (N, 3, 1, S, S), float32."""
+        """The triples of the next step, on the device. Shape (N, 3, C, S, S), float32."""
         asked_s = perf_counter()
         batch: Tensor = next(self._batches)
         if self._is_started:

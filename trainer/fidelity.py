@@ -4,18 +4,20 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from trainer.masks import average_windows, gaussian_kernel
+from trainer.moments import (
+    DATA_RANGE,
+    WINDOW_PX,
+    Moments,
+    Pyramid,
+    Scale,
+    average_each,
+    ssim_window,
+)
 
-WINDOW_PX = 11
-WINDOW_SIGMA_PX = 1.5
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001)
 MAX_EXPONENT = 10.0
 CONTRAST_OFFSET = 0.001
-DATA_RANGE = 255.0
-"""The scale of all losses: on it the paper's alpha of 1000 balances square error and MS-SSIM."""
-
 STABILITY = (0.03 * DATA_RANGE) ** 2
 MAX_STRETCH = 10.0
 """Where the exposures' structures cancel, the metric stretches the rest without a bound."""
@@ -43,30 +45,27 @@ def mef_dissimilarity(output: Tensor, under: Tensor, over: Tensor) -> Tensor:
         Ma, Zeng, Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE TIP
         24(11), 2015. Ours: the mean over scales, and lightness instead of grey.
     """
-    gaussian = ssim_window().to(output)
-    box = torch.full_like(gaussian, 1 / WINDOW_PX)
-    # Black and white areas become exact zeros: in float32 the variance of a constant 255 is not 0.
-    over = over - DATA_RANGE
-    total = torch.zeros(len(output), dtype=output.dtype, device=output.device)
-    for scale, weight in enumerate(SCALE_WEIGHTS):
-        if scale:
-            output, under, over = (functional.avg_pool2d(x, 2) for x in (output, under, over))
+    return infidelity(Pyramid(output, under, over))
+
+
+def infidelity(pyramid: Pyramid) -> Tensor:
+    """`mef_dissimilarity` of planes whose moments other losses use as well. Shape (N,)."""
+    total = torch.zeros_like(pyramid.scale(0).fused[:, 0, 0, 0])
+    for number, weight in enumerate(SCALE_WEIGHTS):
+        scale = pyramid.scale(number)
         with torch.no_grad():
-            under_share, over_share = _reference_shares(under, over, box)
-        similarity = _compare(output, under, over, under_share, over_share, gaussian)
+            shares = _reference_shares(scale)
+        similarity = _compare(scale.moments, *shares)
         total = total + weight * (1 - similarity.mean(dim=(1, 2, 3)))
     return total / sum(SCALE_WEIGHTS)
 
 
-def ssim_window() -> Tensor:
-    """The Gaussian that SSIM and its relatives weight a window with, along one axis."""
-    return gaussian_kernel(WINDOW_SIGMA_PX, (WINDOW_PX - 1) / WINDOW_SIGMA_PX)
-
-
-def _reference_shares(under: Tensor, over: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+def _reference_shares(scale: Scale) -> tuple[Tensor, Tensor]:
     """Factors of the two centred exposures in the reference structure of each window."""
     area = WINDOW_PX**2
-    mean_u, mean_o, square_u, square_o, product = _average(
+    under, over = scale.under, scale.over_less_white
+    box = torch.full_like(ssim_window().to(under), 1 / WINDOW_PX)
+    mean_u, mean_o, square_u, square_o, product = average_each(
         (under, over, under * under, over * over, under * over), box
     )
     variance_u = (square_u - mean_u * mean_u).clamp_min(0)
@@ -89,37 +88,15 @@ def _reference_shares(under: Tensor, over: Tensor, box: Tensor) -> tuple[Tensor,
     return share_u * stretch, share_o * stretch
 
 
-def _compare(
-    output: Tensor,
-    under: Tensor,
-    over: Tensor,
-    under_share: Tensor,
-    over_share: Tensor,
-    gaussian: Tensor,
-) -> Tensor:
+def _compare(moments: Moments, under_share: Tensor, over_share: Tensor) -> Tensor:
     """Contrast-structure similarity of the output to the reference, window by window."""
     with torch.no_grad():
-        mean_u, mean_o, square_u, square_o, product = _average(
-            (under, over, under * under, over * over, under * over), gaussian
-        )
         reference_variance = (
-            under_share**2 * (square_u - mean_u * mean_u)
-            + over_share**2 * (square_o - mean_o * mean_o)
-            + 2 * under_share * over_share * (product - mean_u * mean_o)
+            under_share**2 * moments.under_variance
+            + over_share**2 * moments.over_variance
+            + 2 * under_share * over_share * moments.exposures_covariance
         ).clamp_min(0)
-    mean_f, square_f, product_u, product_o = _average(
-        (output, output * output, under * output, over * output), gaussian
-    )
-    covariance = under_share * (product_u - mean_u * mean_f) + over_share * (
-        product_o - mean_o * mean_f
-    )
-    variance = (square_f - mean_f * mean_f).clamp_min(0)
-    similarity = (2 * covariance + STABILITY) / (reference_variance + variance + STABILITY)
+    covariance = under_share * moments.under_covariance + over_share * moments.over_covariance
+    similarity = (2 * covariance + STABILITY) / (reference_variance + moments.variance + STABILITY)
     # Rounding alone leads beyond 1, and must not be rewarded.
     return similarity.clamp(-1, 1)
-
-
-def _average(planes: tuple[Tensor, ...], kernel: Tensor) -> tuple[Tensor, ...]:
-    """Valid separable average of several planes in one call."""
-    averaged = average_windows(torch.cat(planes), kernel)
-    return averaged.split(len(planes[0]))  # type: ignore[no-any-return, no-untyped-call]

@@ -5,22 +5,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.network import LIGHTNESS_MAX, FusionNetwork
+from model.architectures import AnyNetwork
+from model.network import LIGHTNESS_MAX
 
 
 @torch.no_grad()
-def draw_triples(network: FusionNetwork, triples: Tensor) -> NDArray[np.uint8]:
+def draw_triples(network: AnyNetwork, triples: Tensor) -> NDArray[np.uint8]:
     """Draw under | correct | over | fused, a row for each triple.
 
     Args:
         network: Network in training, in float32.
-        triples: L*, 0..100, on the network's device. Shape (N, 3, 1, S, S).
+        triples: L*, 0..100, or sRGB-coded RGB, 0..1, on the network's device.
+            Shape (N, 3, C, S, S).
 
     Returns:
-        Grey picture. Shape (N * S, 4 * S), uint8.
+        Grey picture, shape (N * S, 4 * S), uint8; of RGB in colour, shape (N * S, 4 * S, 3).
     """
     fused = network(triples[:, 0], triples[:, 2])
-    planes = torch.cat([triples[:, :, 0], fused], dim=1)
-    pixels = (planes.clamp(0, LIGHTNESS_MAX) * (255 / LIGHTNESS_MAX)).round().to(torch.uint8)
-    rows = [np.hstack(list(row)) for row in pixels.cpu().numpy()]
-    return np.vstack(rows)
+    planes = torch.cat([triples, fused[:, None]], dim=1)
+    white = LIGHTNESS_MAX if planes.shape[2] == 1 else 1.0
+    pixels = (planes.clamp(0, white) * (255 / white)).round().to(torch.uint8)
+    rows = [np.hstack(list(row)) for row in pixels.permute(0, 1, 3, 4, 2).cpu().numpy()]
+    picture = np.vstack(rows)
+    return picture[..., 0] if picture.shape[2] == 1 else picture

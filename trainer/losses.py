@@ -1,41 +1,48 @@
-"""The three tasks of MaskBuilder, joined by ParamTuner's weights (paper, 3.4, Eq. 6-9)."""
+"""A step's loss: MaskBuilder's three tasks (paper, 3.4, Eq. 6-9), and the terms beside them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from pytorch_msssim import ms_ssim
 from torch import Tensor
-from torch.nn import functional
 
-from model.network import LIGHTNESS_MAX
+from trainer.chroma import lost_colour
 from trainer.config import LossConfig
-from trainer.detail import excursion, lost_detail, tone_shift
-from trainer.fidelity import DATA_RANGE, mef_dissimilarity, ssim_window
-from trainer.masks import Exposure, average_windows, build_mask
+from trainer.detail import excursion, lost_detail, tone_shift, variation
+from trainer.edges import lost_edges
+from trainer.fidelity import infidelity
+from trainer.information import lost_information
+from trainer.masks import Exposure, build_mask
+from trainer.moments import DATA_RANGE, Pyramid
+from trainer.similarity import authors_ms_ssim, dissimilarity, ms_ssim
+from trainer.tones import disorder, rims
 from trainer.tuner import tune_weights
-
-SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-SSIM_C1 = (0.01 * DATA_RANGE) ** 2
-SSIM_C2 = (0.03 * DATA_RANGE) ** 2
+from trainer.views import Views, view
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What a step's loss is made of; means over the batch.
+    """What a step's loss is made of; means over the batch. What has no weight is 0.
 
     Attributes:
-        total: lambda1 * under + lambda2 * over + correct + fidelity * infidelity
-            + detail * lost_detail + bounds * excursion + tone * tone_shift.
+        total: tasks * (lambda1 * under + lambda2 * over + correct), and each of the terms from
+            `infidelity` on times its weight (`trainer.config.LossConfig`).
         under: Loss of the under task.
         over: Loss of the over task.
         correct: Loss of the co-target.
         square_error: Sum of the three tasks' square errors, means or norms.
         dissimilarity: Sum of the three tasks' 1 - MS-SSIM.
-        infidelity: 1 - MEF-SSIM against the exposures; 0 where it is not asked for, like the
-            next three.
+        infidelity: 1 - MEF-SSIM against the exposures.
         lost_detail: Shortfall of gradients, `trainer.detail.lost_detail`.
         excursion: Square of tones out of bounds, `trainer.detail.excursion`.
         tone_shift: Square of coarse tones' distance from the mean, `trainer.detail.tone_shift`.
+        unlikeness: 1 - the mean of MS-SSIM with both exposures.
+        lost_edges: 1 - Qabf, `trainer.edges.lost_edges`.
+        lost_information: 1 - VIFF, `trainer.information.lost_information`.
+        disorder: Reversed order of coarse tones, `trainer.tones.disorder`.
+        rims: Turning back beside strong edges, `trainer.tones.rims`.
+        lost_colour: Shortfall of chroma, `trainer.chroma.lost_colour`.
+        variation: Total variation, `trainer.detail.variation`.
         under_weight: lambda1.
         over_weight: lambda2.
     """
@@ -50,6 +57,13 @@ class Losses:
     lost_detail: Tensor
     excursion: Tensor
     tone_shift: Tensor
+    unlikeness: Tensor
+    lost_edges: Tensor
+    lost_information: Tensor
+    disorder: Tensor
+    rims: Tensor
+    lost_colour: Tensor
+    variation: Tensor
     under_weight: Tensor
     over_weight: Tensor
 
@@ -58,17 +72,68 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
     """Losses of one batch.
 
     Args:
-        output: Fused L*, 0..100. Shape (N, 1, H, W).
-        triple: L* of the under, correct and over exposure. Shape (N, 3, 1, H, W).
-        config: Which tasks, masks and weights.
-        step: Step of the run, from 0; the fidelity term may join late.
+        output: Fused L*, 0..100, shape (N, 1, H, W); or sRGB-coded RGB, 0..1, (N, 3, H, W).
+        triple: The same of the under, correct and over exposure. Shape (N, 3, C, H, W).
+        config: Which tasks, masks, terms and weights; what has the weight 0 is not computed.
+        step: Step of the run, from 0; some terms may join late.
 
     Returns:
         The losses; only `total` is meant for the backward pass.
     """
-    scale = DATA_RANGE / LIGHTNESS_MAX
-    fused = output * scale
-    under, correct, over = (plane * scale for plane in triple.unbind(dim=1))
+    views = view(output, triple, is_clamped=config.bounds > 0)
+    parts = {name: torch.zeros_like(views.fused[:, 0, 0, 0]) for name in _PARTS}
+    total = parts["total"]
+    if config.tasks:
+        parts |= _compute_tasks(views, config)
+        both = parts["under_weight"] * parts["under"] + parts["over_weight"] * parts["over"]
+        total = total + config.tasks * (both + parts["correct"])
+    for name, (weight, term) in _choose_terms(views, config, step).items():
+        if weight:
+            parts[name] = term()
+            total = total + weight * parts[name]
+    means = {name: part.mean() for name, part in (parts | {"total": total}).items()}
+    return Losses(**means)
+
+
+_PARTS = tuple(Losses.__dataclass_fields__)
+
+
+def _choose_terms(
+    views: Views, config: LossConfig, step: int
+) -> dict[str, tuple[float, Callable[[], Tensor]]]:
+    """Weight and computation of each term in this step; several share the pyramid's moments."""
+    fused, shown, under, over = views.fused, views.shown, views.under, views.over
+    pyramid = Pyramid(shown, under, over)
+    fidelity = config.fidelity if step >= config.fidelity_from_step else 0.0
+    tone = config.tone if step >= config.tone_from_step else 0.0
+    gain, scales = config.detail_gain, config.detail_scales
+    return {
+        "excursion": (config.bounds, lambda: excursion(fused, under, over)),
+        "infidelity": (fidelity, lambda: infidelity(pyramid)),
+        "lost_detail": (
+            config.detail,
+            lambda: lost_detail(shown, under, over, gain=gain, scales=scales),
+        ),
+        "tone_shift": (tone, lambda: tone_shift(fused, under, over)),
+        "unlikeness": (config.similarity, lambda: dissimilarity(pyramid)),
+        "lost_edges": (config.edges, lambda: lost_edges(shown, under, over)),
+        "lost_information": (config.information, lambda: lost_information(shown, under, over)),
+        "disorder": (config.order, lambda: disorder(fused, under, over)),
+        "rims": (config.halo, lambda: rims(fused, under, over)),
+        "lost_colour": (config.colour, lambda: _lose_colour(views)),
+        "variation": (config.variation, lambda: variation(shown)),
+    }
+
+
+def _lose_colour(views: Views) -> Tensor:
+    if views.colours is None:
+        raise ValueError("expected RGB where loss.colour has a weight, got one plane")
+    return lost_colour(views.colours.fused, views.colours.under, views.colours.over)
+
+
+def _compute_tasks(views: Views, config: LossConfig) -> dict[str, Tensor]:
+    """The paper's three tasks and their weights, each of shape (N,)."""
+    fused, under, correct, over = views.fused, views.under, views.correct, views.over
     outputs, targets = [fused], [correct]
     if config.use_masks:
         masked_outputs, masked_targets = _mask_tasks(fused, under, over, config)
@@ -76,78 +141,22 @@ def compute_losses(output: Tensor, triple: Tensor, config: LossConfig, *, step: 
         targets += masked_targets
     # One call for all tasks: small kernels are bound by their launch, not by arithmetic.
     error, similarity = _compare(torch.cat(outputs), torch.cat(targets), config)
-    batch = len(output)
-    dissimilarity = 1 - similarity
-    tasks = torch.split(error + config.alpha * dissimilarity, batch)
+    batch = len(fused)
+    difference = 1 - similarity
+    tasks = torch.split(error + config.alpha * difference, batch)
     if not config.use_masks:
         zero = torch.zeros_like(tasks[0])
         tasks = (tasks[0], zero, zero)
     first, second = _weights(under, correct, over, config)
-    total = first * tasks[1] + second * tasks[2] + tasks[0]
-    infidelity, detail, strays, shift = (torch.zeros_like(total) for _ in range(4))
-    shown = fused
-    if config.bounds:
-        strays = excursion(fused, under, over)
-        total = total + config.bounds * strays
-        shown = fused.clamp(0, DATA_RANGE)
-    if config.fidelity and step >= config.fidelity_from_step:
-        infidelity = mef_dissimilarity(shown, under, over)
-        total = total + config.fidelity * infidelity
-    if config.detail:
-        detail = lost_detail(
-            shown, under, over, gain=config.detail_gain, scales=config.detail_scales
-        )
-        total = total + config.detail * detail
-    if config.tone and step >= config.tone_from_step:
-        shift = tone_shift(fused, under, over)
-        total = total + config.tone * shift
-    return Losses(
-        total=total.mean(),
-        under=tasks[1].mean(),
-        over=tasks[2].mean(),
-        correct=tasks[0].mean(),
-        square_error=error.sum() / batch,
-        dissimilarity=dissimilarity.sum() / batch,
-        infidelity=infidelity.mean(),
-        lost_detail=detail.mean(),
-        excursion=strays.mean(),
-        tone_shift=shift.mean(),
-        under_weight=first.mean(),
-        over_weight=second.mean(),
-    )
-
-
-def authors_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
-    r"""MS-SSIM as the authors' programme computes it.
-
-    Five scales with a valid 11-tap window; each scale's mean value is mapped from -1..1 to 0..1,
-    and the last scale's value enters once for each of the four scales before it:
-
-    .. math::
-        \prod_{i=1}^{4} c_i^{w_i} \, s_5^{w_5}, \qquad x \mapsto (x + 1) / 2
-
-    Args:
-        output: 0..255. Shape (N, 1, H, W), both sides at least 176.
-        target: Same shape.
-
-    Returns:
-        Similarity of each pair, at most 1. Shape (N,).
-
-    Reference:
-        Wang, Simoncelli, Bovik, Asilomar 2003, with the departures of the programme published
-        with Im et al. 2023.
-    """
-    window = ssim_window().to(output)
-    product = torch.ones(len(output), dtype=output.dtype, device=output.device)
-    last = len(SCALE_WEIGHTS) - 1
-    for scale, weight in enumerate(SCALE_WEIGHTS):
-        structure, similarity = _ssim_terms(output, target, window)
-        if scale == last:
-            product = product * ((similarity + 1) / 2) ** (weight * last)
-        else:
-            product = product * ((structure + 1) / 2) ** weight
-            output, target = (functional.avg_pool2d(image, 2) for image in (output, target))
-    return product
+    return {
+        "under": tasks[1],
+        "over": tasks[2],
+        "correct": tasks[0],
+        "square_error": error.view(-1, batch).sum(dim=0),
+        "dissimilarity": difference.view(-1, batch).sum(dim=0),
+        "under_weight": first,
+        "over_weight": second,
+    }
 
 
 def _mask_tasks(
@@ -185,8 +194,7 @@ def _compare(output: Tensor, target: Tensor, config: LossConfig) -> tuple[Tensor
     error = _square_error(output - target, config)
     if config.ms_ssim == "authors":
         return error, authors_ms_ssim(output, target)
-    similarity: Tensor = ms_ssim(output, target, data_range=DATA_RANGE, size_average=False)
-    return error, similarity
+    return error, ms_ssim(output, target)
 
 
 def _square_error(difference: Tensor, config: LossConfig) -> Tensor:
@@ -204,14 +212,3 @@ def _weights(
         return tune_weights(*planes, beta=config.beta, tau=config.tau)
     even = torch.full((len(under),), config.beta / 2, dtype=under.dtype, device=under.device)
     return even, even
-
-
-def _ssim_terms(output: Tensor, target: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean contrast-structure and mean SSIM of each pair, valid windows."""
-    mean_o, mean_t = (average_windows(image, window) for image in (output, target))
-    variance_o = average_windows(output * output, window) - mean_o * mean_o
-    variance_t = average_windows(target * target, window) - mean_t * mean_t
-    covariance = average_windows(output * target, window) - mean_o * mean_t
-    structure = (2 * covariance + SSIM_C2) / (variance_o + variance_t + SSIM_C2)
-    luminance = (2 * mean_o * mean_t + SSIM_C1) / (mean_o * mean_o + mean_t * mean_t + SSIM_C1)
-    return structure.mean(dim=(1, 2, 3)), (structure * luminance).mean(dim=(1, 2, 3))

@@ -1,14 +1,15 @@
 """The model card of a weights version, `README.md` beside its manifest and generated from it."""
 
 import tomllib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from model.manifest import Manifest, count_parameters, read_manifest
+from model.manifest import Manifest, PyramidBlendConfig, count_parameters, read_manifest
 from model.manifest_tables import group_data, tabulate_scores
 from trainer.config import DataConfig
 from trainer.errors import RunError
 from trainer.files import write_whole
+from trainer.loss_words import describe_losses
+from trainer.words import Table, describe_value, draw_table
 
 CARD_NAME = "README.md"
 
@@ -16,9 +17,17 @@ PAPER = (
     'Im, Son, Kwon and Lee, "Multi-Task Learning Approach Using Dynamic Hyperparameter for '
     'Multi-Exposure Fusion", *Mathematics* 2023, 11, 1620'
 )
+PAPERS_OF_BLEND = (
+    "A Laplacian pyramid (Burt and Adelson 1983) in which exposures are blended as by Mertens, "
+    "Kautz and Van Reeth (2007), with weights that a network predicts."
+)
 SUMMARY = (
     "Fuses the CIELAB lightness of an under-exposed and an over-exposed photograph of one scene, "
     "for the expofuse service and its library."
+)
+SUMMARY_OF_BLEND = (
+    "Fuses an under-exposed and an over-exposed photograph of one scene, in colour, for the "
+    "expofuse service and its library."
 )
 INTENDED_USE = (
     "One well-exposed, display-ready picture from two photographs of one scene that differ in "
@@ -26,6 +35,7 @@ INTENDED_USE = (
     "image, or for scenes in which much moves between the exposures."
 )
 CHROMA_WORDS = {
+    "blend": "blended as lightness is",
     "mean": "the mean of both exposures",
     "weighted": "the mean of both, each weighted by its distance from neutral",
 }
@@ -43,8 +53,6 @@ POLY_HAVEN_LINKS = (
 LICENCE = "Licence: Apache-2.0."
 FREE_LICENCES = DataConfig().licences
 """Beginnings of the licences of data that weights for everyone may be made of."""
-
-Table = dict[str, object]
 
 
 def write_card(directory: Path) -> Path:
@@ -89,7 +97,7 @@ def render_card(manifest: Manifest, *, parameters: int) -> str:
         "Inputs and outputs": _describe_inputs(manifest),
         "Network": _describe_network(manifest, parameters),
         "Training": _describe_training(manifest, config),
-        "Losses": _describe_losses(_group(config, "loss")),
+        "Losses": describe_losses(_group(config, "loss")),
         "Training data": _describe_data(manifest, _group(config, "data")),
         "Evaluation": _describe_evaluation(manifest),
         "Limits": [f"- {limit}" for limit in (*_find_limits(manifest), *manifest.limits)],
@@ -98,7 +106,7 @@ def render_card(manifest: Manifest, *, parameters: int) -> str:
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
-        manifest.summary or SUMMARY,
+        manifest.summary or (SUMMARY_OF_BLEND if _is_blend(manifest) else SUMMARY),
         "",
         "Generated from `manifest.json` by `python -m trainer card`; the whole training config is "
         f"there, too. {_describe_licence(manifest)}",
@@ -121,6 +129,15 @@ def _describe_licence(manifest: Manifest) -> str:
 def _describe_inputs(manifest: Manifest) -> list[str]:
     fewest, most = manifest.accepted_exposures
     exposures = str(fewest) if fewest == most else f"{fewest} to {most}"
+    if _is_blend(manifest):
+        rows = [
+            ("exposures", f"{exposures}, of equal size"),
+            ("input", "sRGB-coded RGB, 0 to 1, float32, shape (N, 3, H, W) each"),
+            ("output", "the same, not clamped"),
+            ("before", f"aligned onto the {manifest.reference} exposure by a homography"),
+            ("after", "clipped and rounded; no conversion of colour"),
+        ]
+        return draw_table(("what", "how"), rows)
     rows = [
         ("exposures", f"{exposures}, darker first, of equal size"),
         ("input", "`under_l`, `over_l`: CIELAB L\\*, 0 to 100, float32, shape (N, 1, H, W)"),
@@ -131,11 +148,13 @@ def _describe_inputs(manifest: Manifest) -> list[str]:
         ),
         ("after", f"a\\* and b\\*: {CHROMA_WORDS[manifest.chroma]}; back to sRGB, clipped"),
     ]
-    return _table(("what", "how"), rows)
+    return draw_table(("what", "how"), rows)
 
 
 def _describe_network(manifest: Manifest, parameters: int) -> list[str]:
     network = manifest.network
+    if isinstance(network, PyramidBlendConfig):
+        return _describe_blend(manifest, network, parameters)
     encoders = "one for both exposures" if network.encoders == "tied" else "one for each exposure"
     rows = [
         ("architecture", f"`{network.architecture}`, {network.width} feature maps a layer"),
@@ -144,9 +163,38 @@ def _describe_network(manifest: Manifest, parameters: int) -> list[str]:
         ("fusion of features", f"their {network.feature_fusion}"),
         ("decoder", f"four convolutions, after the last one: {network.final_activation}"),
         ("scale inside", f"L\\* = 100 is {network.lightness_scale:g}"),
-        ("receptive field", f"{manifest.receptive_field} pixels"),
+        ("receptive field", _name_field(manifest)),
     ]
-    return [f"After {PAPER}.", "", *_table(("what", "how"), rows)]
+    return [f"After {PAPER}.", "", *draw_table(("what", "how"), rows)]
+
+
+def _describe_blend(manifest: Manifest, network: PyramidBlendConfig, parameters: int) -> list[str]:
+    dilations = ", ".join(str(one) for one in network.dilations)
+    rows = [
+        ("architecture", f"`{network.architecture}`, {network.width} feature maps a layer"),
+        ("parameters", f"{parameters:,}"),
+        (
+            "encoder",
+            f"a convolution and residual ones of dilation {dilations}, one for all exposures, on "
+            f"luma reduced to at most {network.network_side_px} pixels a side",
+        ),
+        ("fusion of features", "their mean and maximum, and one vector of the whole picture"),
+        ("output", "coefficients of a polynomial in the intensities, and gains of the bands"),
+        ("weights", "a softmax of the polynomials at each level and pixel, and of local contrast"),
+        ("receptive field", _name_field(manifest)),
+    ]
+    if not network.saliency:
+        rows[5] = ("weights", "a softmax of the polynomials at each level and pixel")
+    return [PAPERS_OF_BLEND, "", *draw_table(("what", "how"), rows)]
+
+
+def _is_blend(manifest: Manifest) -> bool:
+    return isinstance(manifest.network, PyramidBlendConfig)
+
+
+def _name_field(manifest: Manifest) -> str:
+    field = manifest.receptive_field
+    return "the whole picture" if field is None else f"{field} pixels"
 
 
 def _describe_training(manifest: Manifest, config: Table) -> list[str]:
@@ -160,69 +208,14 @@ def _describe_training(manifest: Manifest, config: Table) -> list[str]:
         which = "did best on the validation scenes" if training.checkpoint == "best" else "is last"
         rows.append(("exported", f"the state after step {training.exported_step:,}, which {which}"))
     shown = [(key, value) for key, value in optim.items() if not key.startswith("start")]
-    rows += [(_words(key), _value(value)) for key, value in shown if key != "steps"]
+    rows += [(_words(key), describe_value(value)) for key, value in shown if key != "steps"]
     rows += [
-        ("reading of the paper", _value(config.get("reading", "paper"))),
+        ("reading of the paper", describe_value(config.get("reading", "paper"))),
         ("seed", str(training.seed)),
         ("commit", f"`{training.commit}`"),
         ("hardware", training.device),
     ]
-    return _table(("what", "how"), rows)
-
-
-def _describe_losses(loss: Table) -> list[str]:
-    if not loss:
-        return ["Not recorded."]
-    alpha, beta = loss.get("alpha"), loss.get("beta")
-    tasks = "Loss_co"
-    if loss.get("use_masks", True):
-        tasks = "lambda1 Loss_under + lambda2 Loss_over + Loss_co"
-    if loss.get("fidelity"):
-        tasks += f" + {_value(loss['fidelity'])} (1 - MEF-SSIM)"
-    if loss.get("detail"):
-        tasks += f" + {_value(loss['detail'])} lost gradients"
-    if loss.get("bounds"):
-        tasks += f" + {_value(loss['bounds'])} excursion"
-    if loss.get("tone"):
-        tasks += f" + {_value(loss['tone'])} tone shift"
-    lines = ["```", f"Loss = {tasks}", f"Loss_i = square error + {_value(alpha)} (1 - MS-SSIM)"]
-    lines += ["```", ""]
-    if loss.get("use_masks", True):
-        weights = (
-            f"lambda1 + lambda2 = {_value(beta)}, set for each triple by ParamTuner (Eq. 10-13)"
-            if loss.get("use_tuner", True)
-            else f"lambda1 = lambda2 = {_value(beta)} / 2"
-        )
-        lines += [
-            "Loss_co compares the output with the correct exposure; Loss_under and Loss_over "
-            f"compare it with a source under the masks of MaskBuilder (Eq. 1-5). {weights}.",
-        ]
-    else:
-        lines += ["Loss_co compares the output with the correct exposure."]
-    if loss.get("fidelity"):
-        lines += [
-            "The MEF-SSIM of the output against the two exposures counts from step "
-            f"{_value(loss.get('fidelity_from_step', 0))} on; the paper does not have this term."
-        ]
-    if loss.get("detail"):
-        lines += [
-            "Lost gradients: how far those of the output stay behind "
-            f"{_value(loss.get('detail_gain'))} times the stronger exposure's, on "
-            f"{_value(loss.get('detail_scales'))} scales; not in the paper either."
-        ]
-    if loss.get("bounds"):
-        lines += [
-            "Excursion: the mean square by which the output leaves the span of its two exposures; "
-            "not in the paper either."
-        ]
-    if loss.get("tone"):
-        lines += [
-            "Tone shift: the mean square between coarse tones of the output and of the mean of its "
-            f"exposures, from step {_value(loss.get('tone_from_step', 0))} on; not in the paper "
-            "either."
-        ]
-    rows = [(f"`{key}`", _value(value)) for key, value in loss.items()]
-    return [*lines, "", *_table(("key", "value"), rows)]
+    return draw_table(("what", "how"), rows)
 
 
 def _describe_data(manifest: Manifest, data: Table) -> list[str]:
@@ -233,12 +226,12 @@ def _describe_data(manifest: Manifest, data: Table) -> list[str]:
         (str(len(group.sources)), group.kind, group.licence, ", ".join(group.origins))
         for group in groups
     ]
-    lines = _table(("items", "kind", "licence", "source"), rows)
+    lines = draw_table(("items", "kind", "licence", "source"), rows)
     if any(POLY_HAVEN in group.licence for group in groups):
         lines += ["", POLY_HAVEN_LINKS]
     if data:
-        triples = [(f"`{key}`", _value(value)) for key, value in data.items()]
-        lines += ["", "How triples are made of them:", "", *_table(("key", "value"), triples)]
+        triples = [(f"`{key}`", describe_value(value)) for key, value in data.items()]
+        lines += ["", "How triples are made of them:", "", *draw_table(("key", "value"), triples)]
     lines += ["", "<details><summary>Every item</summary>", ""]
     for group in groups:
         names = ", ".join(f"`{source.name}`" for source in group.sources)
@@ -257,18 +250,20 @@ def _describe_evaluation(manifest: Manifest) -> list[str]:
             rows[number][column] = f"**{rows[number][column]}**"
         align = f", exposures aligned with `align={evaluation.align}`" if evaluation.align else ""
         lines += ["", f"**{evaluation.dataset}**, means over {evaluation.pairs} pairs{align}:"]
-        lines += ["", *_table(table.header, rows)]
+        lines += ["", *draw_table(table.header, rows)]
     return lines[1:]
 
 
 def _find_limits(manifest: Manifest) -> list[str]:
     """What follows from the network and the pipeline, whatever the training was."""
     field = manifest.receptive_field
-    limits = [
-        f"Each pixel is decided by the {field} x {field} pixels around it: the picture has local "
-        "contrast over an average tone, and is flat where the exposures lie far apart.",
-        "What moves between the exposures leaves a ghost; alignment is one homography.",
-    ]
+    limits = ["What moves between the exposures leaves a ghost; alignment is one homography."]
+    if field is not None:
+        limits.insert(
+            0,
+            f"Each pixel is decided by the {field} x {field} pixels around it: the picture has "
+            "local contrast over an average tone, and is flat where the exposures lie far apart.",
+        )
     if manifest.accepted_exposures == (2, 2):
         limits.append("Exactly two exposures.")
     if manifest.chroma == "mean":
@@ -281,7 +276,7 @@ def _describe_files(manifest: Manifest) -> list[str]:
         (f"`{name}`", f"{entry.size_bytes:,}", f"`{entry.sha256}`")
         for name, entry in manifest.files.items()
     ]
-    lines = _table(("file", "bytes", "SHA-256"), rows)
+    lines = draw_table(("file", "bytes", "SHA-256"), rows)
     return [*lines, "", f"`expofuse weights verify {manifest.label}` checks them."]
 
 
@@ -292,20 +287,3 @@ def _group(config: Table, name: str) -> Table:
 
 def _words(key: str) -> str:
     return key.replace("_", " ")
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{int(value):,}" if value == int(value) else f"{value:g}"
-    if isinstance(value, list):
-        is_range = len(value) == 2 and all(type(end) in (int, float) for end in value)
-        return (" to " if is_range else ", ").join(map(_value, value))
-    return str(value) or "none"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines]

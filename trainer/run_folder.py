@@ -123,7 +123,8 @@ class RunFolder:
         Args:
             step: Steps taken.
             validation: Its outcome.
-            triples: Training triples and what the network makes of them. Shape (H, W), uint8.
+            triples: Training triples and what the network makes of them. Shape (H, W), uint8; in
+                colour (H, W, 3).
         """
         if self._writer is None:
             return
@@ -131,7 +132,8 @@ class RunFolder:
             self._writer.add_scalar(f"validation/{name}", value, step)
         for name, picture in validation.pictures.items():
             self._writer.add_image(f"validation/{name}", picture, step, dataformats="HWC")
-        self._writer.add_image("training/triples", triples, step, dataformats="HW")
+        layout = "HW" if triples.ndim == 2 else "HWC"
+        self._writer.add_image("training/triples", triples, step, dataformats=layout)
         _append_row(self._path / VALIDATION_NAME, step, validation.scores)
 
     def keep_best(self, state: TrainState) -> None:

@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
+from model.architectures import AnyNetwork, build_network
 from model.manifest import DataSource, read_manifest
 from model.network import FusionNetwork
 from model.runtime import PRECISIONS
@@ -98,6 +100,9 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             losses = compute_losses(output, triple, config.loss, step=step)
             state.optimiser.zero_grad(set_to_none=True)
             state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
+            if config.optim.clip_norm:
+                state.scaler.unscale_(state.optimiser)
+                clip_grad_norm_(state.network.parameters(), config.optim.clip_norm)
             state.scaler.step(state.optimiser)
             state.scaler.update()
             state.step = step + 1
@@ -150,15 +155,15 @@ def start_state(config: TrainConfig, world: World) -> TrainState:
     )
 
 
-def start_network(config: TrainConfig) -> FusionNetwork:
+def start_network(config: TrainConfig) -> AnyNetwork:
     """The network before its first step, on the CPU; the seed must have been set.
 
     Raises:
         ConfigError: The weights to start from have another network config.
         WeightsError: The weights to start from do not pass their checks.
     """
-    network = FusionNetwork(config.network)
-    if config.optim.start == "average":
+    network = build_network(config.network)
+    if config.optim.start == "average" and isinstance(network, FusionNetwork):
         start_as_average(network)
     elif config.optim.start == "weights":
         weights = load_weights(Path(config.optim.start_weights))

@@ -2,18 +2,19 @@
 
 import csv
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.colour import ChromaRule
-from model.exposure import ExposurePair
+from model.architectures import AnyNetwork
+from model.colour import ChromaRule, quantise
+from model.exposure import ExposurePair, Pixels
+from model.lightness_pipeline import LightnessPipeline
 from model.network import FusionNetwork
-from model.pipeline import FusionPipeline
 from model.runtime import TorchRuntime
 from trainer.config import ValidationConfig
 from trainer.data.pixels import limit_side
@@ -21,8 +22,9 @@ from trainer.data.stacks import list_exposures, read_exposure
 from trainer.distributed import World
 from trainer.errors import DataError
 from trainer.metrics import rgb_to_grey, score_fusion
+from trainer.metrics.ms_ssim import MIN_SIDE_PX
+from trainer.objective import COMPARED_METRICS, fuse_as_mertens, judge, name_metrics
 
-VALIDATION_METRICS = ("MEF-SSIM", "Qabf", "AG")
 PICTURES_KEPT = 3
 CHROMA: ChromaRule = "mean"
 """The export's default; the metrics look at grey, which hardly depends on it."""
@@ -36,11 +38,18 @@ class Scene:
         name: Path of the stack in the data folder.
         pair: The two exposures, uint8.
         greys: Grey of both, as the metrics compare them.
+        mertens: Scores of Mertens's fusion; empty where nothing is compared with it.
     """
 
     name: str
     pair: ExposurePair
     greys: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    mertens: dict[str, float]
+
+    def score(self, fused: Pixels, names: tuple[str, ...]) -> dict[str, float]:
+        """Scores of a fusion of the scene. Shape (H, W, 3), uint8."""
+        grey = rgb_to_grey(fused.astype(np.uint8, copy=False))
+        return score_fusion(*self.greys, grey, names=names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +57,7 @@ class Validation:
     """One validation.
 
     Attributes:
-        scores: Mean of each of `VALIDATION_METRICS` over all scenes.
+        scores: Mean of each metric over all scenes.
         objective: What decides which parameters are best; higher is better.
         pictures: Under | over | fused of this process's first scenes, by scene.
     """
@@ -122,15 +131,15 @@ def read_scenes(root: Path, config: ValidationConfig, *, trained_on: Iterable[st
         raise DataError(f"expected held-out scenes, '{leaked[0]}' is in the training set as well")
     count = min(config.pairs, len(names))
     chosen = [names[index * len(names) // count] for index in range(count)]
-    return [_read_scene(root, name, config.max_side_px) for name in chosen]
+    return [_read_scene(root, name, config) for name in chosen]
 
 
 def validate(
-    network: FusionNetwork, scenes: list[Scene], config: ValidationConfig, world: World
+    network: AnyNetwork, scenes: list[Scene], config: ValidationConfig, world: World
 ) -> Validation:
     """Fuse and score the held-out scenes, each in one of the processes.
 
-    The way is the product's, window by window in float32, with a copy of the network.
+    The way is the product's, in float32, with a copy of the network.
 
     Args:
         network: Network in training; left as it is.
@@ -141,25 +150,43 @@ def validate(
     Returns:
         The same scores in every process.
     """
-    pipeline = FusionPipeline(TorchRuntime(network, device=world.device), chroma=CHROMA)
-    scores = torch.zeros((len(scenes), len(VALIDATION_METRICS)), dtype=torch.float64)
+    fuse = _open_pipeline(network, world.device)
+    names = name_metrics(config.metric)
+    scores = torch.zeros((len(scenes), len(names)), dtype=torch.float64)
     pictures: dict[str, NDArray[np.uint8]] = {}
     for index in range(world.rank, len(scenes), world.size):
         scene = scenes[index]
-        fused = pipeline.fuse(scene.pair).astype(np.uint8, copy=False)
-        values = score_fusion(*scene.greys, rgb_to_grey(fused), names=VALIDATION_METRICS)
-        for column, name in enumerate(VALIDATION_METRICS):
-            scores[index, column] = values[name]
+        fused = fuse(scene.pair).astype(np.uint8, copy=False)
+        values = scene.score(fused, names)
+        scores[index] = torch.tensor([values[name] for name in names], dtype=torch.float64)
         if len(pictures) < PICTURES_KEPT:
             pictures[scene.name] = np.hstack([scene.pair.under, scene.pair.over, fused])
-    means = dict(zip(VALIDATION_METRICS, world.sum(scores).mean(dim=0).tolist(), strict=True))
-    objective = means["MEF-SSIM"]
-    if config.metric == "mef-ssim+qabf":
-        objective = (means["MEF-SSIM"] + means["Qabf"]) / 2
-    return Validation(means, objective, pictures)
+    means = dict(zip(names, world.sum(scores).mean(dim=0).tolist(), strict=True))
+    compared = scenes[0].mertens if scenes else {}
+    mertens = {
+        name: sum(scene.mertens[name] for scene in scenes) / len(scenes) for name in compared
+    }
+    return Validation(means, judge(means, config.metric, mertens=mertens), pictures)
 
 
-def _read_scene(root: Path, name: str, max_side_px: int) -> Scene:
+def _open_pipeline(network: AnyNetwork, device: torch.device) -> Callable[[ExposurePair], Pixels]:
+    if isinstance(network, FusionNetwork):
+        return LightnessPipeline(TorchRuntime(network, device=device), chroma=CHROMA).fuse
+
+    def fuse(pair: ExposurePair) -> Pixels:
+        """The whole picture at once; the product's windows give the same."""
+        under, over = (
+            torch.from_numpy(np.array(pixels)).to(device).permute(2, 0, 1)[None] / 255
+            for pixels in (pair.under, pair.over)
+        )
+        with torch.no_grad():
+            fused = quantise(network(under, over)[0], torch.uint8)
+        return fused.permute(1, 2, 0).cpu().numpy()
+
+    return fuse
+
+
+def _read_scene(root: Path, name: str, config: ValidationConfig) -> Scene:
     exposures = [read_exposure(path) for path in list_exposures(root / name)]
     sizes = {image.shape[:2] for image in exposures}
     if len(exposures) < 2 or len(sizes) > 1:
@@ -168,5 +195,14 @@ def _read_scene(root: Path, name: str, max_side_px: int) -> Scene:
             f"got {len(exposures)} of {len(sizes)} sizes"
         )
     exposures.sort(key=lambda image: float(image.mean()))
-    under, over = (limit_side(image, max_side_px) for image in (exposures[0], exposures[-1]))
-    return Scene(name, ExposurePair(under, over), (rgb_to_grey(under), rgb_to_grey(over)))
+    under, over = (limit_side(image, config.max_side_px) for image in (exposures[0], exposures[-1]))
+    pair = ExposurePair(under, over)
+    scene = Scene(name, pair, (rgb_to_grey(under), rgb_to_grey(over)), {})
+    if config.metric != "fidelity+contrast":
+        return scene
+    if min(under.shape[:2]) < MIN_SIDE_PX:
+        raise DataError(
+            f"expected sides of at least {MIN_SIDE_PX} pixels for the metric '{config.metric}', "
+            f"the scene '{name}' has {under.shape[1]}x{under.shape[0]}"
+        )
+    return replace(scene, mertens=scene.score(fuse_as_mertens(pair), COMPARED_METRICS))

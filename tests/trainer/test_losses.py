@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from trainer.config import LossConfig
-from trainer.losses import authors_ms_ssim, compute_losses
+from trainer.losses import compute_losses
 from trainer.masks import build_mask
 from trainer.metrics import ms_ssim
+from trainer.similarity import authors_ms_ssim
 from trainer.tuner import tune_weights
 
 

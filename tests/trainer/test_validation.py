@@ -8,8 +8,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from model.lightness_pipeline import LightnessPipeline
 from model.network import FusionNetwork
-from model.pipeline import FusionPipeline
 from model.runtime import TorchRuntime
 from model.weights import load_network
 from trainer.config import ValidationConfig, load_config
@@ -19,9 +19,12 @@ from trainer.errors import DataError
 from trainer.image_grid import draw_triples
 from trainer.initial import start_as_average
 from trainer.metrics import rgb_to_grey, score_fusion
+from trainer.objective import name_metrics
 from trainer.run_folder import BEST_NAME, CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 from trainer.train import train
-from trainer.validation import VALIDATION_METRICS, Best, is_due, read_scenes, validate
+from trainer.validation import Best, is_due, read_scenes, validate
+
+VALIDATION_METRICS = name_metrics("mef-ssim")
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
 OFTEN = ["validation.every=2", "validation.pairs=2", "validation.max_side_px=128"]
@@ -90,7 +93,7 @@ def test_validation_scores_what_the_pipeline_fuses(held_out_root, config_file):
     config = ValidationConfig(every=1, pairs=2, metric="mef-ssim+qabf")
     scenes = read_scenes(held_out_root, config, trained_on=())
     outcome = validate(network, scenes, config, ALONE)
-    pipeline = FusionPipeline(TorchRuntime(network, device=ALONE.device), chroma="mean")
+    pipeline = LightnessPipeline(TorchRuntime(network, device=ALONE.device), chroma="mean")
     scores = [
         score_fusion(*scene.greys, rgb_to_grey(pipeline.fuse(scene.pair)), names=VALIDATION_METRICS)
         for scene in scenes

@@ -1,4 +1,4 @@
-"""Triples of lightness for training, deterministic under a seed.
+"""Triples of lightness or of colour for training, deterministic under a seed.
 
 The triple of a step depends on the seed and the step alone, never on what was drawn before, so
 that a resumed run sees what an uninterrupted one would have seen.
@@ -26,6 +26,7 @@ from trainer.data.camera import (
     rgb_to_luma,
     sample_camera,
 )
+from trainer.data.motion import move_between
 from trainer.data.panorama import read_panorama, render_view, sample_view
 from trainer.data.stacks import PhotographedStack, Triple, read_stack
 from trainer.errors import DataError
@@ -33,9 +34,11 @@ from trainer.errors import DataError
 KEPT_BYTES = 4 * 2**30
 """Decoded photographs held in memory; the stacks beyond it are read again at each draw."""
 
+FULL_SCALE = 255.0
+
 
 class TripleDataset(Dataset[Tensor]):
-    """Under, correct and over lightness of one scene, for each step of a run.
+    """Under, correct and over exposure of one scene, for each step of a run.
 
     Args:
         root: Folder with `manifest.csv` and what it names: panoramas, stacks, or both. Without
@@ -69,10 +72,11 @@ class TripleDataset(Dataset[Tensor]):
         return self._length
 
     def __getitem__(self, index: int) -> Tensor:
-        """Lightness of the triple of one step.
+        """The triple of one step.
 
         Returns:
-            L*, 0..100, in the order under, correct, over. Shape (3, 1, S, S), float32.
+            L*, 0..100, in the order under, correct, over, shape (3, 1, S, S), float32; or
+            sRGB-coded RGB, 0..1, shape (3, 3, S, S), float32.
         """
         rng = np.random.default_rng((self._seed, index))
         if not self._panoramas or (self._photographed and rng.random() < self._config.stack_share):
@@ -81,6 +85,11 @@ class TripleDataset(Dataset[Tensor]):
             pictures = self._render(rng)
         if rng.random() < 0.5:
             pictures = [picture[:, ::-1] for picture in pictures]
+        if self._config.motion and rng.random() < self._config.motion:
+            pictures = move_between(pictures, rng)
+        if self._config.lightness == "rgb":
+            colours = np.stack(pictures).transpose(0, 3, 1, 2)
+            return torch.from_numpy(np.ascontiguousarray(colours)).float() / FULL_SCALE
         to_plane = rgb_to_lightness if self._config.lightness == "cielab" else rgb_to_luma
         planes = [to_plane(picture) for picture in pictures]
         return torch.from_numpy(np.stack(planes))[:, None]

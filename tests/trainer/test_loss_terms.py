@@ -1,0 +1,284 @@
+"""Each term of the loss on cases done by hand, beside the metric that it follows, and its slope."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from trainer import metrics
+from trainer.chroma import lost_colour, rgb_to_luma
+from trainer.detail import variation
+from trainer.edges import lost_edges
+from trainer.information import lost_information
+from trainer.moments import Pyramid
+from trainer.similarity import dissimilarity, ms_ssim
+from trainer.tones import ORDER_OFFSETS, disorder, rims
+
+
+def scene(seed=0, side=192):
+    """Smooth noise on two scales, 0..1. Shape (1, 1, side, side), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse, fine = (
+        functional.interpolate(
+            torch.rand(1, 1, side // step, side // step, generator=generator, dtype=torch.float64),
+            size=(side, side),
+            mode="bicubic",
+        )
+        for step in (24, 4)
+    )
+    return (0.7 * coarse + 0.3 * fine).clamp(0, 1)
+
+
+def exposures(seed=0, side=192):
+    plane = scene(seed, side)
+    return (plane * 110).clamp(0, 255).round(), (plane * 340).clamp(0, 255).round()
+
+
+def fusions(under, over):
+    noise = torch.randn(under.shape, generator=torch.Generator().manual_seed(1)).double()
+    mean = (under + over) / 2
+    return {
+        "mean": mean.round(),
+        "under": under,
+        "over": over,
+        "noisy": (mean + 12 * noise).clamp(0, 255).round(),
+        "blurred": functional.avg_pool2d(mean, 7, 1, 3, count_include_pad=False).round(),
+        "strong": (mean * 1.4 - 50).clamp(0, 255).round(),
+    }
+
+
+def metric_of(name, under, over, fused):
+    return getattr(metrics, name)(*(plane[0, 0].numpy() for plane in (under, over, fused)))
+
+
+TERMS = {
+    # name: loss, metric that it follows, how near
+    "similarity": (lambda f, u, o: dissimilarity(Pyramid(f, u, o)), "ms_ssim", 1e-6),
+    "edges": (lost_edges, "qabf", 0.05),  # an angle of noise is not cut at the upright
+    "information": (lost_information, "viff", 2e-3),
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_term_is_one_less_its_metric(name, seed):
+    loss, metric, tolerance = TERMS[name]
+    under, over = exposures(seed)
+    for kind, fused in fusions(under, over).items():
+        # The metric's Sobel pads with zeros, and finds an edge along the border; here all do.
+        planes = [functional.pad(plane, (8, 8, 8, 8)) for plane in (fused, under, over)]
+        expected = 1 - metric_of(metric, *planes[1:], planes[0])
+        assert loss(*planes).item() == pytest.approx(expected, abs=tolerance), kind
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_orders_fusions_as_its_metric_does(name):
+    loss, metric, _ = TERMS[name]
+    under, over = exposures(5)
+    planes = fusions(under, over)
+    by_loss = sorted(planes, key=lambda kind: -loss(planes[kind], under, over).item())
+    by_metric = sorted(planes, key=lambda kind: metric_of(metric, under, over, planes[kind]))
+    assert by_loss == by_metric
+
+
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("level", [0.0, 37.2, 255.0])
+def test_float32_follows_float64_also_in_flat_areas_and_its_slope_is_finite(name, level):
+    loss, _, _ = TERMS[name]
+    under, over = exposures(2)
+    under[..., :90, :110], over[..., 60:, 70:] = level, level
+    fused = ((under + over) / 2).float().requires_grad_()
+    single = loss(fused, under.float(), over.float())
+    single.sum().backward()
+    double = loss(fused.detach().double(), under, over)
+    assert single.item() == pytest.approx(double.item(), abs=3e-3)
+    assert torch.isfinite(fused.grad).all()
+    assert fused.grad.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("name", [*TERMS, "variation"])
+@pytest.mark.parametrize("level", [0.0, 128.0, 255.0])
+def test_slopes_are_finite_where_nothing_has_structure(name, level):
+    loss = TERMS[name][0] if name in TERMS else lambda f, u, o: variation(f)
+    flat = torch.full((1, 1, 176, 176), level)
+    fused = flat.clone().requires_grad_()
+    loss(fused, flat, flat).sum().backward()
+    assert torch.isfinite(fused.grad).all()
+
+
+def test_exposures_without_structure_have_lost_no_information():
+    flat = torch.full((1, 1, 176, 176), 100.0)
+    assert lost_information(flat, flat, flat).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_lost_edges_by_hand_at_an_upright_step():
+    # Half the strength of the only edge, in its direction: two sigmoids, the weights cancel.
+    step = torch.zeros(1, 1, 16, 16, dtype=torch.float64)
+    step[..., 8:] = 100
+    strength, direction = 0.9994 / (1 + np.exp(0)), 0.9879 / (1 + np.exp(-22 * 0.2))
+    expected = 1 - strength * direction
+    assert lost_edges(step / 2, step, step).item() == pytest.approx(expected, abs=1e-4)
+    # An edge across it keeps nothing of the direction.
+    assert lost_edges(step.transpose(2, 3), step, step).item() > 0.99
+
+
+def test_ms_ssim_is_zero_and_flat_for_a_picture_and_its_negative():
+    plane = (scene(4) * 255).float()
+    output = (255 - plane).requires_grad_()
+    similarity = ms_ssim(output, plane)
+    similarity.sum().backward()
+    assert similarity.item() == 0
+    assert torch.isfinite(output.grad).all()
+
+
+def test_ms_ssim_of_an_odd_side_comes_near_the_metric():
+    plane, other = (scene(4, 176)[..., :173, :] * 255).round(), (scene(5, 176)[..., :173, :] * 255)
+    fused = (0.8 * plane + 0.2 * other).round()
+    expected = metric_of("ms_ssim", plane, plane, fused)
+    assert ms_ssim(fused, plane).item() == pytest.approx(expected, abs=0.01)
+
+
+@pytest.fixture
+def stairs():
+    """Four flat tones in columns of 16 pixels, dark to bright, in both exposures."""
+    tones = torch.tensor([10.0, 30.0, 60.0, 90.0]).repeat_interleave(16).expand(1, 1, 64, 64)
+    return tones, tones + 100
+
+
+def test_a_fusion_that_keeps_the_order_has_no_disorder(stairs):
+    under, over = stairs
+    assert disorder((under + over) / 2, under, over).item() == 0
+    assert disorder(torch.full_like(under, 7.0), under, over).item() == 0
+    assert disorder(over * 3 - 70, under, over).item() == 0
+
+
+def test_disorder_grows_with_the_reversal_and_pulls_it_back(stairs):
+    under, over = stairs
+    mean = (under + over) / 2
+    swapped = mean.clone()
+    swapped[..., 16:32] = mean[..., 32:33] + 5
+    worse = swapped.clone()
+    worse[..., 16:32] += 10
+    mild, strong = (disorder(plane, under, over).item() for plane in (swapped, worse))
+    assert 0 < mild < strong
+    fused = swapped.requires_grad_()
+    disorder(fused, under, over).sum().backward()
+    assert fused.grad[..., 16:32].sum() > 0  # the tone that is too bright is to fall
+    assert fused.grad[..., 32:48].sum() < 0
+
+
+def test_where_the_exposures_disagree_no_order_is_asked_for(stairs):
+    under, over = stairs
+    assert disorder(-under, under, over.flip(3)).item() == 0
+
+
+def test_disorder_by_hand_of_two_tones():
+    # Columns 0 and 1 alternate in cells of 8: every offset with an odd column count compares them.
+    cells = torch.tensor([0.0, 50.0]).repeat(8)[None].expand(16, 16)
+    under = functional.interpolate(cells[None, None].contiguous(), scale_factor=8)
+    fused = -0.2 * under
+    odd = sum(column % 2 != 0 for _, column in ORDER_OFFSETS) / len(ORDER_OFFSETS)
+    assert disorder(fused, under, under).item() == pytest.approx(10 * odd, rel=1e-6)
+
+
+@pytest.fixture
+def roof():
+    """A dark roof under a bright sky, the edge between two cells."""
+    under = torch.full((1, 1, 96, 96), 20.0)
+    under[..., 48:, :] = 100
+    over = (under + 120).clamp(max=255)
+    return under, over
+
+
+def test_a_plain_edge_has_no_rim_however_strong_it_is(roof):
+    under, over = roof
+    for fused in (under, over, (under + over) / 2, 2 * under, torch.zeros_like(under)):
+        assert rims(fused, under, over).item() == 0
+
+
+def test_a_pale_rim_beside_an_edge_costs_its_height(roof):
+    under, over = roof
+    fused = (under + over) / 2
+    rim = fused.clone()
+    rim[..., 48:56, :] += 12  # two cells wide, then back down by 12
+    # One step of each of the 24 columns, of 24 - 9 steps that are looked at; along rows none.
+    assert rims(rim, under, over).item() == pytest.approx(12 / 15 / 2, rel=1e-5)
+    assert rims(rim.transpose(2, 3), under.transpose(2, 3), over.transpose(2, 3)).item() == (
+        pytest.approx(12 / 15 / 2, rel=1e-5)
+    )
+    dark = fused.clone()
+    dark[..., 40:48, :] -= 12
+    assert rims(dark, under, over).item() == pytest.approx(12 / 15 / 2, rel=1e-5)
+
+
+def test_a_rim_that_an_exposure_has_is_not_the_fusions_own(roof):
+    under, over = roof
+    with_lamp = over.clone()
+    with_lamp[..., 48:56, :] += 12
+    fused = (under + over) / 2
+    fused[..., 48:56, :] += 12
+    assert rims(fused, under, with_lamp).item() == 0
+
+
+def test_a_rim_is_pulled_back(roof):
+    under, over = roof
+    fused = (under + over) / 2
+    fused[..., 48:56, :] += 12
+    fused.requires_grad_()
+    rims(fused, under, over).sum().backward()
+    assert fused.grad[..., 48:56, :].sum() > 0
+
+
+def colours(*values):
+    """A picture of one colour each. Shape (1, 3, 16, 16), float64."""
+    return [
+        torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 16, 16) for v in values
+    ]
+
+
+def test_lost_colour_by_hand():
+    red, grey, pale = colours([100.0, 0.0, 0.0], [80.0, 80.0, 80.0], [75.0, 25.0, 25.0])
+    luma = 29.8936
+    wanted = np.sqrt((100 - luma) ** 2 + 2 * luma**2)
+    # Half the chroma of the red, and none of it.
+    assert lost_colour(pale, red, grey).item() == pytest.approx(wanted / 2, rel=1e-3)
+    assert lost_colour(grey, grey, red).item() == pytest.approx(wanted, rel=2e-3)
+    assert lost_colour(red * 1.5, red, grey).item() == 0
+
+
+def test_noise_of_chroma_is_no_colour():
+    generator = torch.Generator().manual_seed(2)
+    grey = torch.full((1, 3, 64, 64), 90.0)
+    noisy = grey + 10 * torch.randn(grey.shape, generator=generator)
+    assert lost_colour(grey, noisy, grey).item() < 5
+    assert (noisy - rgb_to_luma(noisy)).square().sum(1).sqrt().mean().item() > 12
+
+
+def test_variation_of_a_ramp_is_its_slope():
+    ramp = torch.arange(32.0, dtype=torch.float64).expand(2, 1, 32, 32) * 3
+    assert variation(ramp).tolist() == pytest.approx([3, 3], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name", ["edges", "information", "disorder", "rims", "colour", "variation"]
+)
+def test_slopes_are_those_of_finite_differences(name):
+    generator = torch.Generator().manual_seed(9)
+    channels, side = (3, 12) if name == "colour" else (1, 44 if name == "information" else 40)
+    planes = torch.rand(3, 1, channels, side, side, generator=generator, dtype=torch.float64) * 200
+    under, over, fused = planes[0] * 0.4, planes[1] + 40, planes[2]
+    loss = {
+        "edges": lost_edges,
+        "information": lost_information,
+        "disorder": disorder,
+        "rims": rims,
+        "colour": lost_colour,
+        "variation": lambda f, u, o: variation(f),
+    }[name]
+    fused = fused.clone().requires_grad_()
+    loss(fused, under, over).sum().backward()
+    direction = torch.randn(fused.shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        ahead, behind = (loss(fused + s * 1e-5 * direction, under, over) for s in (1, -1))
+    expected = (ahead - behind).item() / 2e-5
+    assert (fused.grad * direction).sum().item() == pytest.approx(expected, rel=1e-4, abs=1e-8)

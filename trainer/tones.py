@@ -1,0 +1,95 @@
+"""Loss terms on coarse tones: their order among each other, and rims beside strong edges."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ORDER_CELL_PX = 8
+ORDER_OFFSETS = (
+    *((0, 1), (1, 0), (1, 1), (1, -1), (0, 3), (3, 0), (2, 3), (3, -2)),
+    *((0, 7), (7, 0), (5, 6), (6, -5), (0, 13), (13, 0), (9, 11), (11, -9)),
+)
+"""Rows and columns from a cell to the one that it is compared with, near and far."""
+
+SAME_TONE = 1.0
+"""Grey levels within which an exposure says nothing about the order of two cells."""
+
+RIM_CELL_PX = 4
+RIM_REACH = 4
+"""Cells on either side of a step within which an edge makes it part of a rim."""
+
+STRONG_EDGE = 24.0
+"""Grey levels by which both exposures agree that an edge is one, in the stronger of them."""
+
+
+def disorder(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    r"""How far the fusion reverses the order of tones that both exposures agree on.
+
+    Over pairs of cells (i, j) of 8 x 8 pixels, near and far:
+
+    .. math::
+        \operatorname{mean}_{ij} \; a_{ij} \max(0, -s_{ij} (f_i - f_j))
+
+    with the sign s of the difference in both exposures, and a = 1 where they agree and each of
+    them differs by more than a grey level; else 0. The pairs are the same in every step, so that
+    a resumed run repeats an uninterrupted one; cells beyond the border are those of the other side.
+
+    Args:
+        fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W), sides of at least 8.
+        under: Under exposure. Same shape.
+        over: Over exposure. Same shape.
+
+    Returns:
+        Mean reversal in grey levels a pair. Shape (N,).
+
+    Reference:
+        Ours; the claim that a fusion should keep the order that its exposures share.
+    """
+    cells = functional.avg_pool2d(torch.cat([under, over, fused], dim=1), ORDER_CELL_PX)
+    steps = torch.stack([cells - torch.roll(cells, offset, (2, 3)) for offset in ORDER_OFFSETS])
+    step_u, step_o, step = steps.unbind(dim=2)
+    is_shared = (step_u * step_o > 0) & (torch.minimum(step_u.abs(), step_o.abs()) > SAME_TONE)
+    reversal = (-step * step_u.sign()).clamp_min(0)
+    return (reversal * is_shared).mean(dim=(0, 2, 3))
+
+
+def rims(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    r"""How far the fusion turns back beside strong edges, as the pale rim of a roof does.
+
+    For each step between neighbouring cells of 4 x 4 pixels, along rows and along columns:
+
+    .. math::
+        \operatorname{mean}_i \; b_i \max\left(0, \; -s_i \Delta f_i -
+        \max(0, -s_i \Delta u_i, -s_i \Delta o_i)\right)
+
+    with the sign s of the wide difference around the step, four cells to either side, in both
+    exposures, and b = 1 where they agree and the larger one is above `STRONG_EDGE`; else 0. Beside
+    the edge a fusion may turn back as far as either exposure does, and no further.
+
+    Args:
+        fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W), sides of at least 40.
+        under: Under exposure. Same shape.
+        over: Over exposure. Same shape.
+
+    Returns:
+        Mean excess in grey levels a step. Shape (N,).
+
+    Reference:
+        Ours.
+    """
+    cells = functional.avg_pool2d(torch.cat([under, over, fused], dim=1), RIM_CELL_PX)
+    along = _turning(cells)
+    across = _turning(cells.transpose(2, 3))
+    return (along + across) / 2
+
+
+def _turning(cells: Tensor) -> Tensor:
+    width = cells.shape[-1]
+    span = 2 * RIM_REACH + 1
+    wide = cells[:, :2, :, span:] - cells[:, :2, :, : width - span]
+    steps = cells[..., RIM_REACH + 1 : width - RIM_REACH] - cells[..., RIM_REACH : -RIM_REACH - 1]
+    wide_u, wide_o = wide.unbind(dim=1)
+    is_edge = (wide_u * wide_o > 0) & (torch.maximum(wide_u.abs(), wide_o.abs()) > STRONG_EDGE)
+    back_u, back_o, back = (-steps * wide_u.sign()[:, None]).unbind(dim=1)
+    allowed = torch.maximum(back_u, back_o).clamp_min(0)
+    return ((back - allowed).clamp_min(0) * is_edge).mean(dim=(1, 2))
