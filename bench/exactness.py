@@ -20,8 +20,8 @@ from bench.repository import ROOT
 from bench.speed import DEFAULT_WEIGHTS, MOTION, make_pair, write_record
 from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import ExposurePair
+from model.lightness_pipeline import LightnessPipeline
 from model.network import LIGHTNESS_MAX, FusionNetwork
-from model.pipeline import FusionPipeline
 from model.runtime import OnnxRuntime, Precision, Runtime, TorchRuntime, create_runtime
 from model.tiling import plan_windows
 from model.weights import load_weights
@@ -142,7 +142,7 @@ def measure_peak(weights_dir: Path) -> None:
     """Fuse a warped pair in this process and print what memory that took."""
     height, width = PEAK_SIZE
     torch.set_num_threads(1)
-    pipeline = FusionPipeline(create_runtime(weights_dir, device="cpu"), chroma="mean")
+    pipeline = LightnessPipeline(create_runtime(weights_dir, device="cpu"), chroma="mean")
     loaded = read_status_mib("VmRSS")
     shape = (height, width, 3)
     pair = ExposurePair(np.full(shape, 60, np.uint8), np.full(shape, 180, np.uint8))

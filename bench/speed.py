@@ -30,8 +30,8 @@ from torch import Tensor
 
 from bench.repository import ROOT, read_commit
 from model.exposure import AlignmentReport, ExposurePair
+from model.lightness_pipeline import LightnessPipeline
 from model.network import Padding
-from model.pipeline import FusionPipeline
 from model.runtime import OnnxRuntime
 from model.weights import LoadedWeights, load_weights
 
@@ -104,7 +104,7 @@ def measure_rounds(
     """Interleave eager torch with the windowed path, aligned and warped."""
     weights = load_weights(weights_dir)
     runtime = TimedRuntime(weights, threads=threads)
-    pipeline = FusionPipeline(runtime, chroma="mean")
+    pipeline = LightnessPipeline(runtime, chroma="mean")
     pair = make_pair(height, width)
     planes = [torch.rand(1, 1, height, width) * 100 for _ in range(2)]
     rounds: dict[str, list[Cost]] = {"eager": [], "network": [], "colour": [], "warp": []}

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from model.exposure import AlignmentReport, ExposurePair
+    from model.lightness_pipeline import LightnessPipeline
     from model.manifest import Manifest, NetworkConfig, PyramidBlendConfig, read_manifest
     from model.network import FusionNetwork
-    from model.pipeline import FusionPipeline
+    from model.pipeline import FusionPipeline, create_pipeline
     from model.runtime import create_runtime, resolve_device
     from model.weights import LoadedWeights, load_weights
 
@@ -35,6 +36,7 @@ _HOME = {
     "FusionNetwork": "model.network",
     "FusionPipeline": "model.pipeline",
     "InferenceError": "model.errors",
+    "LightnessPipeline": "model.lightness_pipeline",
     "LoadedWeights": "model.weights",
     "Manifest": "model.manifest",
     "NetworkConfig": "model.manifest",
@@ -42,6 +44,7 @@ _HOME = {
     "WeightsError": "model.errors",
     "align_pair": "model.align",
     "build_network": "model.architectures",
+    "create_pipeline": "model.pipeline",
     "create_runtime": "model.runtime",
     "load_weights": "model.weights",
     "read_manifest": "model.manifest",
@@ -58,6 +61,7 @@ __all__ = [
     "FusionNetwork",
     "FusionPipeline",
     "InferenceError",
+    "LightnessPipeline",
     "LoadedWeights",
     "Manifest",
     "NetworkConfig",
@@ -65,6 +69,7 @@ __all__ = [
     "WeightsError",
     "align_pair",
     "build_network",
+    "create_pipeline",
     "create_runtime",
     "load_weights",
     "read_manifest",

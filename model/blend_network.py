@@ -20,6 +20,7 @@ from model.pyramid import (
     smooth,
     up,
 )
+from model.tiling import Rect
 
 LUMA = (0.298936, 0.587043, 0.114021)
 """Weights of R, G and B in the grey plane of the metrics."""
@@ -201,11 +202,11 @@ class BlendNetwork(nn.Module):
             The fused picture at level `finest`, before its colour is finished. (N, 3, H, W).
         """
         top = pyramid[-1]
-        coefficients, _ = bring_maps(maps, levels, levels.base, size_of(top))
+        coefficients, _ = bring_maps(maps, levels, levels.base, frame_of(top))
         fused = (self.weigh(top, None, coefficients, levels.group_of(levels.base)) * top).sum(1)
         for level in range(levels.base - 1, finest - 1, -1):
             fine, coarse = pyramid[level - finest], pyramid[level - finest + 1]
-            at_level = bring_maps(maps, levels, level, size_of(fine))
+            at_level = bring_maps(maps, levels, level, frame_of(fine))
             fused = self.add_band(fused, fine, coarse, at_level, levels.group_of(level))
         return fused
 
@@ -224,7 +225,7 @@ class BlendNetwork(nn.Module):
         Returns:
             The fused picture at this level. Shape (N, 3, H, W).
         """
-        size = size_of(fine)
+        size = (fine.shape[-2], fine.shape[-1])
         bands = fine - up(coarse, size)
         weights = self.weigh(fine, bands, maps.coefficients, group)
         gain = torch.exp(self.band_gain[group] + torch.tanh(maps.gains))
@@ -283,26 +284,33 @@ def build_pyramid(planes: Tensor, times: int) -> list[Tensor]:
     return pyramid
 
 
-def bring_maps(maps: BlendMaps, levels: Levels, level: int, size: tuple[int, int]) -> BlendMaps:
-    """Coefficients (N, K, TERMS, *size) and gains (N, 1, *size) of one level, for its group alone.
+def bring_maps(maps: BlendMaps, levels: Levels, level: int, place: Rect) -> BlendMaps:
+    """Bring the maps of one level's group to that level.
 
     The base has no gain; its gains are the last band's and are not used.
+
+    Args:
+        maps: What the network said of the picture.
+        levels: Levels of the picture.
+        level: The level.
+        place: Pixels of the level that are asked for.
+
+    Returns:
+        Coefficients, (N, K, TERMS, H, W), and gains, (N, 1, H, W), of the place.
     """
     group = levels.group_of(level)
     band = min(group, BANDS - 1)
     coefficients, gains = maps.coefficients[:, :, group], maps.gains[:, band : band + 1]
     flat = torch.cat((coefficients.flatten(1, 2), gains), dim=1)
-    if level > levels.network:
-        flat = repeat_halving(flat, level - levels.network)
-    else:
-        flat = magnify(flat, levels.network - level, size)
-    split = flat[:, :-1].reshape(*coefficients.shape[:3], *size_of(flat))
+    flat = repeat_halving(flat, level - levels.network)
+    flat = magnify(flat, max(levels.network - level, 0), place)
+    split = flat[:, :-1].reshape(*coefficients.shape[:3], place.height, place.width)
     return BlendMaps(split, flat[:, -1:])
 
 
-def size_of(planes: Tensor) -> tuple[int, int]:
-    """Height and width of planes, (..., H, W)."""
-    return planes.shape[-2], planes.shape[-1]
+def frame_of(planes: Tensor) -> Rect:
+    """All pixels of planes, (..., H, W)."""
+    return Rect(0, 0, planes.shape[-2], planes.shape[-1])
 
 
 def to_luma(planes: Tensor) -> Tensor:

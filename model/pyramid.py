@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.tiling import Rect
+
 TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 """Burt and Adelson's generating kernel with a = 3/8: the binomial of order four."""
 
@@ -78,6 +80,45 @@ def size_at(height: int, width: int, level: int) -> tuple[int, int]:
     return -(-height >> level), -(-width >> level)
 
 
+def reduce_halo(reduction: int) -> int:
+    """Margin that a window needs so that its core is right once reduced, on the grid 2^reduction.
+
+    Each reduction reads two pixels of the level below on either side.
+
+    Example:
+        >>> [reduce_halo(reduction) for reduction in (2, 3)]
+        [8, 16]
+    """
+    return _on_grid(2 * (2**reduction - 1), 2**reduction)
+
+
+def blend_halo(reduction: int) -> int:
+    """Margin that a window needs so that its core is right once blended, on the grid 2^reduction.
+
+    From a border that is not the picture's, wrong pixels grow inwards. The exposures are right at
+    the finest level, and at the level `reduction`, where they and what is fused come from
+    the whole picture. A reduction in between spoils ceil((e + 2) / 2) pixels where e were spoilt,
+    an expansion 2 e + 2, the smoothing of contrasts 2 more.
+
+    Example:
+        >>> [blend_halo(reduction) for reduction in (2, 3)]
+        [12, 24]
+    """
+    exposures = [0]
+    for _ in range(reduction - 1):
+        exposures.append((exposures[-1] + 3) // 2)
+    exposures.append(0)
+    fused = 0
+    for level in reversed(range(reduction)):
+        bands = max(exposures[level], 2 * exposures[level + 1] + 2)
+        fused = max(2 * fused + 2, bands + 2)
+    return _on_grid(fused, 2**reduction)
+
+
+def _on_grid(length: int, grid: int) -> int:
+    return -(-length // grid) * grid
+
+
 def down(planes: Tensor) -> Tensor:
     """Reduce by two: smooth by the binomial and keep every second pixel, the first one too.
 
@@ -123,24 +164,50 @@ def repeat_halving(maps: Tensor, times: int) -> Tensor:
     return maps
 
 
-def magnify(maps: Tensor, times: int, size: tuple[int, int]) -> Tensor:
+def magnify(maps: Tensor, times: int, place: Rect) -> Tensor:
     """Bring maps a number of levels down by bilinear interpolation between cell centres.
 
     Pixel i lies at (i + 1/2) / 2^times - 1/2 of the maps, whose edge cells reach to the border.
 
     Args:
-        maps: Maps of a coarse level. Shape (N, C, h, w).
+        maps: Maps of the whole picture at a coarse level. Shape (N, C, h, w).
         times: Number of levels, at least 0.
-        size: Height and width of the result, at most 2^times that of the maps.
+        place: The pixels of the result that are asked for.
 
     Returns:
-        Shape (N, C, *size).
+        Shape (N, C, place.height, place.width), the same whatever else is asked for.
     """
-    if times > 0:
-        maps = functional.interpolate(
-            maps, scale_factor=float(2**times), mode="bilinear", align_corners=False
-        )
-    return maps[..., : size[0], : size[1]]
+    if times == 0:
+        return maps[..., place.slices[0], place.slices[1]]
+    cells, inside = find_cells(place, times, maps.shape[-2], maps.shape[-1])
+    rows, columns = cells.slices
+    fine = functional.interpolate(
+        maps[..., rows, columns], scale_factor=float(2**times), mode="bilinear", align_corners=False
+    )
+    rows, columns = inside.slices
+    return fine[..., rows, columns]
+
+
+def find_cells(place: Rect, times: int, height: int, width: int) -> tuple[Rect, Rect]:
+    """The cells of a map that bilinear interpolation touches, and the place in what they become.
+
+    One cell more than the place covers is taken on each side, where there is one: the edge of
+    what is taken then decides only pixels that the edge of the map decides.
+
+    Args:
+        place: Pixels of the fine level.
+        times: Levels between it and the map, at least 1.
+        height: Height of the map.
+        width: Width of the map.
+
+    Returns:
+        The cells, and the place counted from their first pixel.
+    """
+    top, left = max((place.top >> times) - 1, 0), max((place.left >> times) - 1, 0)
+    bottom = min((place.bottom - 1 >> times) + 2, height)
+    right = min((place.right - 1 >> times) + 2, width)
+    cells = Rect(top, left, bottom - top, right - left)
+    return cells, place.relative_to(Rect(top << times, left << times, 0, 0))
 
 
 def _filter(planes: Tensor, *, stride: int) -> Tensor:

@@ -1,11 +1,12 @@
 """Plan of the windows in which a picture is fused; arithmetic only.
 
-The network reflects at the picture's border in every one of its layers, so a picture whose input
-is reflected once is not the same picture. Two kinds of window follow. An interior window reads its
-core plus a halo on every side, always from inside the picture, and is run without any padding. A
-border window is a strip, two halos thick, that touches the picture's border: its padding is the
-picture's own there, and what its other sides' padding spoils is the halo that is cropped. Only the
-thin frame of border windows therefore pays for padding, and tiled equals whole to float rounding.
+A network that decides each pixel by its neighbours reflects at the picture's border in every one
+of its layers, so a picture whose input is reflected once is not the same picture. Two kinds of
+window follow. An interior window reads its core plus a halo on every side, always from inside the
+picture, and is run without any padding. A border window is a strip, two halos thick, that touches
+the picture's border: its padding is the picture's own there, and what its other sides' padding
+spoils is the halo that is cropped. Only the thin frame of border windows therefore pays for
+padding, and tiled equals whole to float rounding.
 
         +--------------------------+
         |  border strip (top)      |   cores partition the picture: every pixel is computed
@@ -16,12 +17,16 @@ thin frame of border windows therefore pays for padding, and tiled equals whole 
         +--+--------+--------+-----+
         |  border strip (bottom)   |
         +--------------------------+
+
+A Laplacian pyramid needs less: its border rule reaches no further than its halo, so a window that
+ends where the picture ends has the picture's own border there. Its cores lie on a grid of whole
+pixels of the coarsest level that it computes (`plan_grid_windows`).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-WindowKind = Literal["interior", "border"]
+WindowKind = Literal["interior", "border", "reduce", "coarse", "blend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,11 @@ class Rect:
             self.width - 2 * margin,
         )
 
+    def reduced(self, level: int) -> "Rect":
+        """The rectangle at a level of the pyramid; it begins on the grid of 2^level pixels."""
+        top, left = self.top >> level, self.left >> level
+        return Rect(top, left, -(-self.bottom >> level) - top, -(-self.right >> level) - left)
+
     def contains(self, other: "Rect") -> bool:
         """Whether every pixel of `other` lies in this rectangle."""
         return (
@@ -83,7 +93,8 @@ class Window:
     """A tile with its halo: what the network is given at a time.
 
     Attributes:
-        kind: `interior` is run without padding, `border` with the network's reflection.
+        kind: `interior` is run without padding, `border` with the network's reflection; the
+            others name their pass in a pyramid.
         source: The pixels that are read.
         core: The pixels of the result that are kept.
     """
@@ -94,8 +105,13 @@ class Window:
 
     @property
     def batch_key(self) -> tuple[WindowKind, int, int]:
-        """What must be equal for two windows to share a micro-batch."""
-        return self.kind, self.source.height, self.source.width
+        """What must be equal for two windows to share a micro-batch.
+
+        Windows of a pyramid are computed one by one, whatever their shape.
+        """
+        if self.kind in ("interior", "border"):
+            return self.kind, self.source.height, self.source.width
+        return self.kind, 0, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +175,58 @@ def plan_windows(height: int, width: int, *, halo_px: int, tile_px: int) -> tupl
         *_windows("border", along_height, left_right),
         *interior,
     )
+
+
+def plan_grid_windows(
+    kind: WindowKind, height: int, width: int, *, grid_px: int, halo_px: int, tile_px: int
+) -> tuple[Window, ...]:
+    """Cut a picture into windows whose cores partition it and begin on a grid.
+
+    The halo is read on every side on which the picture goes on. Sources begin on the grid too,
+    and end on it or with the picture.
+
+    Args:
+        kind: Kind of the windows.
+        height: Height of the picture, at least 1.
+        width: Width of the picture, at least 1.
+        grid_px: Distance of the grid's lines, at least 1.
+        halo_px: Margin that a core needs around it, a multiple of `grid_px`.
+        tile_px: Largest side of a core, at least `grid_px`.
+
+    Returns:
+        Windows, row by row.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> windows = plan_grid_windows("blend", 20, 70, grid_px=8, halo_px=24, tile_px=64)
+        >>> [(window.core.left, window.core.width, window.source.left) for window in windows]
+        [(0, 40, 0), (40, 30, 16)]
+    """
+    if min(height, width, grid_px) < 1 or tile_px < grid_px or halo_px < 0 or halo_px % grid_px:
+        raise ValueError(
+            "expected positive sides, a tile of at least the grid and a halo on the grid, "
+            f"got {width}x{height}, tile {tile_px}, halo {halo_px}, grid {grid_px}"
+        )
+    rows = _cut_on_grid(height, grid=grid_px, halo=halo_px, tile=tile_px)
+    columns = _cut_on_grid(width, grid=grid_px, halo=halo_px, tile=tile_px)
+    return _windows(kind, rows, columns)
+
+
+def _cut_on_grid(length: int, *, grid: int, halo: int, tile: int) -> list[_Segment]:
+    """Segments with cores of one length, but for the last, that begin on the grid."""
+    count = -(-length // (tile // grid * grid))
+    step = -(-length // (count * grid)) * grid
+    return [
+        _Segment(
+            max(start - halo, 0),
+            min(start + step + halo, length),
+            start,
+            min(start + step, length),
+        )
+        for start in range(0, length, step)
+    ]
 
 
 def _cut(length: int, *, limit: int, halo: int) -> list[_Segment]:

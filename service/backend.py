@@ -81,8 +81,8 @@ def create_backend(config: BackendConfig) -> Backend:
     """
     import torch
 
-    from model.pipeline import FusionPipeline
-    from model.runtime import place_weights, resolve_device
+    from model.pipeline import create_pipeline
+    from model.runtime import resolve_device
     from model.weights import load_weights
 
     _refuse_equal_labels(config.weights_directories)
@@ -98,11 +98,12 @@ def create_backend(config: BackendConfig) -> Backend:
     pipelines: dict[str, BackendPipeline] = {}
     for directory in config.weights_directories:
         weights = load_weights(directory)
-        runtime = place_weights(weights, device=device, precision=precision, threads=config.threads)
-        pipeline = FusionPipeline(runtime, chroma=weights.manifest.chroma)
+        pipeline = create_pipeline(
+            weights, device=device, precision=precision, threads=config.threads
+        )
         served.append(_describe(weights.manifest))
         pipelines[weights.manifest.label] = BackendPipeline(
-            max_batch=config.max_batch or runtime.preferred_batch,
+            max_batch=config.max_batch or pipeline.preferred_batch,
             warm_up=partial(_warm_up, pipeline),
             begin=pipeline.begin,
             fuse_windows=pipeline.fuse_windows,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model import FusionPipeline, align_pair, create_runtime, read_manifest
+from model import LightnessPipeline, align_pair, create_runtime, read_manifest
 from model.errors import WeightsError
 from model.exposure import ExposurePair
 from tests.service import images
@@ -126,7 +126,7 @@ def test_weights_are_run_as_the_service_runs_them(pairs, tmp_path, weights):
     assert interval.difference == pytest.approx(ours_minus_mean, rel=1e-9)
     under, over = (read_picture(pairs / "first" / f"{n}.png") for n in ("under", "over"))
     pair = ExposurePair.from_images(under, over)
-    pipeline = FusionPipeline(create_runtime(weights, device="cpu"), chroma=manifest.chroma)
+    pipeline = LightnessPipeline(create_runtime(weights, device="cpu"), chroma=manifest.chroma)
     expected = pipeline.fuse(pair, align_pair(pair, reference=manifest.reference))
     fused = read_picture(out / "fused" / label / "first.png")
     np.testing.assert_array_equal(fused, expected)

@@ -12,10 +12,15 @@ import torch
 import model
 from model.colour import ChromaRule
 from model.exposure import Pixels, Reference
+from model.lightness_pipeline import LightnessPipeline
 from model.manifest import Manifest, read_manifest
-from model.pipeline import FusionPipeline
-from model.runtime import create_runtime
+from model.pipeline import FusionPipeline, create_pipeline
+from model.runtime import place_weights
+from model.weights import load_weights
 from trainer.evaluation.pairs import EvaluationPair, Sources
+
+Chroma = ChromaRule | Literal["blend"]
+"""What a manifest may say of chroma."""
 
 OPEN_PIPELINES = 16
 DEVICE = "cpu"
@@ -73,7 +78,7 @@ class WeightsMethod:
         report = None if self.align == "off" else sources.align(reference)
         return pipeline.fuse(sources.exposures, report)
 
-    def _resolve(self, manifest: Manifest) -> tuple[ChromaRule, Reference]:
+    def _resolve(self, manifest: Manifest) -> tuple[Chroma, Reference]:
         return self.chroma or manifest.chroma, self.reference or manifest.reference
 
 
@@ -88,7 +93,10 @@ def hash_model_code() -> str:
 
 @lru_cache(maxsize=OPEN_PIPELINES)
 def _open_pipeline(
-    directory: Path, description: str, chroma: ChromaRule, threads: int
+    directory: Path, description: str, chroma: Chroma, threads: int
 ) -> FusionPipeline:
     """A pipeline on verified weights; `description` tells versions of one directory apart."""
-    return FusionPipeline(create_runtime(directory, device=DEVICE, threads=threads), chroma=chroma)
+    weights = load_weights(directory)
+    if chroma == "blend":
+        return create_pipeline(weights, device=DEVICE, threads=threads)
+    return LightnessPipeline(place_weights(weights, device=DEVICE, threads=threads), chroma=chroma)

@@ -10,7 +10,7 @@ import torch
 
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposurePair
-from model.pipeline import FusionPipeline
+from model.lightness_pipeline import LightnessPipeline
 from model.runtime import OnnxRuntime, TorchRuntime
 
 SIZES = [(16, 16), (16, 203), (17, 33), (31, 47), (61, 131)]
@@ -73,7 +73,7 @@ def fuse_whole(network, pair):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_tiled_equals_whole(runtime, lively_network, make_scene, height, width, dtype):
     pair = make_scene(height, width, dtype)
-    tiled = FusionPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX).fuse(pair)
+    tiled = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX).fuse(pair)
     whole = fuse_whole(lively_network, pair)
     difference = np.abs(tiled.astype(int) - whole.astype(int))
     assert tiled.shape == pair.under.shape
@@ -105,7 +105,7 @@ def test_lightness_tiled_equals_whole_within_1e_5_of_full_scale(runtime, lively_
 
 
 def test_one_pixel_less_of_halo_breaks_it(runtime, lively_network, make_scene):
-    short = FusionPipeline(
+    short = LightnessPipeline(
         runtime, chroma="mean", tile_px=SMALL_TILE_PX, halo_px=runtime.halo_px - 1
     )
     thin = make_scene(16, 203, np.uint16)
@@ -119,18 +119,18 @@ def test_one_pixel_less_of_halo_breaks_it(runtime, lively_network, make_scene):
 def test_a_warped_pair_is_fused_alike_in_any_tiling(runtime, make_scene, tilted, dtype):
     pair = make_scene(61, 131, dtype)
     pictures = [
-        FusionPipeline(runtime, chroma="weighted", tile_px=tile_px).fuse(pair, tilted)
+        LightnessPipeline(runtime, chroma="weighted", tile_px=tile_px).fuse(pair, tilted)
         for tile_px in (SMALL_TILE_PX, WHOLE_TILE_PX)
     ]
     assert np.abs(pictures[0].astype(int) - pictures[1].astype(int)).max() <= 1
-    unwarped = FusionPipeline(runtime, chroma="weighted").fuse(pair)
+    unwarped = LightnessPipeline(runtime, chroma="weighted").fuse(pair)
     assert np.abs(pictures[0].astype(int) - unwarped.astype(int)).max() > 10
 
 
 @pytest.mark.parametrize("is_warped", [False, True])
 def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, tilted, is_warped):
     report = tilted if is_warped else None
-    pipeline = FusionPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX)
+    pipeline = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX)
     pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
     alone = [pipeline.fuse(pair, report) for pair in pairs]
     runs = [pipeline.begin(pair, report) for pair in pairs]
@@ -150,19 +150,19 @@ def test_equal_exposures_come_back_where_the_network_is_the_identity(chroma, dty
     full = np.iinfo(dtype).max
     pixels = np.random.default_rng(0).integers(0, full, (61, 75, 3), dtype=dtype, endpoint=True)
     pair = ExposurePair.from_images(pixels, pixels)
-    assert np.array_equal(FusionPipeline(MeanRuntime(), chroma=chroma).fuse(pair), pixels)
+    assert np.array_equal(LightnessPipeline(MeanRuntime(), chroma=chroma).fuse(pair), pixels)
 
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_stay_black_and_white(level):
     pixels = np.full((40, 50, 3), level, np.uint8)
     pair = ExposurePair.from_images(pixels, pixels)
-    assert (FusionPipeline(MeanRuntime(), chroma="weighted").fuse(pair) == level).all()
+    assert (LightnessPipeline(MeanRuntime(), chroma="weighted").fuse(pair) == level).all()
 
 
 def test_interior_windows_run_without_padding_and_the_border_with_it(make_scene):
     runtime = MeanRuntime()
-    FusionPipeline(runtime, chroma="mean").fuse(make_scene(61, 131))
+    LightnessPipeline(runtime, chroma="mean").fuse(make_scene(61, 131))
     assert {padding for padding, _ in runtime.calls} == {"reflect", "valid"}
     assert all(16 in shape[2:] for padding, shape in runtime.calls if padding == "reflect")
     assert max(shape[0] for _, shape in runtime.calls) == runtime.preferred_batch
@@ -175,7 +175,7 @@ def test_the_exposure_that_is_not_the_reference_moves(make_scene, tilted, refere
     report = dataclasses.replace(
         tilted, reference=reference, homography=(1, 0, 5, 0, 1, 0, 0, 0, 1)
     )
-    pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
     shifted = getattr(pair, reference)[:, (np.arange(75) - 5).clip(0)]
     expected = pipeline.fuse(dataclasses.replace(still, **{moving: shifted}))
     difference = np.abs(pipeline.fuse(still, report).astype(int) - expected.astype(int))
@@ -185,7 +185,7 @@ def test_the_exposure_that_is_not_the_reference_moves(make_scene, tilted, refere
 def test_a_report_of_the_identity_warps_nothing(make_scene, tilted):
     pair = make_scene(40, 50)
     report = dataclasses.replace(tilted, model="identity", homography=IDENTITY)
-    pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
     assert pipeline.begin(pair, report).to_moving is None
     assert np.array_equal(pipeline.fuse(pair, report), pipeline.fuse(pair))
 
@@ -194,7 +194,7 @@ def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
     pair = make_scene(40, 50)
     pair.under.flags.writeable = False
     pair.over.flags.writeable = False
-    pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
     out = np.zeros_like(pair.under)
     run = pipeline.begin(pair, None, out)
     assert run.output is out
@@ -204,7 +204,7 @@ def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
 
 
 def test_uint8_and_uint16_pictures_share_a_micro_batch(make_scene):
-    pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
     runs = [pipeline.begin(make_scene(20, 20, dtype), None) for dtype in (np.uint8, np.uint16)]
     pipeline.fuse_windows([(run, run.passes[0][0]) for run in runs])
     for run in runs:
@@ -214,7 +214,7 @@ def test_uint8_and_uint16_pictures_share_a_micro_batch(make_scene):
 @pytest.mark.parametrize("fault", ["short", "fails"])
 def test_a_failing_window_writes_nothing_and_breaks_no_other_run(make_scene, fault):
     runtime = FaultyRuntime()
-    pipeline = FusionPipeline(runtime, chroma="mean")
+    pipeline = LightnessPipeline(runtime, chroma="mean")
     runs = [
         pipeline.begin(pair, None, np.full_like(pair.under, 7))
         for pair in (make_scene(20, 20, seed=seed) for seed in range(2))
@@ -230,7 +230,7 @@ def test_a_failing_window_writes_nothing_and_breaks_no_other_run(make_scene, fau
 
 
 def test_a_micro_batch_of_none_or_of_unequal_windows_is_refused(make_scene):
-    pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
     run = pipeline.begin(make_scene(61, 75), None)
     with pytest.raises(ValueError, match="got 0 keys"):
         pipeline.fuse_windows([])
@@ -240,7 +240,7 @@ def test_a_micro_batch_of_none_or_of_unequal_windows_is_refused(make_scene):
 
 def test_an_output_that_does_not_fit_is_refused(make_scene):
     pair = make_scene(20, 30)
-    pipeline = FusionPipeline(MeanRuntime(), chroma="mean")
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
     frozen = np.zeros_like(pair.under)
     frozen.flags.writeable = False
     for out in (np.zeros((30, 20, 3), np.uint8), np.zeros((20, 30, 3), np.uint16), frozen):
@@ -256,7 +256,7 @@ MEASURE_PEAK = """
     import torch
 
     from model.exposure import ExposurePair
-    from model.pipeline import FusionPipeline
+    from model.lightness_pipeline import LightnessPipeline
     from model.runtime import create_runtime
 
     def status_mib(field):
@@ -266,7 +266,7 @@ MEASURE_PEAK = """
     torch.set_num_threads(1)
     side = int(sys.argv[2])
     runtime = create_runtime(Path(sys.argv[1]), device="cpu", threads=1)
-    pipeline = FusionPipeline(runtime, chroma="mean")
+    pipeline = LightnessPipeline(runtime, chroma="mean")
     pair = ExposurePair(*(np.full((side, side, 3), level, np.uint8) for level in (60, 180)))
     out = np.full((side, side, 3), 1, np.uint8)
     before = status_mib("VmRSS")

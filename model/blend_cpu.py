@@ -1,0 +1,167 @@
+"""The passes of `pyramid-blend` on the CPU, windows small enough for the cache on every core."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.blend_network import BlendMaps, BlendNetwork, build_pyramid, to_luma
+from model.blend_planes import (
+    LevelMaps,
+    Plane,
+    add_band,
+    combine_coefficients,
+    finish_pixels,
+    load_planes,
+    magnify_map,
+    mix,
+    reduce_plane,
+)
+from model.errors import InferenceError
+from model.exposure import Pixels
+from model.pyramid import BANDS, Levels, size_at
+from model.tiling import Window
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CPU_TILE_PX = 256
+"""Side of a core; see `bench/speed.py`."""
+
+WINDOWS_PER_THREAD = 4
+"""Windows of a micro-batch for each thread, so that none waits long for the last."""
+
+
+class CpuEngine:
+    """The passes on the CPU.
+
+    Results do not depend on the number of threads: a window is computed by one.
+
+    Args:
+        network: Network in evaluation mode, float32, on the CPU.
+        threads: Windows computed at a time; None takes every core.
+    """
+
+    tile_px = CPU_TILE_PX
+    device = torch.device("cpu")
+
+    def __init__(self, network: BlendNetwork, *, threads: int | None = None) -> None:
+        self.network = network
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.preferred_batch = WINDOWS_PER_THREAD * self.threads
+        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self.band_gain: list[float] = network.band_gain.tolist()
+        self.chroma_gain = float(network.chroma_gain.exp())
+        saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
+        self.saliency = saliency + [0.0] * (BANDS - len(saliency))
+
+    def start(self, levels: Levels, height: int, width: int) -> "CpuCanvas":
+        """See `Engine.start`."""
+        return CpuCanvas(self, levels, height, width)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """See `Engine.map`."""
+        try:
+            with _one_opencv_thread():
+                if self._pool is None:
+                    return [work(item) for item in items]
+                return list(self._pool.map(work, items))
+        except cv2.error as cause:
+            if cause.code == cv2.Error.StsNoMem:
+                raise MemoryError("expected memory for a window, OpenCV found none") from cause
+            raise InferenceError("OpenCV failed on a window") from cause
+
+
+class CpuCanvas:
+    """What a run keeps between its passes: two small pictures and the network's maps."""
+
+    def __init__(self, engine: CpuEngine, levels: Levels, height: int, width: int) -> None:
+        self._engine = engine
+        self._levels = levels
+        size = size_at(height, width, levels.reduction)
+        self._reduced: Plane = np.empty((2, 3, *size), np.float32)
+        self._fused: Plane = np.empty((0, 0, 0), np.float32)
+        self._maps: dict[int, LevelMaps] = {}
+
+    def reduce(self, exposures: Sequence[Pixels | Tensor], window: Window) -> None:
+        """See `Canvas.reduce`."""
+        level = self._levels.reduction
+        target = window.core.reduced(level)
+        rows, columns = target.relative_to(window.source.reduced(level)).slices
+        for exposure, pixels in enumerate(exposures):
+            for channel, plane in enumerate(load_planes(pixels)):
+                for _ in range(level):
+                    plane = reduce_plane(plane)
+                self._reduced[exposure, channel][target.slices] = plane[rows, columns]
+
+    def predict(self) -> None:
+        """See `Canvas.predict`."""
+        levels, network = self._levels, self._engine.network
+        planes = torch.from_numpy(self._reduced).unsqueeze(0)
+        pyramid = build_pyramid(planes, levels.base - levels.reduction)
+        luma = to_luma(pyramid[levels.network - levels.reduction])
+        encode = partial(_encode, network, luma)
+        maps = network.decide(torch.stack(self._engine.map(encode, range(luma.shape[1])), dim=1))
+        fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
+        self._fused = fused[0].numpy()
+        groups = {levels.group_of(level) for level in range(levels.reduction)}
+        self._maps = {group: _read_maps(maps, group) for group in groups}
+
+    def blend(self, exposures: Sequence[Pixels | Tensor], window: Window, like: Pixels) -> Pixels:
+        """See `Canvas.blend`."""
+        levels, engine = self._levels, self._engine
+        under, over = (load_planes(pixels, scale=0.5) for pixels in exposures)
+        pyramid = [mix(under, over)]
+        for _ in range(levels.reduction - 1):
+            pyramid.append(pyramid[-1].reduced())
+        rows, columns = window.source.reduced(levels.reduction).slices
+        halves = self._reduced[:, :, rows, columns] * np.float32(0.5)
+        pyramid.append(mix(list(halves[0]), list(halves[1])))
+        fused = list(np.ascontiguousarray(self._fused[:, rows, columns]))
+        for level in reversed(range(levels.reduction)):
+            group = levels.group_of(level)
+            maps = self._maps[group]
+            times = levels.network - level
+            place = window.source.reduced(level)
+            at_level = LevelMaps(
+                [magnify_map(one, times, place) for one in maps.polynomial],
+                magnify_map(maps.gain, times, place),
+            )
+            fused = add_band(
+                fused,
+                pyramid[level],
+                pyramid[level + 1],
+                at_level,
+                bias=engine.band_gain[group],
+                saliency=engine.saliency[group],
+            )
+        core = window.core.relative_to(window.source)
+        return finish_pixels(fused, core, like, engine.chroma_gain)
+
+
+def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
+    with torch.inference_mode():
+        return network.encode(luma, exposure)
+
+
+def _read_maps(maps: BlendMaps, group: int) -> LevelMaps:
+    under, over = maps.coefficients[0, :, group].numpy()
+    return LevelMaps(combine_coefficients(under, over), maps.gains[0, group].numpy())
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """OpenCV's own threads would share a window's few rows, and the cores with other windows."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
