@@ -39,8 +39,8 @@ COPY service service
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --no-deps --target /opt/expofuse .
 
-ARG WEIGHTS=hyperp-mb-1.1.0
-COPY weights/${WEIGHTS} /opt/expofuse/weights/${WEIGHTS}
+# Every version, small as they are: which of them are served is a setting, not another image.
+COPY weights /opt/expofuse/weights
 COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py
 # Whatever the modes in the working tree: the service's user reads everything, and owns nothing.
 RUN chmod -R a+rX /opt/expofuse
@@ -48,6 +48,7 @@ RUN chmod -R a+rX /opt/expofuse
 
 FROM python:3.11-slim-bookworm
 
+# What is served unless the setting says otherwise; several are separated by commas.
 ARG WEIGHTS=hyperp-mb-1.1.0
 
 LABEL org.opencontainers.image.title="expofuse" \

@@ -175,9 +175,11 @@ def test_image_has_the_service_and_the_weights_but_no_trainer_tools(
     assert "trainer" not in ours
     version = image.run("python", "-c", "import torch; print(torch.__version__)")
     assert version.endswith("+cpu")
-    (weights,) = (image.root / "opt/expofuse/weights").iterdir()
-    for path in (repository / "weights" / weights.name).iterdir():
-        assert (weights / path.name).read_bytes() == path.read_bytes()
+    weights = repository / "weights"
+    for manifest in weights.glob("*/manifest.json"):
+        for path in manifest.parent.iterdir():
+            copy = image.root / "opt/expofuse/weights" / path.relative_to(weights)
+            assert copy.read_bytes() == path.read_bytes()
 
 
 def test_nothing_of_the_registry_settings_stays_in_the_image(image: Image) -> None:
