@@ -174,6 +174,8 @@ class OptimConfig(_Group):
             a released version, which is then fine-tuned.
         start_weights: That version, `weights/<name>-<version>`, relative to the working directory;
             empty with any other start.
+        zeroed: Parameters, by the beginnings of their names, that are zero and stay so: what an
+            ablation leaves out.
         precision: Precision of the feature maps; parameters, last layer and losses are float32.
             With float16 the loss is scaled so that small gradients survive.
         learning_rate: Step size.
@@ -186,6 +188,7 @@ class OptimConfig(_Group):
 
     start: Literal["random", "average", "weights"] = "random"
     start_weights: str = ""
+    zeroed: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     precision: Precision = "float32"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
@@ -255,9 +258,14 @@ class TrainConfig(_Group):
     run: RunConfig = RunConfig()
     validation: ValidationConfig = ValidationConfig()
 
+    @property
+    def is_blend(self) -> bool:
+        """The network blends RGB, and is run in passes."""
+        return self.network.architecture == BLEND
+
     @model_validator(mode="after")
     def _check_architecture(self) -> Self:
-        is_blend = self.network.architecture == BLEND
+        is_blend = self.is_blend
         if is_blend != (self.data.lightness == "rgb"):
             raise ValueError(
                 f"expected data.lightness = 'rgb' with network.architecture = '{BLEND}' and only "

@@ -90,8 +90,7 @@ def export(
         WeightsError: The version that the run started from is not there any more.
     """
     config, record = _read_run(run)
-    is_blend = config.network.architecture == BLEND
-    if is_blend and chroma is not None:
+    if config.is_blend and chroma is not None:
         raise RunError(f"expected no rule of chroma for '{BLEND}', got '{chroma}'")
     version = _parse_version(config.name, target)
     training = _describe_training(run, config, record, checkpoint)
@@ -119,7 +118,7 @@ def export(
             "receptive_field": network.receptive_field,
             "size_multiple": network.size_multiple,
             "accepted_exposures": (2, 2),
-            "chroma": "blend" if is_blend else chroma or "mean",
+            "chroma": "blend" if config.is_blend else chroma or "mean",
             "reference": reference,
             "golden": compute_golden(network),
             "training": training,

@@ -2,7 +2,9 @@
 
 import torch
 
+from model.architectures import AnyNetwork
 from model.network import ConvLayer, FusionNetwork
+from trainer.errors import ConfigError
 
 REMAINDER = 0.1
 """Factor on the last layer's random weights, so that averaging dominates the start."""
@@ -33,6 +35,28 @@ def start_as_average(network: FusionNetwork) -> None:
     last.convolution.weight.mul_(REMAINDER)
     last.convolution.weight[0, 0] = 0
     last.convolution.weight[0, 0, 1, 1] = 0.5 if network.config.feature_fusion == "sum" else 1.0
+
+
+def zero_parameters(network: AnyNetwork, beginning: str) -> None:
+    """Set parameters to zero for good: what they decide is left out.
+
+    Args:
+        network: A network; changed in place.
+        beginning: Beginning of the parameters' names.
+
+    Raises:
+        ConfigError: No parameter is named so.
+    """
+    named = dict(network.named_parameters())
+    chosen = [parameter for name, parameter in named.items() if name.startswith(beginning)]
+    if not chosen:
+        raise ConfigError(
+            f"expected parameters that begin with '{beginning}' (optim.zeroed), "
+            f"found {', '.join(named)}"
+        )
+    for parameter in chosen:
+        parameter.detach().zero_()
+        parameter.requires_grad_(False)
 
 
 def _carry_first(layer: torch.nn.Module) -> None:

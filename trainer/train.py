@@ -20,7 +20,7 @@ from trainer.distributed import World, join_world
 from trainer.errors import ConfigError
 from trainer.feed import TripleFeed
 from trainer.image_grid import draw_triples
-from trainer.initial import start_as_average
+from trainer.initial import start_as_average, zero_parameters
 from trainer.interruption import StopRequest
 from trainer.losses import compute_losses
 from trainer.run_folder import CONFIG_NAME, CURVE_NAME, RECORD_NAME, RunFolder
@@ -159,7 +159,8 @@ def start_network(config: TrainConfig) -> AnyNetwork:
     """The network before its first step, on the CPU; the seed must have been set.
 
     Raises:
-        ConfigError: The weights to start from have another network config.
+        ConfigError: The weights to start from have another network config, or no parameter has
+            one of the names in `optim.zeroed`.
         WeightsError: The weights to start from do not pass their checks.
     """
     network = build_network(config.network)
@@ -173,6 +174,8 @@ def start_network(config: TrainConfig) -> AnyNetwork:
                 f"from it, {weights.manifest.network!r}, got {config.network!r}"
             )
         network.load_state_dict(weights.network.state_dict())
+    for beginning in config.optim.zeroed:
+        zero_parameters(network, beginning)
     return network
 
 

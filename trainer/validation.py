@@ -2,7 +2,8 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from model.architectures import AnyNetwork
-from model.colour import ChromaRule, quantise
+from model.blend_pipeline import BlendPipeline, create_engine
+from model.colour import ChromaRule
 from model.exposure import ExposurePair, Pixels
 from model.lightness_pipeline import LightnessPipeline
 from model.network import FusionNetwork
+from model.pipeline import FusionPipeline
 from model.runtime import TorchRuntime
 from trainer.config import ValidationConfig
 from trainer.data.pixels import limit_side
@@ -150,13 +153,13 @@ def validate(
     Returns:
         The same scores in every process.
     """
-    fuse = _open_pipeline(network, world.device)
+    pipeline = _open_pipeline(network, world.device)
     names = name_metrics(config.metric)
     scores = torch.zeros((len(scenes), len(names)), dtype=torch.float64)
     pictures: dict[str, NDArray[np.uint8]] = {}
     for index in range(world.rank, len(scenes), world.size):
         scene = scenes[index]
-        fused = fuse(scene.pair).astype(np.uint8, copy=False)
+        fused = pipeline.fuse(scene.pair).astype(np.uint8, copy=False)
         values = scene.score(fused, names)
         scores[index] = torch.tensor([values[name] for name in names], dtype=torch.float64)
         if len(pictures) < PICTURES_KEPT:
@@ -169,21 +172,13 @@ def validate(
     return Validation(means, judge(means, config.metric, mertens=mertens), pictures)
 
 
-def _open_pipeline(network: AnyNetwork, device: torch.device) -> Callable[[ExposurePair], Pixels]:
+def _open_pipeline(network: AnyNetwork, device: torch.device) -> FusionPipeline:
+    """The product's pipeline on the network as it is now."""
     if isinstance(network, FusionNetwork):
-        return LightnessPipeline(TorchRuntime(network, device=device), chroma=CHROMA).fuse
-
-    def fuse(pair: ExposurePair) -> Pixels:
-        """The whole picture at once; the product's windows give the same."""
-        under, over = (
-            torch.from_numpy(np.array(pixels)).to(device).permute(2, 0, 1)[None] / 255
-            for pixels in (pair.under, pair.over)
-        )
-        with torch.no_grad():
-            fused = quantise(network(under, over)[0], torch.uint8)
-        return fused.permute(1, 2, 0).cpu().numpy()
-
-    return fuse
+        return LightnessPipeline(TorchRuntime(network, device=device), chroma=CHROMA)
+    frozen = deepcopy(network).eval().requires_grad_(False)
+    engine = create_engine(frozen, device=str(device), threads=torch.get_num_threads())
+    return BlendPipeline(engine)
 
 
 def _read_scene(root: Path, name: str, config: ValidationConfig) -> Scene:

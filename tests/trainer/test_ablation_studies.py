@@ -5,10 +5,14 @@ import pytest
 from trainer.ablation.plan import collect_jobs, plan_arms, select_arms
 from trainer.ablation.plots import average_epochs
 from trainer.ablation.studies import read_studies
-from trainer.config import PRESETS
+from trainer.config import PRESETS, load_config
 from trainer.errors import ConfigError
+from trainer.loss_words import TERMS
+from trainer.train import start_network
 
-SHIPPED = Path(__file__).parents[2] / "trainer" / "configs" / "ablation.toml"
+CONFIGS = Path(__file__).parents[2] / "trainer" / "configs"
+SHIPPED = CONFIGS / "ablation.toml"
+SHIPPED_BLEND = CONFIGS / "ablation-blend.toml"
 
 STUDIES = """
 base = "base.toml"
@@ -137,16 +141,46 @@ def test_the_shipped_studies_ask_every_point_in_which_the_readings_differ():
     assert {(g, k) for g, k in points if authors[g][k] != paper[g][k]} == points
 
 
-def test_the_shipped_studies_train_every_arm_on_equal_terms():
-    base = plan(SHIPPED)[0].config
+@pytest.mark.parametrize("studies", [SHIPPED, SHIPPED_BLEND], ids=lambda path: path.stem)
+def test_the_shipped_studies_train_every_arm_on_equal_terms(studies):
+    base = plan(studies)[0].config
     steps: dict[str, set[int]] = {}
-    for one in plan(SHIPPED):
+    for one in plan(studies):
         steps.setdefault(one.study.name, set()).add(one.config.optim.steps)
         assert one.config.optim.learning_rate == base.optim.learning_rate, one.arm.name
         assert one.config.optim.schedule == base.optim.schedule, one.arm.name
-        assert one.study.name == "noise" or one.config.seed == base.seed, one.arm.name
+        assert one.study.name in ("noise", "seed") or one.config.seed == base.seed, one.arm.name
         assert one.config.validation.every == 0, one.arm.name
     assert all(len(of_study) == 1 for of_study in steps.values()), steps
+
+
+def test_the_studies_of_the_blend_leave_out_each_term_and_each_part_once():
+    planned = [one for one in plan(SHIPPED_BLEND) if one.study.name == "terms"]
+    whole = planned[0].config.loss
+    weighted = {key for key, value in whole.model_dump().items() if key in TERMS and value}
+    left_out = [
+        key
+        for one in planned
+        for key, value in whole.model_dump().items()
+        if value and not getattr(one.config.loss, key)
+    ]
+    assert sorted(left_out) == sorted(weighted)
+    for one in plan(SHIPPED_BLEND):
+        start_network(one.config)  # every name of a part that is left out is one
+
+
+def test_the_first_arm_of_the_tasks_is_the_papers_loss_and_nothing_else():
+    first = next(one for one in plan(SHIPPED_BLEND) if one.study.name == "tasks").config.loss
+    assert (first.tasks, first.use_masks, first.use_tuner) == (1, True, True)
+    assert not any(getattr(first, key) for key in TERMS)
+
+
+def test_the_studies_of_the_blend_begin_with_the_losses_and_the_data_that_ship():
+    base = load_config(CONFIGS / "ablation-blend-base.toml")
+    ships = load_config(CONFIGS / "pyramid-blend-1.0.0.toml")
+    assert base.loss == ships.loss
+    assert base.network == ships.network
+    assert base.data.model_copy(update={"workers": ships.data.workers}) == ships.data
 
 
 def test_a_shipped_study_that_plots_epochs_has_several_whole_ones_of_its_own():

@@ -1,10 +1,14 @@
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from model.manifest import NetworkConfig
+from model.manifest import PARAMETERS_NAME, NetworkConfig
 from model.network import FusionNetwork
 from model.weights import golden_pair
+from trainer.config import load_config
+from trainer.errors import ConfigError
 from trainer.initial import start_as_average
+from trainer.train import start_network, train
 
 
 @pytest.mark.parametrize("encoders", ["tied", "separate"])
@@ -33,3 +37,17 @@ def test_without_the_random_remainder_the_start_is_the_mean():
         last.bias.zero_()
         under, over = golden_pair(seed=4, side_px=64)
         torch.testing.assert_close(network(under, over), (under + over) / 2)
+
+
+def test_zeroed_parameters_are_zero_and_stay_so(config_file, data_root, tmp_path):
+    config = load_config(config_file, ["optim.zeroed=['decoder.0.', 'decoder.3.convolution.bias']"])
+    train(config, data_root, tmp_path / "run", stop_after=2)
+    trained = load_file(tmp_path / "run" / PARAMETERS_NAME)
+    for name, tensor in trained.items():
+        is_zeroed = name.startswith(("decoder.0.", "decoder.3.convolution.bias"))
+        assert (tensor.abs().max() == 0) == is_zeroed, name
+
+
+def test_a_zeroed_name_that_no_parameter_has_is_refused(config_file):
+    with pytest.raises(ConfigError, match=r"begin with 'encoder\.' \(optim\.zeroed\), found enc"):
+        start_network(load_config(config_file, ["optim.zeroed=['encoder.']"]))

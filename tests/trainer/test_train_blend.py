@@ -126,6 +126,14 @@ def test_validation_scores_what_the_product_fuses(held_out_root, blend_file):
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_validation_does_not_disturb_the_training(held_out_root, blend_file, tmp_path):
+    often = ["validation.every=2", "validation.pairs=2", "validation.max_side_px=128"]
+    with_it, without = tmp_path / "with", tmp_path / "without"
+    train(load_config(blend_file, often), held_out_root, with_it)
+    train(load_config(blend_file), held_out_root, without)
+    assert (with_it / CURVE_NAME).read_text() == (without / CURVE_NAME).read_text()
+
+
 @pytest.fixture
 def large_root(data_root, tmp_path):
     """The training data beside a held-out scene that is large enough for MS-SSIM."""

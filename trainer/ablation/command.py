@@ -111,7 +111,7 @@ def run_command(options: argparse.Namespace) -> int:
         failures = train_jobs(jobs, request, workers=options.workers)
         commands = list(dict.fromkeys([*commands, _describe_command(options)]))
     results = collect_results(planned, folders, failures, asked=asked)
-    facts = _gather_facts(results, commands, request)
+    facts = _gather_facts(results, commands, request, planned)
     write_results(folders, results, facts, commands)
     path = write_document(options.docs or options.out, results, facts)
     sys.stdout.write(f"{path}\n")
@@ -149,14 +149,18 @@ def _name_missing_pairs(chosen: Sequence[PlannedArm], pairs: Mapping[str, Path])
 
 
 def _gather_facts(
-    results: Sequence[StudyResult], commands: Sequence[str], request: Request
+    results: Sequence[StudyResult],
+    commands: Sequence[str],
+    request: Request,
+    planned: Sequence[PlannedArm],
 ) -> dict[str, str]:
     """What holds for the whole ablation; no path of this machine."""
     names = dict.fromkeys(arm.run for result in results for arm in result.arms if arm.steps)
     records = [request.folders.read_record(name) for name in names]
     sessions = [session for record in records for session in read_sessions(record)]
     seconds = sum(float(session["elapsed_s"]) for session in sessions)
-    usual = EvaluationOptions().model_dump()
+    rules = {"blend" if one.config.is_blend else "mean" for one in planned}
+    usual = EvaluationOptions().model_dump() | {"chroma": " or ".join(sorted(rules))}
     title = "Commands" if len(commands) > 1 else "Command"
     facts = {title: ", ".join(f"`{one}`" for one in commands)} if commands else {}
     facts |= {

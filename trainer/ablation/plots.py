@@ -21,6 +21,7 @@ EPOCH_STEPS = 460
 """The paper's epoch: 460 triples, one in a step."""
 
 PANEL_COLUMNS = 4
+LOSS_COLUMNS_WIDE = 6
 COLOURS = {BETTER: "#1b7837", WORSE: "#b2182b", "": "#777777"}
 
 
@@ -105,16 +106,20 @@ def _losses(result: StudyResult) -> Figure | None:
         return None
     curves = result.curves.values()
     columns = [name for name in LOSS_COLUMNS if any(any(one.get(name, ())) for one in curves)]
-    figure = Figure(figsize=(2.9 * len(columns) + 1.2, 2.6), layout="constrained")
-    panels = figure.subplots(1, len(columns), squeeze=False)
-    for name, axes in zip(columns, panels.flat, strict=True):
+    rows, wide = math.ceil(len(columns) / LOSS_COLUMNS_WIDE), min(len(columns), LOSS_COLUMNS_WIDE)
+    figure = Figure(figsize=(2.9 * wide + 1.2, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, wide, squeeze=False)
+    for axes in panels.flat[len(columns) :]:
+        axes.set_visible(False)
+    for name, axes in zip(columns, panels.flat, strict=False):
+        is_positive = all(value >= 0 for curve in curves for value in curve.get(name, ()))
         for label, curve in _labelled_curves(result):
             values = curve.get(name, [])
             steps = curve["step"] if any(values) else []  # an unused term is no line of zeros
             axes.plot(steps, values[: len(steps)], label=label, linewidth=1)
         axes.set_title(LOSS_COLUMNS[name])
         axes.set_xlabel("step")
-        axes.set_yscale("log")
+        axes.set_yscale("log" if is_positive else "linear")
     _add_legend(figure, panels[0, 0])
     return figure
 

@@ -22,12 +22,13 @@ class EvaluationOptions(_Record):
 
     Attributes:
         align: Align the exposures first, or take them as they lie.
-        chroma: Rule that fuses a* and b*.
+        chroma: Rule that fuses a* and b*; None: that of the export, `mean`, or none where the
+            network blends colour itself.
         reference: Exposure onto which the other is warped.
     """
 
     align: Literal["auto", "off"] = "off"
-    chroma: ChromaRule = "mean"
+    chroma: ChromaRule | None = None
     reference: Reference = "over"
 
 

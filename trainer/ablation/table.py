@@ -14,6 +14,13 @@ LOSS_COLUMNS = {
     "infidelity": "1 - MEF-SSIM",
     "lost_detail": "lost gradient",
     "excursion": "tones out of bounds",
+    "unlikeness": "1 - MS-SSIM with the exposures",
+    "lost_edges": "1 - Qabf",
+    "lost_information": "1 - VIFF",
+    "disorder": "disorder",
+    "rims": "rims",
+    "lost_colour": "lost colour",
+    "variation": "total variation",
 }
 NOTHING = "-"
 
