@@ -8,8 +8,9 @@
 # TAG              expofuse:1.0.0 unless given
 #
 # Environment: TORCH=cuda|cpu, WEIGHTS=name-version[,...] (see the Dockerfile's arguments), and
-# buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config) go in as
-# a secret, and local folders and certificates that they name as read-only mounts of the build.
+# buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config)
+# go in as a secret, and local folders and certificates that they name as read-only mounts of the
+# build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -90,8 +90,10 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
         _write([f"{DEFAULT_MARK} what `expofuse serve` loads as the settings stand"])
     if listed.intersection(others):
         _write([f"{LOADED_MARK} what it loads besides, for requests that ask for it"])
-    if not marks.keys() <= listed:
-        _write([f"`expofuse serve` loads '{settings.weights}' as the settings stand: not listed"])
+    elsewhere = [f"'{directory.name}'" for directory in marks if directory not in listed]
+    if elsewhere:
+        names = ", ".join(elsewhere)
+        _write([f"`expofuse serve` loads {names} as the settings stand: not listed"])
     return 0
 
 
@@ -173,10 +175,11 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
 
 def _describe_network(manifest: Manifest, parameters: int) -> list[str]:
     fewest, most = manifest.accepted_exposures
+    field = manifest.receptive_field
     rows = [[key, str(value)] for key, value in manifest.network.model_dump().items()]
     rows += [
         ["parameters", f"{parameters:,}"],
-        ["receptive_field", f"{manifest.receptive_field} pixels"],
+        ["receptive_field", "the whole picture" if field is None else f"{field} pixels"],
         ["size_multiple", str(manifest.size_multiple)],
         ["exposures", str(fewest) if fewest == most else f"{fewest} to {most}"],
         ["chroma", manifest.chroma],

@@ -1,3 +1,4 @@
+import itertools
 import pickle
 import shutil
 import sys
@@ -15,8 +16,9 @@ from service.backend import Backend, BackendConfig, classify_torch_error, create
 from service.server import make_backend_factory
 from service.settings import Settings
 from service.worker import Worker
-from service.worker_messages import Finished
+from service.worker_messages import BatchDone, Finished
 from tests.service import images
+from tests.service.versions import write_blend_version
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 LABELS = ("hyperp-mb-1.1.0", "hyperp-mb-1.0.0")
@@ -32,6 +34,13 @@ def config():
         if not (WEIGHTS / label / "manifest.json").is_file():
             pytest.skip(f"there is no {label} below weights/")
     return config_of(*(WEIGHTS / label for label in LABELS))
+
+
+@pytest.fixture(scope="module")
+def mixed(config, tmp_path_factory):
+    """The released versions and one of the other architecture, whose runs have three passes."""
+    blend = write_blend_version(tmp_path_factory.mktemp("weights"))
+    return replace(config, weights_directories=(*config.weights_directories, blend))
 
 
 @pytest.fixture
@@ -76,10 +85,12 @@ def test_every_version_fuses_a_pair_window_by_window(config):
 
 
 @pytest.mark.usefixtures("_torch_threads")
-def test_jobs_of_two_versions_at_one_time_get_what_each_version_gives_alone(config, make_job):
-    jobs = [make_job(1 + n // 2, 70, 150, weights=LABELS[n % 2]) for n in range(4)]
-    together = fuse_in_worker(create_backend(config), jobs)
-    for label, directory in zip(LABELS, config.weights_directories, strict=True):
+def test_jobs_of_several_versions_at_one_time_get_what_each_version_gives_alone(mixed, make_job):
+    labels = [directory.name for directory in mixed.weights_directories]
+    # The width is several windows of each architecture.
+    jobs = [make_job(1 + n // 3, 70, 1100, weights=labels[n % 3]) for n in range(6)]
+    together = fuse_in_worker(create_backend(mixed), jobs)
+    for label, directory in zip(labels, mixed.weights_directories, strict=True):
         alone = create_backend(config_of(directory))
         assert [one.label for one in alone.info.weights] == [label]
         for number, job in enumerate(jobs):
@@ -87,7 +98,28 @@ def test_jobs_of_two_versions_at_one_time_get_what_each_version_gives_alone(conf
                 job[1].array[:] = 0
                 (picture,) = fuse_in_worker(alone, [job])
                 np.testing.assert_array_equal(picture, together[number])
-    assert (together[0] != together[1]).any()
+    assert all((one != other).any() for one, other in itertools.combinations(together, 2))
+
+
+@pytest.mark.usefixtures("_torch_threads")
+def test_a_job_of_three_passes_that_is_cancelled_between_them_disturbs_no_other(mixed, make_job):
+    label = mixed.weights_directories[-1].name
+    backend, messages = create_backend(mixed), []
+    jobs = [make_job(1, 300, 300, weights=label), make_job(2, 300, 600, weights=label)]
+    (expected,) = fuse_in_worker(backend, [jobs[1]])
+    jobs[1][1].array[:] = 0
+    worker = Worker(backend, messages.append)
+    for number, (job, _, _) in enumerate(jobs):
+        worker.submit(number, job)
+    # The first pass has one window and two, the second one each: they share a micro-batch.
+    while sum(one.windows for one in messages if isinstance(one, BatchDone)) < 4:
+        worker.step()
+    worker.cancel(0)
+    while not worker.is_idle:
+        worker.step()
+    assert not jobs[0][1].array.any()
+    np.testing.assert_array_equal(jobs[1][1].array, expected)
+    assert [one.number for one in messages if isinstance(one, Finished)] == [1]
 
 
 @pytest.mark.usefixtures("_torch_threads")

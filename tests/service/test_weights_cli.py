@@ -11,6 +11,7 @@ import pytest
 
 from model.manifest import PARAMETERS_NAME, read_manifest, write_manifest
 from service.cli import main
+from tests.service.versions import write_blend_version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLED = REPOSITORY / "weights" / "hyperp-mb-1.0.0"
@@ -79,7 +80,18 @@ def test_a_version_that_is_loaded_besides_and_is_elsewhere_is_told(folder, run, 
     monkeypatch.setenv("EXPOFUSE_WEIGHTS_DIR", str(folder))
     _, lines, _ = run("list")
     assert lines[3].startswith("* what")
-    assert lines[4].endswith("not listed")
+    assert lines[4] == ("`expofuse serve` loads 'other-1.0.0' as the settings stand: not listed")
+
+
+def test_a_version_that_looks_at_the_whole_picture_is_listed_shown_and_verified(folder, run):
+    write_blend_version(folder, "blend-0.1.0")
+    _, lines, _ = run("list")
+    assert lines[1].split()[:2] == ["blend-0.1.0", "pyramid-blend"]
+    _, lines, _ = run("show", "blend-0.1.0")
+    assert ["receptive_field", "the", "whole", "picture"] in [line.split() for line in lines]
+    code, lines, errors = run("verify", "blend-0.1.0")
+    assert (code, errors) == (0, "")
+    assert "  passed  golden pair by the network" in lines
 
 
 def test_a_version_of_the_same_name_elsewhere_is_not_the_default(run, monkeypatch):
