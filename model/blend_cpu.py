@@ -32,7 +32,7 @@ from model.tiling import Window
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CPU_TILE_PX = 256
+CPU_TILE_PX = 384
 """Side of a core; see `bench/speed.py`."""
 
 WINDOWS_PER_THREAD = 4
@@ -53,7 +53,11 @@ class CpuEngine:
     device = torch.device("cpu")
 
     def __init__(self, network: BlendNetwork, *, threads: int | None = None) -> None:
-        self.network = network
+        self.network = BlendNetwork(network.config).eval().requires_grad_(False)
+        self.network.load_state_dict(network.state_dict())
+        for parameter in self.network.parameters():
+            if parameter.dim() == 4:  # A third faster with so few feature maps.
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.preferred_batch = WINDOWS_PER_THREAD * self.threads
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None

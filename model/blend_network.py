@@ -175,17 +175,25 @@ class BlendNetwork(nn.Module):
         mean, largest = features.mean(1), features.amax(1)
         pooled = torch.cat((mean, largest), dim=1)
         context = self.context(pooled.mean((2, 3)))[:, :, None, None]
-        per_exposure = [
-            self.coefficients(functional.relu(self.mix(torch.cat((one, mean), 1)) + context))
+        # The mix of [e_k, mean], without putting the mean beside each e_k.
+        own, shared = self.mix.weight.chunk(2, dim=1)
+        shared_part = functional.conv2d(mean, shared, self.mix.bias) + context
+        # A unit of output means a scale in the logit; the prior is a part of the square's.
+        head = self.coefficients
+        scales = features.new_tensor(COEFFICIENT_SCALES * GROUPS)
+        weight = head.weight * scales[:, None, None, None]
+        is_square = features.new_tensor((0.0, 0.0, 1.0, 0.0) * GROUPS)
+        bias = head.get_parameter("bias") * scales - is_square * self.prior
+        coefficients = [
+            functional.conv2d(
+                functional.relu(functional.conv2d(one, own) + shared_part), weight, bias
+            )
             for one in features.unbind(1)
         ]
-        raw = torch.stack(per_exposure, dim=1)
-        raw = raw.reshape(*raw.shape[:2], GROUPS, TERMS, *raw.shape[-2:])
-        scales = raw.new_tensor(COEFFICIENT_SCALES)
-        is_square = raw.new_tensor([0.0, 0.0, 1.0, 0.0])
-        offset = (is_square * self.prior)[:, None, None]
+        stacked = torch.stack(coefficients, dim=1)
+        grouped = stacked.reshape(*stacked.shape[:2], GROUPS, TERMS, *stacked.shape[-2:])
         gains = self.gains(functional.relu(self.mix(pooled) + context))
-        return BlendMaps(raw * scales[:, None, None] - offset, gains)
+        return BlendMaps(grouped, gains)
 
     def blend(
         self, pyramid: Sequence[Tensor], maps: BlendMaps, levels: Levels, *, finest: int
