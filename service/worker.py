@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from model.errors import FusionError, InferenceError
-from model.exposure import ExposurePair
+from model.exposure import ExposurePair, Pixels
 from model.tiling import Window
 from service.backend import Backend, BackendFactory, FailureKind
 from service.errors import SharedMemoryError
@@ -74,17 +74,23 @@ class Worker:
         return not self._jobs
 
     def submit(self, number: int, job: FuseJob) -> None:
-        """Take a job in; a job that cannot begin fails alone."""
+        """Take a job in; a job that cannot begin fails alone.
+
+        Raises:
+            LostDeviceError: The device failed; the process has to end.
+        """
         arrays: list[AttachedArray] = []
         try:
             for descriptor in (job.under, job.over, job.output):
                 arrays.append(AttachedArray(descriptor))
             under, over, output = (attached.array for attached in arrays)
             pair = ExposurePair(under, over, job.is_swapped)
-            run = self._backend.pipelines[job.weights].begin(pair, job.report, output)
-        except (FusionError, ValueError) as error:
+            run = self._begin(job, pair, output)
+        except (FusionError, ValueError, RuntimeError, MemoryError) as error:
             for attached in arrays:
                 attached.close()
+            if self._backend.classify(error) == "device":
+                raise LostDeviceError from error
             self._report_failure(number, job.weights, error)
             return
         self._jobs[number] = _RunningJob(run, tuple(arrays))
@@ -112,6 +118,17 @@ class Worker:
         self._fuse(weights, batch)
         if self.is_idle:
             self._batch_limits = _full_batches(self._backend)
+
+    def _begin(self, job: FuseJob, pair: ExposurePair, output: Pixels) -> "FusionRun":
+        """Plan a job; what it keeps between its passes is on the device, whose memory may lack."""
+        pipeline = self._backend.pipelines[job.weights]
+        try:
+            return pipeline.begin(pair, job.report, output)
+        except (RuntimeError, MemoryError) as error:
+            if self._backend.classify(error) != "memory":
+                raise
+        self._backend.free_memory()
+        return pipeline.begin(pair, job.report, output)
 
     def _fuse(self, weights: str, batch: Sequence[tuple[int, Window]]) -> None:
         failed = self._attempt(weights, batch)

@@ -25,7 +25,7 @@ DIE_ONCE, DIE_AFTER_DRAFT_ONCE = 77, 88
 DRAFT: WindowKind = "border"
 
 
-class LostError(Exception):
+class LostError(RuntimeError):
     """Stands for a sticky error of the device."""
 
 
@@ -129,6 +129,16 @@ def copying(record: Path | None = None, *, has_draft: bool = False) -> Backend:
 
 def failing_warm_up() -> Backend:
     raise ValueError("expected a device below cuda:0, got 'cuda:7'")
+
+
+def failing_second_warm_up() -> Backend:
+    def fail() -> None:
+        raise ValueError("expected the second version to run, got nothing")
+
+    backend = CopyBackend()
+    pipeline = backend.as_pipeline()
+    pipelines = {LABEL: pipeline, "copy-0.0.2": replace(pipeline, warm_up=fail)}
+    return replace(backend.as_backend(), pipelines=pipelines)
 
 
 def dying_at_start() -> Backend:

@@ -8,6 +8,7 @@ import multiprocessing
 import signal
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ from tests.service.backends import (
     RAISE,
     SOUND,
     CopyBackend,
+    LostError,
     copying,
+    failing_second_warm_up,
     failing_warm_up,
 )
 
@@ -265,6 +268,56 @@ def test_a_job_that_ends_between_its_passes_leaves_nothing_behind(messages, make
     np.testing.assert_array_equal(output.array, expected)
 
 
+def make_worker_that_begins(begin, messages):
+    """A worker whose pipeline begins a run as `begin` says, given the call that would do it."""
+    backend = CopyBackend()
+    pipeline = dataclasses.replace(backend.as_pipeline(), begin=partial(begin, backend.begin))
+    served = dataclasses.replace(backend.as_backend(), pipelines={LABEL: pipeline})
+    return backend, Worker(served, messages.append)
+
+
+@pytest.mark.parametrize(("failures", "is_fused"), [(1, True), (2, False)])
+def test_memory_that_lacks_when_a_job_begins_is_freed_once(messages, make_job, failures, is_fused):
+    left = [MemoryError()] * failures
+
+    def begin(begin_run, *given):
+        if left:
+            raise left.pop()
+        return begin_run(*given)
+
+    backend, worker = make_worker_that_begins(begin, messages)
+    worker.submit(0, make_job()[0])
+    worker.submit(1, make_job()[0])
+    run_to_end(worker)
+    assert backend.frees == 1
+    assert finished(messages) == ([0, 1] if is_fused else [1])
+    assert all(isinstance(error, InferenceError) for error in failed(messages).values())
+
+
+def test_a_device_that_is_lost_when_a_job_begins_ends_the_loop(messages, make_job):
+    def begin(begin_run, *given):
+        raise LostError
+
+    _, worker = make_worker_that_begins(begin, messages)
+    with pytest.raises(LostDeviceError):
+        worker.submit(0, make_job()[0])
+    assert messages == []
+
+
+def test_a_job_that_cannot_begin_fails_alone(messages, make_job):
+    def begin(begin_run, pair, *given):
+        if pair.under[0, 0, 0] == RAISE:
+            raise RuntimeError("a run that cannot begin")
+        return begin_run(pair, *given)
+
+    _, worker = make_worker_that_begins(begin, messages)
+    worker.submit(0, make_job(RAISE)[0])
+    worker.submit(1, make_job()[0])
+    run_to_end(worker)
+    assert finished(messages) == [1]
+    assert "RuntimeError" in failed(messages)[0].message
+
+
 def make_worker_of_two(messages, *, fits=(8, 8)):
     """A worker that serves two versions, and the backend of each."""
     backends = {
@@ -379,9 +432,15 @@ def test_the_process_hears_a_cancel_before_it_computes(make_job):
 
 
 @pytest.mark.usefixtures("_signal_handlers")
-def test_the_process_says_why_it_cannot_start():
-    (failed_start,) = run_process(factory=failing_warm_up)
-    assert failed_start == StartFailed("expected a device below cuda:0, got 'cuda:7'")
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        (failing_warm_up, "expected a device below cuda:0, got 'cuda:7'"),
+        (failing_second_warm_up, "expected the second version to run, got nothing"),
+    ],
+)
+def test_the_process_says_why_it_cannot_start(factory, sentence):
+    assert run_process(factory=factory) == [StartFailed(sentence)]
 
 
 @pytest.mark.usefixtures("_signal_handlers")
