@@ -112,7 +112,7 @@ class CpuCanvas:
         pyramid = build_pyramid(planes, levels.base - levels.reduction)
         luma = to_luma(pyramid[levels.network - levels.reduction])
         encode = partial(_encode, network, luma)
-        maps = network.decide(torch.stack(self._engine.map(encode, range(luma.shape[1])), dim=1))
+        maps = network.decide(self._engine.map(encode, range(luma.shape[1])))
         fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._fused = fused[0].numpy()
         groups = {levels.group_of(level) for level in range(levels.reduction)}

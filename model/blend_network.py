@@ -1,6 +1,7 @@
 """The network `pyramid-blend`: weights predicted once at low resolution, exposures blended."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -161,8 +162,7 @@ class BlendNetwork(nn.Module):
             Coefficients and gains at that level.
         """
         luma = to_luma(planes)
-        features = torch.stack([self.encode(luma, k) for k in range(luma.shape[1])], dim=1)
-        return self.decide(features)
+        return self.decide([self.encode(luma, exposure) for exposure in range(luma.shape[1])])
 
     def encode(self, luma: Tensor, exposure: int) -> Tensor:
         """Features of one exposure, (N, width, h, w), from all lumas, (N, K, h, w)."""
@@ -170,9 +170,10 @@ class BlendNetwork(nn.Module):
         features: Tensor = self.encoder(pair * 2 - 1)
         return features
 
-    def decide(self, features: Tensor) -> BlendMaps:
-        """Coefficients and gains from the features of all exposures, (N, K, width, h, w)."""
-        mean, largest = features.mean(1), features.amax(1)
+    def decide(self, features: Sequence[Tensor]) -> BlendMaps:
+        """Coefficients and gains from the features of every exposure, (N, width, h, w) each."""
+        mean = sum(features[1:], features[0]) / len(features)
+        largest = reduce(torch.maximum, features)
         pooled = torch.cat((mean, largest), dim=1)
         context = self.context(pooled.mean((2, 3)))[:, :, None, None]
         # The mix of [e_k, mean], without putting the mean beside each e_k.
@@ -180,15 +181,15 @@ class BlendNetwork(nn.Module):
         shared_part = functional.conv2d(mean, shared, self.mix.bias) + context
         # A unit of output means a scale in the logit; the prior is a part of the square's.
         head = self.coefficients
-        scales = features.new_tensor(COEFFICIENT_SCALES * GROUPS)
+        scales = mean.new_tensor(COEFFICIENT_SCALES * GROUPS)
         weight = head.weight * scales[:, None, None, None]
-        is_square = features.new_tensor((0.0, 0.0, 1.0, 0.0) * GROUPS)
+        is_square = mean.new_tensor((0.0, 0.0, 1.0, 0.0) * GROUPS)
         bias = head.get_parameter("bias") * scales - is_square * self.prior
         coefficients = [
             functional.conv2d(
                 functional.relu(functional.conv2d(one, own) + shared_part), weight, bias
             )
-            for one in features.unbind(1)
+            for one in features
         ]
         stacked = torch.stack(coefficients, dim=1)
         grouped = stacked.reshape(*stacked.shape[:2], GROUPS, TERMS, *stacked.shape[-2:])
