@@ -209,8 +209,9 @@ def _describe_training(manifest: Manifest, config: Table) -> list[str]:
         rows.append(("exported", f"the state after step {training.exported_step:,}, which {which}"))
     shown = [(key, value) for key, value in optim.items() if not key.startswith("start")]
     rows += [(_words(key), describe_value(value)) for key, value in shown if key != "steps"]
+    if _group(config, "loss").get("tasks", 1.0):
+        rows.append(("reading of the paper", describe_value(config.get("reading", "paper"))))
     rows += [
-        ("reading of the paper", describe_value(config.get("reading", "paper"))),
         ("seed", str(training.seed)),
         ("commit", f"`{training.commit}`"),
         ("hardware", training.device),

@@ -8,6 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+EVERY_TERM = """
+tasks = 0.5
+fidelity = 1.0
+similarity = 2.0
+edges = 0.5
+information = 0.3
+detail = 0.02
+bounds = 0.0005
+order = 0.01
+halo = 0.01
+colour = 0.02
+variation = 0.001
+tone = 0.001
+"""
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -72,3 +87,19 @@ def held_out_root(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     kept = [line for line in manifest.read_text().splitlines() if "stacks/other" not in line]
     manifest.write_text("\n".join(kept) + "\n" + "".join(rows))
     return root
+
+
+@pytest.fixture
+def blend_file(tmp_path):
+    """A run of eight steps on a narrow network, with every term of the loss."""
+    path = tmp_path / "tiny-blend.toml"
+    path.write_text(
+        'name = "tiny-blend"\n'
+        '[network]\narchitecture = "pyramid-blend"\nwidth = 2\ndilations = [1, 2]\n'
+        "[data]\nside_px = 176\nworkers = 0\nstack_share = 0.5\nmotion = 0.3\n"
+        f"[loss]{EVERY_TERM}"
+        "[optim]\nsteps = 8\nschedule = 'cosine'\nlearning_rate = 4e-3\nbatch = 2\n"
+        "clip_norm = 1.0\n"
+        "[run]\nlog_every = 3\ncheckpoint_every = 4\n"
+    )
+    return path

@@ -22,36 +22,6 @@ from trainer.train import start_network, train
 from trainer.validation import read_scenes, validate
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
-EVERY_TERM = """
-tasks = 0.5
-fidelity = 1.0
-similarity = 2.0
-edges = 0.5
-information = 0.3
-detail = 0.02
-bounds = 0.0005
-order = 0.01
-halo = 0.01
-colour = 0.02
-variation = 0.001
-tone = 0.001
-"""
-
-
-@pytest.fixture
-def blend_file(tmp_path):
-    """A run of eight steps on a narrow network, with every term of the loss."""
-    path = tmp_path / "tiny-blend.toml"
-    path.write_text(
-        'name = "tiny-blend"\n'
-        '[network]\narchitecture = "pyramid-blend"\nwidth = 2\ndilations = [1, 2]\n'
-        "[data]\nside_px = 176\nworkers = 0\nstack_share = 0.5\nmotion = 0.3\n"
-        f"[loss]{EVERY_TERM}"
-        "[optim]\nsteps = 8\nschedule = 'cosine'\nlearning_rate = 4e-3\nbatch = 2\n"
-        "clip_norm = 1.0\n"
-        "[run]\nlog_every = 3\ncheckpoint_every = 4\n"
-    )
-    return path
 
 
 def checkpoint(run):

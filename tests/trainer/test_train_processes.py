@@ -113,9 +113,11 @@ def test_a_batch_that_cannot_be_shared_out_is_refused():
         World(0, 4, CPU).share_batch(6)
 
 
+@pytest.mark.parametrize("file", ["config_file", "blend_file"])
 def test_two_processes_give_the_curve_of_one_at_the_same_global_batch(
-    held_out_root, config_file, tmp_path
+    held_out_root, file, request, tmp_path
 ):
+    config_file = request.getfixturevalue(file)
     overrides = [
         *("optim.batch=4", "optim.steps=6", "optim.learning_rate=1e-3", "run.log_every=1"),
         *("validation.every=3", "validation.pairs=3", "validation.max_side_px=128"),
@@ -135,7 +137,9 @@ def test_two_processes_give_the_curve_of_one_at_the_same_global_batch(
             # Rounding of float32 means in another order, and six digits in the file.
             assert row == pytest.approx(other, rel=1e-4, abs=1e-5)
     for name, tensor in parameters(one).items():
-        torch.testing.assert_close(parameters(two)[name], tensor, rtol=1e-3, atol=1e-5)
+        # A constant in the logits of all exposures cancels: its slope is rounding, scaled by Adam.
+        kept = torch.arange(len(tensor)) % 4 > 0 if name == "coefficients.bias" else ...
+        torch.testing.assert_close(parameters(two)[name][kept], tensor[kept], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
