@@ -134,7 +134,9 @@ class RunFolder:
             self._writer.add_image(f"validation/{name}", picture, step, dataformats="HWC")
         layout = "HW" if triples.ndim == 2 else "HWC"
         self._writer.add_image("training/triples", triples, step, dataformats=layout)
-        _append_row(self._path / VALIDATION_NAME, step, validation.scores)
+        self._writer.add_scalar("validation/objective", validation.objective, step)
+        row = validation.scores | {"objective": validation.objective}
+        _append_row(self._path / VALIDATION_NAME, step, row)
 
     def keep_best(self, state: TrainState) -> None:
         """Keep the parameters as the best so far."""

@@ -124,11 +124,13 @@ def test_the_objective_is_the_lead_over_mertens_of_the_same_scenes(
     train(config, large_root, run)
     header, *rows = (line.split(",") for line in (run / VALIDATION_NAME).read_text().splitlines())
     (scene,) = read_scenes(large_root, config.validation, trained_on=())
-    leads = [lead(dict(zip(header, map(float, row), strict=True)), scene.mertens) for row in rows]
-    assert header == ["step", *name_metrics("fidelity+contrast")]
+    table = [dict(zip(header, map(float, row), strict=True)) for row in rows]
+    leads = [lead(row, scene.mertens) for row in table]
+    assert header == ["step", *name_metrics("fidelity+contrast"), "objective"]
     assert len(leads) == 2
+    assert [row["objective"] for row in table] == pytest.approx(leads, abs=1e-4)
     best = json.loads((run / RECORD_NAME).read_text())["best_objective"]
-    assert best == pytest.approx(max(leads), abs=1e-3)
+    assert best == pytest.approx(max(leads), abs=1e-4)
     fused = fuse_as_mertens(scene.pair)
     assert scene.score(fused, COMPARED_METRICS) == scene.mertens
 
