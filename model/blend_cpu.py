@@ -112,8 +112,10 @@ class CpuCanvas:
         pyramid = build_pyramid(planes, levels.base - levels.reduction)
         luma = to_luma(pyramid[levels.network - levels.reduction])
         encode = partial(_encode, network, luma)
-        maps = network.decide(self._engine.map(encode, range(luma.shape[1])))
-        fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
+        features = self._engine.map(encode, range(luma.shape[1]))
+        with _one_torch_thread():
+            maps = network.decide(features)
+            fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._fused = fused[0].numpy()
         groups = {levels.group_of(level) for level in range(levels.reduction)}
         self._maps = {group: _read_maps(maps, group) for group in groups}
@@ -158,6 +160,17 @@ def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
 def _read_maps(maps: BlendMaps, group: int) -> LevelMaps:
     under, over = maps.coefficients[0, :, group].numpy()
     return LevelMaps(combine_coefficients(under, over), maps.gains[0, group].numpy())
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Convolutions to one or a few maps add in an order that depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A small world for the model's tests: one network with a lively output, and its graphs."""
+"""A small world for the model's tests: a network of each architecture with a lively output."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from model.architectures import AnyNetwork
+from model.blend_network import BlendNetwork
 from model.exposure import AlignmentReport, ExposurePair
 from model.manifest import (
     GRAPH_NAME,
@@ -15,7 +17,9 @@ from model.manifest import (
     VALID_GRAPH_NAME,
     Manifest,
     NetworkConfig,
+    PyramidBlendConfig,
     describe_file,
+    read_manifest,
     write_manifest,
 )
 from model.network import FusionNetwork
@@ -52,30 +56,36 @@ def lively_network() -> FusionNetwork:
     return make_network(NetworkConfig(encoders="separate"))
 
 
-@pytest.fixture(scope="session")
-def weights_dir(lively_network, tmp_path_factory) -> Path:
-    """A complete weights version of the lively network, its graphs written by the trainer."""
-    from trainer.export import export_graph
+def make_blend_network(**config) -> BlendNetwork:
+    """A seeded network whose maps differ from place to place, and which changes every pixel."""
+    torch.manual_seed(3)
+    network = BlendNetwork(PyramidBlendConfig(**config)).eval().requires_grad_(False)
+    for head in (network.coefficients, network.gains):
+        nn.init.normal_(head.weight, 0, 0.3)
+        nn.init.normal_(head.bias, 0, 0.2)
+    network.band_gain.normal_(0, 0.1)
+    network.chroma_gain.fill_(0.1)
+    if network.config.saliency:
+        network.saliency.normal_(0, 0.2)
+    return network
 
-    directory = tmp_path_factory.mktemp("weights") / "lively-0.0.1"
+
+def write_version(network: AnyNetwork, directory: Path) -> Path:
+    """A complete weights version of a network but for its graphs."""
     directory.mkdir()
-    save_parameters(lively_network, directory / PARAMETERS_NAME)
-    export_graph(lively_network, directory / GRAPH_NAME, "reflect")
-    export_graph(lively_network, directory / VALID_GRAPH_NAME, "valid")
+    save_parameters(network, directory / PARAMETERS_NAME)
+    name, _, version = directory.name.rpartition("-")
     document = {
-        "name": "lively",
-        "version": "0.0.1",
-        "network": lively_network.config,
-        "files": {
-            name: describe_file(directory / name)
-            for name in (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME)
-        },
-        "receptive_field": lively_network.receptive_field,
-        "size_multiple": lively_network.size_multiple,
+        "name": name,
+        "version": version,
+        "network": network.config,
+        "files": {PARAMETERS_NAME: describe_file(directory / PARAMETERS_NAME)},
+        "receptive_field": network.receptive_field,
+        "size_multiple": network.size_multiple,
         "accepted_exposures": (2, 2),
-        "chroma": "mean",
+        "chroma": "blend" if isinstance(network, BlendNetwork) else "mean",
         "reference": "over",
-        "golden": compute_golden(lively_network),
+        "golden": compute_golden(network),
         "training": {
             "config": "",
             "commit": "none",
@@ -87,6 +97,38 @@ def weights_dir(lively_network, tmp_path_factory) -> Path:
     }
     write_manifest(Manifest.model_validate(document), directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def weights_dir(lively_network, tmp_path_factory) -> Path:
+    """A complete weights version of the lively network, its graphs written by the trainer."""
+    from trainer.export import export_graph
+
+    directory = write_version(lively_network, tmp_path_factory.mktemp("weights") / "lively-0.0.1")
+    export_graph(lively_network, directory / GRAPH_NAME, "reflect")
+    export_graph(lively_network, directory / VALID_GRAPH_NAME, "valid")
+    graphs = {name: describe_file(directory / name) for name in (GRAPH_NAME, VALID_GRAPH_NAME)}
+    manifest = read_manifest(directory)
+    files = {**manifest.files, **graphs}
+    write_manifest(manifest.model_copy(update={"files": files}), directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def blend_network() -> BlendNetwork:
+    return make_blend_network()
+
+
+@pytest.fixture(scope="session")
+def blend_weights_dir(blend_network, tmp_path_factory) -> Path:
+    """A complete weights version of the other architecture, which has no graphs."""
+    return write_version(blend_network, tmp_path_factory.mktemp("weights") / "blend-0.0.1")
+
+
+@pytest.fixture(scope="session")
+def make_blend():
+    """Builds blend networks of other configs than the default one."""
+    return make_blend_network
 
 
 @pytest.fixture(scope="session")
