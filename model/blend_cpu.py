@@ -73,7 +73,7 @@ class CpuEngine:
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
         try:
-            with _one_opencv_thread():
+            with _one_thread_each():
                 if self._pool is None:
                     return [work(item) for item in items]
                 return list(self._pool.map(work, items))
@@ -109,12 +109,11 @@ class CpuCanvas:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
         planes = torch.from_numpy(self._reduced).unsqueeze(0)
-        pyramid = build_pyramid(planes, levels.base - levels.reduction)
-        luma = to_luma(pyramid[levels.network - levels.reduction])
-        encode = partial(_encode, network, luma)
-        features = self._engine.map(encode, range(luma.shape[1]))
-        with _one_torch_thread():
-            maps = network.decide(features)
+        with _one_thread_each():
+            pyramid = build_pyramid(planes, levels.base - levels.reduction)
+            luma = to_luma(pyramid[levels.network - levels.reduction])
+            encode = partial(_encode, network, luma)
+            maps = network.decide(self._engine.map(encode, range(luma.shape[1])))
             fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._fused = fused[0].numpy()
         groups = {levels.group_of(level) for level in range(levels.reduction)}
@@ -163,22 +162,18 @@ def _read_maps(maps: BlendMaps, group: int) -> LevelMaps:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Convolutions to one or a few maps add in an order that depends on the number of threads."""
-    before = torch.get_num_threads()
+def _one_thread_each() -> Iterator[None]:
+    """Neither OpenCV nor torch starts threads of its own.
+
+    They would share a window's few rows, wait for each other at the end of every operation,
+    and take cores from other windows. Torch's convolutions to a few maps also add in an order that
+    depends on their number. A thread of the pool takes over what holds at its first operation.
+    """
+    opencv, torch_ = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """OpenCV's own threads would share a window's few rows, and the cores with other windows."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(opencv)
+        torch.set_num_threads(torch_)
