@@ -10,6 +10,8 @@ from model.manifest import (
     PARAMETERS_NAME,
     Evaluation,
     Manifest,
+    NetworkConfig,
+    PyramidBlendConfig,
     count_parameters,
     read_manifest,
     verify_file,
@@ -44,6 +46,49 @@ def test_a_manifest_of_the_first_schema_is_read(first_schema):
     assert manifest.training.checkpoint == "last"
     assert manifest.training.exported_step is None
     assert manifest.evaluation == (Evaluation(dataset="set", pairs=2, scores={"AG": 5.0}),)
+
+
+@pytest.mark.parametrize(
+    "directory", sorted(BUNDLED.parent.glob("hyperp-mb-*")), ids=lambda path: path.name
+)
+def test_a_released_manifest_is_written_as_it_was_read_byte_by_byte(directory, tmp_path):
+    write_manifest(read_manifest(directory), tmp_path)
+    assert (tmp_path / "manifest.json").read_bytes() == (directory / "manifest.json").read_bytes()
+
+
+def test_a_config_that_names_no_architecture_is_of_the_first(first_schema):
+    first_schema["network"] = {"width": 2}
+    assert Manifest.model_validate(first_schema).network == NetworkConfig(width=2)
+
+
+def make_blend_document(first_schema):
+    network = {"architecture": "pyramid-blend", "dilations": [1, 3]}
+    return {**first_schema, "network": network, "chroma": "blend", "receptive_field": None}
+
+
+def test_a_manifest_of_the_other_architecture_survives_writing_and_reading(first_schema, tmp_path):
+    manifest = Manifest.model_validate_json(json.dumps(make_blend_document(first_schema)))
+    assert manifest.network == PyramidBlendConfig(dilations=(1, 3))
+    assert manifest.receptive_field is None
+    write_manifest(manifest, tmp_path)
+    assert read_manifest(tmp_path) == manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"network": {"architecture": "another"}}, "at 'network'"),
+        ({"network": {"architecture": "pyramid-blend", "depth": 3}}, r"at 'network\.depth'"),
+        ({"network": {"architecture": "pyramid-blend", "dilations": [0]}}, r"dilations\.0'"),
+        ({"chroma": "mean"}, "chroma 'mean' does not go with pyramid-blend"),
+        ({"network": {"width": 2}}, "chroma 'blend' does not go with hyperp-mb"),
+    ],
+)
+def test_a_config_or_a_rule_that_no_network_has_is_refused(first_schema, tmp_path, changes, where):
+    document = {**make_blend_document(first_schema), **changes}
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(WeightsError, match=where):
+        read_manifest(tmp_path)
 
 
 def test_the_bundled_manifest_still_has_every_key_that_it_was_released_with(first_schema):

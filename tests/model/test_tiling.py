@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from model.network import FusionNetwork
-from model.tiling import Rect, Window, plan_windows
+from model.tiling import Rect, Window, plan_grid_windows, plan_windows
 
 SIZES = [
     (1, 1),
@@ -112,3 +112,46 @@ def test_tiled_equals_whole_with_the_halo_and_differs_with_one_pixel_less(
     assert whole.std() > 1
     assert (exact - whole).abs().max() <= 1e-10
     assert (short - whole).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("tile_px", [8, 43, 192])
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_windows_on_a_grid_partition_the_picture_and_keep_to_the_grid(height, width, tile_px):
+    written = np.zeros((height, width), int)
+    picture = Rect(0, 0, height, width)
+    windows = plan_grid_windows("blend", height, width, grid_px=8, halo_px=24, tile_px=tile_px)
+    for window in windows:
+        source, core = window.source, window.core
+        written[core.slices] += 1
+        assert picture.contains(source)
+        assert source.contains(core)
+        assert max(core.height, core.width) <= tile_px
+        assert not any(side % 8 for side in (core.top, core.left, source.top, source.left))
+        assert source.top == 0 or core.top - source.top == 24
+        assert source.left == 0 or core.left - source.left == 24
+        assert source.bottom == height or source.bottom - core.bottom == 24
+        assert source.right == width or source.right - core.right == 24
+        assert source.bottom == height or source.bottom % 8 == 0
+        assert source.right == width or source.right % 8 == 0
+    assert (written == 1).all()
+
+
+def test_windows_of_a_pyramid_share_a_micro_batch_whatever_their_shape():
+    windows = plan_grid_windows("reduce", 50, 70, grid_px=8, halo_px=16, tile_px=32)
+    assert len({(window.source.height, window.source.width) for window in windows}) > 1
+    assert {window.batch_key for window in windows} == {("reduce", 0, 0)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"grid_px": 0}, {"tile_px": 7}, {"halo_px": 12}, {"halo_px": -8}, {"height": 0}],
+)
+def test_a_grid_that_does_not_fit_is_refused(changes):
+    numbers = {"height": 50, "width": 70, "grid_px": 8, "halo_px": 16, "tile_px": 32, **changes}
+    with pytest.raises(ValueError, match="a tile of at least the grid and a halo on the grid"):
+        plan_grid_windows("reduce", **numbers)
+
+
+def test_a_rectangle_at_a_coarser_level_covers_what_it_did():
+    assert Rect(8, 16, 13, 24).reduced(0) == Rect(8, 16, 13, 24)
+    assert Rect(8, 16, 13, 24).reduced(3) == Rect(1, 2, 2, 3)

@@ -35,6 +35,17 @@ def test_sound_weights_pass_every_check(weights_dir):
     assert len(results) == 8
 
 
+def test_weights_without_graphs_have_fewer_checks(blend_weights_dir):
+    results = list(verify_weights(blend_weights_dir))
+    assert all(result.has_passed for result in results)
+    assert [result.name for result in results] == [
+        "schema",
+        "name",
+        f"SHA-256 of {PARAMETERS_NAME}",
+        "golden pair by the network",
+    ]
+
+
 def test_a_graph_of_other_parameters_is_noticed_by_its_answer(copy):
     # Its hash is right: somebody signed the wrong file. No start notices that.
     other = (copy / VALID_GRAPH_NAME).read_bytes()

@@ -176,6 +176,35 @@ def test_no_message_holds_a_path(tmp_path):
     assert str(tmp_path) not in caught.value.message
 
 
+def test_weights_of_the_other_architecture_are_loaded_and_answer_their_golden_pair(
+    blend_network, blend_weights_dir
+):
+    weights = load_weights(blend_weights_dir)
+    assert [*weights.manifest.files] == [PARAMETERS_NAME]
+    for name, tensor in weights.network.state_dict().items():
+        assert torch.equal(tensor, blend_network.state_dict()[name])
+    grey = [plane.expand(-1, 3, -1, -1) / 100 for plane in golden_pair(1620, 96)]
+    fused = weights.network(*grey)
+    assert fused.mean(1).mean().item() * 100 == pytest.approx(weights.manifest.golden.mean, abs=0.1)
+
+
+def test_another_network_s_parameters_under_a_valid_hash_are_noticed(blend_weights_dir, tmp_path):
+    directory = tmp_path / blend_weights_dir.name
+    shutil.copytree(blend_weights_dir, directory)
+    network = load_weights(directory).network
+    network.band_gain += 0.2
+    save_parameters(network, directory / PARAMETERS_NAME)
+    document = json.loads((directory / MANIFEST_NAME).read_text())
+    document["files"][PARAMETERS_NAME] = describe_file(directory / PARAMETERS_NAME).model_dump()
+    (directory / MANIFEST_NAME).write_text(json.dumps(document))
+    with pytest.raises(WeightsError, match="golden pair's fused lightness by the network is off"):
+        load_weights(directory)
+    document["receptive_field"] = 17
+    (directory / MANIFEST_NAME).write_text(json.dumps(document))
+    with pytest.raises(WeightsError, match="is the whole picture, the manifest says 17 pixels"):
+        load_weights(directory)
+
+
 def test_golden_pair_is_a_dark_and_a_bright_plane_within_range():
     under, over = golden_pair(1, 64)
     assert under.min() >= 0

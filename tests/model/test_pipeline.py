@@ -1,0 +1,64 @@
+"""Weights of either architecture become a pipeline, and whoever drives it sees no difference."""
+
+import numpy as np
+import pytest
+
+from model.architectures import build_network
+from model.blend_cpu import CpuEngine
+from model.blend_network import BlendNetwork
+from model.blend_pipeline import BlendPipeline
+from model.lightness_pipeline import LightnessPipeline
+from model.manifest import NetworkConfig, PyramidBlendConfig
+from model.network import FusionNetwork
+from model.pipeline import create_pipeline
+from model.runtime import OnnxRuntime, place_weights
+from model.weights import load_weights
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(NetworkConfig(width=2), FusionNetwork), (PyramidBlendConfig(width=2), BlendNetwork)],
+)
+def test_a_config_decides_the_network(config, expected):
+    network = build_network(config)
+    assert type(network) is expected
+    assert network.config == config
+
+
+def test_weights_decide_the_pipeline(weights_dir, blend_weights_dir):
+    lightness = create_pipeline(load_weights(weights_dir), device="cpu", threads=1)
+    blend = create_pipeline(load_weights(blend_weights_dir), device="cpu", threads=3)
+    assert isinstance(lightness, LightnessPipeline)
+    assert isinstance(lightness.runtime, OnnxRuntime)
+    assert isinstance(blend, BlendPipeline)
+    assert isinstance(blend.engine, CpuEngine)
+    assert blend.engine.threads == 3
+    assert blend.preferred_batch % 3 == 0
+
+
+@pytest.mark.parametrize("fixture", ["weights_dir", "blend_weights_dir"])
+def test_one_driver_runs_either(request, fixture, make_scene, tilted):
+    pipeline = create_pipeline(load_weights(request.getfixturevalue(fixture)), device="cpu")
+    pair = make_scene(61, 131)
+    out = np.zeros_like(pair.under)
+    run = pipeline.begin(pair, tilted, out)
+    for windows in run.passes:
+        assert windows
+        groups = {}
+        for window in windows:
+            groups.setdefault(window.batch_key, []).append((run, window))
+        for batch in groups.values():
+            pipeline.fuse_windows(batch)
+    assert np.array_equal(out, pipeline.fuse(pair, tilted))
+    assert out.std() > 10
+
+
+def test_a_device_that_is_not_there_is_told(blend_weights_dir):
+    with pytest.raises(ValueError, match="got 'tpu'"):
+        create_pipeline(load_weights(blend_weights_dir), device="tpu")
+
+
+def test_weights_that_fuse_colour_have_no_runtime_of_lightness(blend_weights_dir):
+    weights = load_weights(blend_weights_dir)
+    with pytest.raises(ValueError, match="expected weights of the architecture hyperp-mb"):
+        place_weights(weights, device="cpu")
