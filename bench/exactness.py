@@ -1,6 +1,7 @@
-"""Measure how exact the windowed path is, and what memory it takes.
+"""Measure how exact the windowed path is, and what memory it takes, of either architecture.
 
-Largest differences are shares of full scale (L* 100). From the repository root:
+Largest differences of `hyperp-mb` are shares of full scale (L* 100), those of `pyramid-blend` are
+codes of the picture. From the repository root:
 
     python -m bench.exactness [--weights weights/NAME-VERSION]
 """
@@ -16,17 +17,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench import blend
 from bench.repository import ROOT
-from bench.speed import DEFAULT_WEIGHTS, MOTION, make_pair, write_record
+from bench.speed import DEFAULT_WEIGHTS, RESULTS
+from bench.timing import MOTION, make_pair, write_record
 from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import ExposurePair
-from model.lightness_pipeline import LightnessPipeline
+from model.manifest import read_manifest
 from model.network import LIGHTNESS_MAX, FusionNetwork
-from model.runtime import OnnxRuntime, Precision, Runtime, TorchRuntime, create_runtime
+from model.pipeline import create_pipeline
+from model.run import fuse_run
+from model.runtime import OnnxRuntime, Precision, Runtime, TorchRuntime, take_lightness_network
 from model.tiling import plan_windows
 from model.weights import load_weights
 
-DEFAULT_RESULT = ROOT / "bench" / "results" / "exactness.json"
+RESULT_NAMES = {"hyperp-mb": "exactness.json", "pyramid-blend": "exactness-pyramid-blend.json"}
 SIZES = ((16, 16), (16, 333), (31, 47), (97, 131), (257, 401), (899, 1151))
 PEAK_SIZE = (4000, 6000)
 HALO_SIZE = (257, 401)
@@ -82,12 +87,13 @@ def compare(one: Tensor, other: Tensor) -> float:
 def measure_exactness(weights_dir: Path) -> dict[str, object]:
     """Tiled against whole and ONNX Runtime against torch, on seeded scenes."""
     weights = load_weights(weights_dir)
+    network = take_lightness_network(weights)
     onnx = OnnxRuntime(weights)
-    eager = TorchRuntime(weights.network, device=torch.device("cpu"))
+    eager = TorchRuntime(network, device=torch.device("cpu"))
     sizes: dict[str, object] = {}
     for height, width in SIZES:
         under, over = read_lightness(make_pair(height, width))
-        whole = weights.network(under, over)
+        whole = network(under, over)
         tiled = fuse_tiled(onnx, under, over, tile_px=onnx.tile_px)
         sizes[f"{height}x{width}"] = {
             "onnx_tiled_against_torch_whole": compare(tiled, whole),
@@ -101,7 +107,7 @@ def measure_exactness(weights_dir: Path) -> dict[str, object]:
                 onnx.run(under, over, padding="reflect"), whole
             ),
         }
-    return {"lightness": sizes, **measure_halo(weights.network), **measure_precisions(weights_dir)}
+    return {"lightness": sizes, **measure_halo(network), **measure_precisions(network)}
 
 
 def measure_halo(network: FusionNetwork) -> dict[str, object]:
@@ -118,9 +124,8 @@ def measure_halo(network: FusionNetwork) -> dict[str, object]:
     }
 
 
-def measure_precisions(weights_dir: Path) -> dict[str, object]:
+def measure_precisions(network: FusionNetwork) -> dict[str, object]:
     """What the reduced precisions of the CUDA path cost, computed in torch on the CPU."""
-    network = load_weights(weights_dir).network
     under, over = read_lightness(make_pair(*HALO_SIZE))
     whole = network(under, over)
     record: dict[str, object] = {}
@@ -142,16 +147,14 @@ def measure_peak(weights_dir: Path) -> None:
     """Fuse a warped pair in this process and print what memory that took."""
     height, width = PEAK_SIZE
     torch.set_num_threads(1)
-    pipeline = LightnessPipeline(create_runtime(weights_dir, device="cpu"), chroma="mean")
+    pipeline = create_pipeline(load_weights(weights_dir), device="cpu")
     loaded = read_status_mib("VmRSS")
     shape = (height, width, 3)
     pair = ExposurePair(np.full(shape, 60, np.uint8), np.full(shape, 180, np.uint8))
     output = np.full(shape, 1, np.uint8)
     before = read_status_mib("VmRSS")
     run = pipeline.begin(pair, MOTION, output)
-    for windows in run.passes:
-        for window in windows:
-            pipeline.fuse_windows([(run, window)])
+    fuse_run(run, pipeline.fuse_windows, batch_size=pipeline.preferred_batch)
     peak = read_status_mib("VmHWM")
     print(loaded, before, peak)
 
@@ -178,19 +181,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS)
-    parser.add_argument("--out", type=Path, default=DEFAULT_RESULT)
+    parser.add_argument("--out", type=Path, help="default: a file of bench/results")
     parser.add_argument("--peak", action="store_true", help="only the memory, in this process")
     options = parser.parse_args()
     weights_dir = options.weights.resolve()
     if options.peak:
         measure_peak(weights_dir)
         return
+    manifest = read_manifest(weights_dir)
+    is_blend = manifest.network.architecture == "pyramid-blend"
     with torch.inference_mode():
-        exactness = measure_exactness(weights_dir)
+        exactness = (blend.measure_exactness if is_blend else measure_exactness)(weights_dir)
     write_record(
-        options.out,
+        options.out or RESULTS / RESULT_NAMES[manifest.network.architecture],
         {
-            "weights": load_weights(weights_dir).manifest.label,
+            "weights": manifest.label,
             **exactness,
             "memory": measure_peak_elsewhere(weights_dir),
         },

@@ -5,7 +5,8 @@ had them mapped. From the repository root:
 
     python -m bench.highres [--repeats 3] [--data ../shared/data/highres]
 
-The settings of the environment apply (`EXPOFUSE_WEIGHTS`, `EXPOFUSE_DEVICE`, ...).
+The settings of the environment apply (`EXPOFUSE_WEIGHTS`, `EXPOFUSE_DEVICE`, ...): they choose the
+weights, of either architecture.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from PIL import Image
 
 from bench.repository import ROOT, SHARED_DATA
 from bench.running_service import running_service
-from bench.speed import spread, write_record
+from bench.timing import spread, write_record
 
 DEFAULT_DATA = SHARED_DATA / "highres"
 DEFAULT_RESULT = ROOT / "bench" / "results" / "highres.json"

@@ -1,8 +1,10 @@
-"""Measure the CPU path: the network in ONNX Runtime over windows against eager torch.
+"""Measure the speed of fusion on the CPU, of either architecture.
 
-Every round runs each of them once, one after the other, so that a busy machine slows all alike;
-the ratio is taken per round. CPU seconds are reported beside wall seconds: with one thread they
-do not see what else the machine does. From the repository root:
+Of `hyperp-mb` the network in ONNX Runtime over windows against eager torch, and what surrounds it;
+of `pyramid-blend` every pass and the whole against OpenCV's MergeMertens and `hyperp-mb`, at 1 and
+12 megapixels. Every round runs each of them once, one after the other, so that a busy machine
+slows all alike; the ratio is taken per round. CPU seconds are reported beside wall seconds: with
+one thread they do not see what else the machine does. From the repository root:
 
     python -m bench.speed [--weights weights/NAME-VERSION] [--repeats 7]
 """
@@ -10,67 +12,28 @@ do not see what else the machine does. From the repository root:
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import shlex
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
-from typing import TypeVar
 
-import cv2
-import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
-from bench.repository import ROOT, read_commit
-from model.exposure import AlignmentReport, ExposurePair
+from bench import blend
+from bench.repository import ROOT
+from bench.timing import MOTION, Cost, make_pair, measure, spread, write_record
 from model.lightness_pipeline import LightnessPipeline
+from model.manifest import read_manifest
 from model.network import Padding
 from model.runtime import OnnxRuntime
 from model.weights import LoadedWeights, load_weights
 
 DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
-DEFAULT_RESULT = ROOT / "bench" / "results" / "speed.json"
+RESULTS = ROOT / "bench" / "results"
+RESULT_NAMES = {"hyperp-mb": "speed.json", "pyramid-blend": "speed-pyramid-blend.json"}
 MEGAPIXEL = 1e6
-
-Result = TypeVar("Result")
-
-MOTION = AlignmentReport(
-    model="homography",
-    homography=(1.01, 0.02, 1.5, -0.015, 0.99, -2.0, 1e-5, 2e-5, 1.0),
-    inliers=100,
-    inlier_ratio=0.9,
-    max_corner_shift_px=30.0,
-    refused=None,
-    reference="over",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Seconds that something took, by the wall and by all threads of this process."""
-
-    wall_s: float
-    cpu_s: float
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.wall_s - other.wall_s, self.cpu_s - other.cpu_s)
-
-
-def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
-    """Run once and take the time."""
-    wall_s, cpu_s = perf_counter(), process_time()
-    result = work()
-    return result, Cost(perf_counter() - wall_s, process_time() - cpu_s)
+SIZE = (864, 1152)
+LARGE_SIZE = (3000, 4000)
 
 
 class TimedRuntime(OnnxRuntime):
@@ -86,16 +49,6 @@ class TimedRuntime(OnnxRuntime):
         result, cost = measure(run)
         self.spent += cost
         return result
-
-
-def make_pair(height: int, width: int) -> ExposurePair:
-    """A smooth seeded scene as an under and an over exposure, uint8."""
-    scene = cv2.GaussianBlur(np.random.default_rng(0).random((height, width, 3)), (0, 0), 2)
-    scene = (scene - scene.min()) / (scene.max() - scene.min())
-    under, over = 0.4 * scene, (1.6 * scene).clip(0, 1)
-    return ExposurePair.from_images(
-        np.rint(255 * under).astype(np.uint8), np.rint(255 * over).astype(np.uint8)
-    )
 
 
 def measure_rounds(
@@ -140,75 +93,76 @@ def measure_rounds(
     return summary
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median and extremes."""
+def measure_lightness(
+    weights_dir: Path, *, size: tuple[int, int], repeats: int
+) -> dict[str, object]:
+    """Measure weights of `hyperp-mb` with one thread and with every core."""
+    height, width = size
     return {
-        "median": round(float(np.median(values)), 4),
-        "min": round(min(values), 4),
-        "max": round(max(values), 4),
+        "height": height,
+        "width": width,
+        "repeats": repeats,
+        "by_threads": {
+            threads: measure_rounds(
+                weights_dir, height=height, width=width, threads=threads, repeats=repeats
+            )
+            for threads in count_threads()
+        },
     }
 
 
-def describe_machine() -> dict[str, object]:
-    """Processor, cores, load and versions."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+def measure_blend(
+    weights_dir: Path, *, sizes: list[tuple[int, int]], repeats: int
+) -> dict[str, object]:
+    """Measure weights of `pyramid-blend` with one thread and with every core."""
     return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "beside": read_manifest(DEFAULT_WEIGHTS).label,
+        "repeats": repeats,
+        "by_size": {
+            f"{height}x{width}": {
+                threads: blend.measure_rounds(
+                    weights_dir,
+                    DEFAULT_WEIGHTS,
+                    height=height,
+                    width=width,
+                    threads=threads,
+                    repeats=repeats,
+                )
+                for threads in count_threads()
+            }
+            for height, width in sizes
+        },
     }
 
 
-def write_record(path: Path, record: dict[str, object]) -> None:
-    """Write a result with what it takes to repeat it."""
-    module = Path(sys.argv[0]).stem
-    command = shlex.join(["python", "-m", f"bench.{module}", *sys.argv[1:]])
-    document = {
-        "command": command,
-        "commit": read_commit(),
-        "machine": describe_machine(),
-        **record,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(document, indent=1))
+def count_threads() -> list[int]:
+    """One thread and every core."""
+    return sorted({1, len(os.sched_getaffinity(0))})
 
 
 def main() -> None:
-    """Measure with one thread and with every core."""
+    """Measure as the weights' architecture asks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS)
-    parser.add_argument("--height", type=int, default=864)
-    parser.add_argument("--width", type=int, default=1152)
+    parser.add_argument("--height", type=int, help="of the only picture; default: see above")
+    parser.add_argument("--width", type=int)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=DEFAULT_RESULT)
+    parser.add_argument("--out", type=Path, help="default: a file of bench/results")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    write_record(
-        options.out,
-        {
-            "weights": load_weights(options.weights).manifest.label,
-            "height": options.height,
-            "width": options.width,
-            "repeats": options.repeats,
-            "by_threads": {
-                threads: measure_rounds(
-                    options.weights,
-                    height=options.height,
-                    width=options.width,
-                    threads=threads,
-                    repeats=options.repeats,
-                )
-                for threads in sorted({1, cores})
-            },
-        },
-    )
+    if (options.height is None) != (options.width is None):
+        parser.error("expected --height and --width together")
+    manifest = read_manifest(options.weights)
+    architecture = manifest.network.architecture
+    only = None if options.height is None else (options.height, options.width)
+    if architecture == "pyramid-blend":
+        sizes = [only] if only else [SIZE, LARGE_SIZE]
+        record = measure_blend(options.weights, sizes=sizes, repeats=options.repeats)
+    else:
+        record = measure_lightness(options.weights, size=only or SIZE, repeats=options.repeats)
+    out = options.out or RESULTS / RESULT_NAMES[architecture]
+    write_record(out, {"weights": manifest.label, **record})
 
 
 if __name__ == "__main__":
