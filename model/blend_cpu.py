@@ -15,19 +15,23 @@ from torch import Tensor
 from model.blend_network import BlendMaps, BlendNetwork, build_pyramid, to_luma
 from model.blend_planes import (
     LevelMaps,
+    Mixture,
     Plane,
+    Planes,
     add_band,
     combine_coefficients,
     finish_pixels,
     load_planes,
     magnify_map,
     mix,
+    mix_stack,
     reduce_plane,
+    reduce_stack,
 )
 from model.errors import InferenceError
 from model.exposure import Pixels
 from model.pyramid import BANDS, Levels, size_at
-from model.tiling import Window
+from model.tiling import Rect, Window
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -89,9 +93,10 @@ class CpuCanvas:
     def __init__(self, engine: CpuEngine, levels: Levels, height: int, width: int) -> None:
         self._engine = engine
         self._levels = levels
+        self._whole = Rect(0, 0, height, width)
         size = size_at(height, width, levels.reduction)
         self._reduced: Plane = np.empty((2, 3, *size), np.float32)
-        self._fused: Plane = np.empty((0, 0, 0), np.float32)
+        self._fused: Planes = []
         self._maps: dict[int, LevelMaps] = {}
 
     def reduce(self, exposures: Sequence[Pixels | Tensor], window: Window) -> None:
@@ -108,47 +113,57 @@ class CpuCanvas:
     def predict(self) -> None:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
-        planes = torch.from_numpy(self._reduced).unsqueeze(0)
         with _one_thread_each():
-            pyramid = build_pyramid(planes, levels.base - levels.reduction)
-            luma = to_luma(pyramid[levels.network - levels.reduction])
-            encode = partial(_encode, network, luma)
-            maps = network.decide(self._engine.map(encode, range(luma.shape[1])))
-            fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
-        self._fused = fused[0].numpy()
-        groups = {levels.group_of(level) for level in range(levels.reduction)}
-        self._maps = {group: _read_maps(maps, group) for group in groups}
+            stacks = [self._reduced]
+            for _ in range(levels.network - levels.reduction):
+                stacks.append(reduce_stack(stacks[-1]))
+            # From the network's level up torch does it: these levels are small.
+            planes = torch.from_numpy(stacks[-1]).unsqueeze(0)
+            encode = partial(_encode, network, to_luma(planes))
+            maps = network.decide(self._engine.map(encode, range(len(stacks[-1]))))
+            pyramid = build_pyramid(planes, levels.base - levels.network)
+            fused = network.blend(pyramid, maps, levels, finest=levels.network)
+            groups = {levels.group_of(level) for level in range(levels.network)}
+            self._maps = {group: _read_maps(maps, group) for group in groups}
+            mixtures = [mix_stack(stack) for stack in stacks]
+            top = list(fused[0].numpy())
+            self._fused = self._descend(top, mixtures, self._whole, finest=levels.reduction)
 
     def blend(self, exposures: Sequence[Pixels | Tensor], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
-        levels, engine = self._levels, self._engine
+        reduction = self._levels.reduction
         under, over = (load_planes(pixels, scale=0.5) for pixels in exposures)
-        pyramid = [mix(under, over)]
-        for _ in range(levels.reduction - 1):
-            pyramid.append(pyramid[-1].reduced())
-        rows, columns = window.source.reduced(levels.reduction).slices
-        halves = self._reduced[:, :, rows, columns] * np.float32(0.5)
-        pyramid.append(mix(list(halves[0]), list(halves[1])))
-        fused = list(np.ascontiguousarray(self._fused[:, rows, columns]))
-        for level in reversed(range(levels.reduction)):
-            group = levels.group_of(level)
-            maps = self._maps[group]
-            times = levels.network - level
-            place = window.source.reduced(level)
-            at_level = LevelMaps(
-                [magnify_map(one, times, place) for one in maps.polynomial],
-                magnify_map(maps.gain, times, place),
-            )
+        mixtures = [mix(under, over)]
+        for _ in range(reduction - 1):
+            mixtures.append(mixtures[-1].reduced())
+        rows, columns = window.source.reduced(reduction).slices
+        mixtures.append(mix_stack(self._reduced[:, :, rows, columns]))
+        top = [np.ascontiguousarray(plane[rows, columns]) for plane in self._fused]
+        fused = self._descend(top, mixtures, window.source, finest=0)
+        core = window.core.relative_to(window.source)
+        return finish_pixels(fused, core, like, self._engine.chroma_gain)
+
+    def _descend(
+        self, fused: Planes, mixtures: Sequence[Mixture], source: Rect, *, finest: int
+    ) -> Planes:
+        """Collapse the levels of a window, from the coarsest of its mixtures to `finest`."""
+        levels, engine = self._levels, self._engine
+        for index in reversed(range(len(mixtures) - 1)):
+            level = finest + index
+            group, times = levels.group_of(level), levels.network - level
+            maps, place = self._maps[group], source.reduced(level)
             fused = add_band(
                 fused,
-                pyramid[level],
-                pyramid[level + 1],
-                at_level,
+                mixtures[index],
+                mixtures[index + 1],
+                LevelMaps(
+                    [magnify_map(one, times, place) for one in maps.polynomial],
+                    magnify_map(maps.gain, times, place),
+                ),
                 bias=engine.band_gain[group],
                 saliency=engine.saliency[group],
             )
-        core = window.core.relative_to(window.source)
-        return finish_pixels(fused, core, like, engine.chroma_gain)
+        return fused
 
 
 def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:

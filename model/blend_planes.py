@@ -92,6 +92,17 @@ def reduce_plane(plane: Plane) -> Plane:
     return cast(Plane, cv2.pyrDown(plane))
 
 
+def mix_stack(stack: Plane) -> Mixture:
+    """Mean and half difference of two exposures, (2, 3, h, w)."""
+    under, over = stack * np.float32(0.5)
+    return mix(list(under), list(over))
+
+
+def reduce_stack(stack: Plane) -> Plane:
+    """The next coarser level of all planes, (K, 3, h, w)."""
+    return np.stack([[reduce_plane(plane) for plane in planes] for planes in stack])
+
+
 def expand_plane(plane: Plane, like: Plane) -> Plane:
     """See `model.pyramid.up`; the result has the size of `like`."""
     height, width = like.shape
