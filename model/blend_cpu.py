@@ -76,15 +76,10 @@ class CpuEngine:
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
-        try:
-            with _one_thread_each():
-                if self._pool is None:
-                    return [work(item) for item in items]
-                return list(self._pool.map(work, items))
-        except cv2.error as cause:
-            if cause.code == cv2.Error.StsNoMem:
-                raise MemoryError("expected memory for a window, OpenCV found none") from cause
-            raise InferenceError("OpenCV failed on a window") from cause
+        with _one_thread_each(), _named_errors():
+            if self._pool is None:
+                return [work(item) for item in items]
+            return list(self._pool.map(work, items))
 
 
 class CpuCanvas:
@@ -113,7 +108,7 @@ class CpuCanvas:
     def predict(self) -> None:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
-        with _one_thread_each():
+        with _one_thread_each(), _named_errors():
             stacks = [self._reduced]
             for _ in range(levels.network - levels.reduction):
                 stacks.append(reduce_stack(stacks[-1]))
@@ -192,3 +187,14 @@ def _one_thread_each() -> Iterator[None]:
     finally:
         cv2.setNumThreads(opencv)
         torch.set_num_threads(torch_)
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """What OpenCV says of its failures, in our words."""
+    try:
+        yield
+    except cv2.error as cause:
+        if cause.code == cv2.Error.StsNoMem:
+            raise MemoryError("expected memory for a window, OpenCV found none") from cause
+        raise InferenceError("OpenCV failed on a window") from cause

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from model.blend_cpu import CpuEngine
+from model.blend_network import BlendNetwork, build_pyramid
 from model.blend_pipeline import BlendPipeline, create_engine
 from model.blend_torch import TorchEngine
 from model.colour import quantise
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposurePair
 from model.lightness_pipeline import LightnessPipeline
-from model.pyramid import blend_halo, plan_levels
+from model.manifest import PyramidBlendConfig
+from model.pyramid import blend_halo, plan_levels, reduce_halo
 from model.runtime import TorchRuntime
+from model.tiling import Rect
 from model.warp import reference_to_moving, warp_window
 
 SIZES = [(1, 1), (1, 40), (3, 2), (16, 16), (17, 333), (40, 31), (131, 260)]
@@ -109,20 +112,24 @@ def test_one_grid_step_less_of_halo_breaks_it(make_engine, make_blend, side_px):
 
 
 @pytest.mark.parametrize("reduction", [2, 3])
-def test_a_reduced_picture_is_that_of_the_whole_bit_by_bit_in_torch(
-    make_blend, make_scene, reduction
+def test_the_reduced_picture_is_the_whole_s_by_no_smaller_halo(
+    make_engine, make_blend, make_scene, monkeypatch, reduction
 ):
-    from model.blend_network import build_pyramid
-
     network = make_blend(network_side_px=64 if reduction == 2 else 32)
     pair = make_scene(131, 173)
-    pipeline = BlendPipeline(TorchEngine(network, device=torch.device("cpu")), tile_px=40)
-    run = pipeline.begin(pair, None)
-    for window in run.passes[0]:
-        pipeline.fuse_windows([(run, window)])
     planes = torch.stack([to_planes(pair.under), to_planes(pair.over)], dim=1)
-    whole = build_pyramid(planes, reduction)[-1]
-    assert (run.canvas._reduced - whole).abs().max() < 1e-6
+    whole = build_pyramid(planes, reduction)[-1][0].numpy()
+
+    def measure_difference():
+        pipeline = BlendPipeline(make_engine(network), tile_px=SMALL_TILE_PX)
+        run = pipeline.begin(pair, None)
+        pipeline.fuse_windows([(run, window) for window in run.passes[0]])
+        return np.abs(np.asarray(run.canvas._reduced).reshape(whole.shape) - whole).max()
+
+    assert measure_difference() < 1e-6
+    halo_px = reduce_halo(reduction) - 2**reduction
+    monkeypatch.setattr("model.blend_pipeline.reduce_halo", lambda _: halo_px)
+    assert measure_difference() > 1e-4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -133,8 +140,6 @@ def test_a_warped_pair_is_fused_as_if_it_had_come_warped(
     pair = make_scene(61, 131, dtype)
     report = dataclasses.replace(tilted, reference=reference)
     to_moving = reference_to_moving(report.homography, 61, 131)
-    from model.tiling import Rect
-
     planes = {name: to_planes(getattr(pair, name)) for name in ("under", "over")}
     planes[moving] = warp_window(
         getattr(pair, moving), to_moving, Rect(0, 0, 61, 131), device=torch.device("cpu")
@@ -154,6 +159,21 @@ def test_a_report_of_the_identity_warps_nothing(engine, make_scene, tilted):
     assert np.array_equal(pipeline.fuse(pair, report), pipeline.fuse(pair))
 
 
+def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
+    blend_network, make_scene, monkeypatch
+):
+    pipeline = BlendPipeline(CpuEngine(blend_network, threads=1))
+    run = pipeline.begin(make_scene(61, 131), None)
+    pipeline.fuse_windows([(run, run.passes[0][0])])
+
+    def refuse(stack):
+        return cv2.pyrDown(stack[:0])
+
+    monkeypatch.setattr("model.blend_cpu.mix_stack", refuse)
+    with pytest.raises(InferenceError, match="OpenCV failed"):
+        pipeline.fuse_windows([(run, run.passes[1][0])])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_exposures_that_change_places_give_the_same_picture(engine, make_scene, dtype):
     pair = make_scene(61, 131, dtype)
@@ -164,9 +184,6 @@ def test_exposures_that_change_places_give_the_same_picture(engine, make_scene, 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_equal_exposures_come_back_from_the_initial_network(make_engine, dtype):
-    from model.blend_network import BlendNetwork
-    from model.manifest import PyramidBlendConfig
-
     full = np.iinfo(dtype).max
     pixels = np.random.default_rng(0).integers(0, full, (61, 75, 3), dtype=dtype, endpoint=True)
     pair = ExposurePair.from_images(pixels, pixels)
