@@ -254,4 +254,6 @@ def _expand(planes: Tensor, axis: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(TAPS, dtype=dtype, device=device)
+    # Not a tensor of inference mode, which a later training step could not use.
+    with torch.inference_mode(False):
+        return torch.tensor(TAPS, dtype=dtype, device=device)
