@@ -10,6 +10,7 @@ TERMS = {
     "similarity": "(1 - MS-SSIM with both exposures)",
     "edges": "(1 - Qabf)",
     "information": "(1 - VIFF)",
+    "exposedness": "ill exposure",
     "order": "disorder",
     "halo": "rims",
     "colour": "lost colour",
@@ -18,6 +19,8 @@ TERMS = {
 """Key of a term's weight -> how the card calls it in the sum, in its order."""
 
 EXPLANATIONS = {
+    "exposedness": "Ill exposure: the mean square between coarse tones of the output and a "
+    "well-exposed mix of its exposures.",
     "order": "Disorder: how far coarse tones reverse an order that both exposures agree on.",
     "halo": "Rims: how far coarse tones turn back beside a strong edge, beyond either exposure.",
     "colour": "Lost colour: how far the chroma of 4 x 4 pixels stays behind the more colourful "

@@ -1,4 +1,4 @@
-"""Loss terms on coarse tones: their order among each other, and rims beside strong edges."""
+"""Loss terms on coarse tones: how bright, in which order, and rims beside strong edges."""
 
 import torch
 from torch import Tensor
@@ -20,6 +20,39 @@ RIM_REACH = 4
 
 STRONG_EDGE = 24.0
 """Grey levels by which both exposures agree that an edge is one, in the stronger of them."""
+
+EXPOSED_CELL_PX = 16
+EXPOSED_SIGMA = 0.25
+"""Of full scale; Mertens et al. have 0.2, which leaves a window that both exposures burn darker."""
+
+
+def ill_exposure(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    r"""Mean square between coarse tones of the fusion and a well-exposed mix of its exposures.
+
+    Over cells of 16 x 16 pixels with tones u, o and f of 0..1:
+
+    .. math::
+        \operatorname{mean} \, 255^2 \left( f - \frac{w(u) u + w(o) o}{w(u) + w(o)} \right)^2,
+        \qquad w(x) = \exp\left( -\frac{(x - 1/2)^2}{2 \sigma^2} \right)
+
+    The metrics leave the brightness of a fusion almost free; this term says what it should be.
+
+    Args:
+        fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W), sides of at least 16.
+        under: Under exposure. Same shape.
+        over: Over exposure. Same shape.
+
+    Returns:
+        Mean square in squared grey levels. Shape (N,).
+
+    Reference:
+        The weight: Mertens, Kautz, Van Reeth, "Exposure fusion", Pacific Graphics 2007.
+    """
+    tones = functional.avg_pool2d(torch.cat([under, over, fused], dim=1) / 255, EXPOSED_CELL_PX)
+    sources, tone = tones[:, :2], tones[:, 2]
+    weights = torch.softmax(-(sources - 0.5).square() / (2 * EXPOSED_SIGMA**2), dim=1)
+    wanted = (weights * sources).sum(dim=1)
+    return 255**2 * (tone - wanted).square().mean(dim=(1, 2))
 
 
 def disorder(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Each term of the loss on cases done by hand, beside the metric that it follows, and its slope."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from trainer.edges import lost_edges
 from trainer.information import lost_information
 from trainer.moments import Pyramid
 from trainer.similarity import dissimilarity, ms_ssim
-from trainer.tones import ORDER_OFFSETS, disorder, rims
+from trainer.tones import EXPOSED_SIGMA, ORDER_OFFSETS, disorder, ill_exposure, rims
 
 
 def scene(seed=0, side=192):
@@ -179,6 +181,26 @@ def test_disorder_by_hand_of_two_tones():
     fused = -0.2 * under
     odd = sum(column % 2 != 0 for _, column in ORDER_OFFSETS) / len(ORDER_OFFSETS)
     assert disorder(fused, under, under).item() == pytest.approx(10 * odd, rel=1e-6)
+
+
+def test_ill_exposure_by_hand_of_flat_exposures():
+    under, over = (torch.full((1, 1, 32, 32), value * 255.0) for value in (0.3, 0.9))
+    weights = [math.exp(-((x - 0.5) ** 2) / (2 * EXPOSED_SIGMA**2)) for x in (0.3, 0.9)]
+    wanted = 255 * (weights[0] * 0.3 + weights[1] * 0.9) / sum(weights)
+    fused = torch.full_like(under, wanted)
+    assert ill_exposure(fused, under, over).item() == pytest.approx(0, abs=1e-6)
+    assert ill_exposure(fused + 3, under, over).item() == pytest.approx(9, rel=1e-4)
+    fused = (fused - 3).requires_grad_()
+    ill_exposure(fused, under, over).sum().backward()
+    assert fused.grad.max() < 0  # a tone that is too dark is to rise
+
+
+def test_ill_exposure_leaves_detail_within_a_cell_free():
+    under, over = scene(1) * 100, scene(1) * 200
+    checks = (torch.arange(192)[:, None] + torch.arange(192)) % 2 * 2.0 - 1
+    fused = (under + over) / 2
+    expected = ill_exposure(fused, under, over).item()
+    assert ill_exposure(fused + 20 * checks, under, over).item() == pytest.approx(expected)
 
 
 @pytest.fixture
