@@ -184,7 +184,7 @@ def test_disorder_by_hand_of_two_tones():
 
 
 def test_ill_exposure_by_hand_of_flat_exposures():
-    under, over = (torch.full((1, 1, 32, 32), value * 255.0) for value in (0.3, 0.9))
+    under, over = (torch.full((1, 1, 32, 32), 255 * tone).double() for tone in (0.3, 0.9))
     weights = [math.exp(-((x - 0.5) ** 2) / (2 * EXPOSED_SIGMA**2)) for x in (0.3, 0.9)]
     wanted = 255 * (weights[0] * 0.3 + weights[1] * 0.9) / sum(weights)
     fused = torch.full_like(under, wanted)
