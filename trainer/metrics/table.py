@@ -1,4 +1,4 @@
-"""The table of metrics: what each is called, needs and means, and how a fusion is scored by all."""
+"""The tables of metrics and of guards: what each is called, needs and means, and the scoring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from trainer.metrics.average_gradient import average_gradient
 from trainer.metrics.edge_intensity import edge_intensity
 from trainer.metrics.fmi import fmi
+from trainer.metrics.halo import halo
 from trainer.metrics.lpc_si import lpc_si
+from trainer.metrics.mean_chroma import mean_chroma
 from trainer.metrics.mef_ssim import mef_ssim
 from trainer.metrics.ms_ssim import ms_ssim
 from trainer.metrics.piqe import piqe
@@ -22,6 +24,7 @@ from trainer.metrics.qabf import qabf
 from trainer.metrics.qcb import qcb
 from trainer.metrics.s3 import s3
 from trainer.metrics.spatial_frequency import spatial_frequency
+from trainer.metrics.tone_order import tone_inversion
 from trainer.metrics.viff import viff
 
 Grey = NDArray[np.generic]
@@ -29,7 +32,7 @@ Grey = NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One quality metric of a fused picture.
+    """One quality metric of a fused picture, or one guard.
 
     Attributes:
         name: Short name, as used in tables and result files.
@@ -39,7 +42,8 @@ class Metric:
         high: Largest value, or None when it is unbounded.
         inputs: Whether the exposures are compared with the fusion or the fusion is judged alone.
         source: Publication and the programme whose convention is followed.
-        compute: The metric on (under, over, fused), grey pictures on the 0..255 scale.
+        compute: The metric on (under, over, fused), pictures on the 0..255 scale.
+        reads: Whether these are grey, shape (H, W), or sRGB of 8 bits, shape (H, W, 3).
     """
 
     name: str
@@ -50,6 +54,7 @@ class Metric:
     inputs: Literal["fused", "sources + fused"]
     source: str
     compute: Callable[[Grey, Grey, Grey], float]
+    reads: Literal["grey", "rgb"] = "grey"
 
 
 def _of_fused(compute: Callable[[Grey], float]) -> Callable[[Grey, Grey, Grey], float]:
@@ -59,6 +64,10 @@ def _of_fused(compute: Callable[[Grey], float]) -> Callable[[Grey, Grey, Grey], 
         return compute(fused)
 
     return compute_fused
+
+
+def _chroma_of_fused(under: Grey, over: Grey, fused: Grey) -> float:
+    return mean_chroma(fused)
 
 
 _ROWS = (
@@ -205,10 +214,53 @@ _ROWS = (
 )
 
 METRICS = MappingProxyType({metric.name: metric for metric in _ROWS})
-"""All metrics by name, in the order of the result tables."""
+"""All quality metrics by name, in the order of the result tables."""
 
 PAPER_METRICS = tuple(METRICS)[:10]
 """The metrics of the paper's Table 1, in its order."""
+
+RANKED_METRICS = (*PAPER_METRICS, "MEF-SSIM")
+"""The metrics that methods are ranked by; the others are extras."""
+
+_GUARDS = (
+    Metric(
+        name="inversion",
+        title="share in per cent of the tone pairs whose order in both exposures is reversed",
+        higher_is_better=False,
+        low=0.0,
+        high=100.0,
+        inputs="sources + fused",
+        source="ours",
+        compute=tone_inversion,
+    ),
+    Metric(
+        name="halo",
+        title="overshoot beside strong edges in per cent of their contrast",
+        higher_is_better=False,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="ours",
+        compute=halo,
+    ),
+    Metric(
+        name="chroma",
+        title="mean CIELAB chroma",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="fused",
+        source="CIE 15:2004",
+        compute=_chroma_of_fused,
+        reads="rgb",
+    ),
+)
+
+GUARDS = MappingProxyType({guard.name: guard for guard in _GUARDS})
+"""What spoils a picture for the eye unseen by quality metrics, by name; none of them is ranked."""
+
+MEASURES = MappingProxyType(METRICS | GUARDS)
+"""Quality metrics and guards by name."""
 
 
 def score_fusion(
@@ -220,14 +272,16 @@ def score_fusion(
         under: Darker exposure, grey, 0..255. Shape (H, W).
         over: Brighter exposure, likewise.
         fused: Fused picture, likewise.
-        names: Metrics to compute, all of them by default. The three FMI take most of the time.
+        names: Metrics to compute, or guards that read grey; all metrics by default. The three FMI
+            take most of the time.
 
     Returns:
         Value of each metric by name.
 
     Raises:
-        KeyError: A name is not in the table.
-        ValueError: The pictures do not fit together or are too small for a metric.
+        KeyError: A name is in neither table.
+        ValueError: The pictures do not fit together, are too small for a metric, or not what it
+            reads.
     """
     chosen = METRICS if names is None else tuple(names)
-    return {name: METRICS[name].compute(under, over, fused) for name in chosen}
+    return {name: MEASURES[name].compute(under, over, fused) for name in chosen}
