@@ -120,8 +120,7 @@ class LossConfig(_Group):
         similarity: Weight of 1 - the mean of MS-SSIM with both exposures.
         edges: Weight of 1 - Qabf (`trainer.edges.lost_edges`).
         information: Weight of 1 - VIFF (`trainer.information.lost_information`).
-        exposedness: Weight of coarse tones' distance from a well-exposed mix of the exposures
-            (`trainer.tones.ill_exposure`).
+        haze: Weight of highlights that are brighter than well exposed (`trainer.tones.haze`).
         order: Weight of coarse tones whose order is reversed (`trainer.tones.disorder`).
         halo: Weight of rims beside strong edges (`trainer.tones.rims`).
         colour: Weight of lost chroma (`trainer.chroma.lost_colour`); asks for RGB.
@@ -152,7 +151,7 @@ class LossConfig(_Group):
     similarity: float = Field(default=0.0, ge=0)
     edges: float = Field(default=0.0, ge=0)
     information: float = Field(default=0.0, ge=0)
-    exposedness: float = Field(default=0.0, ge=0)
+    haze: float = Field(default=0.0, ge=0)
     order: float = Field(default=0.0, ge=0)
     halo: float = Field(default=0.0, ge=0)
     colour: float = Field(default=0.0, ge=0)
@@ -162,7 +161,7 @@ class LossConfig(_Group):
     def _check_weights(self) -> Self:
         late = (self.fidelity_from_step, self.tone_from_step)
         first = [self.tasks, self.detail, self.bounds, self.similarity, self.edges]
-        first += [self.information, self.exposedness, self.order, self.halo]
+        first += [self.information, self.haze, self.order, self.halo]
         first += [self.colour, self.variation]
         first += [w for w, step in zip((self.fidelity, self.tone), late, strict=True) if step == 0]
         if not any(first):

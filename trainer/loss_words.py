@@ -10,7 +10,7 @@ TERMS = {
     "similarity": "(1 - MS-SSIM with both exposures)",
     "edges": "(1 - Qabf)",
     "information": "(1 - VIFF)",
-    "exposedness": "ill exposure",
+    "haze": "haze",
     "order": "disorder",
     "halo": "rims",
     "colour": "lost colour",
@@ -19,8 +19,8 @@ TERMS = {
 """Key of a term's weight -> how the card calls it in the sum, in its order."""
 
 EXPLANATIONS = {
-    "exposedness": "Ill exposure: the mean square between coarse tones of the output and a "
-    "well-exposed mix of its exposures.",
+    "haze": "Haze: the mean square by which coarse tones are brighter than a well-exposed mix of "
+    "the exposures where the over exposure is burnt out.",
     "order": "Disorder: how far coarse tones reverse an order that both exposures agree on.",
     "halo": "Rims: how far coarse tones turn back beside a strong edge, beyond either exposure.",
     "colour": "Lost colour: how far the chroma of 4 x 4 pixels stays behind the more colourful "

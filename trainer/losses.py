@@ -15,7 +15,7 @@ from trainer.information import lost_information
 from trainer.masks import Exposure, build_mask
 from trainer.moments import DATA_RANGE, Pyramid
 from trainer.similarity import authors_ms_ssim, dissimilarity, ms_ssim
-from trainer.tones import disorder, ill_exposure, rims
+from trainer.tones import disorder, haze, rims
 from trainer.tuner import tune_weights
 from trainer.views import Views, view
 
@@ -39,8 +39,7 @@ class Losses:
         unlikeness: 1 - the mean of MS-SSIM with both exposures.
         lost_edges: 1 - Qabf, `trainer.edges.lost_edges`.
         lost_information: 1 - VIFF, `trainer.information.lost_information`.
-        ill_exposure: Coarse tones' distance from a well-exposed mix,
-            `trainer.tones.ill_exposure`.
+        haze: Highlights brighter than well exposed, `trainer.tones.haze`.
         disorder: Reversed order of coarse tones, `trainer.tones.disorder`.
         rims: Turning back beside strong edges, `trainer.tones.rims`.
         lost_colour: Shortfall of chroma, `trainer.chroma.lost_colour`.
@@ -62,7 +61,7 @@ class Losses:
     unlikeness: Tensor
     lost_edges: Tensor
     lost_information: Tensor
-    ill_exposure: Tensor
+    haze: Tensor
     disorder: Tensor
     rims: Tensor
     lost_colour: Tensor
@@ -121,7 +120,7 @@ def _choose_terms(
         "unlikeness": (config.similarity, lambda: dissimilarity(pyramid)),
         "lost_edges": (config.edges, lambda: lost_edges(shown, under, over)),
         "lost_information": (config.information, lambda: lost_information(shown, under, over)),
-        "ill_exposure": (config.exposedness, lambda: ill_exposure(fused, under, over)),
+        "haze": (config.haze, lambda: haze(fused, under, over)),
         "disorder": (config.order, lambda: disorder(fused, under, over)),
         "rims": (config.halo, lambda: rims(fused, under, over)),
         "lost_colour": (config.colour, lambda: _lose_colour(views)),

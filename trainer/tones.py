@@ -1,4 +1,4 @@
-"""Loss terms on coarse tones: how bright, in which order, and rims beside strong edges."""
+"""Loss terms on coarse tones: haze in highlights, reversed order, rims beside strong edges."""
 
 import torch
 from torch import Tensor
@@ -21,21 +21,26 @@ RIM_REACH = 4
 STRONG_EDGE = 24.0
 """Grey levels by which both exposures agree that an edge is one, in the stronger of them."""
 
-EXPOSED_CELL_PX = 16
+HAZE_CELL_PX = 16
+BURNT = (0.85, 0.95)
+"""Tone of the over exposure from which a cell begins to be burnt out, and at which it is."""
+
 EXPOSED_SIGMA = 0.25
 """Of full scale; Mertens et al. have 0.2, which leaves a window that both exposures burn darker."""
 
 
-def ill_exposure(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    r"""Mean square between coarse tones of the fusion and a well-exposed mix of its exposures.
+def haze(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    r"""How much brighter than well exposed the fusion is where one exposure is burnt out.
 
     Over cells of 16 x 16 pixels with tones u, o and f of 0..1:
 
     .. math::
-        \operatorname{mean} \, 255^2 \left( f - \frac{w(u) u + w(o) o}{w(u) + w(o)} \right)^2,
-        \qquad w(x) = \exp\left( -\frac{(x - 1/2)^2}{2 \sigma^2} \right)
+        \operatorname{mean} \, 255^2 b \max(0, f - t)^2, \qquad
+        t = \frac{w(u) u + w(o) o}{w(u) + w(o)}, \qquad
+        w(x) = \exp\left( -\frac{(x - 1/2)^2}{2 \sigma^2} \right)
 
-    The metrics leave the brightness of a fusion almost free; this term says what it should be.
+    and b rises from 0 to 1 while o rises from 0.85 to 0.95. The metrics leave the brightness of
+    such places free; a sky or a window that half of a white cell was mixed into looks like fog.
 
     Args:
         fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W), sides of at least 16.
@@ -46,13 +51,15 @@ def ill_exposure(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
         Mean square in squared grey levels. Shape (N,).
 
     Reference:
-        The weight: Mertens, Kautz, Van Reeth, "Exposure fusion", Pacific Graphics 2007.
+        Ours; the weight w: Mertens, Kautz, Van Reeth, "Exposure fusion", Pacific Graphics 2007.
     """
-    tones = functional.avg_pool2d(torch.cat([under, over, fused], dim=1) / 255, EXPOSED_CELL_PX)
+    tones = functional.avg_pool2d(torch.cat([under, over, fused], dim=1) / 255, HAZE_CELL_PX)
     sources, tone = tones[:, :2], tones[:, 2]
     weights = torch.softmax(-(sources - 0.5).square() / (2 * EXPOSED_SIGMA**2), dim=1)
     wanted = (weights * sources).sum(dim=1)
-    return 255**2 * (tone - wanted).square().mean(dim=(1, 2))
+    first, last = BURNT
+    is_burnt = ((sources[:, 1] - first) / (last - first)).clamp(0, 1)
+    return 255**2 * (is_burnt * (tone - wanted).clamp_min(0).square()).mean(dim=(1, 2))
 
 
 def disorder(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from trainer.edges import lost_edges
 from trainer.information import lost_information
 from trainer.moments import Pyramid
 from trainer.similarity import dissimilarity, ms_ssim
-from trainer.tones import EXPOSED_SIGMA, ORDER_OFFSETS, disorder, ill_exposure, rims
+from trainer.tones import EXPOSED_SIGMA, ORDER_OFFSETS, disorder, haze, rims
 
 
 def scene(seed=0, side=192):
@@ -183,24 +183,31 @@ def test_disorder_by_hand_of_two_tones():
     assert disorder(fused, under, under).item() == pytest.approx(10 * odd, rel=1e-6)
 
 
-def test_ill_exposure_by_hand_of_flat_exposures():
+def test_haze_by_hand_of_flat_exposures():
     under, over = (torch.full((1, 1, 32, 32), 255 * tone).double() for tone in (0.3, 0.9))
     weights = [math.exp(-((x - 0.5) ** 2) / (2 * EXPOSED_SIGMA**2)) for x in (0.3, 0.9)]
     wanted = 255 * (weights[0] * 0.3 + weights[1] * 0.9) / sum(weights)
     fused = torch.full_like(under, wanted)
-    assert ill_exposure(fused, under, over).item() == pytest.approx(0, abs=1e-6)
-    assert ill_exposure(fused + 3, under, over).item() == pytest.approx(9, rel=1e-4)
-    fused = (fused - 3).requires_grad_()
-    ill_exposure(fused, under, over).sum().backward()
-    assert fused.grad.max() < 0  # a tone that is too dark is to rise
+    assert haze(fused, under, over).item() == pytest.approx(0, abs=1e-6)
+    assert haze(fused - 3, under, over).item() == 0  # darker than well exposed is no haze
+    fused = (fused + 3).requires_grad_()
+    loss = haze(fused, under, over)
+    assert loss.item() == pytest.approx(9 / 2, rel=1e-4)  # at 0.9 a cell is half burnt
+    loss.sum().backward()
+    assert fused.grad.min() > 0  # a tone that is too bright is to fall
 
 
-def test_ill_exposure_leaves_detail_within_a_cell_free():
-    under, over = scene(1) * 100, scene(1) * 200
+def test_where_no_exposure_is_burnt_out_there_is_no_haze():
+    under, over = (torch.full((1, 1, 32, 32), 255 * tone) for tone in (0.3, 0.8))
+    assert haze(torch.full_like(over, 255.0), under, over).item() == 0
+
+
+def test_haze_leaves_detail_within_a_cell_free():
+    under, over = scene(1) * 100, 215 + scene(1) * 40
     checks = (torch.arange(192)[:, None] + torch.arange(192)) % 2 * 2.0 - 1
     fused = (under + over) / 2
-    expected = ill_exposure(fused, under, over).item()
-    assert ill_exposure(fused + 20 * checks, under, over).item() == pytest.approx(expected)
+    expected = haze(fused, under, over).item()
+    assert haze(fused + 20 * checks, under, over).item() == pytest.approx(expected)
 
 
 @pytest.fixture

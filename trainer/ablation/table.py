@@ -17,7 +17,7 @@ LOSS_COLUMNS = {
     "unlikeness": "1 - MS-SSIM with the exposures",
     "lost_edges": "1 - Qabf",
     "lost_information": "1 - VIFF",
-    "ill_exposure": "ill exposure",
+    "haze": "haze",
     "disorder": "disorder",
     "rims": "rims",
     "lost_colour": "lost colour",
