@@ -12,12 +12,12 @@ from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
     fit_to,
-    mean_chroma,
     mean_lightness,
     read_picture,
     to_8_bit,
     write_png,
 )
+from trainer.metrics import mean_chroma
 
 LIMITS = PixelLimits(max_pixels=10**6, max_side_px=4096)
 TURNED = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)

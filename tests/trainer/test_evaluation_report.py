@@ -89,16 +89,18 @@ def summary():
         },
         counts={label: 1 if label == "sparse" else 2 for label in LABELS},
         means=means,
+        guards={"mine-1.0.0": {"inversion": 0.125, "chroma": 12.345}, "rival": {"inversion": 3.0}},
+        ranked=("AG",),
         mean_rank={"mine-1.0.0": 1.75},
         mean_rank_paper={},
         intervals={
             "rival": {
                 "AG": Interval(difference=0.5, low=-1.0, high=2.0, pairs=2),
                 "PIQE": Interval(difference=10.0, low=9.0, high=11.0, pairs=2),
+                "inversion": Interval(difference=-2.875, low=-3.5, high=-2.25, pairs=2),
             },
             "old": {"PIQE": Interval(difference=-9.0, low=-10.0, high=-8.0, pairs=2)},
         },
-        chroma={"mine-1.0.0": 12.345},
         margins=Margins(peers=("densefuse",), sharpness=0.3, quality=None),
         missing_methods=("enfuse",),
         failures=(Failure(pair="three", code="data-invalid", message="expected <a> picture"),),
@@ -118,7 +120,25 @@ def test_best_and_second_best_are_marked_among_methods_that_have_every_pair(summ
         ("1.00", ""),
     ]
     assert [rows[label][1][1] for label in LABELS] == ["second", "best", "", ""]
-    assert [text for text, _ in rows["mine-1.0.0"][2:]] == ["1.75", "", "12.35", "2"]
+    assert [text for text, _ in rows["mine-1.0.0"][2:5]] == ["1.75", "", "2"]
+
+
+def test_guards_stand_beside_the_metrics_unmarked_with_words_of_their_own(summary, tmp_path):
+    write_report(tmp_path, summary, SCORES)
+    text, reader, _ = read(tmp_path)
+    assert [text for text, _ in reader.tables[0][0]][6:] == ["inversion ↓", "chroma ↑"]
+    rows = table_by_label(reader.tables[0])
+    assert rows["mine-1.0.0"][5:] == [("0.12", "guard"), ("12.35", "guard")]
+    assert rows["rival"][5:] == [("3.00", "guard"), ("", "guard")]
+    said = " ".join(text.split())
+    assert "over pairs and 1 metrics, 1 is the best; the others are extras" in said
+    assert "<b>inversion</b> (lower is better), share in per cent of the tone pairs" in said
+    assert "halo" not in said.partition('id="intervals"')[0].partition('id="means"')[2]
+    without = summary.model_copy(update={"guards": {}})
+    write_report(tmp_path, without, SCORES)
+    text, reader, _ = read(tmp_path)
+    assert "Guards, to the right" not in text
+    assert len(reader.tables[0][0]) == 6
 
 
 def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
@@ -127,7 +147,8 @@ def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
     rows = table_by_label(reader.tables[1])
     assert rows["rival"][0] == ("+0.50-1.00 to +2.00", "interval open")
     assert rows["rival"][1] == ("+10.00+9.00 to +11.00", "interval worse")
-    assert rows["old"] == [("", "interval "), ("-9.00-10.00 to -8.00", "interval better")]
+    assert rows["rival"][2:] == [("-2.88-3.50 to -2.25", "interval better"), ("", "interval ")]
+    assert rows["old"][:2] == [("", "interval "), ("-9.00-10.00 to -8.00", "interval better")]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +160,8 @@ def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
         ("AG", 0.0, 0.0, "open"),
         ("PIQE", 0.1, 0.2, "worse"),
         ("PIQE", -0.2, -0.1, "better"),
+        ("halo", -0.2, -0.1, "better"),
+        ("chroma", -0.2, -0.1, "worse"),
     ],
 )
 def test_the_verdict_follows_the_direction_of_the_metric(metric, low, high, verdict):
@@ -212,7 +235,7 @@ def test_the_page_needs_no_network_and_all_that_it_names_is_there(evaluated):
     files = [address for address in reader.addresses if not address.startswith("#")]
     files += [sheet["sheet"]]
     files += [cell[kind] for cell in sheet["cells"] for kind in ("full", "thumbnail")]
-    assert len(files) == 2 + 2 + 1 + 8
+    assert len(files) == 2 + 5 + 1 + 8
     for address in files:
         assert (out / unquote(address)).is_file(), address
 
@@ -225,7 +248,7 @@ def test_the_crops_are_full_resolution_and_lie_on_each_other(evaluated):
         full = cv2.imread(str(out / unquote(cell["full"])), cv2.IMREAD_UNCHANGED)
         assert full.shape == (180, 240, 3)
     assert sheet["cells"][0]["scores"] == {}
-    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF"}
+    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF", "inversion", "halo", "chroma"}
     picture = cv2.imread(str(out / unquote(sheet["sheet"])))
     assert picture.shape[1] >= COLUMNS * min(240, CELL_SIDE_PX)
 

@@ -27,9 +27,10 @@ from trainer.evaluation.records import hash_code
 from trainer.evaluation.run import evaluate_pairs
 from trainer.evaluation.scoring import PairJob, describe_failure, evaluate_pair
 from trainer.evaluation.summary import SCORES_NAME, SUMMARY_NAME
-from trainer.metrics import METRICS, rgb_to_grey, score_fusion
+from trainer.metrics import GUARDS, METRICS, mean_chroma, rgb_to_grey, score_fusion
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+BENCH_RESULT = WEIGHTS.parent / "bench" / "results" / "evaluation.json"
 SHAPE = (180, 190)
 QUICK = ("AG", "SF", "Qabf")
 
@@ -113,6 +114,65 @@ def test_scores_are_the_metrics_of_the_pictures(pairs, tmp_path):
     assert read_summary(out) == read_summary(out / SUMMARY_NAME) == summary
 
 
+def test_guards_are_taken_of_every_picture_and_stand_apart(pairs, tmp_path):
+    out = tmp_path / "out"
+    write_png(pairs / "first" / "peers" / "negative.png", 255 - mean_of(pairs, "first"))
+    summary = run(pairs, out, use_peers=True, metrics=(), methods=("mean", "mertens"))
+    assert summary.means == {label: {} for label in summary.methods}
+    assert summary.mean_rank == {}
+    scores = read_scores(out)
+    assert {name for _, _, name in scores} == set(GUARDS)
+    pictures = [read_picture(pairs / "first" / f"{name}.png") for name in ("under", "over")]
+    pictures.append(read_picture(out / "fused" / "negative" / "first.png"))
+    greys = [rgb_to_grey(picture) for picture in pictures]
+    for name in ("inversion", "halo"):
+        expected = GUARDS[name].compute(*greys)
+        assert scores["first", "negative", name] == expected > 0
+        assert summary.guards["mean"][name] == 0.0
+    assert scores["first", "negative", "chroma"] == pytest.approx(mean_chroma(pictures[2]))
+    both = [scores[pair, "mean", "chroma"] for pair in ("first", "second")]
+    assert (
+        summary.guards["mean"]["chroma"] == summary.chroma["mean"] == pytest.approx(sum(both) / 2)
+    )
+
+
+def test_methods_are_ranked_by_eleven_metrics_and_not_by_extras_or_guards(pairs, tmp_path):
+    methods = {"methods": ("mean", "mertens")}
+    alone = run(pairs, tmp_path / "out", metrics=("AG", "Qabf"), **methods)
+    more = run(pairs, tmp_path / "out", metrics=("AG", "Qabf", "Qcb"), **methods)
+    assert more.metrics == ("AG", "Qabf", "Qcb")
+    assert alone.ranked == more.ranked == ("AG", "Qabf")
+    assert alone.mean_rank == more.mean_rank
+
+
+def test_a_summary_from_before_there_were_guards_is_read(pairs, tmp_path):
+    summary = run(pairs, tmp_path / "out", metrics=("AG", "Qcb"))
+    document = json.loads((tmp_path / "out" / SUMMARY_NAME).read_text())
+    del document["guards"], document["ranked"]
+    document["chroma"] = {"mean": 12.5}
+    (tmp_path / "out" / SUMMARY_NAME).write_text(json.dumps(document))
+    before = read_summary(tmp_path / "out")
+    assert before.ranked == ("AG", "Qcb")  # its mean rank was taken over all
+    assert before.guards == {"mean": {"chroma": 12.5}}
+    assert before.means == summary.means
+    assert read_summary(BENCH_RESULT).chroma["mertens"] == pytest.approx(14.445, abs=1e-3)
+
+
+def test_a_record_from_before_there_were_guards_keeps_its_scores(pairs, tmp_path, computed):
+    first = run(pairs, tmp_path / "out")
+    for path in (tmp_path / "out" / "records").iterdir():
+        record = json.loads(path.read_text())
+        for method in record["methods"].values():
+            method["chroma"] = 1.0
+            for name in GUARDS:
+                del method["scores"][name]
+        path.write_text(json.dumps(record))
+    computed.clear()
+    again = run(pairs, tmp_path / "out")
+    assert computed == []
+    assert (again.means, again.guards) == (first.means, first.guards)
+
+
 def test_weights_are_run_as_the_service_runs_them(pairs, tmp_path, weights):
     out = tmp_path / "out"
     summary = run(pairs, out, weights=[WeightsMethod(weights)])
@@ -182,8 +242,8 @@ def test_a_metric_that_is_defined_anew_is_computed_anew(pairs, tmp_path, monkeyp
     fingerprint = "trainer.evaluation.run.fingerprint_metric"
     monkeypatch.setattr(fingerprint, lambda name: "other" if name == "AG" else "")
     computed = []
-    table = {name: counted(METRICS[name], computed) for name in QUICK}
-    monkeypatch.setattr("trainer.evaluation.scoring.METRICS", table)
+    table = GUARDS | {name: counted(METRICS[name], computed) for name in QUICK}
+    monkeypatch.setattr("trainer.evaluation.scoring.MEASURES", table)
     after = run(pairs, tmp_path / "out", metrics=["AG"])
     assert computed == ["AG", "AG"]
     assert fused_calls == []
@@ -197,12 +257,14 @@ def test_a_picture_never_stands_under_the_scores_of_another(pairs, tmp_path, mon
     write_png(peer, exposure(0.8))
 
     class Killed:
+        reads = "grey"
+
         @staticmethod
         def compute(*pictures):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.evaluation.scoring.METRICS", dict.fromkeys(QUICK, Killed))
+        patch.setattr("trainer.evaluation.scoring.MEASURES", dict.fromkeys(QUICK, Killed) | GUARDS)
         with pytest.raises(KeyboardInterrupt):
             run(pairs, out, **options)
     peer.write_bytes(picture)
@@ -236,8 +298,8 @@ def killed(*given):
 def computed(monkeypatch):
     """Counts the values that are computed."""
     computed = []
-    table = {name: counted(METRICS[name], computed) for name in QUICK}
-    monkeypatch.setattr("trainer.evaluation.scoring.METRICS", table)
+    table = GUARDS | {name: counted(METRICS[name], computed) for name in QUICK}
+    monkeypatch.setattr("trainer.evaluation.scoring.MEASURES", table)
     return computed
 
 
@@ -279,7 +341,7 @@ def test_a_record_from_before_code_was_hashed_keeps_its_scores(pairs, tmp_path, 
     computed.clear()
     again = run(pairs, tmp_path / "out", use_peers=True)
     assert computed == []
-    assert (again.means, again.chroma) == (first.means, first.chroma)
+    assert (again.means, again.guards) == (first.means, first.guards)
     record = json.loads((tmp_path / "out" / "records" / "first.json").read_text())
     assert {method["code"] for method in record["methods"].values()} == {hash_code()}
 
@@ -299,6 +361,8 @@ def test_the_hash_of_the_code_follows_every_file_that_decides_a_picture(monkeypa
 
 def counted(metric, computed):
     class Counted:
+        reads = metric.reads
+
         @staticmethod
         def compute(*pictures):
             computed.append(metric.name)
@@ -361,13 +425,15 @@ class DeadlyMethod:
 
 def test_a_process_that_dies_costs_its_pair_alone(pairs, tmp_path, weights):
     methods = (WeightsMethod(weights), MeanMethod(), DeadlyMethod())
-    jobs = [PairJob(pair, tmp_path / "pool", methods, {"AG": "any"}) for pair in list_pairs(pairs)]
+    metrics = {"AG": "any", "chroma": "any"}
+    jobs = [PairJob(pair, tmp_path / "pool", methods, metrics) for pair in list_pairs(pairs)]
     first, second = evaluate_pairs(jobs, 2)
     assert [failure.code for failure in first.failures] == ["died"]
     assert list(second.scores) == [weights.name, "mean", "deadly"]
     alone = evaluate_pair(replace(jobs[1], out=tmp_path / "alone"))
-    assert second.scores == alone.scores
-    assert second.chroma == pytest.approx(alone.chroma, rel=1e-6)
+    for method, values in second.scores.items():
+        assert values.keys() == metrics.keys()
+        assert values == pytest.approx(alone.scores[method], rel=1e-12)
 
 
 def test_16_bits_are_fused_and_kept_as_16_bits(pairs, tmp_path, weights):

@@ -29,7 +29,11 @@ def add_parser(commands: Commands) -> None:
         "--methods", type=_names, default=(), help="computed on the spot: mertens,mean,enfuse"
     )
     parser.add_argument("--peers", action="store_true", help="score <pair>/peers/<method>.* too")
-    parser.add_argument("--metrics", type=_names, help="names, comma-separated (default: all)")
+    parser.add_argument(
+        "--metrics",
+        type=_names,
+        help="names, comma-separated, none: guards only (default: all); guards are always taken",
+    )
     parser.add_argument("--pairs", type=_names, help="names, comma-separated (default: all)")
     parser.add_argument(
         "--max-side-px",

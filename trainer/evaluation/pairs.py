@@ -15,6 +15,7 @@ from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
     SUFFIXES,
+    Picture,
     mean_lightness,
     read_picture,
     to_8_bit,
@@ -125,6 +126,11 @@ class Sources:
     def greys(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Under and over as the metrics take them: grey, 8 bit."""
         return to_grey(self.exposures.under), to_grey(self.exposures.over)
+
+    @cached_property
+    def pictures(self) -> tuple[Picture, Picture]:
+        """Under and over in colour, 8 bit."""
+        return to_8_bit(self.exposures.under), to_8_bit(self.exposures.over)
 
     @cached_property
     def greys_hash(self) -> str:

@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -10,20 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
 
-from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import UINT8_TO_UINT16, Pixels
 from trainer.data.pixels import convert_to_srgb, is_srgb
 from trainer.errors import DataError
 from trainer.files import write_whole
+from trainer.metrics.mean_chroma import iterate_lab
 
 Picture = NDArray[np.uint8]
 """Shape (H, W, 3), RGB."""
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 
-STRIP_ROWS = 256
 _PNG_DEPTH_BYTE = 24
 _TIFF_BITS_PER_SAMPLE = 258
 _SIMPLE_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
@@ -105,38 +102,8 @@ def mean_lightness(picture: Picture) -> float:
         >>> round(mean_lightness(np.full((2, 2, 3), 255, np.uint8)), 3)
         100.0
     """
-    total = sum(float(lab[:, 0].sum(dtype=torch.float64)) for lab in _iterate_lab(picture))
+    total = sum(float(lab[:, 0].sum(dtype=torch.float64)) for lab in iterate_lab(picture))
     return float(total / (picture.shape[0] * picture.shape[1]))
-
-
-def mean_chroma(picture: Picture) -> float:
-    r"""Mean distance from neutral of a picture's colours in CIELAB.
-
-    .. math::
-        \bar c = \frac{1}{HW} \sum \sqrt{a^{*2} + b^{*2}}
-
-    Args:
-        picture: RGB in sRGB. Shape (H, W, 3), uint8.
-
-    Returns:
-        Mean chroma; 0 for a grey picture but for the rounding of the white point.
-
-    Example:
-        >>> mean_chroma(np.full((2, 2, 3), 90, np.uint8)) < 0.01
-        True
-    """
-    total = sum(
-        float(torch.linalg.vector_norm(lab[:, 1:], dim=1).sum(dtype=torch.float64))
-        for lab in _iterate_lab(picture)
-    )
-    return float(total / (picture.shape[0] * picture.shape[1]))
-
-
-def _iterate_lab(picture: Picture) -> Iterator[Tensor]:
-    """CIELAB of a picture strip by strip, each of shape (1, 3, H, W)."""
-    for top in range(0, picture.shape[0], STRIP_ROWS):
-        strip = torch.from_numpy(np.array(picture[top : top + STRIP_ROWS]))
-        yield linear_to_lab(pixels_to_linear(strip.permute(2, 0, 1).unsqueeze(0)))
 
 
 def _sample_bits(image: Image.Image, data: bytes) -> int:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from trainer.evaluation.statistics import Scores, gather
 from trainer.files import write_whole
-from trainer.metrics import METRICS
+from trainer.metrics import MEASURES
 
 PLOTS_FOLDER = "plots"
 WIDTH_IN, ROW_IN, MARGIN_IN, DPI = 6.0, 0.3, 1.0, 110
@@ -27,7 +27,7 @@ def plot_distributions(
         out: Output folder of the evaluation.
         scores: Value by pair, method and metric.
         methods: Rows, from top to bottom.
-        metrics: Which metrics; one without any value is left out.
+        metrics: Which metrics and guards; one without any value is left out.
         ours: The row in colour.
 
     Returns:
@@ -68,7 +68,7 @@ def _draw(metric: str, rows: Mapping[str, Mapping[str, float]], ours: str | None
         axes.scatter(points, heights, s=14, color=colour, alpha=0.55, linewidths=0, zorder=3)
         axes.scatter([points.mean()], [position], s=26, marker="D", color=colour, zorder=4)
     axes.set_yticks(list(positions), labels=list(rows))
-    better = "higher" if METRICS[metric].higher_is_better else "lower"
+    better = "higher" if MEASURES[metric].higher_is_better else "lower"
     axes.set_xlabel(f"{metric} ({better} is better); diamond: mean, line: median", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(axis="x", color="#e5e7eb", zorder=0)

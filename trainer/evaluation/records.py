@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.network import LIGHTNESS_MAX
 from model.weights import golden_pair
 from trainer.files import write_whole
-from trainer.metrics import METRICS
+from trainer.metrics import GUARDS, MEASURES
 
 EVALUATION_FOLDER = Path(__file__).parent
 CODE = (
@@ -47,16 +47,22 @@ class MethodRecord(BaseModel):
         code: Hash of the code that made the picture of them, see `hash_code`.
         greys: Hash of the exposures as the metrics took them. A record from before this was kept
             has neither; its scores are taken to be of the same exposures when `picture` is equal.
-        chroma: Its mean CIELAB chroma.
-        scores: Value by metric.
+        scores: Value by metric and guard.
     """
 
     model_config = ConfigDict(extra="forbid")
     picture: str
     code: str | None = None
     greys: str | None = None
-    chroma: float | None = None
     scores: dict[str, Score] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, data: object) -> object:
+        """A record from before chroma was a guard says nothing of how it was defined."""
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if key != "chroma"}
+        return data
 
 
 class PairRecord(BaseModel):
@@ -102,7 +108,20 @@ def hash_code() -> str:
 @cache
 def fingerprint_metric(name: str) -> str:
     """Tell definitions of a metric apart by what they say of pictures that code can remake."""
-    return f"{METRICS[name].compute(*_golden_pictures()):.{GOLDEN_DIGITS}g}"
+    measure = MEASURES[name]
+    under, over, fused = _golden_pictures()
+    if name in GUARDS:
+        fused = _spoil(fused)
+    if measure.reads == "rgb":  # the three as colours of one picture
+        under = over = fused = np.stack((under, over, fused), axis=-1)
+    return f"{measure.compute(under, over, fused):.{GOLDEN_DIGITS}g}"
+
+
+def _spoil(fused: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with what guards are about: one third as its negative, triple contrast beside."""
+    negative, kept = np.hsplit(fused, [GOLDEN_SHAPE[1] // 3])
+    tripled = np.clip(3 * (kept - kept.mean()) + kept.mean(), 0, 255)
+    return np.hstack([255 - negative, np.rint(tripled).astype(np.uint8)])
 
 
 @cache

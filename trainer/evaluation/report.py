@@ -27,11 +27,12 @@ from trainer.evaluation.statistics import (
 )
 from trainer.evaluation.summary import Interval, Summary
 from trainer.files import write_whole
-from trainer.metrics import METRICS
+from trainer.metrics import GUARDS, MEASURES, METRICS
 
 REPORT_NAME = "report.html"
 TEMPLATE_NAME, STYLE_NAME, SCRIPT_NAME = "report.html.jinja", "report.css", "report.js"
 SIGNIFICANT_DIGITS = 4
+GUARD_DECIMALS = 2
 
 Verdict = Literal["better", "worse", "open", ""]
 
@@ -63,11 +64,13 @@ def write_report(out: Path, summary: Summary, scores: Scores) -> None:
         scores: Value by pair, method and metric.
     """
     labels = list(summary.methods)
-    plots = plot_distributions(out, scores, labels, summary.metrics, summary.ours)
+    shown = (*summary.metrics, *_list_guards(summary))
+    plots = plot_distributions(out, scores, labels, shown, summary.ours)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     document = environment.from_string(_read_asset(TEMPLATE_NAME)).render(
         summary=summary,
         metrics=[METRICS[name] for name in summary.metrics],
+        guards=[GUARDS[name] for name in _list_guards(summary)],
         means=_tabulate_means(summary, scores),
         intervals=_tabulate_intervals(summary),
         plots={metric: quote(path) for metric, path in plots.items()},
@@ -96,7 +99,7 @@ def judge(interval: Interval, metric: str) -> Verdict:
     """Whether our value is better than the other with confidence; `open` where 0 is inside."""
     if interval.low <= 0.0 <= interval.high:
         return "open"
-    return "better" if (interval.low > 0.0) == METRICS[metric].higher_is_better else "worse"
+    return "better" if (interval.low > 0.0) == MEASURES[metric].higher_is_better else "worse"
 
 
 def _tabulate_means(summary: Summary, scores: Scores) -> list[Row]:
@@ -107,10 +110,21 @@ def _tabulate_means(summary: Summary, scores: Scores) -> list[Row]:
         cells = [columns[metric].get(label, Cell("")) for metric in summary.metrics]
         for ranks in (summary.mean_rank, summary.mean_rank_paper):
             cells.append(Cell(f"{ranks[label]:.2f}" if label in ranks else ""))
-        cells.append(Cell(f"{summary.chroma[label]:.2f}" if label in summary.chroma else ""))
         cells.append(Cell(str(summary.counts[label])))
+        cells += [_describe_guard(summary, label, guard) for guard in _list_guards(summary)]
         rows.append(Row(label, label == summary.ours, tuple(cells)))
     return rows
+
+
+def _list_guards(summary: Summary) -> list[str]:
+    """The guards that the evaluation has; one of an earlier version has fewer."""
+    return [name for name in GUARDS if any(name in values for values in summary.guards.values())]
+
+
+def _describe_guard(summary: Summary, label: str, guard: str) -> Cell:
+    """The mean of a guard; none is marked, as the plain mean of the exposures would be the best."""
+    value = summary.guards.get(label, {}).get(guard)
+    return Cell("" if value is None else f"{value:.{GUARD_DECIMALS}f}", "guard")
 
 
 def _mark_column(summary: Summary, scores: Scores, metric: str) -> dict[str, Cell]:
@@ -141,7 +155,8 @@ def _tabulate_intervals(summary: Summary) -> list[Row]:
     """Ours minus each method with its interval, coloured by the verdict."""
     rows: list[Row] = []
     for label, intervals in summary.intervals.items():
-        cells = (_describe_interval(summary, intervals, metric) for metric in summary.metrics)
+        shown = (*summary.metrics, *_list_guards(summary))
+        cells = (_describe_interval(summary, intervals, name) for name in shown)
         rows.append(Row(label, False, tuple(cells)))
     return rows
 
@@ -150,9 +165,11 @@ def _describe_interval(summary: Summary, intervals: Mapping[str, Interval], metr
     if metric not in intervals:
         return Cell("")
     one = intervals[metric]
-    decimals = count_decimals(
-        {label: means[metric] for label, means in summary.means.items() if metric in means}
-    )
+    decimals = GUARD_DECIMALS
+    if metric in METRICS:
+        decimals = count_decimals(
+            {label: means[metric] for label, means in summary.means.items() if metric in means}
+        )
     difference, low, high = (
         f"{value:+.{decimals}f}" for value in (one.difference, one.low, one.high)
     )

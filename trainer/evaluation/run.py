@@ -18,7 +18,7 @@ from trainer.evaluation.sheets import EXPOSURES
 from trainer.evaluation.summarise import collect_scores, summarise
 from trainer.evaluation.summary import Failure, MethodSummary, Summary, write_scores, write_summary
 from trainer.evaluation.weights_method import WeightsMethod
-from trainer.metrics import METRICS
+from trainer.metrics import GUARDS, METRICS
 from trainer.pool import count_cores, run_jobs
 
 
@@ -47,7 +47,7 @@ def evaluate(
         weights: Weights versions; the first one is `ours` in the summary.
         methods: Of `mertens`, `mean` and `enfuse`.
         use_peers: Score the published pictures beside the pairs.
-        metrics: Names of the metrics, all of them by default.
+        metrics: Names of the quality metrics, all of them by default; guards are always taken.
         max_side_px: Reduce the exposures by area averaging first: quick, and no longer the
             full-resolution evaluation.
         pairs: Names of the pairs, all of them by default.
@@ -70,7 +70,7 @@ def evaluate(
     columns: list[Method] = [*weights, *peers, *computed]
     _check_columns(columns)
     described = {method.label: _describe(method) for method in columns}
-    definitions = {name: fingerprint_metric(name) for name in names}
+    definitions = {name: fingerprint_metric(name) for name in (*names, *GUARDS)}
     jobs = [
         PairJob(pair, out, tuple(columns), definitions, max_side_px, has_sheet=report)
         for pair in scenes

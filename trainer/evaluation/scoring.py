@@ -12,7 +12,7 @@ import numpy as np
 from model.errors import FusionError
 from trainer.evaluation.methods import Method
 from trainer.evaluation.pairs import EvaluationPair, Sources, to_grey
-from trainer.evaluation.pictures import mean_chroma, read_picture, to_8_bit, write_png
+from trainer.evaluation.pictures import read_picture, to_8_bit, write_png
 from trainer.evaluation.records import (
     MethodRecord,
     PairRecord,
@@ -24,7 +24,7 @@ from trainer.evaluation.records import (
 )
 from trainer.evaluation.sheets import sheet_path, write_sheet
 from trainer.evaluation.summary import Failure
-from trainer.metrics import METRICS
+from trainer.metrics import MEASURES
 
 FUSED_FOLDER = "fused"
 RECORDS_FOLDER = "records"
@@ -49,7 +49,7 @@ class PairJob:
         pair: The scene.
         out: The output folder.
         methods: What to fuse it with.
-        metrics: Fingerprint of the definition by metric, see `fingerprint_metric`.
+        metrics: Fingerprint of the definition by metric and guard, see `fingerprint_metric`.
         max_side_px: See `read_exposures`.
         has_sheet: The report shows the pair.
     """
@@ -68,14 +68,12 @@ class PairOutcome:
 
     Attributes:
         name: Name of the pair.
-        scores: Value by method and metric.
-        chroma: Mean chroma by method.
+        scores: Value by method and metric, of guards too.
         failures: What could not be had.
     """
 
     name: str
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    chroma: dict[str, float] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -116,8 +114,6 @@ def evaluate_pair(job: PairJob) -> PairOutcome:
             continue
         write_record(path, record)
         outcome.failures += failures
-        if picture.chroma is not None:
-            outcome.chroma[method.label] = picture.chroma
         outcome.scores[method.label] = {
             name: picture.scores[name].value for name in job.metrics if name in picture.scores
         }
@@ -208,16 +204,19 @@ def _update_scores(
         for name, definition in job.metrics.items()
         if name not in record.scores or record.scores[name].metric != definition
     ]
-    if not missing and record.chroma is not None:
+    if not missing:
         return []
     fused = read_picture(fused_path(job.out, method.label, job.pair.name))
-    record.chroma = mean_chroma(to_8_bit(fused))
-    grey = to_grey(fused)
+    pictures = {
+        "grey": (*sources.greys, to_grey(fused)),
+        "rgb": (*sources.pictures, to_8_bit(fused)),
+    }
     failures: list[Failure] = []
     for name in missing:
         record.scores.pop(name, None)
         try:
-            value = METRICS[name].compute(*sources.greys, grey)
+            measure = MEASURES[name]
+            value = measure.compute(*pictures[measure.reads])
             if not math.isfinite(value):
                 raise ValueError(f"expected a finite value of {name}, got {value}")
         except FAILURES as error:

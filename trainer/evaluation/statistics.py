@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from trainer.metrics import METRICS
+from trainer.metrics import MEASURES, METRICS
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -34,7 +34,7 @@ PAPER_MEANS = {
 """Means over the paper's own pairs by method and metric: its Table 1, as far as margins need it."""
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Value by pair, method and metric; a value that could not be had is absent."""
+"""Value by pair, method and metric, of guards too; a value that could not be had is absent."""
 
 Means = dict[str, dict[str, float]]
 """Value by method and metric."""
@@ -213,5 +213,5 @@ def paper_margin(peers: Sequence[str], metrics: Sequence[str]) -> float:
 
 
 def order_of_merit(values: Mapping[str, float], metric: str) -> list[str]:
-    """Methods from the best value of a metric to the worst."""
-    return sorted(values, key=values.__getitem__, reverse=METRICS[metric].higher_is_better)
+    """Methods from the best value of a metric or guard to the worst."""
+    return sorted(values, key=values.__getitem__, reverse=MEASURES[metric].higher_is_better)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-import numpy as np
-
 from trainer.evaluation.scoring import PairOutcome
 from trainer.evaluation.statistics import (
     MARGIN_PEERS,
@@ -20,7 +18,7 @@ from trainer.evaluation.statistics import (
     select_whole,
 )
 from trainer.evaluation.summary import Interval, Margins, MethodSummary, Summary
-from trainer.metrics import PAPER_METRICS
+from trainer.metrics import GUARDS, PAPER_METRICS, RANKED_METRICS
 
 
 def summarise(
@@ -47,14 +45,14 @@ def summarise(
     """
     scores = collect_scores(outcomes)
     labels = list(methods)
-    means = average_scores(scores, labels, metrics)
     ours = next((label for label in labels if methods[label].kind == "weights"), None)
     others = [label for label in labels if label != ours]
     lacking = {
         label: tuple(pair for pair, of_pair in scores.items() if label not in of_pair)
         for label in labels
     }
-    ranked = select_whole(scores, labels)
+    whole = select_whole(scores, labels)
+    ranked = tuple(name for name in RANKED_METRICS if name in metrics)
     return Summary(
         dataset=dataset,
         max_side_px=max_side_px,
@@ -64,13 +62,14 @@ def summarise(
         methods=dict(methods),
         counts={label: len(scores) - len(pairs) for label, pairs in lacking.items()},
         lacking={label: pairs for label, pairs in lacking.items() if pairs},
-        means=means,
-        mean_rank=average_ranks(scores, ranked, metrics),
+        means=average_scores(scores, labels, metrics),
+        guards=average_scores(scores, labels, tuple(GUARDS)),
+        ranked=ranked,
+        mean_rank=average_ranks(scores, whole, ranked),
         mean_rank_paper=average_ranks(
-            scores, ranked, [name for name in PAPER_METRICS if name in metrics]
+            scores, whole, [name for name in PAPER_METRICS if name in metrics]
         ),
-        intervals={} if ours is None else _compare(scores, ours, others, metrics),
-        chroma=_average_chroma(outcomes, labels),
+        intervals={} if ours is None else _compare(scores, ours, others, (*metrics, *GUARDS)),
         margins=None if ours is None else _margins(scores, ours, metrics),
         missing_methods=tuple(missing_methods),
         failures=tuple(failure for outcome in outcomes for failure in outcome.failures),
@@ -78,7 +77,7 @@ def summarise(
 
 
 def collect_scores(outcomes: Sequence[PairOutcome]) -> Scores:
-    """Value by pair, method and metric, without the pairs that have none."""
+    """Value by pair, method and metric or guard, without the pairs that have none."""
     return {outcome.name: outcome.scores for outcome in outcomes if any(outcome.scores.values())}
 
 
@@ -95,14 +94,6 @@ def _compare(
             if interval is not None:
                 compared[other][metric] = Interval(**asdict(interval))
     return compared
-
-
-def _average_chroma(outcomes: Sequence[PairOutcome], labels: Sequence[str]) -> dict[str, float]:
-    values = {
-        label: [outcome.chroma[label] for outcome in outcomes if label in outcome.chroma]
-        for label in labels
-    }
-    return {label: float(np.mean(of_label)) for label, of_label in values.items() if of_label}
 
 
 def _margins(scores: Scores, ours: str, metrics: Sequence[str]) -> Margins | None:

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from trainer.errors import DataError
 from trainer.evaluation.statistics import Scores
@@ -95,17 +95,19 @@ class Summary(_Record):
         dataset: Name of the folder of pairs.
         max_side_px: Side to which the exposures were reduced before fusing; None: full size.
         pairs: Names of the pairs that were scored.
-        metrics: Names of the metrics, in the order of the tables.
+        metrics: Names of the quality metrics, in the order of the tables.
         ours: Label of the first weights version, None when there was none.
         methods: Every method by label, in the order of the tables.
         counts: Pairs that each method has a picture of.
         lacking: Names of the pairs that a method has no picture of; absent where it has all.
         means: Mean value by method and metric.
-        mean_rank: Mean rank over pairs and metrics, 1 the best, among the methods that have a
-            picture of every pair; the others have none.
+        guards: Mean value by method and guard, see `trainer.metrics.GUARDS`.
+        ranked: Names of the metrics that `mean_rank` is taken over.
+        mean_rank: Mean rank over pairs and these metrics, 1 the best, among the methods that have
+            a picture of every pair; the others have none.
         mean_rank_paper: The same over the paper's ten metrics.
-        intervals: Ours minus the other, with its 95 % interval, by other method and metric.
-        chroma: Mean CIELAB chroma of each method's pictures.
+        intervals: Ours minus the other, with its 95 % interval, by other method and metric or
+            guard.
         margins: The paper's margins, where its peers are there.
         missing_methods: Methods that were asked for and that this machine has not.
         failures: What could not be scored.
@@ -120,13 +122,32 @@ class Summary(_Record):
     counts: dict[str, int]
     lacking: dict[str, tuple[str, ...]] = {}
     means: dict[str, dict[str, float]]
+    guards: dict[str, dict[str, float]] = {}
+    ranked: tuple[str, ...]
     mean_rank: dict[str, float]
     mean_rank_paper: dict[str, float]
     intervals: dict[str, dict[str, Interval]]
-    chroma: dict[str, float]
     margins: Margins | None
     missing_methods: tuple[str, ...]
     failures: tuple[Failure, ...]
+
+    @property
+    def chroma(self) -> dict[str, float]:
+        """Mean CIELAB chroma of each method's pictures."""
+        return {
+            name: values["chroma"] for name, values in self.guards.items() if "chroma" in values
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, data: object) -> object:
+        """A summary from before there were guards: ranks over all metrics, chroma by itself."""
+        if not isinstance(data, dict) or "ranked" in data:
+            return data
+        now = {key: value for key, value in data.items() if key != "chroma"}
+        now["ranked"] = data.get("metrics", ())
+        now["guards"] = {label: {"chroma": one} for label, one in data.get("chroma", {}).items()}
+        return now
 
     def have_same_pairs(self, first: str, second: str) -> bool:
         """Whether two methods have pictures of the same pairs; False where that is not known."""
@@ -165,7 +186,7 @@ def read_summary(path: Path) -> Summary:
 
 
 def write_scores(out: Path, scores: Scores) -> None:
-    """Write `scores.csv` to the output folder: a line per pair, method and metric."""
+    """Write `scores.csv` to the output folder: a line per pair, method and metric or guard."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SCORES_COLUMNS)

@@ -50,4 +50,5 @@ def iterate_lab(picture: NDArray[np.generic]) -> Iterator[Tensor]:
         raise ValueError(f"expected a uint8 picture (H, W, 3), got {picture.dtype} {picture.shape}")
     for top in range(0, picture.shape[0], STRIP_ROWS):
         strip = torch.from_numpy(np.array(picture[top : top + STRIP_ROWS]))
-        yield linear_to_lab(pixels_to_linear(strip.permute(2, 0, 1).unsqueeze(0)))
+        linear = pixels_to_linear(strip.permute(2, 0, 1).unsqueeze(0))
+        yield linear_to_lab(linear.to(torch.float64))
