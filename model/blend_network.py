@@ -35,8 +35,8 @@ COEFFICIENT_SCALES = (4.0, 8.0, 20.0, 8.0)
 TERMS = len(COEFFICIENT_SCALES)
 
 SALIENCY_SCALE = 8.0
-SALIENCY_FLOOR = 0.004
-"""A local contrast of about one 8-bit step counts as none."""
+SALIENCY_FLOOR = 0.06
+"""Contrast far below it counts as none: the noise of a flat place must not choose an exposure."""
 
 SALIENCY_GROUPS = 2
 MIN_EXPOSURES, MAX_EXPOSURES = 2, 9
@@ -84,7 +84,7 @@ class BlendNetwork(nn.Module):
         w_{\cdot,l} = softmax_k z_{k,l}
 
     .. math::
-        z_{k,l} = c_0 + c_1 x_k + c_2 x_k^2 + c_3 x_k m + 8 s \log(S|Y(B_{k,l})| + 0.004)
+        z_{k,l} = c_0 + c_1 x_k + c_2 x_k^2 + c_3 x_k m + 8 s \log(S|Y(B_{k,l})| + 0.06)
 
     with :math:`x_k = Y_{k,l} - 1/2`, m its mean over the exposures, S the binomial, and the last
     term at the finest two groups of levels only. The coefficients c and the gain :math:`\gamma`

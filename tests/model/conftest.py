@@ -66,7 +66,7 @@ def make_blend_network(**config) -> BlendNetwork:
     network.band_gain.normal_(0, 0.1)
     network.chroma_gain.fill_(0.1)
     if network.config.saliency:
-        network.saliency.normal_(0, 0.2)
+        network.saliency.normal_(0, 1)
     return network
 
 
