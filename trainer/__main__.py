@@ -6,9 +6,18 @@ import sys
 from model.errors import FusionError
 from trainer import card_command, export, prepare_command, train_command
 from trainer.ablation import command as ablate_command
+from trainer.evaluation import blind_command
 from trainer.evaluation import command as evaluate_command
 
-COMMANDS = (prepare_command, train_command, export, card_command, evaluate_command, ablate_command)
+COMMANDS = (
+    prepare_command,
+    train_command,
+    export,
+    card_command,
+    evaluate_command,
+    blind_command,
+    ablate_command,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
