@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from trainer.evaluation import scoring as scoring_module
 from trainer.evaluation.methods import MeanMethod, find_enfuse
 from trainer.evaluation.pairs import list_pairs
 from trainer.evaluation.pictures import read_picture, write_png
-from trainer.evaluation.records import hash_code
+from trainer.evaluation.records import fingerprint_metric, hash_code
 from trainer.evaluation.run import evaluate_pairs
 from trainer.evaluation.scoring import PairJob, describe_failure, evaluate_pair
 from trainer.evaluation.summary import SCORES_NAME, SUMMARY_NAME
@@ -344,6 +345,26 @@ def test_a_record_from_before_code_was_hashed_keeps_its_scores(pairs, tmp_path, 
     assert (again.means, again.guards) == (first.means, first.guards)
     record = json.loads((tmp_path / "out" / "records" / "first.json").read_text())
     assert {method["code"] for method in record["methods"].values()} == {hash_code()}
+
+
+@pytest.mark.parametrize(
+    ("guard", "constant", "value"),
+    [
+        ("inversion", "CELLS", 31),
+        ("inversion", "ORDERED_BY", 1.5),
+        ("inversion", "REVERSED_BY", 1.5),
+        ("halo", "CELLS", 120),
+        ("halo", "STRONG_EDGE", 30.0),
+        ("halo", "REACHES", (2, 4, 6)),
+        ("halo", "GAIN", 1.9),
+        ("halo", "SLACK", 1.9),
+    ],
+)
+def test_a_guard_of_another_constant_is_another_definition(monkeypatch, guard, constant, value):
+    before = fingerprint_metric.__wrapped__(guard)
+    module = sys.modules[GUARDS[guard].compute.__module__]
+    monkeypatch.setattr(module, constant, value)
+    assert fingerprint_metric.__wrapped__(guard) != before
 
 
 def test_the_hash_of_the_code_follows_every_file_that_decides_a_picture(monkeypatch):

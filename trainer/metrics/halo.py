@@ -58,7 +58,9 @@ def halo(
 
     Reference:
         Ours; what Durand and Dorsey, "Fast bilateral filtering for the display of high-dynamic-
-        range images", SIGGRAPH 2002, describe as the halos of multi-scale tone mapping.
+        range images", SIGGRAPH 2002, describe as the halos of multi-scale tone mapping. On thirty
+        pairs the worst of ten methods are the same by any choice near these; smaller cells or
+        reaches count narrow rims for more, and methods that have those change places with others.
 
     Example:
         >>> edge = np.repeat([[40.0, 200.0]], 8, axis=0).repeat([256, 256], axis=1)
