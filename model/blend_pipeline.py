@@ -22,6 +22,7 @@ from model.blend_torch import TorchEngine
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.pyramid import Levels, blend_halo, plan_levels, reduce_halo
 from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
+from model.runtime import Precision
 from model.tiling import Rect, Window, WindowKind, plan_grid_windows
 from model.warp import warp_window
 
@@ -100,6 +101,8 @@ class BlendPipeline:
         halo_px: Margin read around a core of the last pass; None takes what the picture's levels
             need, and nothing less is right.
     """
+
+    precision: Precision = "float32"
 
     def __init__(
         self, engine: Engine, *, tile_px: int | None = None, halo_px: int | None = None

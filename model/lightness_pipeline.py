@@ -20,7 +20,7 @@ from model.errors import InferenceError
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.network import Padding
 from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
-from model.runtime import Runtime
+from model.runtime import Precision, Runtime
 from model.tiling import Rect, Window, plan_windows
 from model.warp import warp_window
 
@@ -49,6 +49,11 @@ class LightnessPipeline:
         self.chroma: ChromaRule = chroma
         self.tile_px = runtime.tile_px if tile_px is None else tile_px
         self.halo_px = runtime.halo_px if halo_px is None else halo_px
+
+    @property
+    def precision(self) -> Precision:
+        """See `FusionPipeline`."""
+        return self.runtime.precision
 
     @property
     def preferred_batch(self) -> int:

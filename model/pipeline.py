@@ -30,6 +30,11 @@ class FusionPipeline(Protocol):
     tile_px: int
 
     @property
+    def precision(self) -> Precision:
+        """Precision of the network's feature maps."""
+        ...
+
+    @property
     def preferred_batch(self) -> int:
         """Windows that are best fused at a time; it may shrink when memory is too small."""
         ...

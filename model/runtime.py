@@ -40,6 +40,7 @@ class Runtime(Protocol):
         device: Where its tensors live.
         halo_px: Margin that a window must read around its core.
         tile_px: Side of the cores that it runs well.
+        precision: Precision of the feature maps.
         preferred_batch: Windows in one network call. A picture's result must not depend on what
             shares the call, so this number decides shapes and is not a mere hint.
     """
@@ -47,6 +48,7 @@ class Runtime(Protocol):
     device: torch.device
     halo_px: int
     tile_px: int
+    precision: Precision
     preferred_batch: int
 
     def run(self, under_l: Tensor, over_l: Tensor, *, padding: Padding) -> Tensor:
@@ -79,6 +81,7 @@ class OnnxRuntime:
         threads: Threads of a network call; None leaves the choice to ONNX Runtime.
     """
 
+    precision: Precision = "float32"
     preferred_batch = 1
     tile_px = CPU_TILE_PX
 
@@ -132,6 +135,7 @@ class TorchRuntime:
         self.device = device
         self.halo_px = network.halo
         self.preferred_batch = CUDA_BATCH if device.type == "cuda" else 1
+        self.precision: Precision = precision
         self._dtype = PRECISIONS[precision]
         self._network = FusionNetwork(network.config).eval().requires_grad_(False)
         self._network.load_state_dict(network.state_dict())

@@ -101,7 +101,7 @@ def create_backend(config: BackendConfig) -> Backend:
         pipeline = create_pipeline(
             weights, device=device, precision=precision, threads=config.threads
         )
-        served.append(_describe(weights.manifest))
+        served.append(_describe(weights.manifest, pipeline.precision))
         pipelines[weights.manifest.label] = BackendPipeline(
             max_batch=config.max_batch or pipeline.preferred_batch,
             warm_up=partial(_warm_up, pipeline),
@@ -109,7 +109,7 @@ def create_backend(config: BackendConfig) -> Backend:
             fuse_windows=pipeline.fuse_windows,
         )
     return Backend(
-        info=WorkerInfo(tuple(served), device, precision),
+        info=WorkerInfo(tuple(served), device),
         pipelines=pipelines,
         classify=classify_torch_error,
         free_memory=torch.cuda.empty_cache if device != "cpu" else _nothing_to_free,
@@ -123,13 +123,14 @@ def _refuse_equal_labels(directories: Sequence[Path]) -> None:
             raise WeightsError(f"expected weights of different labels, got '{label}' {count} times")
 
 
-def _describe(manifest: "Manifest") -> ServedWeights:
+def _describe(manifest: "Manifest", precision: str) -> ServedWeights:
     return ServedWeights(
         name=manifest.name,
         version=manifest.version,
         architecture=manifest.network.architecture,
         summary=manifest.summary,
         reference=manifest.reference,
+        precision=precision,
     )
 
 

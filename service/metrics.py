@@ -116,7 +116,7 @@ class Metrics:
             self.weights.labels(one.name, one.version).info(
                 {
                     "device": info.device,
-                    "precision": info.precision,
+                    "precision": one.precision,
                     "default": "true" if index == 0 else "false",
                 }
             )

@@ -105,7 +105,8 @@ def list_weights_names(served: Sequence[ServedWeights]) -> dict[str, ServedWeigh
 
     Example:
         >>> old, new = (
-        ...     ServedWeights("net", version, "net", "", "over") for version in ("1.9.0", "1.10.0")
+        ...     ServedWeights("net", version, "net", "", "over", "float32")
+        ...     for version in ("1.9.0", "1.10.0")
         ... )
         >>> {name: one.version for name, one in list_weights_names([old, new]).items()}
         {'net-1.9.0': '1.9.0', 'net-1.10.0': '1.10.0', 'net': '1.10.0'}

@@ -85,7 +85,7 @@ def create_router(service: Service) -> APIRouter:
             weights=WeightsVersion(name=default.name, version=default.version),
             weights_loaded=describe_loaded(info.weights),
             device=info.device,
-            precision=info.precision,
+            precision=default.precision,
         )
 
     @router.get("/weights", summary="Weights versions that a request may ask for")

@@ -41,6 +41,7 @@ class LoadedVersion(WeightsVersion):
     label: str = Field(description="name and version as one word, as in `X-Expofuse-Weights`")
     architecture: str = Field(description="architecture of its network")
     summary: str = Field(description="what it is; may be empty")
+    precision: str = Field(description="precision of its network")
     is_default: bool = Field(description="fuses where the option `weights` is not given")
 
 
@@ -51,7 +52,7 @@ class Version(BaseModel):
     weights: WeightsVersion = Field(description="the default weights version")
     weights_loaded: list[LoadedVersion] = Field(description="all that are served, default first")
     device: str = Field(description="`cpu` or `cuda:N`")
-    precision: str = Field(description="precision of the network")
+    precision: str = Field(description="precision of the network of the default version")
 
 
 class Weights(BaseModel):
@@ -78,6 +79,7 @@ def describe_loaded(served: Sequence[ServedWeights]) -> list[LoadedVersion]:
             label=one.label,
             architecture=one.architecture,
             summary=one.summary,
+            precision=one.precision,
             is_default=index == 0,
         )
         for index, one in enumerate(served)

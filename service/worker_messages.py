@@ -58,6 +58,7 @@ class ServedWeights:
         architecture: Architecture of its network.
         summary: What it is, in a sentence or two; may be empty.
         reference: Exposure onto which the other is warped for it.
+        precision: Precision of its network's feature maps.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ServedWeights:
     architecture: str
     summary: str
     reference: Reference
+    precision: str
 
     @property
     def label(self) -> str:
@@ -79,12 +81,10 @@ class WorkerInfo:
     Attributes:
         weights: Every version that is served, at least one; the first is the default.
         device: `cpu` or `cuda:N`.
-        precision: Precision of the network call.
     """
 
     weights: tuple[ServedWeights, ...]
     device: str
-    precision: str
 
 
 @dataclass(frozen=True, slots=True)

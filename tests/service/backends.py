@@ -15,9 +15,9 @@ from model.tiling import Window, WindowKind, plan_windows
 from service.backend import Backend, BackendPipeline, FailureKind
 from service.worker_messages import ServedWeights, WorkerInfo
 
-COPY = ServedWeights("copy", "0.0.1", "copy", "", "over")
+COPY = ServedWeights("copy", "0.0.1", "copy", "", "over", "float32")
 LABEL = COPY.label
-INFO = WorkerInfo((COPY,), "cpu", "float32")
+INFO = WorkerInfo((COPY,), "cpu")
 TILE_PX = 16
 
 SOUND, RAISE, DIE, LOSE_DEVICE, NEVER_FITS, HANG, SLOW = 1, 11, 22, 33, 44, 55, 66

@@ -27,7 +27,7 @@ def test_every_name_has_the_prefix_and_base_units(metrics):
 
 def test_every_weights_version_is_shown_and_its_label_exists_before_the_first_request(metrics):
     other = dataclasses.replace(COPY, version="0.0.2")
-    metrics.show_weights(WorkerInfo((COPY, other), "cpu", "float32"))
+    metrics.show_weights(WorkerInfo((COPY, other), "cpu"))
     found = families(metrics)
     shared = {"name": "copy", "device": "cpu", "precision": "float32"}
     assert [sample.labels for sample in found["expofuse_weights_info"].samples] == [

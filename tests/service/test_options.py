@@ -6,7 +6,7 @@ from service.options import FuseOptions, choose_format, choose_weights, parse_op
 from service.worker_messages import ServedWeights
 
 SERVED = [
-    ServedWeights(name, version, "hyperp-mb", "", "over")
+    ServedWeights(name, version, "hyperp-mb", "", "over", "float32")
     for name, version in (("b", "1.9.0"), ("a", "2.0.0"), ("b", "1.10.0"), ("b", "1.2.3"))
 ]
 
