@@ -22,7 +22,7 @@ EXPLANATIONS = {
     "haze": "Haze: the mean square by which coarse tones are brighter than a well-exposed mix of "
     "the exposures where the over exposure is burnt out.",
     "order": "Disorder: how far coarse tones reverse an order that both exposures agree on.",
-    "halo": "Rims: how far coarse tones turn back beside a strong edge, beyond either exposure.",
+    "halo": "Rims: overshoot of coarse tones beside strong edges, in per cent of their contrast.",
     "colour": "Lost colour: how far the chroma of 4 x 4 pixels stays behind the more colourful "
     "exposure's.",
 }

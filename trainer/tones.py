@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.metrics.halo import GAIN, REACHES, SLACK, STRONG_EDGE
+
 ORDER_CELL_PX = 8
 ORDER_OFFSETS = (
     *((0, 1), (1, 0), (1, 1), (1, -1), (0, 3), (3, 0), (2, 3), (3, -2)),
@@ -15,11 +17,6 @@ SAME_TONE = 1.0
 """Grey levels within which an exposure says nothing about the order of two cells."""
 
 RIM_CELL_PX = 4
-RIM_REACH = 4
-"""Cells on either side of a step within which an edge makes it part of a rim."""
-
-STRONG_EDGE = 24.0
-"""Grey levels by which both exposures agree that an edge is one, in the stronger of them."""
 
 HAZE_CELL_PX = 16
 BURNT = (0.85, 0.95)
@@ -94,42 +91,43 @@ def disorder(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
 
 
 def rims(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    r"""How far the fusion turns back beside strong edges, as the pale rim of a roof does.
+    r"""How far the fusion overshoots beside strong edges, in per cent of their contrast.
 
-    For each step between neighbouring cells of 4 x 4 pixels, along rows and along columns:
-
-    .. math::
-        \operatorname{mean}_i \; b_i \max\left(0, \; -s_i \Delta f_i -
-        \max(0, -s_i \Delta u_i, -s_i \Delta o_i)\right)
-
-    with the sign s of the wide difference around the step, four cells to either side, in both
-    exposures, and b = 1 where they agree and the larger one is above `STRONG_EDGE`; else 0. Beside
-    the edge a fusion may turn back as far as either exposure does, and no further.
+    The guard `trainer.metrics.halo` on cells of 4 x 4 pixels, and with half of its slack: what is
+    just beyond sight is to be mended too.
 
     Args:
-        fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W), sides of at least 40.
+        fused: Fused plane, 0..255, not clamped. Shape (N, 1, H, W), sides of at least 44.
         under: Under exposure. Same shape.
         over: Over exposure. Same shape.
 
     Returns:
-        Mean excess in grey levels a step. Shape (N,).
+        Overshoot in per cent; 0 where there is no strong edge. Shape (N,).
 
     Reference:
         Ours.
     """
-    cells = functional.avg_pool2d(torch.cat([under, over, fused], dim=1), RIM_CELL_PX)
-    along = _turning(cells)
-    across = _turning(cells.transpose(2, 3))
-    return (along + across) / 2
+    tones = functional.avg_pool2d(torch.cat([under, over, fused], dim=1), RIM_CELL_PX)
+    overshoot = contrast = torch.zeros_like(fused[:, 0, 0, 0])
+    for along in (tones, tones.transpose(2, 3)):
+        for towards in (along, along.flip(3)):
+            of_side, at_edges = _look_right(towards)
+            overshoot, contrast = overshoot + of_side, contrast + at_edges
+    return 100 * overshoot / contrast.clamp_min(STRONG_EDGE)
 
 
-def _turning(cells: Tensor) -> Tensor:
-    width = cells.shape[-1]
-    span = 2 * RIM_REACH + 1
-    wide = cells[:, :2, :, span:] - cells[:, :2, :, : width - span]
-    steps = cells[..., RIM_REACH + 1 : width - RIM_REACH] - cells[..., RIM_REACH : -RIM_REACH - 1]
-    wide_u, wide_o = wide.unbind(dim=1)
-    is_edge = (wide_u * wide_o > 0) & (torch.maximum(wide_u.abs(), wide_o.abs()) > STRONG_EDGE)
-    back_u, back_o, back = (-steps * wide_u.sign()[:, None]).unbind(dim=1)
-    allowed = torch.maximum(back_u, back_o).clamp_min(0)
-    return ((back - allowed).clamp_min(0) * is_edge).mean(dim=(1, 2))
+def _look_right(tones: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of overshoot and contrast over the edges whose right side is looked at."""
+    count = tones.shape[3] - 2 - max(REACHES)
+    foot = tones[..., 2 : 2 + count]
+    with torch.no_grad():
+        rise_u, rise_o = (foot - tones[..., :count])[:, :2].unbind(dim=1)
+        contrast = torch.maximum(rise_u.abs(), rise_o.abs())
+        contrast = contrast * ((rise_u * rise_o > 0) & (contrast > STRONG_EDGE))
+    overshoot = torch.zeros_like(contrast)
+    for reach in REACHES:
+        beyond = tones[..., 2 + reach : 2 + reach + count]
+        of_under, of_over, of_fused = (rise_u.sign()[:, None] * (foot - beyond)).unbind(dim=1)
+        allowed = GAIN * torch.maximum(of_under, of_over).clamp_min(0) + SLACK / 2
+        overshoot = torch.maximum(overshoot, of_fused - allowed)
+    return (overshoot * (contrast > 0)).sum(dim=(1, 2)), contrast.sum(dim=(1, 2))

@@ -12,6 +12,7 @@ from trainer.chroma import lost_colour, rgb_to_luma
 from trainer.detail import variation
 from trainer.edges import lost_edges
 from trainer.information import lost_information
+from trainer.metrics.halo import SLACK, halo
 from trainer.moments import Pyramid
 from trainer.similarity import dissimilarity, ms_ssim
 from trainer.tones import EXPOSED_SIGMA, ORDER_OFFSETS, disorder, haze, rims
@@ -225,19 +226,34 @@ def test_a_plain_edge_has_no_rim_however_strong_it_is(roof):
         assert rims(fused, under, over).item() == 0
 
 
-def test_a_pale_rim_beside_an_edge_costs_its_height(roof):
+def test_a_rim_beside_an_edge_costs_its_height_and_is_pulled_back(roof):
     under, over = roof
-    fused = (under + over) / 2
-    rim = fused.clone()
-    rim[..., 48:56, :] += 12  # two cells wide, then back down by 12
-    # One step of each of the 24 columns, of 24 - 9 steps that are looked at; along rows none.
-    assert rims(rim, under, over).item() == pytest.approx(12 / 15 / 2, rel=1e-5)
-    assert rims(rim.transpose(2, 3), under.transpose(2, 3), over.transpose(2, 3)).item() == (
-        pytest.approx(12 / 15 / 2, rel=1e-5)
-    )
-    dark = fused.clone()
-    dark[..., 40:48, :] -= 12
-    assert rims(dark, under, over).item() == pytest.approx(12 / 15 / 2, rel=1e-5)
+    rim = (under + over) / 2
+    rim[..., 48:52, :] += 12  # one cell wide, on the bright side
+    # An edge of 80 levels in both exposures lies on two cells and is looked at from two sides.
+    by_hand = 100 * (12 - SLACK / 2) / (4 * 80)
+    dark = (under + over) / 2
+    dark[..., 44:48, :] -= 12
+    assert rims(rim, under, over).item() == pytest.approx(by_hand, rel=1e-4)
+    assert rims(dark, under, over).item() == pytest.approx(rims(rim, under, over).item(), rel=1e-4)
+    turned = (plane.transpose(2, 3) for plane in (rim, under, over))
+    assert rims(*turned).item() == pytest.approx(rims(rim, under, over).item(), rel=1e-6)
+    fused = rim.clone().requires_grad_()
+    rims(fused, under, over).sum().backward()
+    assert fused.grad[..., 48:52, :].sum() > 0  # the rim is to sink
+
+
+def test_rims_rank_fusions_as_the_guard_does(roof):
+    under, over = roof
+    fusions = []
+    for height in (0, 6, 12, 24):
+        fusions.append((under + over) / 2)
+        fusions[-1][..., 48:52, :] += height
+    ours = [rims(fused, under, over).item() for fused in fusions]
+    guard = [halo(*(plane[0, 0].numpy() for plane in (under, over, fused))) for fused in fusions]
+    assert ours == sorted(ours)
+    assert guard == sorted(guard)
+    assert ours[0] == guard[0] == 0 < ours[1]
 
 
 def test_a_rim_that_an_exposure_has_is_not_the_fusions_own(roof):
