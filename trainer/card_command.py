@@ -10,7 +10,7 @@ from trainer.about import apply_about, load_about
 from trainer.command import Commands
 from trainer.errors import RunError
 from trainer.evaluation.summary import Summary, read_summary
-from trainer.metrics import METRICS
+from trainer.metrics import GUARDS, MEASURES
 from trainer.model_card import write_card
 
 SCORE_DECIMALS = 6
@@ -106,7 +106,7 @@ def record_evaluation(
                 if math.isfinite(rank)
             },
             "lower_is_better": tuple(
-                name for name in scores if name in METRICS and not METRICS[name].higher_is_better
+                name for name in scores if name in MEASURES and not MEASURES[name].higher_is_better
             ),
             "align": summary.methods[ours].align,
         }
@@ -140,9 +140,10 @@ def _find_column(manifest: Manifest, summary: Summary) -> str:
 
 
 def _finite(summary: Summary, label: str) -> dict[str, float]:
-    means = summary.means[label]
+    """Means of the metrics, then of the guards."""
+    means = summary.means[label] | summary.guards.get(label, {})
     return {
         name: round(means[name], SCORE_DECIMALS)
-        for name in summary.metrics
+        for name in (*summary.metrics, *GUARDS)
         if name in means and math.isfinite(means[name])
     }

@@ -15,6 +15,7 @@ from trainer.card_command import record_evaluation
 from trainer.errors import ConfigError, RunError
 from trainer.evaluation import evaluate, read_summary
 from trainer.evaluation.weights_method import WeightsMethod
+from trainer.metrics import GUARDS
 from trainer.model_card import CARD_NAME, render_card
 
 BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
@@ -60,13 +61,13 @@ def test_scores_are_recorded_and_written_into_the_card(version, summary_path, ca
     (evaluation,) = load_weights(version).manifest.evaluation  # and the version still loads
     summary = read_summary(summary_path)
     assert (evaluation.dataset, evaluation.pairs, evaluation.align) == ("pairs", 2, "off")
-    assert tuple(evaluation.scores) == METRICS
-    for name, score in evaluation.scores.items():
-        assert score == pytest.approx(summary.means["ours"][name], abs=1e-6)
-    assert evaluation.methods["mean"] == pytest.approx(summary.means["mean"], abs=1e-6)
+    assert tuple(evaluation.scores) == (*METRICS, *GUARDS)
+    for label, scores in (("ours", evaluation.scores), ("mean", evaluation.methods["mean"])):
+        found = summary.means[label] | summary.guards[label]
+        assert scores == pytest.approx(found, abs=1e-6)
     assert set(evaluation.methods) == {"mean"}
     assert set(evaluation.ranks) == {"hyperp-mb-1.0.0", "mean"}
-    assert evaluation.lower_is_better == ("PIQE",)
+    assert evaluation.lower_is_better == ("PIQE", "inversion", "halo")
     assert "**pairs**, means over 2 pairs" in (version / CARD_NAME).read_text()
 
 
@@ -147,7 +148,7 @@ def test_reduced_pictures_are_told_and_scores_that_are_no_number_left_out(summar
     changed = summary.model_copy(update={"max_side_px": 100, "means": means})
     evaluation = record_evaluation(read_manifest(BUNDLED), changed, dataset="MEFB").evaluation[-1]
     assert evaluation.dataset == "MEFB, reduced to 100 px"
-    assert tuple(evaluation.scores) == ("PIQE", "MEF-SSIM")
+    assert tuple(evaluation.scores) == ("PIQE", "MEF-SSIM", *GUARDS)
 
 
 def test_texts_by_hand_go_into_the_manifest_and_leave_the_others(version, tmp_path):

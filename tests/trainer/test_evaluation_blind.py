@@ -74,7 +74,7 @@ def test_each_pair_has_a_sheet_a_line_of_the_template_and_letters(evaluation, tm
         *([name, "", "", ""] for name in PAIRS),
     ]
     for letters in key.letters.values():
-        assert sorted(letters) == ["A", "B"]
+        assert sorted(letters) == ["P", "Q"]
         assert sorted(letters.values()) == ["mean", "mertens"]
 
 
@@ -83,7 +83,7 @@ def test_the_sheet_shows_the_pictures_under_their_letters_unscaled(evaluation, t
     for pair, letters in key.letters.items():
         sheet = read_picture(tmp_path / "sheets" / f"{pair}.png")
         places = []
-        for letter in "ABC":
+        for letter in "PQR":
             fused = read_picture(evaluation / "fused" / letters[letter] / f"{pair}.png")
             top = LABEL_HEIGHT_PX * 2 + fused.shape[0] + GAP_PX  # below the row of the exposures
             rows = sheet[top : top + fused.shape[0]]
@@ -107,9 +107,9 @@ def test_only_the_key_knows_which_is_which(evaluation, tmp_path):
 
 def test_orders_are_those_of_the_seed_and_differ_between_pairs():
     names = [f"pair {number}" for number in range(400)]
-    orders = [draw_letters(["a", "b"], name, 7)["A"] for name in names]
-    assert orders == [draw_letters(["b", "a"], name, 7)["A"] for name in names]
-    assert orders != [draw_letters(["a", "b"], name, 8)["A"] for name in names]
+    orders = [draw_letters(["a", "b"], name, 7)["P"] for name in names]
+    assert orders == [draw_letters(["b", "a"], name, 7)["P"] for name in names]
+    assert orders != [draw_letters(["a", "b"], name, 8)["P"] for name in names]
     assert 150 < orders.count("a") < 250
 
 

@@ -23,7 +23,7 @@ from trainer.files import write_whole
 
 KEY_NAME = "key.json"
 SHEETS_FOLDER = "sheets"
-LETTERS = string.ascii_uppercase[:6]
+LETTERS = string.ascii_uppercase[15:21]
 
 EXPOSURE_SIDE_PX = 320
 LARGE_SIDE_PX = 900
