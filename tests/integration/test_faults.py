@@ -18,12 +18,14 @@ pytestmark = pytest.mark.e2e
 CLIENTS = 6
 REQUESTS = 24
 TIMEOUT_S = 90.0
+SLOW_WEIGHTS = "hyperp-mb-1.1.0"
+"""A twentieth as fast as the default, so that a kill finds work under way."""
 
 
 @pytest.fixture(scope="module")
-def own_server(weights, tmp_path_factory) -> Iterator[RunningServer]:
+def own_server(tmp_path_factory) -> Iterator[RunningServer]:
     log_path = tmp_path_factory.mktemp("faults") / "server.log"
-    with running_server(server_settings(weights), log_path=log_path) as running:
+    with running_server(server_settings(SLOW_WEIGHTS), log_path=log_path) as running:
         yield running
 
 
@@ -161,7 +163,7 @@ def test_sigterm_finishes_what_was_accepted_and_ends_with_zero(weights, pair, tm
 
 
 def test_nothing_outlives_a_service_that_is_killed(weights, tmp_path):
-    with running_server(server_settings(weights), log_path=tmp_path / "server.log") as server:
+    with running_server(server_settings(SLOW_WEIGHTS), log_path=tmp_path / "server.log") as server:
         family = psutil.Process(server.process.pid).children(recursive=True)
         assert len(family) >= 3
         os.kill(server.process.pid, signal.SIGKILL)
