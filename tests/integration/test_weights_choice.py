@@ -95,6 +95,7 @@ def ask(visitor: httpx.Client, under: bytes, over: bytes) -> Post:
         (f"?weights={OLDER}", {}, OLDER),
         (f"?weights={RELEASED}", {}, RELEASED),
         (f"?weights={NAME}", {}, RELEASED),
+        ("?weights=hyperp-mb", {}, OLDER),
         ("?weights=blend", {}, BLEND),
         ("", {"weights": RELEASED}, RELEASED),
         ("", {"weights": BLEND}, BLEND),
@@ -128,7 +129,8 @@ def test_weights_that_are_not_loaded_are_a_422_that_names_those_that_are(ask, se
     problem = problem_of(response)
     assert problem["type"] == "urn:expofuse:problem:bad-option"
     assert problem["detail"] == (
-        f"expected weights as one of {OLDER}, {RELEASED}, {BLEND}, blend, {NAME}, got another"
+        f"expected weights as one of {OLDER}, {RELEASED}, {BLEND}, blend, hyperp-mb, {NAME}, "
+        "got another"
     )
     assert "mertens" not in several.log()
 
@@ -136,13 +138,13 @@ def test_weights_that_are_not_loaded_are_a_422_that_names_those_that_are(ask, se
 def test_what_may_be_asked_for_is_published(visitor):
     weights = visitor.get("/weights").json()
     assert weights["default"] == OLDER
-    names = {NAME: RELEASED, "blend": BLEND}
+    names = {NAME: RELEASED, "blend": BLEND, "hyperp-mb": OLDER}
     assert weights["names"] == dict(zip(LABELS, LABELS, strict=True)) | names
     assert [one["label"] for one in weights["loaded"]] == [*LABELS]
     architectures = [one["architecture"] for one in weights["loaded"]]
-    assert architectures == ["hyperp-mb", "hyperp-mb", "pyramid-blend"]
+    assert architectures == ["hyperp-mb", "pyramid-blend", "pyramid-blend"]
     version = visitor.get("/version").json()
-    assert version["weights"] == {"name": NAME, "version": OLDER.rpartition("-")[2]}
+    assert version["weights"] == {"name": "hyperp-mb", "version": "1.0.0"}
     assert version["weights_loaded"] == weights["loaded"]
     assert [one["is_default"] for one in version["weights_loaded"]] == [True, False, False]
     paths = visitor.get("/openapi.json").json()["paths"]
