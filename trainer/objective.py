@@ -61,7 +61,7 @@ def lead(means: Mapping[str, float], mertens: Mapping[str, float]) -> float:
 
     Example:
         >>> mertens = dict.fromkeys(COMPARED_METRICS, 0.5)
-        >>> round(lead(mertens | {"VIFF": 0.6, "Qabf": 0.49}, mertens), 6)
+        >>> round(lead(mertens | {"VIFF": 0.6, "Qabf": 0.49}, mertens), 6) + 0.0
         0.0
     """
     leads = [means[name] / mertens[name] - 1 for name in COMPARED_METRICS]

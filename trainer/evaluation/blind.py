@@ -119,7 +119,7 @@ def draw_letters(methods: Sequence[str], pair: str, seed: int) -> dict[str, str]
 
     Example:
         >>> sorted(draw_letters(["ours", "theirs"], "desk", 1).items())
-        [('A', 'ours'), ('B', 'theirs')]
+        [('P', 'ours'), ('Q', 'theirs')]
     """
     order = sorted(methods)
     random.Random(f"{seed} {pair}").shuffle(order)
