@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.timing import MOTION, Cost, make_pair, measure, spread
+from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs
 from model.blend_cpu import CpuEngine
 from model.blend_network import BlendNetwork
 from model.blend_pipeline import PASSES, BlendPipeline, Engine
@@ -67,13 +67,7 @@ def measure_rounds(
         if index > 0:
             for name, cost in costs.items():
                 rounds.setdefault(name, []).append(cost)
-    summary: dict[str, object] = {
-        f"{name}_{clock}_per_megapixel": spread(
-            [getattr(cost, clock) / megapixels for cost in costs]
-        )
-        for name, costs in rounds.items()
-        for clock in ("wall_s", "cpu_s")
-    }
+    summary: dict[str, object] = dict(spread_costs(rounds, megapixels=megapixels))
     for name in ("mertens", "hyperp_mb"):
         if name in rounds:
             pairs = list(zip(rounds[name], rounds["fusion"], strict=True))

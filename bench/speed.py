@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bench import blend
 from bench.repository import ROOT
-from bench.timing import MOTION, Cost, make_pair, measure, spread, write_record
+from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs, write_record
 from model.lightness_pipeline import LightnessPipeline
 from model.manifest import read_manifest
 from model.network import Padding
@@ -77,13 +77,7 @@ def measure_rounds(
             rounds["colour"].append(colour)
             rounds["warp"].append(warped - runtime.spent - colour)
     megapixels = height * width / MEGAPIXEL
-    summary: dict[str, object] = {
-        f"{name}_{clock}_per_megapixel": spread(
-            [getattr(cost, clock) / megapixels for cost in costs]
-        )
-        for name, costs in rounds.items()
-        for clock in ("wall_s", "cpu_s")
-    }
+    summary: dict[str, object] = dict(spread_costs(rounds, megapixels=megapixels))
     for clock in ("wall_s", "cpu_s"):
         ratios = [
             getattr(eager, clock) / getattr(network, clock)

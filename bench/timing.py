@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
@@ -71,6 +71,19 @@ def spread(values: list[float]) -> dict[str, float]:
         "median": round(float(np.median(values)), 4),
         "min": round(min(values), 4),
         "max": round(max(values), 4),
+    }
+
+
+def spread_costs(
+    rounds: Mapping[str, Sequence[Cost]], *, megapixels: float
+) -> dict[str, dict[str, float]]:
+    """Seconds a megapixel by either clock of everything that was measured in rounds."""
+    return {
+        f"{name}_{clock}_per_megapixel": spread(
+            [getattr(cost, clock) / megapixels for cost in costs]
+        )
+        for name, costs in rounds.items()
+        for clock in ("wall_s", "cpu_s")
     }
 
 

@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 
 from model.blend_network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
-from model.colour import FULL_SCALE, quantise
+from model.colour import FULL_SCALE, PIXEL_TYPES, quantise
 from model.exposure import Pixels
 from model.pyramid import Levels, size_at
 from model.tiling import Window
 
 CUDA_TILE_PX = 1024
 """Side of a core: large, for the time goes into starting kernels on small ones."""
-
-PIXEL_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,6 +6,7 @@ One RGB-to-XYZ matrix serves both ways: its inverse is computed.
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +39,7 @@ LAB_DELTA = 6 / 29
 """CIE 15: below it the cube root is replaced by a straight line."""
 
 FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
+PIXEL_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.colour import (
+    PIXEL_TYPES,
     ChromaRule,
     fuse_chroma,
     lab_to_linear,
@@ -23,8 +24,6 @@ from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_
 from model.runtime import Precision, Runtime
 from model.tiling import Rect, Window, plan_windows
 from model.warp import warp_window
-
-PIXEL_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
 
 class LightnessPipeline:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.metrics.grey import GREY_WEIGHTS
+from model.blend_network import to_luma
 
 CELL_PX = 4
 STEADY = 1e-2
@@ -13,8 +13,7 @@ STEADY = 1e-2
 
 def rgb_to_luma(rgb: Tensor) -> Tensor:
     """The grey that the metrics look at, of any scale. Shape (N, 3, H, W) to (N, 1, H, W)."""
-    red, green, blue = GREY_WEIGHTS
-    return red * rgb[:, 0:1] + green * rgb[:, 1:2] + blue * rgb[:, 2:3]
+    return to_luma(rgb).unsqueeze(1)
 
 
 def lost_colour(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:

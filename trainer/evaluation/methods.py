@@ -12,10 +12,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from model.exposure import Pixels
+from model.exposure import ExposurePair, Pixels
 from trainer.errors import DataError
 from trainer.evaluation.pairs import EvaluationPair, Sources
 from trainer.evaluation.pictures import fit_to, read_picture, read_profile, to_8_bit, write_png
+from trainer.objective import fuse_as_mertens
 
 ENFUSE_TIMEOUT_S = 600.0
 
@@ -86,8 +87,7 @@ class MertensMethod:
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
         pair = sources.exposures
-        fused = cv2.createMergeMertens().process([to_8_bit(pair.under), to_8_bit(pair.over)])
-        return np.asarray(np.clip(np.rint(fused * 255), 0, 255), dtype=np.uint8)
+        return fuse_as_mertens(ExposurePair(to_8_bit(pair.under), to_8_bit(pair.over)))
 
 
 @dataclass(frozen=True, slots=True)
