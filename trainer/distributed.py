@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from trainer.errors import ConfigError, RunError
 
@@ -63,12 +62,24 @@ class World:
             step * batch + self.rank * share + offset for step in steps for offset in range(share)
         ]
 
-    def replicate(self, network: nn.Module) -> nn.Module:
-        """The network as the loop calls it: its gradients are means over all processes."""
+    def average_gradients(self, network: nn.Module) -> None:
+        """Replace every gradient by its mean over all processes; `None` stays `None`.
+
+        One message carries all of them: a network of some 1e5 parameters leaves nothing to overlap
+        with the backward pass. `DistributedDataParallel` is not used, because after it the threads
+        of Gloo outlive `destroy_process_group`, and one that still holds a tensor when the
+        interpreter ends aborts the process (https://github.com/pytorch/pytorch/issues/190489).
+
+        Args:
+            network: In every process the same parameters, with gradients at the same ones.
+        """
         if self.size == 1:
-            return network
-        is_cuda = self.device.type == "cuda"
-        return DistributedDataParallel(network, device_ids=[self.device] if is_cuda else None)
+            return
+        slopes = [one.grad for one in network.parameters() if one.grad is not None]
+        means = self.mean(torch.cat([slope.flatten() for slope in slopes]))
+        parts = torch.split(means, [slope.numel() for slope in slopes])
+        for slope, mean in zip(slopes, parts, strict=True):
+            slope.copy_(mean.view_as(slope))
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of every process's tensor, in every process; the argument keeps its values."""

@@ -113,6 +113,44 @@ def test_a_batch_that_cannot_be_shared_out_is_refused():
         World(0, 4, CPU).share_batch(6)
 
 
+def test_gradients_become_their_mean_and_no_thread_outlives_the_world(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        """
+from pathlib import Path
+import torch
+from trainer.distributed import join_world
+
+def threads():
+    return sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+
+before = threads()
+with join_world() as world:
+    network = torch.nn.Linear(3, 2)
+    network.unused = torch.nn.Parameter(torch.zeros(1))
+    for step in range(3):
+        network.zero_grad()
+        network(torch.full((1, 3), 1.0 + world.rank)).sum().backward()
+        world.average_gradients(network)
+    assert network.weight.grad.eq(1.5).all(), network.weight.grad
+    assert network.bias.grad.eq(1).all() and network.unused.grad is None
+    joined = threads()
+assert len(joined) > len(before) and threads() == before, (before, joined, threads())
+"""
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "."}
+    done = subprocess.run(
+        [*command, str(script)],
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("file", ["config_file", "blend_file"])
 def test_two_processes_give_the_curve_of_one_at_the_same_global_batch(
     held_out_root, file, request, tmp_path
