@@ -26,6 +26,10 @@ class ChildDiedError(Exception):
     """The process ended while a call was running in it, or answered nonsense."""
 
 
+class CallNotBegunError(ChildDiedError):
+    """The process ended before it read the call, which cannot have been the cause."""
+
+
 class CodecChild:
     """One process and its pipes."""
 
@@ -83,21 +87,27 @@ class CodecChild:
         """Send a call and wait for its answer.
 
         Raises:
-            ChildDiedError: The process ended, or its answer is no answer.
+            CallNotBegunError: The process ended before it read the call.
+            ChildDiedError: It ended later, or its answer is no answer.
         """
+        with suppress(ConnectionError):  # Reading comes to the same end, and knows what was begun.
+            await self._send(call, payload)
+        try:
+            await self.read_answer()
+        except ChildDiedError as error:
+            raise CallNotBegunError from error
+        return await self.read_answer()
+
+    async def _send(self, call: Call, payload: bytes | bytearray | memoryview) -> None:
         stdin = self._process.stdin
         assert stdin is not None
         message = call_to_json(call)
         view = memoryview(payload).cast("B")
-        try:
-            stdin.write(PREFIX.pack(len(message), len(view)) + message)
-            for start in range(0, len(view), CHUNK_BYTES):
-                stdin.write(view[start : start + CHUNK_BYTES])
-                await stdin.drain()
+        stdin.write(PREFIX.pack(len(message), len(view)) + message)
+        for start in range(0, len(view), CHUNK_BYTES):
+            stdin.write(view[start : start + CHUNK_BYTES])
             await stdin.drain()
-        except ConnectionError as error:
-            raise ChildDiedError from error
-        return await self.read_answer()
+        await stdin.drain()
 
     async def read_answer(self) -> tuple[Answer, bytes]:
         """Read one answer and its payload.

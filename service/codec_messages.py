@@ -153,6 +153,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The process has read the call; from here on its end may be the call's fault."""
+
+    kind: Literal["begun"] = "begun"
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The call failed in the process, which itself is well.
 
@@ -168,5 +175,5 @@ class Failure:
 
 Call = Annotated[DecodeCall | AlignCall | EncodeCall, Field(discriminator="kind")]
 Answer = Annotated[
-    DecodedImage | PairAlignment | Encoded | Ready | Failure, Field(discriminator="kind")
+    DecodedImage | PairAlignment | Encoded | Ready | Begun | Failure, Field(discriminator="kind")
 ]

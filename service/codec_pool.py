@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from model.errors import FusionError
 from model.exposure import Reference
-from service.codec_child import ChildDiedError, CodecChild
+from service.codec_child import CallNotBegunError, ChildDiedError, CodecChild
 from service.codec_messages import (
     AlignCall,
     AlignMode,
@@ -42,7 +42,7 @@ from service.shared import SharedDescriptor
 from service.sniff import PixelLimits
 
 MAX_DEATHS = 2
-"""A call that was running when this many processes died is held to be the cause."""
+"""A call that this many processes had begun when they died is held to be the cause."""
 
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
 
@@ -248,14 +248,14 @@ class CodecPool:
             raise error_from_code(answer.code, answer.message)
         return answer, result
 
-    def _enqueue(self, pending: _Pending) -> None:
-        """Give a call to an idle slot, or let it wait; one that runs again goes first."""
+    def _enqueue(self, pending: _Pending, *, is_first: bool = False) -> None:
+        """Give a call to an idle slot, or let it wait; one that had its turn goes first."""
         while self._idle:
             idle = self._idle.popleft()
             if not idle.done():
                 idle.set_result(pending)
                 return
-        if pending.deaths:
+        if is_first:
             self._waiting.appendleft(pending)
         else:
             self._waiting.append(pending)
@@ -332,8 +332,8 @@ class CodecPool:
                 CodecTimeoutError(f"expected a result within {timeout_s:g} s, got none in time")
             )
             return False
-        except ChildDiedError:
-            pending.deaths += 1
+        except ChildDiedError as error:
+            pending.deaths += not isinstance(error, CallNotBegunError)
             if pending.deaths >= MAX_DEATHS:
                 pending.fail(
                     CodecCrashError(
@@ -341,7 +341,7 @@ class CodecPool:
                     )
                 )
             elif not pending.future.done():
-                self._enqueue(pending)
+                self._enqueue(pending, is_first=True)
             return False
         if not pending.future.done():
             pending.future.set_result((answer, result))

@@ -27,6 +27,7 @@ from service.codec_messages import (
     FORMAT_DEPTHS,
     AlignCall,
     Answer,
+    Begun,
     Call,
     DecodeCall,
     DecodedImage,
@@ -54,9 +55,10 @@ def main() -> None:
     _warm_up()
     _limit_memory(memory_limit_bytes)
     _write(answers, Ready())
-    while (frame := _read(calls)) is not None:
-        call, payload = frame
-        answer, result = _answer(call, payload)
+    while (head := _read_call(calls)) is not None:
+        call, payload_bytes = head
+        _write(answers, Begun())
+        answer, result = _answer(call, calls.read(payload_bytes))
         _write(answers, answer, result)
 
 
@@ -148,12 +150,13 @@ def _align(call: AlignCall) -> PairAlignment:
     return PairAlignment(is_swapped, report)
 
 
-def _read(calls: BinaryIO) -> tuple[Call, bytes] | None:
+def _read_call(calls: BinaryIO) -> tuple[Call, int] | None:
+    """The next call and the bytes of payload that follow it; None at the end."""
     prefix = calls.read(PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
     message_bytes, payload_bytes = PREFIX.unpack(prefix)
-    return json_to_call(calls.read(message_bytes)), calls.read(payload_bytes)
+    return json_to_call(calls.read(message_bytes)), payload_bytes
 
 
 def _write(answers: BinaryIO, answer: Answer, payload: bytes = b"") -> None:

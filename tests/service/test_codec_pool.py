@@ -15,7 +15,8 @@ import pytest
 import uvloop
 
 from model.errors import AlignmentError, ExposureError
-from service.codec_messages import EncodeOptions, ImageMetadata
+from service.codec_child import CallNotBegunError, ChildDiedError, CodecChild
+from service.codec_messages import EncodeCall, EncodeOptions, ImageMetadata
 from service.codec_pool import CodecPool, CodecPoolConfig
 from service.errors import (
     CodecCrashError,
@@ -70,6 +71,12 @@ async def until(condition):
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110, the condition is another process's state
             await asyncio.sleep(0.002)
+
+
+async def until_it_computes(process):
+    """Wait until an idle process surely works on its call."""
+    before = process.cpu_times().user
+    await until(lambda: process.cpu_times().user > before + 0.05)
 
 
 def block_for(data, dtype="uint8"):
@@ -327,12 +334,37 @@ async def test_a_call_that_loses_two_processes_fails():
             call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
             for deaths in (1, 2):
                 await until(lambda: pool.running == 1)
-                children()[0].kill()
+                (process,) = children()
+                await until_it_computes(process)
+                process.kill()
                 await until(lambda deaths=deaths: pool.restarts == deaths)
             with pytest.raises(CodecCrashError, match="2 processes"):
                 await call
         pixels, _ = await decode(pool, images.encoded("png"))
         np.testing.assert_array_equal(pixels, images.scene())
+
+
+async def test_a_call_that_the_ended_process_had_not_read_is_not_held_to_be_the_cause():
+    child = await CodecChild.start(memory_limit_bytes=1 << 30, threads=1, timeout_s=60)
+    (process,) = children()
+    with busy_image() as block:
+        encode = EncodeCall(block.descriptor, SLOW, PNG)
+        process.suspend()
+        call = asyncio.create_task(child.call(encode, b""))
+        await asyncio.sleep(0)
+        await child.kill()
+        with pytest.raises(CallNotBegunError):
+            await call
+        with pytest.raises(CallNotBegunError):  # The pool may not have seen its end yet.
+            await child.call(encode, b"")
+        child = await CodecChild.start(memory_limit_bytes=1 << 30, threads=1, timeout_s=60)
+        (process,) = children()
+        call = asyncio.create_task(child.call(encode, b""))
+        await until_it_computes(process)
+        await child.kill()
+        with pytest.raises(ChildDiedError) as error:
+            await call
+        assert not isinstance(error.value, CallNotBegunError)
 
 
 async def test_an_idle_process_that_is_killed_is_replaced_before_any_call():
