@@ -124,6 +124,8 @@ class LossConfig(_Group):
         order: Weight of coarse tones whose order is reversed (`trainer.tones.disorder`).
         halo: Weight of rims beside strong edges (`trainer.tones.rims`).
         colour: Weight of lost chroma (`trainer.chroma.lost_colour`); asks for RGB.
+        hue: Weight of chroma that no mix of the exposures has (`trainer.chroma.foreign_hue`); asks
+            for RGB.
         variation: Weight of total variation (`trainer.detail.variation`).
     """
 
@@ -155,6 +157,7 @@ class LossConfig(_Group):
     order: float = Field(default=0.0, ge=0)
     halo: float = Field(default=0.0, ge=0)
     colour: float = Field(default=0.0, ge=0)
+    hue: float = Field(default=0.0, ge=0)
     variation: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
@@ -162,7 +165,7 @@ class LossConfig(_Group):
         late = (self.fidelity_from_step, self.tone_from_step)
         first = [self.tasks, self.detail, self.bounds, self.similarity, self.edges]
         first += [self.information, self.haze, self.order, self.halo]
-        first += [self.colour, self.variation]
+        first += [self.colour, self.hue, self.variation]
         first += [w for w, step in zip((self.fidelity, self.tone), late, strict=True) if step == 0]
         if not any(first):
             raise ValueError("expected a weight above 0 that counts from the first step on")
@@ -274,8 +277,10 @@ class TrainConfig(_Group):
                 f"expected data.lightness = 'rgb' with network.architecture = '{BLEND}' and only "
                 f"with it, got '{self.data.lightness}' with '{self.network.architecture}'"
             )
-        if self.loss.colour and not is_blend:
-            raise ValueError(f"expected loss.colour only with network.architecture = '{BLEND}'")
+        if (self.loss.colour or self.loss.hue) and not is_blend:
+            raise ValueError(
+                f"expected loss.colour and loss.hue only with network.architecture = '{BLEND}'"
+            )
         if is_blend and self.optim.start == "average":
             raise ValueError(f"expected optim.start = 'random' or 'weights' with '{BLEND}'")
         if is_blend and self.optim.precision != "float32":

@@ -14,6 +14,7 @@ TERMS = {
     "order": "disorder",
     "halo": "rims",
     "colour": "lost colour",
+    "hue": "foreign hue",
     "variation": "total variation",
 }
 """Key of a term's weight -> how the card calls it in the sum, in its order."""
@@ -25,6 +26,7 @@ EXPLANATIONS = {
     "halo": "Rims: overshoot of coarse tones beside strong edges, in per cent of their contrast.",
     "colour": "Lost colour: how far the chroma of 4 x 4 pixels stays behind the more colourful "
     "exposure's.",
+    "hue": "Foreign hue: how far the chroma of 4 x 4 pixels lies from any mix of the exposures'.",
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.chroma import lost_colour
+from trainer.chroma import foreign_hue, lost_colour
 from trainer.config import LossConfig
 from trainer.detail import excursion, lost_detail, tone_shift, variation
 from trainer.edges import lost_edges
@@ -43,6 +43,7 @@ class Losses:
         disorder: Reversed order of coarse tones, `trainer.tones.disorder`.
         rims: Turning back beside strong edges, `trainer.tones.rims`.
         lost_colour: Shortfall of chroma, `trainer.chroma.lost_colour`.
+        foreign_hue: Chroma that no mix of the exposures has, `trainer.chroma.foreign_hue`.
         variation: Total variation, `trainer.detail.variation`.
         under_weight: lambda1.
         over_weight: lambda2.
@@ -65,6 +66,7 @@ class Losses:
     disorder: Tensor
     rims: Tensor
     lost_colour: Tensor
+    foreign_hue: Tensor
     variation: Tensor
     under_weight: Tensor
     over_weight: Tensor
@@ -123,15 +125,17 @@ def _choose_terms(
         "haze": (config.haze, lambda: haze(fused, under, over)),
         "disorder": (config.order, lambda: disorder(fused, under, over)),
         "rims": (config.halo, lambda: rims(fused, under, over)),
-        "lost_colour": (config.colour, lambda: _lose_colour(views)),
+        "lost_colour": (config.colour, lambda: lost_colour(*_take_colours(views))),
+        "foreign_hue": (config.hue, lambda: foreign_hue(*_take_colours(views))),
         "variation": (config.variation, lambda: variation(shown)),
     }
 
 
-def _lose_colour(views: Views) -> Tensor:
+def _take_colours(views: Views) -> tuple[Tensor, Tensor, Tensor]:
+    """The fused picture and the exposures, (N, 3, H, W) each, 0..255."""
     if views.colours is None:
-        raise ValueError("expected RGB where loss.colour has a weight, got one plane")
-    return lost_colour(views.colours.fused, views.colours.under, views.colours.over)
+        raise ValueError("expected RGB where loss.colour or loss.hue has a weight, got one plane")
+    return views.colours.fused, views.colours.under, views.colours.over
 
 
 def _compute_tasks(views: Views, config: LossConfig) -> dict[str, Tensor]:

@@ -67,7 +67,7 @@ def test_scores_are_recorded_and_written_into_the_card(version, summary_path, ca
         assert scores == pytest.approx(found, abs=1e-6)
     assert set(evaluation.methods) == {"mean"}
     assert set(evaluation.ranks) == {"hyperp-mb-1.0.0", "mean"}
-    assert evaluation.lower_is_better == ("PIQE", "inversion", "halo")
+    assert evaluation.lower_is_better == ("PIQE", "inversion", "halo", "hue")
     assert "**pairs**, means over 2 pairs" in (version / CARD_NAME).read_text()
 
 

@@ -15,6 +15,7 @@ from trainer.evaluation.report import judge, write_report
 from trainer.evaluation.sheets import CELL_SIDE_PX, COLUMNS
 from trainer.evaluation.statistics import average_scores
 from trainer.evaluation.summary import Failure, Interval, Margins, MethodSummary
+from trainer.metrics import GUARDS
 
 LABELS = ("mine-1.0.0", "rival", "sparse", "old")
 SCORES = {
@@ -235,7 +236,7 @@ def test_the_page_needs_no_network_and_all_that_it_names_is_there(evaluated):
     files = [address for address in reader.addresses if not address.startswith("#")]
     files += [sheet["sheet"]]
     files += [cell[kind] for cell in sheet["cells"] for kind in ("full", "thumbnail")]
-    assert len(files) == 2 + 5 + 1 + 8
+    assert len(files) == 2 + 6 + 1 + 8
     for address in files:
         assert (out / unquote(address)).is_file(), address
 
@@ -248,7 +249,7 @@ def test_the_crops_are_full_resolution_and_lie_on_each_other(evaluated):
         full = cv2.imread(str(out / unquote(cell["full"])), cv2.IMREAD_UNCHANGED)
         assert full.shape == (180, 240, 3)
     assert sheet["cells"][0]["scores"] == {}
-    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF", "inversion", "halo", "chroma"}
+    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF", *GUARDS}
     picture = cv2.imread(str(out / unquote(sheet["sheet"])))
     assert picture.shape[1] >= COLUMNS * min(240, CELL_SIDE_PX)
 

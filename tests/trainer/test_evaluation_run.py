@@ -17,6 +17,7 @@ from model import align_pair, create_pipeline, load_weights, read_manifest
 from model.errors import WeightsError
 from model.exposure import ExposurePair
 from tests.service import images
+from trainer import chroma
 from trainer.__main__ import main
 from trainer.errors import DataError
 from trainer.evaluation import WeightsMethod, evaluate, read_summary
@@ -363,6 +364,13 @@ def test_a_guard_of_another_constant_is_another_definition(monkeypatch, guard, c
     module = sys.modules[GUARDS[guard].compute.__module__]
     monkeypatch.setattr(module, constant, value)
     assert fingerprint_metric.__wrapped__(guard) != before
+
+
+def test_hue_of_other_cells_is_another_definition(monkeypatch):
+    before = fingerprint_metric.__wrapped__("hue")
+    assert float(before) > 1
+    monkeypatch.setattr(chroma, "CELL_PX", 8)
+    assert fingerprint_metric.__wrapped__("hue") != before
 
 
 def test_the_hash_of_the_code_follows_every_file_that_decides_a_picture(monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from model.blend_network import LUMA
 from trainer import metrics
-from trainer.chroma import lost_colour, rgb_to_luma
+from trainer.chroma import foreign_hue, lost_colour, rgb_to_luma
 from trainer.detail import variation
 from trainer.edges import lost_edges
 from trainer.information import lost_information
@@ -291,6 +292,52 @@ def test_lost_colour_by_hand():
     assert lost_colour(red * 1.5, red, grey).item() == 0
 
 
+def of_chroma(red, blue, *, luma=100.0):
+    """A picture of one colour with R - Y and B - Y. Shape (1, 3, 16, 16), float64."""
+    of_red, of_green, of_blue = LUMA
+    green = -(of_red * red + of_blue * blue) / of_green
+    return colours([luma + red, luma + green, luma + blue])[0]
+
+
+@pytest.mark.parametrize(
+    ("fused", "expected"),
+    [
+        ((20.0, 20.0), 0.0),  # a mix, with a gain
+        ((60.0, 0.0), 0.0),  # one exposure's hue, and more of it
+        ((0.0, 0.0), 0.0),
+        ((10.0, -5.0), 5.0),  # beside one exposure's hue
+        ((-3.0, -4.0), 5.0),  # against both
+        ((-5.0, 10.0), 5.0),
+    ],
+)
+def test_foreign_hue_by_hand(fused, expected):
+    under, over = of_chroma(30.0, 0.0, luma=40.0), of_chroma(0.0, 8.0, luma=200.0)
+    picture = of_chroma(*fused)
+    assert foreign_hue(picture, under, over).item() == pytest.approx(expected, abs=0.12)
+    assert foreign_hue(picture, over, under).item() == pytest.approx(expected, abs=0.12)
+
+
+def test_a_grey_exposure_allows_the_other_ones_hue_alone():
+    blue, white = of_chroma(-10.0, 30.0), of_chroma(0.0, 0.0, luma=255.0)
+    assert foreign_hue(of_chroma(-4.0, 12.0), blue, white).item() == pytest.approx(0, abs=0.1)
+    pink = foreign_hue(of_chroma(6.0, 2.0), blue, white).item()
+    assert pink == pytest.approx(np.hypot(6, 2), abs=0.01)
+    assert foreign_hue(of_chroma(6.0, 2.0), white, white).item() == pytest.approx(pink, abs=0.01)
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.4])
+def test_a_mix_of_both_exposures_in_any_place_has_no_foreign_hue(gain):
+    generator = torch.Generator().manual_seed(3)
+    cells = torch.rand(2, 3, 3, 8, 8, generator=generator, dtype=torch.float64)
+    under, over = (one.repeat_interleave(4, 2).repeat_interleave(4, 3) * 255 for one in cells)
+    share = torch.rand(3, 1, 8, 8, generator=generator, dtype=torch.float64)
+    share = share.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    mix = share * under + (1 - share) * over
+    mix = rgb_to_luma(mix) + gain * (mix - rgb_to_luma(mix))
+    assert foreign_hue(mix, under, over).max().item() < 1e-9
+    assert foreign_hue(mix.flip(1), under, over).min().item() > 1
+
+
 def test_noise_of_chroma_is_no_colour():
     generator = torch.Generator().manual_seed(2)
     grey = torch.full((1, 3, 64, 64), 90.0)
@@ -305,11 +352,13 @@ def test_variation_of_a_ramp_is_its_slope():
 
 
 @pytest.mark.parametrize(
-    "name", ["edges", "information", "disorder", "rims", "colour", "variation"]
+    "name", ["edges", "information", "disorder", "rims", "colour", "hue", "variation"]
 )
 def test_slopes_are_those_of_finite_differences(name):
     generator = torch.Generator().manual_seed(9)
-    channels, side = (3, 12) if name == "colour" else (1, 44 if name == "information" else 40)
+    channels, side = (
+        (3, 12) if name in ("colour", "hue") else (1, 44 if name == "information" else 40)
+    )
     planes = torch.rand(3, 1, channels, side, side, generator=generator, dtype=torch.float64) * 200
     under, over, fused = planes[0] * 0.4, planes[1] + 40, planes[2]
     loss = {
@@ -318,6 +367,7 @@ def test_slopes_are_those_of_finite_differences(name):
         "disorder": disorder,
         "rims": rims,
         "colour": lost_colour,
+        "hue": foreign_hue,
         "variation": lambda f, u, o: variation(f),
     }[name]
     fused = fused.clone().requires_grad_()

@@ -214,9 +214,36 @@ def test_chroma_reads_colour_and_refuses_grey() -> None:
         GUARDS["chroma"].compute(grey, grey, grey)
 
 
+def test_hue_that_an_exposure_has_or_a_mix_is_no_error_and_any_other_is() -> None:
+    guard = GUARDS["hue"]
+    assert guard.reads == "rgb"
+    rng = np.random.default_rng(5)
+    cells = rng.integers(0, 256, (2, 70, 9, 3), np.uint8)  # 280 rows: two strips
+    under, over = (one.repeat(4, axis=0).repeat(4, axis=1) for one in cells)
+    assert guard.compute(under, over, under) < 0.1
+    assert guard.compute(under, over, over // 2 + under // 2) < 0.5  # halves are rounded
+    strange = guard.compute(under, over, 255 - over)
+    assert strange > 20
+    assert type(strange) is float
+    assert guard.compute(over, under, 255 - over) == strange
+    # Two strips count as their rows do.
+    top = guard.compute(under[:256], over[:256], 255 - over[:256])
+    rest = guard.compute(under[256:], over[256:], 255 - over[256:])
+    assert strange == pytest.approx((256 * top + 24 * rest) / 280)
+
+
+def test_hue_refuses_grey_and_other_sizes() -> None:
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="expected a uint8 picture"):
+        GUARDS["hue"].compute(rgb, rgb, rgb[..., 0])
+    with pytest.raises(ValueError, match="expected pictures of one size"):
+        GUARDS["hue"].compute(rgb, rgb, rgb[:4])
+    assert GUARDS["hue"].compute(rgb[:3], rgb[:3], rgb[:3]) == 0.0
+
+
 def test_guards_stand_apart_from_the_metrics_and_are_not_ranked() -> None:
-    assert tuple(GUARDS) == ("inversion", "halo", "chroma")
-    assert [guard.higher_is_better for guard in GUARDS.values()] == [False, False, True]
+    assert tuple(GUARDS) == ("inversion", "halo", "chroma", "hue")
+    assert [guard.higher_is_better for guard in GUARDS.values()] == [False, False, True, False]
     assert not GUARDS.keys() & METRICS.keys()
     assert tuple(MEASURES) == (*METRICS, *GUARDS)
     assert len(RANKED_METRICS) == 11

@@ -195,7 +195,7 @@ def test_a_mixture_of_architectures_is_refused(blend_file, overrides, said):
     ("overrides", "said"),
     [
         (["data.lightness=rgb"], "got 'rgb' with 'hyperp-mb'"),
-        (["loss.colour=0.1"], "loss.colour only"),
+        (["loss.colour=0.1"], "loss.colour and loss.hue only"),
         (["network.saliency=false"], "saliency"),
         (["loss.tasks=0"], "a weight above 0"),
         (["loss.tasks=0", "loss.fidelity=1", "loss.fidelity_from_step=5"], "from the first step"),

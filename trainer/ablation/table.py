@@ -21,6 +21,7 @@ LOSS_COLUMNS = {
     "disorder": "disorder",
     "rims": "rims",
     "lost_colour": "lost colour",
+    "foreign_hue": "foreign hue",
     "variation": "total variation",
 }
 NOTHING = "-"

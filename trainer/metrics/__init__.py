@@ -5,6 +5,7 @@ from trainer.metrics.edge_intensity import edge_intensity
 from trainer.metrics.fmi import fmi
 from trainer.metrics.grey import rgb_to_grey
 from trainer.metrics.halo import halo
+from trainer.metrics.hue import hue_error
 from trainer.metrics.lpc_si import lpc_si
 from trainer.metrics.mean_chroma import mean_chroma
 from trainer.metrics.mef_ssim import mef_ssim
@@ -37,6 +38,7 @@ __all__ = [
     "edge_intensity",
     "fmi",
     "halo",
+    "hue_error",
     "lpc_si",
     "mean_chroma",
     "mef_ssim",

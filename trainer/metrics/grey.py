@@ -34,10 +34,25 @@ def rgb_to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         >>> rgb_to_grey(np.array([[[255, 0, 0], [7, 7, 7]]], dtype=np.uint8)).tolist()
         [[76, 7]]
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f"expected a uint8 picture (H, W, 3), got {rgb.dtype} {rgb.shape}")
+    check_rgb(rgb)
     luminance = rgb.astype(np.float64) @ np.array(GREY_WEIGHTS)
     return np.asarray(np.floor(luminance + 0.5), dtype=np.uint8)
+
+
+def check_rgb(*pictures: NDArray[np.generic]) -> None:
+    """Check pictures that a metric of colour gets.
+
+    Raises:
+        ValueError: One is not RGB of 8 bits, shape (H, W, 3), or they differ in size.
+    """
+    first = pictures[0].shape
+    for picture in pictures:
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ValueError(
+                f"expected a uint8 picture (H, W, 3), got {picture.dtype} {picture.shape}"
+            )
+        if picture.shape != first:
+            raise ValueError(f"expected pictures of one size, got {first} and {picture.shape}")
 
 
 def as_planes(

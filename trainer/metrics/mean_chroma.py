@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.colour import linear_to_lab, pixels_to_linear
+from trainer.metrics.grey import check_rgb
 
 STRIP_ROWS = 256
 
@@ -46,8 +47,7 @@ def iterate_lab(picture: NDArray[np.generic]) -> Iterator[Tensor]:
     Raises:
         ValueError: The picture is not RGB of 8 bits.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ValueError(f"expected a uint8 picture (H, W, 3), got {picture.dtype} {picture.shape}")
+    check_rgb(picture)
     for top in range(0, picture.shape[0], STRIP_ROWS):
         strip = torch.from_numpy(np.array(picture[top : top + STRIP_ROWS]))
         linear = pixels_to_linear(strip.permute(2, 0, 1).unsqueeze(0))

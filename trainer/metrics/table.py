@@ -15,6 +15,7 @@ from trainer.metrics.average_gradient import average_gradient
 from trainer.metrics.edge_intensity import edge_intensity
 from trainer.metrics.fmi import fmi
 from trainer.metrics.halo import halo
+from trainer.metrics.hue import hue_error
 from trainer.metrics.lpc_si import lpc_si
 from trainer.metrics.mean_chroma import mean_chroma
 from trainer.metrics.mef_ssim import mef_ssim
@@ -252,6 +253,17 @@ _GUARDS = (
         inputs="fused",
         source="CIE 15:2004",
         compute=_chroma_of_fused,
+        reads="rgb",
+    ),
+    Metric(
+        name="hue",
+        title="distance of chroma, in grey levels, from any mix of the exposures' chroma",
+        higher_is_better=False,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="ours",
+        compute=hue_error,
         reads="rgb",
     ),
 )
