@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from model.errors import ExposureError
+from tests.model.test_align import MOTIONS, expose, make_pair, make_scene
 from tests.service import images
 from trainer.errors import DataError
 from trainer.evaluation import list_pairs
+from trainer.evaluation.methods import make_methods
 from trainer.evaluation.pairs import Sources, read_exposures
 from trainer.evaluation.pictures import write_png
+from trainer.objective import fuse_as_mertens
 
 SHAPE = (40, 60)
 
@@ -115,3 +118,59 @@ def test_the_fingerprint_follows_the_files_and_the_reduction(folder):
     assert Sources(pair, max_side_px=20).fingerprint != first
     write_png(pair.exposure_paths[0], exposure(0.31))
     assert Sources(pair).fingerprint != first
+
+
+@pytest.mark.parametrize(("reference", "dtype"), [("over", np.uint8), ("under", np.uint16)])
+def test_the_moved_exposures_lie_on_each_other(tmp_path, reference, dtype):
+    still = make_pair(np.eye(3), dtype)
+    moved = make_pair(MOTIONS["shift"], dtype)  # its under exposure
+    for role in ("under", "over"):
+        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", getattr(moved, role))
+    sources = Sources(list_pairs(tmp_path / "pairs")[0])
+    pair = sources.move(reference)
+    assert pair.under.dtype == pair.over.dtype == dtype
+    inner = (slice(30, -30), slice(30, -30))
+    if reference == "over":
+        np.testing.assert_array_equal(pair.over, moved.over)
+        given, got, wanted = moved.under, pair.under, still.under
+    else:
+        np.testing.assert_array_equal(pair.under, moved.under)
+        given, got = moved.over, pair.over
+        wanted = expose(make_scene(), 0.8, dtype, MOTIONS["shift"])
+    full = np.iinfo(dtype).max
+    before, after = (
+        np.abs(one[inner].astype(float) - wanted[inner]).mean() / full for one in (given, got)
+    )
+    assert after < 0.01 < 0.03 < before
+
+
+def test_exposures_at_rest_are_not_moved(tmp_path):
+    still = make_pair(np.eye(3))
+    for role in ("under", "over"):
+        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", getattr(still, role))
+    (pair,) = list_pairs(tmp_path / "pairs")
+    sources = Sources(pair)
+    assert sources.move("over") is sources.exposures
+    plain, aligned = make_methods(["mertens", "mertens-aligned"])[0]
+    assert (plain.label, aligned.label) == ("mertens", "mertens-aligned")
+    assert plain.fingerprint(pair) != aligned.fingerprint(pair)
+    np.testing.assert_array_equal(plain.fuse(sources), aligned.fuse(sources))
+
+
+def test_mertens_gets_the_exposures_as_the_service_moves_them(tmp_path):
+    still, moved = make_pair(np.eye(3)), make_pair(MOTIONS["all"])
+    for role in ("under", "over"):
+        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", getattr(moved, role))
+    sources = Sources(list_pairs(tmp_path / "pairs")[0])
+    plain, aligned = (one.fuse(sources) for one in make_methods(["mertens", "mertens-aligned"])[0])
+    wanted = fuse_as_mertens(still)
+    inner = (slice(30, -30), slice(30, -30))
+    far, near = (
+        np.abs(one[inner].astype(float) - wanted[inner]).mean() for one in (plain, aligned)
+    )
+    assert near < far / 3
+
+
+def test_a_method_that_nobody_knows_is_refused():
+    with pytest.raises(DataError, match="mertens, mertens-aligned, mean, enfuse, got 'ours'"):
+        make_methods(["ours"])

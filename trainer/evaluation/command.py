@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from trainer.command import Commands, at_least
+from trainer.evaluation.methods import METHODS
 from trainer.evaluation.run import evaluate
 from trainer.evaluation.weights_method import WeightsMethod
 
@@ -26,7 +27,7 @@ def add_parser(commands: Commands) -> None:
         help="names below ./weights, or paths; the first is compared with all others",
     )
     parser.add_argument(
-        "--methods", type=_names, default=(), help="computed on the spot: mertens,mean,enfuse"
+        "--methods", type=_names, default=(), help=f"computed on the spot: {','.join(METHODS)}"
     )
     parser.add_argument("--peers", action="store_true", help="score <pair>/peers/<method>.* too")
     parser.add_argument(

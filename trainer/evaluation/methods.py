@@ -16,7 +16,11 @@ from model.exposure import ExposurePair, Pixels
 from trainer.errors import DataError
 from trainer.evaluation.pairs import EvaluationPair, Sources
 from trainer.evaluation.pictures import fit_to, read_picture, read_profile, to_8_bit, write_png
+from trainer.evaluation.weights_method import hash_model_code
 from trainer.objective import fuse_as_mertens
+
+METHODS = ("mertens", "mertens-aligned", "mean", "enfuse")
+"""What can be computed on the spot."""
 
 ENFUSE_TIMEOUT_S = 600.0
 
@@ -70,11 +74,16 @@ class MeanMethod:
 class MertensMethod:
     """OpenCV's exposure fusion with its default weights; it takes 8 bits.
 
+    Attributes:
+        label: See `Method.label`.
+        is_aligned: The under exposure is first moved onto the over one, as the service does.
+
     Reference:
         Mertens, Kautz and Van Reeth, "Exposure fusion", Pacific Graphics, 2007.
     """
 
     label: str = "mertens"
+    is_aligned: bool = False
 
     def applies_to(self, pair: EvaluationPair) -> bool:
         """See `Method.applies_to`."""
@@ -82,11 +91,12 @@ class MertensMethod:
 
     def fingerprint(self, pair: EvaluationPair) -> str:
         """See `Method.fingerprint`."""
-        return f"OpenCV {cv2.__version__} MergeMertens"
+        version = f"OpenCV {cv2.__version__} MergeMertens"
+        return f"{version} {hash_model_code()}" if self.is_aligned else version
 
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
-        pair = sources.exposures
+        pair = sources.move("over") if self.is_aligned else sources.exposures
         return fuse_as_mertens(ExposurePair(to_8_bit(pair.under), to_8_bit(pair.over)))
 
 
@@ -179,7 +189,7 @@ def make_methods(names: Sequence[str]) -> tuple[list[Method], list[str]]:
     """Make the methods that are computed on the spot.
 
     Args:
-        names: Of `mertens`, `mean` and `enfuse`.
+        names: Of `METHODS`.
 
     Returns:
         The methods in this order, and the names of those that this machine has not.
@@ -195,12 +205,14 @@ def make_methods(names: Sequence[str]) -> tuple[list[Method], list[str]]:
                 methods.append(MeanMethod())
             case "mertens":
                 methods.append(MertensMethod())
+            case "mertens-aligned":
+                methods.append(MertensMethod(name, is_aligned=True))
             case "enfuse":
                 enfuse = find_enfuse()
                 methods += [] if enfuse is None else [enfuse]
                 missing += [name] if enfuse is None else []
             case _:
-                raise DataError(f"expected methods of mertens, mean, enfuse, got '{name}'")
+                raise DataError(f"expected methods of {', '.join(METHODS)}, got '{name}'")
     return methods, missing
 
 

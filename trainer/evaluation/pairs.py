@@ -2,15 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from model.align import align_pair
+from model.colour import PIXEL_TYPES, quantise
 from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
+from model.run import prepare_warp
+from model.tiling import Rect
+from model.warp import warp_window
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
@@ -149,6 +154,18 @@ class Sources:
         if reference not in self._alignments:
             self._alignments[reference] = align_pair(self.exposures, reference=reference)
         return self._alignments[reference]
+
+    def move(self, reference: Reference) -> ExposurePair:
+        """The exposures as the service lays them on each other: the other one warped."""
+        pair = self.exposures
+        to_moving, is_under_moved = prepare_warp(pair, self.align(reference))
+        if to_moving is None:
+            return pair
+        moving = pair.under if is_under_moved else pair.over
+        whole = Rect(0, 0, pair.height, pair.width)
+        warped = warp_window(moving, to_moving, whole, device=torch.device("cpu"))
+        moved = quantise(warped, PIXEL_TYPES[moving.dtype])[0].permute(1, 2, 0).numpy()
+        return replace(pair, under=moved) if is_under_moved else replace(pair, over=moved)
 
 
 def to_grey(pixels: Pixels) -> NDArray[np.uint8]:
