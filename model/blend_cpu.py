@@ -94,7 +94,7 @@ class CpuCanvas:
         self._fused: Planes = []
         self._maps: dict[int, LevelMaps] = {}
 
-    def reduce(self, exposures: Sequence[Pixels | Tensor], window: Window) -> None:
+    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """See `Canvas.reduce`."""
         level = self._levels.reduction
         target = window.core.reduced(level)
@@ -124,7 +124,7 @@ class CpuCanvas:
             top = list(fused[0].numpy())
             self._fused = self._descend(top, mixtures, self._whole, finest=levels.reduction)
 
-    def blend(self, exposures: Sequence[Pixels | Tensor], window: Window, like: Pixels) -> Pixels:
+    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
         under, over = (load_planes(pixels, scale=0.5) for pixels in exposures)

@@ -1,24 +1,25 @@
 """The pipeline of `pyramid-blend`: reduce the picture, look at it once, blend its windows.
 
-1. `reduce` windows bring both exposures, warped where they must be, to a coarse level and write it
-   into the run's canvas.
+1. `reduce` windows bring both exposures to a coarse level and write it into the run's canvas; an
+   exposure that must be warped is warped here, once, and kept as pixels.
 2. One `coarse` window, the whole picture at that level: the network's maps, and everything that is
    fused from there up.
 3. `blend` windows add the finer bands, and write pixels.
 
-Between the passes only the canvas is kept, a sixty-fourth of a large picture.
+Between the passes the canvas is kept, a sixty-fourth of a large picture, and the warped exposure.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from model.blend_cpu import CpuEngine
 from model.blend_network import BlendNetwork
 from model.blend_torch import TorchEngine
+from model.colour import PIXEL_TYPES, quantise
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.pyramid import Levels, blend_halo, plan_levels, reduce_halo
 from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
@@ -31,14 +32,11 @@ PASSES: tuple[WindowKind, ...] = ("reduce", "coarse", "blend")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Source = Pixels | Tensor
-"""One exposure's window: pixels as they came, (H, W, 3), or warped to 0..1, (1, 3, H, W)."""
-
 
 class Canvas(Protocol):
     """What a run keeps between its passes, on the device that computes it."""
 
-    def reduce(self, exposures: Sequence[Source], window: Window) -> None:
+    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """Bring the core of a window of every exposure to the reduced level."""
         ...
 
@@ -46,7 +44,7 @@ class Canvas(Protocol):
         """Run the network and fuse what lies above the reduced level."""
         ...
 
-    def blend(self, exposures: Sequence[Source], window: Window, like: Pixels) -> Pixels:
+    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """The core of a window as pixels of the type of `like`. Shape (H, W, 3)."""
         ...
 
@@ -85,10 +83,13 @@ class BlendRun(FusionRun):
 
     Attributes:
         canvas: What is kept between the passes.
+        moved: The moving exposure at the reference's pixels, complete after the first pass; None
+            where nothing is warped.
         done: Windows of each pass that were fused.
     """
 
     canvas: Canvas
+    moved: Pixels | None
     done: tuple[set[Window], ...]
 
 
@@ -134,6 +135,7 @@ class BlendPipeline:
             to_moving,
             is_under_moving,
             self.engine.start(levels, height, width),
+            None if to_moving is None else np.empty_like(output),
             tuple(set() for _ in PASSES),
         )
 
@@ -176,11 +178,17 @@ class BlendPipeline:
                 return None
             return run.canvas.blend(exposures, window, run.output)
 
-    def _read(self, run: BlendRun, window: Window, *, is_under: bool) -> Source:
+    def _read(self, run: BlendRun, window: Window, *, is_under: bool) -> Pixels:
         pixels = run.pair.under if is_under else run.pair.over
-        if run.to_moving is None or is_under != run.is_under_moving:
+        if run.to_moving is None or run.moved is None or is_under != run.is_under_moving:
             return pixels[window.source.slices]
-        return warp_window(pixels, run.to_moving, window.source, device=self.engine.device)
+        if window.kind == "blend":
+            return run.moved[window.source.slices]
+        warped = warp_window(pixels, run.to_moving, window.source, device=self.engine.device)
+        planes = quantise(warped[0], PIXEL_TYPES[pixels.dtype])
+        moved: Pixels = planes.permute(1, 2, 0).cpu().numpy()
+        run.moved[window.core.slices] = moved[window.core.relative_to(window.source).slices]
+        return moved
 
     @staticmethod
     def _write(chunk: Sequence[tuple[BlendRun, Window]], cores: Sequence[Pixels | None]) -> None:

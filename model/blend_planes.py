@@ -17,7 +17,6 @@ from typing import NamedTuple, TypeAlias, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from model.blend_network import LUMA, SALIENCY_FLOOR, SALIENCY_SCALE
 from model.exposure import Pixels
@@ -62,18 +61,16 @@ class LevelMaps(NamedTuple):
     gain: Plane
 
 
-def load_planes(pixels: Pixels | Tensor, scale: float = 1.0) -> Planes:
+def load_planes(pixels: Pixels, scale: float = 1.0) -> Planes:
     """One exposure's window as planes, 0..scale.
 
     Args:
-        pixels: Pixels, (H, W, 3), or a float tensor 0..1, (1, 3, H, W), on the CPU.
+        pixels: Pixels, (H, W, 3).
         scale: What full scale becomes.
 
     Returns:
         R, G and B, float32.
     """
-    if isinstance(pixels, Tensor):
-        return [np.multiply(plane, np.float32(scale)) for plane in pixels[0].numpy()]
     factor = np.float32(scale / np.iinfo(pixels.dtype).max)
     # Of rows that lie apart, and into arrays of its own making, OpenCV splits ten times as slowly.
     planes = list(np.empty((3, *pixels.shape[:2]), pixels.dtype))

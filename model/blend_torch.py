@@ -60,7 +60,7 @@ class TorchCanvas:
         self._fused: Tensor | None = None
         self._maps: BlendMaps | None = None
 
-    def reduce(self, exposures: Sequence[Pixels | Tensor], window: Window) -> None:
+    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """See `Canvas.reduce`."""
         level = self._levels.reduction
         target = window.core.reduced(level)
@@ -78,7 +78,7 @@ class TorchCanvas:
             self._fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._maps = maps
 
-    def blend(self, exposures: Sequence[Pixels | Tensor], window: Window, like: Pixels) -> Pixels:
+    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         levels, network = self._levels, self._engine.network
         assert self._fused is not None
@@ -98,14 +98,11 @@ class TorchCanvas:
         pixels: Pixels = core.permute(1, 2, 0).cpu().numpy()
         return pixels
 
-    def _load(self, exposures: Sequence[Pixels | Tensor]) -> Tensor:
+    def _load(self, exposures: Sequence[Pixels]) -> Tensor:
         """The exposures' windows on the device. Shape (1, K, 3, H, W), float32."""
-        planes = [self._load_one(pixels) for pixels in exposures]
-        return torch.stack(planes, dim=1)
+        return torch.stack([self._load_one(pixels) for pixels in exposures], dim=1)
 
-    def _load_one(self, pixels: Pixels | Tensor) -> Tensor:
-        if isinstance(pixels, Tensor):
-            return pixels
+    def _load_one(self, pixels: Pixels) -> Tensor:
         values = torch.from_numpy(np.array(pixels)).to(self._engine.device)
         full = FULL_SCALE[values.dtype]
         return values.permute(2, 0, 1).unsqueeze(0).to(torch.float32) / full

@@ -140,15 +140,16 @@ def test_a_warped_pair_is_fused_as_if_it_had_come_warped(
     pair = make_scene(61, 131, dtype)
     report = dataclasses.replace(tilted, reference=reference)
     to_moving = reference_to_moving(report.homography, 61, 131)
-    planes = {name: to_planes(getattr(pair, name)) for name in ("under", "over")}
-    planes[moving] = warp_window(
+    warped = warp_window(
         getattr(pair, moving), to_moving, Rect(0, 0, 61, 131), device=torch.device("cpu")
     )
-    whole = to_pixels(blend_network(planes["under"], planes["over"]), dtype)
+    moved = dataclasses.replace(pair, **{moving: to_pixels(warped, dtype)})
     pipeline = BlendPipeline(make_engine(blend_network), tile_px=SMALL_TILE_PX)
-    assert_equal_to_rounding(pipeline.fuse(pair, report), whole)
-    unwarped = pipeline.fuse(pair).astype(int)
-    assert np.abs(unwarped - whole).max() > 10
+    fused = pipeline.fuse(pair, report)
+    np.testing.assert_array_equal(fused, pipeline.fuse(moved))
+    whole = blend_network(to_planes(moved.under), to_planes(moved.over))
+    assert_equal_to_rounding(fused, to_pixels(whole, dtype))
+    assert np.abs(pipeline.fuse(pair).astype(int) - fused).max() > 10
 
 
 def test_a_report_of_the_identity_warps_nothing(engine, make_scene, tilted):
