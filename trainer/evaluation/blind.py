@@ -69,7 +69,7 @@ def write_comparison(
         evaluation: Output folder of a finished evaluation with its report.
         out: Where to write.
         methods: Labels of its methods, two to six.
-        seed: Decides the orders; the same methods of the same pair have the same order.
+        seed: Decides the orders, see `draw_letters`.
         pairs: Names of the pairs, all by default.
 
     Returns:
@@ -89,7 +89,7 @@ def write_comparison(
     shown = [pair for pair in chosen if pair not in lacking]
     for pair in (pair for pair in chosen if pair in lacking):
         sys.stderr.write(f"{pair}: left out, a method has no picture of it\n")
-    letters = {pair: draw_letters(methods, pair, seed) for pair in shown}
+    letters = draw_letters(methods, shown, seed)
     for pair in tqdm(shown, unit="pair", desc="blind"):
         pictures = {
             key: _read(fused_path(evaluation, letters[pair][key], pair)) for key in letters[pair]
@@ -114,16 +114,31 @@ def read_key(folder: Path) -> Key:
         raise DataError(f"expected {KEY_NAME} of a blind comparison in '{folder.name}'") from cause
 
 
-def draw_letters(methods: Sequence[str], pair: str, seed: int) -> dict[str, str]:
-    """Draw which method each letter stands for on the sheet of a pair.
+def draw_letters(
+    methods: Sequence[str], pairs: Sequence[str], seed: int
+) -> dict[str, dict[str, str]]:
+    """Draw which method each letter stands for on the sheets of the pairs.
+
+    Of every so many pairs as there are methods, in an order that is drawn too, each method has
+    each letter once: who likes the picture on the left best does not decide the comparison.
+
+    Returns:
+        Method by letter, by pair.
 
     Example:
-        >>> sorted(draw_letters(["ours", "theirs"], "desk", 1).items())
-        [('P', 'ours'), ('Q', 'theirs')]
+        >>> letters = draw_letters(["ours", "theirs"], ["desk", "door"], 1)
+        >>> sorted(of_pair["P"] for of_pair in letters.values())
+        ['ours', 'theirs']
     """
-    order = sorted(methods)
-    random.Random(f"{seed} {pair}").shuffle(order)
-    return dict(zip(LETTERS, order, strict=False))
+    drawn, order = random.Random(seed), sorted(pairs)
+    drawn.shuffle(order)
+    letters = {}
+    for start in range(0, len(order), len(methods)):
+        names = sorted(methods)
+        drawn.shuffle(names)
+        for turn, pair in enumerate(order[start : start + len(methods)]):
+            letters[pair] = dict(zip(LETTERS, names[turn:] + names[:turn], strict=False))
+    return {pair: letters[pair] for pair in pairs}
 
 
 def draw_sheet(exposures: Mapping[str, Picture], pictures: Mapping[str, Picture]) -> Picture:

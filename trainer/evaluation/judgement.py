@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
 
     Returns:
         Two tables: how often each method was preferred, and what was written of each pair. Of two
-        methods also the two-sided sign test over the pairs with a preference.
+        methods also the two-sided sign test over the pairs with a preference; and the letters that
+        were preferred, which tell a habit of the eye.
 
     Raises:
         DataError: A pair or a letter is not in the key, a pair comes twice, or nothing is judged.
@@ -115,6 +117,9 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
     if len(names) == 2 and decided:
         probability = binomtest(max(wins.values()), decided).pvalue
         said += f"; sign test p = {probability:.2g}"
+    by_letter = Counter(one.preferred.upper() for one in judged if one.preferred != NO_PREFERENCE)
+    counts = [f"{letter} {count}" for letter, count in sorted(by_letter.items())]
+    said += f"; by letter: {', '.join(counts)}" if counts else ""
     ordered = sorted(names, key=lambda name: -wins[name])
     totals = draw_table(("method", "preferred"), [(name, str(wins[name])) for name in ordered])
     rows = [
