@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         "auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="`auto`, `cpu` or `cuda:N`"
     )
     weights: str = Field(
-        "pyramid-blend-1.2.0",
+        "pyramid-blend-1.1.0",
         min_length=1,
         description="name-version below `WEIGHTS_DIR`, or the path of a weights directory; "
         "several, separated by commas: the first is the default",

@@ -14,7 +14,7 @@ from model.manifest import Manifest
 from service.settings import setting_names
 
 ROOT = Path(__file__).parents[1]
-BUNDLED = ROOT / "weights" / "pyramid-blend-1.2.0"
+BUNDLED = ROOT / "weights" / "pyramid-blend-1.1.0"
 
 
 def test_every_public_name_of_model_is_there_and_documented():

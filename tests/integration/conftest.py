@@ -9,7 +9,7 @@ import pytest
 from tests.server import REPOSITORY, RunningServer, running_server
 from tests.service import images
 
-RELEASED = "pyramid-blend-1.2.0"
+RELEASED = "pyramid-blend-1.1.0"
 MAX_BODY_BYTES = 3 * 2**20
 TIMEOUT_S = 120.0
 
