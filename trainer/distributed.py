@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+
+# Its functions take the world of the moment of their import as default, and keep it. Imported now,
+# that is none. Adam imports it on first use; then the world's threads would outlive the world, and
+# one that still holds a tensor when the interpreter ends aborts the process
+# (https://github.com/pytorch/pytorch/issues/190489).
+import torch.distributed.nn.functional
 from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from trainer.errors import ConfigError, RunError
 
@@ -62,24 +69,12 @@ class World:
             step * batch + self.rank * share + offset for step in steps for offset in range(share)
         ]
 
-    def average_gradients(self, network: nn.Module) -> None:
-        """Replace every gradient by its mean over all processes; `None` stays `None`.
-
-        One message carries all of them: a network of some 1e5 parameters leaves nothing to overlap
-        with the backward pass. `DistributedDataParallel` is not used, because after it the threads
-        of Gloo outlive `destroy_process_group`, and one that still holds a tensor when the
-        interpreter ends aborts the process (https://github.com/pytorch/pytorch/issues/190489).
-
-        Args:
-            network: In every process the same parameters, with gradients at the same ones.
-        """
+    def replicate(self, network: nn.Module) -> nn.Module:
+        """The network as the loop calls it: its gradients are means over all processes."""
         if self.size == 1:
-            return
-        slopes = [one.grad for one in network.parameters() if one.grad is not None]
-        means = self.mean(torch.cat([slope.flatten() for slope in slopes]))
-        parts = torch.split(means, [slope.numel() for slope in slopes])
-        for slope, mean in zip(slopes, parts, strict=True):
-            slope.copy_(mean.view_as(slope))
+            return network
+        is_cuda = self.device.type == "cuda"
+        return DistributedDataParallel(network, device_ids=[self.device] if is_cuda else None)
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of every process's tensor, in every process; the argument keeps its values."""

@@ -80,6 +80,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             folder.repair(state)
             return state.step
         feed = TripleFeed(dataset, config, world, steps)
+        replica = world.replicate(state.network)
         precision = PRECISIONS[config.optim.precision]
         progress = tqdm(
             steps,
@@ -95,11 +96,10 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
                 group["lr"] = rate
             is_reduced = precision != torch.float32
             with torch.autocast(world.device.type, precision, enabled=is_reduced):
-                output = state.network(triple[:, 0], triple[:, 2])
+                output = replica(triple[:, 0], triple[:, 2])
             losses = compute_losses(output, triple, config.loss, step=step)
             state.optimiser.zero_grad(set_to_none=True)
             state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
-            world.average_gradients(state.network)
             if config.optim.clip_norm:
                 state.scaler.unscale_(state.optimiser)
                 clip_grad_norm_(state.network.parameters(), config.optim.clip_norm)
@@ -135,6 +135,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             if is_last:
                 break
         progress.close()
+        del replica  # it holds the process group, which is to end before the interpreter does
         if world.is_main:
             sys.stdout.write(_sum_up(state, feed, request))
         return state.step

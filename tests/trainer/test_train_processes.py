@@ -124,16 +124,19 @@ from trainer.distributed import join_world
 def threads():
     return sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
 
+def step(world):
+    network = torch.nn.Linear(3, 2)
+    replica, optimiser = world.replicate(network), torch.optim.Adam(network.parameters())
+    for _ in range(3):
+        optimiser.zero_grad()
+        replica(torch.full((1, 3), 1.0 + world.rank)).sum().backward()
+        optimiser.step()
+    assert network.weight.grad.eq(1.5).all(), network.weight.grad
+    assert network.bias.grad.eq(1).all()
+
 before = threads()
 with join_world() as world:
-    network = torch.nn.Linear(3, 2)
-    network.unused = torch.nn.Parameter(torch.zeros(1))
-    for step in range(3):
-        network.zero_grad()
-        network(torch.full((1, 3), 1.0 + world.rank)).sum().backward()
-        world.average_gradients(network)
-    assert network.weight.grad.eq(1.5).all(), network.weight.grad
-    assert network.bias.grad.eq(1).all() and network.unused.grad is None
+    step(world)
     joined = threads()
 assert len(joined) > len(before) and threads() == before, (before, joined, threads())
 """
