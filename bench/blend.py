@@ -16,7 +16,7 @@ from model.blend_cpu import CpuEngine
 from model.blend_network import BlendNetwork
 from model.blend_pipeline import PASSES, BlendPipeline, Engine
 from model.blend_torch import TorchEngine
-from model.colour import quantise
+from model.colour import to_pixels
 from model.exposure import ExposurePair, Pixels
 from model.pipeline import create_pipeline
 from model.pyramid import blend_halo, plan_levels
@@ -139,9 +139,7 @@ def fuse_whole(network: BlendNetwork, pair: ExposurePair) -> Pixels:
         return planes.permute(2, 0, 1).unsqueeze(0)
 
     fused = network(to_planes(pair.under), to_planes(pair.over))
-    pixel_type = torch.uint8 if pair.under.dtype == np.uint8 else torch.uint16
-    pixels: Pixels = quantise(fused, pixel_type)[0].permute(1, 2, 0).numpy()
-    return pixels
+    return to_pixels(fused[0], pair.under)
 
 
 def compare(one: Pixels, other: Pixels) -> dict[str, float]:

@@ -19,13 +19,12 @@ import torch
 from model.blend_cpu import CpuEngine
 from model.blend_network import BlendNetwork
 from model.blend_torch import TorchEngine
-from model.colour import PIXEL_TYPES, quantise
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.pyramid import Levels, blend_halo, plan_levels, reduce_halo
 from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
 from model.runtime import Precision
 from model.tiling import Rect, Window, WindowKind, plan_grid_windows
-from model.warp import warp_window
+from model.warp import warp_pixels
 
 PASSES: tuple[WindowKind, ...] = ("reduce", "coarse", "blend")
 
@@ -184,9 +183,7 @@ class BlendPipeline:
             return pixels[window.source.slices]
         if window.kind == "blend":
             return run.moved[window.source.slices]
-        warped = warp_window(pixels, run.to_moving, window.source, device=self.engine.device)
-        planes = quantise(warped[0], PIXEL_TYPES[pixels.dtype])
-        moved: Pixels = planes.permute(1, 2, 0).cpu().numpy()
+        moved = warp_pixels(pixels, run.to_moving, window.source, device=self.engine.device)
         run.moved[window.core.slices] = moved[window.core.relative_to(window.source).slices]
         return moved
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.blend_network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
-from model.colour import FULL_SCALE, PIXEL_TYPES, quantise
+from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
 from model.pyramid import Levels, size_at
 from model.tiling import Window
@@ -94,9 +94,7 @@ class TorchCanvas:
                 fused = network.add_band(fused, pyramid[level], pyramid[level + 1], maps, group)
             rows, columns = window.core.relative_to(window.source).slices
             fused = network.finish(fused[..., rows, columns])
-        core = quantise(fused[0], PIXEL_TYPES[like.dtype])
-        pixels: Pixels = core.permute(1, 2, 0).cpu().numpy()
-        return pixels
+        return to_pixels(fused[0], like)
 
     def _load(self, exposures: Sequence[Pixels]) -> Tensor:
         """The exposures' windows on the device. Shape (1, K, 3, H, W), float32."""

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.exposure import Pixels
+
 ChromaRule = Literal["mean", "weighted"]
 
 RGB_TO_XYZ = torch.tensor(
@@ -189,6 +191,12 @@ def quantise(srgb: Tensor, dtype: torch.dtype) -> Tensor:
         raise ValueError(f"expected uint8 or uint16 as the pixel type, got {dtype}")
     full = FULL_SCALE[dtype]
     return (srgb * full).round_().clamp_(0, full).to(dtype)
+
+
+def to_pixels(srgb: Tensor, like: Pixels) -> Pixels:
+    """Round sRGB planes, (3, H, W) on any device, to pixels, (H, W, 3), of the type of `like`."""
+    pixels: Pixels = quantise(srgb, PIXEL_TYPES[like.dtype]).permute(1, 2, 0).cpu().numpy()
+    return pixels
 
 
 @lru_cache(maxsize=8)

@@ -7,15 +7,14 @@ import torch
 from torch import Tensor
 
 from model.colour import (
-    PIXEL_TYPES,
     ChromaRule,
     fuse_chroma,
     lab_to_linear,
     linear_to_lab,
     linear_to_srgb,
     pixels_to_linear,
-    quantise,
     srgb_to_linear,
+    to_pixels,
 )
 from model.errors import InferenceError
 from model.exposure import AlignmentReport, ExposurePair, Pixels
@@ -125,8 +124,7 @@ class LightnessPipeline:
                     f"expected a result that covers {window.core}, got one that covers {covered}"
                 )
             rows, columns = window.core.relative_to(covered).slices
-            core = quantise(planes[:, rows, columns], PIXEL_TYPES[run.output.dtype])
-            cores.append(core.permute(1, 2, 0).cpu().numpy())
+            cores.append(to_pixels(planes[:, rows, columns], run.output))
         for (run, window), pixels in zip(chunk, cores, strict=True):
             run.output[window.core.slices] = pixels
 

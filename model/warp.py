@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.colour import FULL_SCALE
+from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
 from model.tiling import Rect
 
@@ -96,6 +96,13 @@ def warp_window(
             mode="sum",
         ).t()
     return warped.clamp_(0, 1).reshape(1, 3, target.height, target.width)
+
+
+def warp_pixels(
+    moving: Pixels, to_moving: NDArray[np.float64], target: Rect, *, device: torch.device
+) -> Pixels:
+    """See `warp_window`; rounded to the type of the moving exposure. (H, W, 3) of the window."""
+    return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
 
 
 def _positions(

@@ -85,11 +85,14 @@ def _cross(first: Tensor, second: Tensor) -> Tensor:
 
 def _opponents(rgb: Tensor) -> Tensor:
     """R - Y and B - Y of cells. Shape (N, 3, H, W) to (N, 2, h, w)."""
-    cells = functional.avg_pool2d(rgb, CELL_PX)
-    return cells[:, ::2] - rgb_to_luma(cells)
+    return _differences(rgb)[:, ::2]
 
 
 def _chroma(rgb: Tensor) -> Tensor:
+    return (_differences(rgb).square().sum(dim=1) + STEADY).sqrt()
+
+
+def _differences(rgb: Tensor) -> Tensor:
+    """R, G and B of cells as differences to their luma. Shape (N, 3, H, W) to (N, 3, h, w)."""
     cells = functional.avg_pool2d(rgb, CELL_PX)
-    difference = cells - rgb_to_luma(cells)
-    return (difference.square().sum(dim=1) + STEADY).sqrt()
+    return cells - rgb_to_luma(cells)

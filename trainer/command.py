@@ -18,3 +18,13 @@ def at_least(low: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Type of an argument that is a list of names, separated by commas.
+
+    Example:
+        >>> names("ours, theirs,")
+        ('ours', 'theirs')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from trainer.command import Commands, at_least
+from trainer.command import Commands, at_least, names
 from trainer.errors import DataError
 from trainer.evaluation.blind import read_key, write_comparison
 from trainer.evaluation.judgement import JUDGEMENT_NAME, NO_PREFERENCE, read_judgements, reveal
@@ -18,10 +18,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "folder", type=Path, help="folder of an evaluation; with --reveal that of the comparison"
     )
-    parser.add_argument("--methods", type=_names, default=(), help="two or more, comma-separated")
+    parser.add_argument("--methods", type=names, default=(), help="two or more, comma-separated")
     parser.add_argument("--out", type=Path, help="folder of the sheets")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the orders (default: 0)")
-    parser.add_argument("--pairs", type=_names, help="names, comma-separated (default: all)")
+    parser.add_argument("--pairs", type=names, help="names, comma-separated (default: all)")
     parser.add_argument(
         "--reveal", action="store_true", help=f"join the filled {JUDGEMENT_NAME} with the key"
     )
@@ -44,7 +44,3 @@ def run_command(options: argparse.Namespace) -> int:
         "preferred, what is better and worse in words; a capital letter by itself is a picture.\n"
     )
     return 0
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

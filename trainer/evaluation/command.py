@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from trainer.command import Commands, at_least
+from trainer.command import Commands, at_least, names
 from trainer.evaluation.methods import METHODS
 from trainer.evaluation.run import evaluate
 from trainer.evaluation.weights_method import WeightsMethod
@@ -27,15 +27,15 @@ def add_parser(commands: Commands) -> None:
         help="names below ./weights, or paths; the first is compared with all others",
     )
     parser.add_argument(
-        "--methods", type=_names, default=(), help=f"computed on the spot: {','.join(METHODS)}"
+        "--methods", type=names, default=(), help=f"computed on the spot: {','.join(METHODS)}"
     )
     parser.add_argument("--peers", action="store_true", help="score <pair>/peers/<method>.* too")
     parser.add_argument(
         "--metrics",
-        type=_names,
+        type=names,
         help="names, comma-separated, none: guards only (default: all); guards are always taken",
     )
-    parser.add_argument("--pairs", type=_names, help="names, comma-separated (default: all)")
+    parser.add_argument("--pairs", type=names, help="names, comma-separated (default: all)")
     parser.add_argument(
         "--max-side-px",
         type=at_least(16),
@@ -78,7 +78,3 @@ def resolve_weights(name: str) -> Path:
         'mine-1.0.0'
     """
     return Path(name) if "/" in name else WEIGHTS_FOLDER / name
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from model.align import align_pair
-from model.colour import PIXEL_TYPES, quantise
 from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
 from model.run import prepare_warp
 from model.tiling import Rect
-from model.warp import warp_window
+from model.warp import warp_pixels
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
@@ -163,8 +162,7 @@ class Sources:
             return pair
         moving = pair.under if is_under_moved else pair.over
         whole = Rect(0, 0, pair.height, pair.width)
-        warped = warp_window(moving, to_moving, whole, device=torch.device("cpu"))
-        moved = quantise(warped, PIXEL_TYPES[moving.dtype])[0].permute(1, 2, 0).numpy()
+        moved = warp_pixels(moving, to_moving, whole, device=torch.device("cpu"))
         return replace(pair, under=moved) if is_under_moved else replace(pair, over=moved)
 
 
