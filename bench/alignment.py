@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.repository import ROOT, SHARED_DATA, read_commit
-from model.align import (
+from model.alignment.estimate import (
     PROXY_MAX_PX,
     align_pair,
     check_gates,
@@ -34,8 +34,8 @@ from model.align import (
     match_keypoints,
     rescale_homography,
 )
+from model.alignment.patches import frame_corners, map_points, refine_homography
 from model.exposure import ExposurePair
-from model.patches import frame_corners, map_points, refine_homography
 from trainer.evaluation import list_pairs
 from trainer.evaluation.pairs import read_exposures
 from trainer.evaluation.pictures import Picture, read_picture, to_8_bit

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs
-from model.blend_cpu import CpuEngine
-from model.blend_network import BlendNetwork
-from model.blend_pipeline import PASSES, BlendPipeline, Engine
-from model.blend_torch import TorchEngine
+from model.blend.cpu import CpuEngine
+from model.blend.network import BlendNetwork
+from model.blend.passes import PASSES, BlendPipeline, Engine
+from model.blend.pyramid import blend_halo, plan_levels
+from model.blend.torch_engine import TorchEngine
 from model.colour import to_pixels
 from model.exposure import ExposurePair, Pixels
 from model.pipeline import create_pipeline
-from model.pyramid import blend_halo, plan_levels
+from model.release.weights import load_weights
 from model.run import FusionRun
 from model.tiling import Window
-from model.weights import load_weights
 
 MEGAPIXEL = 1e6
 LIGHTNESS_LIMIT_PX = 3_000_000

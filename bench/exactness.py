@@ -23,13 +23,19 @@ from bench.speed import DEFAULT_WEIGHTS, RESULTS
 from bench.timing import MOTION, make_pair, write_record
 from model.colour import linear_to_lab, pixels_to_linear
 from model.exposure import ExposurePair
+from model.lightness.network import LIGHTNESS_MAX, FusionNetwork
+from model.lightness.runtime import (
+    OnnxRuntime,
+    Precision,
+    Runtime,
+    TorchRuntime,
+    take_lightness_network,
+)
 from model.manifest import read_manifest
-from model.network import LIGHTNESS_MAX, FusionNetwork
 from model.pipeline import create_pipeline
+from model.release.weights import load_weights
 from model.run import fuse_run
-from model.runtime import OnnxRuntime, Precision, Runtime, TorchRuntime, take_lightness_network
 from model.tiling import plan_windows
-from model.weights import load_weights
 
 RESULT_NAMES = {"hyperp-mb": "exactness.json", "pyramid-blend": "exactness-pyramid-blend.json"}
 SIZES = ((16, 16), (16, 333), (31, 47), (97, 131), (257, 401), (899, 1151))

@@ -31,7 +31,7 @@ MEGAPIXEL = 1e6
 REQUEST_TIMEOUT_S = 600.0
 
 ROLES = {
-    "service.codec_process": "codec process",
+    "service.codec.child": "codec process",
     "spawn_main": "device worker",
     "resource_tracker": "resource tracker",
     "service serve": "event loop",

@@ -22,11 +22,11 @@ from torch import Tensor
 from bench import blend
 from bench.repository import ROOT
 from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs, write_record
-from model.lightness_pipeline import LightnessPipeline
+from model.lightness.network import Padding
+from model.lightness.passes import LightnessPipeline
+from model.lightness.runtime import OnnxRuntime
 from model.manifest import read_manifest
-from model.network import Padding
-from model.runtime import OnnxRuntime
-from model.weights import LoadedWeights, load_weights
+from model.release.weights import LoadedWeights, load_weights
 
 DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
 RESULTS = ROOT / "bench" / "results"

@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.repository import ROOT, SHARED_DATA
 from bench.speed import write_record
 from trainer.config import TrainConfig, load_config
-from trainer.run_folder import RECORD_NAME
-from trainer.train import train
+from trainer.run.folder import RECORD_NAME
+from trainer.run.train import train
 
 DEFAULT_CONFIG = ROOT / "trainer" / "configs" / "hyperp-mb-1.1.0.toml"
 DEFAULT_RESULT = ROOT / "bench" / "results" / "training.json"

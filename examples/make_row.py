@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from bench.running_service import running_service
-from service.client import fuse_files
+from service.console.client import fuse_files
 from trainer.data.pixels import limit_side
 from trainer.evaluation.pictures import Picture
-from trainer.evaluation.sheets import arrange, draw_cell
+from trainer.evaluation.report.sheets import arrange, draw_cell
 
 FOLDER = Path(__file__).resolve().parent
 UNDER, OVER = FOLDER / "under.jpg", FOLDER / "over.jpg"

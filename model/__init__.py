@@ -8,9 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.align import align_pair
-    from model.architectures import build_network
-    from model.blend_network import BlendNetwork
+    from model.alignment.estimate import align_pair
+    from model.blend.network import BlendNetwork
     from model.errors import (
         AlignmentError,
         ExposureError,
@@ -19,36 +18,37 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from model.exposure import AlignmentReport, ExposurePair
-    from model.lightness_pipeline import LightnessPipeline
+    from model.lightness.network import FusionNetwork
+    from model.lightness.passes import LightnessPipeline
+    from model.lightness.runtime import create_runtime, resolve_device
     from model.manifest import Manifest, NetworkConfig, PyramidBlendConfig, read_manifest
-    from model.network import FusionNetwork
     from model.pipeline import FusionPipeline, create_pipeline
-    from model.runtime import create_runtime, resolve_device
-    from model.weights import LoadedWeights, load_weights
+    from model.release.architectures import build_network
+    from model.release.weights import LoadedWeights, load_weights
 
 _HOME = {
     "AlignmentError": "model.errors",
     "AlignmentReport": "model.exposure",
-    "BlendNetwork": "model.blend_network",
+    "BlendNetwork": "model.blend.network",
     "ExposureError": "model.errors",
     "ExposurePair": "model.exposure",
     "FusionError": "model.errors",
-    "FusionNetwork": "model.network",
+    "FusionNetwork": "model.lightness.network",
     "FusionPipeline": "model.pipeline",
     "InferenceError": "model.errors",
-    "LightnessPipeline": "model.lightness_pipeline",
-    "LoadedWeights": "model.weights",
+    "LightnessPipeline": "model.lightness.passes",
+    "LoadedWeights": "model.release.weights",
     "Manifest": "model.manifest",
     "NetworkConfig": "model.manifest",
     "PyramidBlendConfig": "model.manifest",
     "WeightsError": "model.errors",
-    "align_pair": "model.align",
-    "build_network": "model.architectures",
+    "align_pair": "model.alignment.estimate",
+    "build_network": "model.release.architectures",
     "create_pipeline": "model.pipeline",
-    "create_runtime": "model.runtime",
-    "load_weights": "model.weights",
+    "create_runtime": "model.lightness.runtime",
+    "load_weights": "model.release.weights",
     "read_manifest": "model.manifest",
-    "resolve_device": "model.runtime",
+    "resolve_device": "model.lightness.runtime",
 }
 
 __all__ = [

@@ -106,7 +106,7 @@ class Golden(_Record):
     """A checksum of behaviour: the network's answer to a synthetic pair that code can remake.
 
     Attributes:
-        seed: Seed of the pair (`model.weights.golden_pair`).
+        seed: Seed of the pair (`model.release.weights.golden_pair`).
         side_px: Side of its square planes.
         mean: Mean of the fused lightness, 0..100.
         samples: Fused lightness, or luma times 100 where colour is fused too, along

@@ -2,20 +2,20 @@
 
 A picture is a run, a run has passes, a pass has windows. `hyperp-mb` decides each pixel by its
 neighbours: one pass. `pyramid-blend` looks at the whole picture first: three passes, see
-`model.blend_pipeline`. Who drives a pipeline needs to know neither.
+`model.blend.passes`. Who drives a pipeline needs to know neither.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from model.blend_network import BlendNetwork
-from model.blend_pipeline import BlendPipeline, create_engine
+from model.blend.network import BlendNetwork
+from model.blend.passes import BlendPipeline, create_engine
 from model.exposure import AlignmentReport, ExposurePair, Pixels
-from model.lightness_pipeline import LightnessPipeline
+from model.lightness.passes import LightnessPipeline
+from model.lightness.runtime import Precision, place_weights, resolve_device
+from model.release.weights import LoadedWeights
 from model.run import FusionRun
-from model.runtime import Precision, place_weights, resolve_device
 from model.tiling import Window
-from model.weights import LoadedWeights
 
 __all__ = ["FusionPipeline", "FusionRun", "create_pipeline"]
 

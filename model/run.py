@@ -7,9 +7,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from model.alignment.warp import reference_to_moving
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window
-from model.warp import reference_to_moving
 
 
 @dataclass(frozen=True, slots=True, eq=False)

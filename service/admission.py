@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.codec.headers import ImageHeader
 from service.errors import PixelLimitError, QueueFullError, WorkerStoppedError
 from service.metrics import Metrics
 from service.settings import LimitSettings
-from service.sniff import ImageHeader
 
 PIXELS_PER_MEGAPIXEL = 1e6
 

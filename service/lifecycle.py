@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
-from service.backend import BackendFactory
-from service.codec_pool import CodecPool, CodecPoolConfig
-from service.device_worker import DeviceWorker
+from service.codec.headers import PixelLimits
+from service.codec.pool import CodecPool, CodecPoolConfig
+from service.device.backend import BackendFactory
+from service.device.messages import WorkerInfo
+from service.device.worker import DeviceWorker
 from service.errors import WorkerStoppedError
 from service.metrics import Metrics
+from service.processes.shared_memory import (
+    require_shared_memory,
+    shared_memory_free_bytes,
+    sweep_stale_blocks,
+)
 from service.settings import LimitSettings, Settings
-from service.shared import require_shared_memory, shared_memory_free_bytes, sweep_stale_blocks
-from service.sniff import PixelLimits
-from service.worker_messages import WorkerInfo
 
 BYTES_PER_MEGAPIXEL = 9_000_000
 """Shared memory of one megapixel in flight: two exposures and the picture, three bytes each."""

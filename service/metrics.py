@@ -17,9 +17,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.device.messages import WorkerInfo
 from service.problems import OUTCOMES
 from service.stages import Stage
-from service.worker_messages import WorkerInfo
 
 # Else each series is followed by a second one with its birthday, which no query of ours reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -32,7 +32,7 @@ from service.errors import (
     UnsupportedImageError,
     WorkerStoppedError,
 )
-from service.record import UNSETTLED_OUTCOME, RequestRecord
+from service.request_record import UNSETTLED_OUTCOME, RequestRecord
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:expofuse:problem:"

@@ -12,8 +12,8 @@ import prometheus_client
 import uvicorn
 
 from model.errors import FusionError
-from service.app import create_app
-from service.backend import BackendConfig, BackendFactory, create_backend
+from service.device.backend import BackendConfig, BackendFactory, create_backend
+from service.http.app import create_app
 from service.lifecycle import Service
 from service.settings import Settings
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.paths import ROOT
+
 LOG_TAIL_LINES = 60
 CHOSEN_BY_CALLER = {"EXPOFUSE_WEIGHTS", "EXPOFUSE_WEIGHTS_DIR"}
 
@@ -78,7 +79,7 @@ def running_server(
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve"],
-            cwd=REPOSITORY,
+            cwd=ROOT,
             env=server_environment(port, environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -5,15 +5,14 @@ import pkgutil
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import model
 from model.manifest import Manifest
 from service.settings import setting_names
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 BUNDLED = ROOT / "weights" / "pyramid-blend-1.1.0"
 
 

@@ -4,20 +4,10 @@ import argparse
 import sys
 
 from model.errors import FusionError
-from trainer import card_command, export, prepare_command, train_command
-from trainer.ablation import command as ablate_command
-from trainer.evaluation import blind_command
-from trainer.evaluation import command as evaluate_command
+from trainer.commands import ablate, blind, card, evaluate, prepare, train
+from trainer.release import export
 
-COMMANDS = (
-    prepare_command,
-    train_command,
-    export,
-    card_command,
-    evaluate_command,
-    blind_command,
-    ablate_command,
-)
+COMMANDS = (prepare, train, export, card, evaluate, blind, ablate)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from model.lightness.runtime import Precision
 from model.manifest import AnyNetworkConfig, NetworkConfig
-from model.runtime import Precision
 from trainer.errors import ConfigError
-from trainer.objective import Objective
+from trainer.run.selection import Objective
 
 TomlTable = dict[str, "TomlValue"]
 TomlValue = str | int | float | bool | list["TomlValue"] | TomlTable
@@ -109,24 +109,25 @@ class LossConfig(_Group):
         fidelity: Weight of 1 - MEF-SSIM against the two exposures, which the paper does not have.
         fidelity_from_step: First step that has this term.
         detail: Weight of gradients lost against the stronger exposure, in grey levels; the paper
-            does not have it (`trainer.detail.lost_detail`).
+            does not have it (`trainer.losses.detail.lost_detail`).
         detail_gain: Share of the stronger exposure's gradient that is asked for.
         detail_scales: Scales on which gradients are compared, each half the one before.
         bounds: Weight of the mean square by which the output leaves the span of its exposures;
             with it, fidelity and detail judge the output as it is shown, clamped.
         tone: Weight of the mean square between coarse tones of the output and those of the mean of
-            its exposures (`trainer.detail.tone_shift`).
+            its exposures (`trainer.losses.detail.tone_shift`).
         tone_from_step: First step that has this term.
         similarity: Weight of 1 - the mean of MS-SSIM with both exposures.
-        edges: Weight of 1 - Qabf (`trainer.edges.lost_edges`).
-        information: Weight of 1 - VIFF (`trainer.information.lost_information`).
-        haze: Weight of highlights that are brighter than well exposed (`trainer.tones.haze`).
-        order: Weight of coarse tones whose order is reversed (`trainer.tones.disorder`).
-        halo: Weight of rims beside strong edges (`trainer.tones.rims`).
-        colour: Weight of lost chroma (`trainer.chroma.lost_colour`); asks for RGB.
-        hue: Weight of chroma that no mix of the exposures has (`trainer.chroma.foreign_hue`); asks
-            for RGB.
-        variation: Weight of total variation (`trainer.detail.variation`).
+        edges: Weight of 1 - Qabf (`trainer.losses.qabf.lost_edges`).
+        information: Weight of 1 - VIFF (`trainer.losses.viff.lost_information`).
+        haze: Weight of highlights that are brighter than well exposed
+            (`trainer.losses.tones.haze`).
+        order: Weight of coarse tones whose order is reversed (`trainer.losses.tones.disorder`).
+        halo: Weight of rims beside strong edges (`trainer.losses.tones.rims`).
+        colour: Weight of lost chroma (`trainer.losses.chroma.lost_colour`); asks for RGB.
+        hue: Weight of chroma that no mix of the exposures has
+            (`trainer.losses.chroma.foreign_hue`); asks for RGB.
+        variation: Weight of total variation (`trainer.losses.detail.variation`).
     """
 
     tasks: float = Field(default=1.0, ge=0)
@@ -176,8 +177,9 @@ class OptimConfig(_Group):
     """The optimiser, Adam.
 
     Attributes:
-        start: Initial parameters: random, those of `trainer.initial.start_as_average`, or those of
-            a released version, which is then fine-tuned.
+        start: Initial parameters: random, those of
+            `trainer.run.initial_parameters.start_as_average`, or those of a released version,
+            which is then fine-tuned.
         start_weights: That version, `weights/<name>-<version>`, relative to the working directory;
             empty with any other start.
         zeroed: Parameters, by the beginnings of their names, that are zero and stay so: what an
@@ -228,7 +230,7 @@ class ValidationConfig(_Group):
         pairs: Scenes at most, spread evenly over the manifest.
         max_side_px: Longer sides are reduced to it.
         metric: What decides which parameters are the best: MEF-SSIM, its mean with Qabf, or the
-            mean lead over Mertens's fusion (`trainer.objective.lead`).
+            mean lead over Mertens's fusion (`trainer.run.selection.lead`).
         patience: Validations without an improvement that end the run; 0 for never.
     """
 

@@ -31,7 +31,7 @@ class SceneError(TrainerError):
     """A bracket of photographs cannot become training data.
 
     Attributes:
-        reason: Why, from the closed set `trainer.data.scenes.Reason`.
+        reason: Why, from the closed set `trainer.data.preparation.scenes.Reason`.
     """
 
     code = "scene-refused"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from bench import exactness, speed
-from model.architectures import build_network
 from model.manifest import (
     PARAMETERS_NAME,
     Manifest,
@@ -16,7 +15,8 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.weights import compute_golden, save_parameters
+from model.release.architectures import build_network
+from model.release.weights import compute_golden, save_parameters
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 OLDEST_KUSTOMIZE = 4
 
 Manifests = dict[str, dict[str, Any]]
@@ -21,7 +22,7 @@ Manifests = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    return REPOSITORY
+    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ def render() -> Callable[[str], Manifests]:
 
     def rendered(folder: str) -> Manifests:
         done = subprocess.run(
-            [kubectl, "kustomize", str(REPOSITORY / "k8s" / folder)],
+            [kubectl, "kustomize", str(ROOT / "k8s" / folder)],
             capture_output=True,
             text=True,
         )

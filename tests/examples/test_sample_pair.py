@@ -1,14 +1,13 @@
 """The sample pair that the README's first command sends."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from model.exposure import ExposurePair
+from tests.paths import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 MAX_BYTES = 300_000
 
 

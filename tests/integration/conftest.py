@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.server import REPOSITORY, RunningServer, running_server
+from tests.paths import ROOT
+from tests.server import RunningServer, running_server
 from tests.service import images
 
 RELEASED = "pyramid-blend-1.1.0"
@@ -19,7 +20,7 @@ Post = Callable[..., httpx.Response]
 @pytest.fixture(scope="session")
 def weights() -> str:
     """The released weights, or those of development where there are none yet."""
-    names = sorted(path.parent.name for path in (REPOSITORY / "weights").glob("*/manifest.json"))
+    names = sorted(path.parent.name for path in (ROOT / "weights").glob("*/manifest.json"))
     if not names:
         pytest.skip("there are no weights below weights/")
     return RELEASED if RELEASED in names else names[-1]
@@ -116,7 +117,7 @@ def problem_of(response: httpx.Response) -> dict[str, object]:
 
 def data_pair(name: str) -> tuple[bytes, bytes]:
     """The files of a pair of the evaluation set; skips where it is absent."""
-    folder = REPOSITORY.parent / "shared" / "data" / "eval" / name
+    folder = ROOT.parent / "shared" / "data" / "eval" / name
     found = {path.stem: path for path in folder.glob("*.*")}
     if not {"under", "over"} <= found.keys():
         pytest.skip(f"no pair {name} below ../shared/data/eval")

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.server import REPOSITORY
+from tests.paths import ROOT
 from tests.service import images
 from trainer.evaluation import WeightsMethod, evaluate
 from trainer.evaluation.pictures import read_picture
@@ -51,7 +51,7 @@ def pairs(tmp_path: Path) -> Path:
 def test_a_picture_of_the_evaluation_is_what_the_service_answers(
     client: httpx.Client, weights: str, pairs: Path, tmp_path: Path
 ):
-    ours = WeightsMethod(REPOSITORY / "weights" / weights)
+    ours = WeightsMethod(ROOT / "weights" / weights)
     out = tmp_path / "out"
     summary = evaluate(pairs, out, weights=[ours], metrics=["AG"], workers=1, report=False)
     assert summary.pairs == ("deep", "moved")

@@ -50,7 +50,7 @@ def send_load(
 
 
 def codec_processes(server: RunningServer) -> list[psutil.Process]:
-    return children(server, "service.codec_process")
+    return children(server, "service.codec.child")
 
 
 def device_workers(server: RunningServer) -> list[psutil.Process]:

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from service.cli import main
+from service.console.cli import main
 from tests.integration.conftest import data_pair, make_client, metric, problem_of, wait_for
 from tests.service import images
 

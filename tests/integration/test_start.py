@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.server import REPOSITORY, free_port, server_environment
+from tests.paths import ROOT
+from tests.server import free_port, server_environment
 
 pytestmark = pytest.mark.e2e
 
@@ -18,7 +19,7 @@ def start(**overrides: str) -> tuple[int, list[str]]:
     """Exit code and the last lines of a server that is expected to refuse its start."""
     ended = subprocess.run(
         [sys.executable, "-m", "service", "serve"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env=server_environment(free_port(), {"EXPOFUSE_CODEC__PROCESSES": "1", **overrides}),
         capture_output=True,
         text=True,
@@ -56,7 +57,7 @@ def test_weights_that_are_not_there_stop_the_start():
 def test_weights_whose_hash_differs_stop_the_start(weights, tmp_path, before):
     name, _, number = weights.rpartition("-")
     copy = tmp_path / weights
-    shutil.copytree(REPOSITORY / "weights" / weights, copy)
+    shutil.copytree(ROOT / "weights" / weights, copy)
     parameters = copy / "network.safetensors"
     damaged = bytearray(parameters.read_bytes())
     damaged[-1] ^= 1
@@ -65,7 +66,7 @@ def test_weights_whose_hash_differs_stop_the_start(weights, tmp_path, before):
     if before:
         # A version that passes, under another label, does not make up for one that does not.
         sound = tmp_path / f"{before}-{number}"
-        shutil.copytree(REPOSITORY / "weights" / weights, sound)
+        shutil.copytree(ROOT / "weights" / weights, sound)
         manifest = sound / "manifest.json"
         manifest.write_text(
             manifest.read_text().replace(f'"name": "{name}"', f'"name": "{before}"')
@@ -77,7 +78,7 @@ def test_weights_whose_hash_differs_stop_the_start(weights, tmp_path, before):
 
 
 def test_two_versions_of_one_label_stop_the_start(weights):
-    path = REPOSITORY / "weights" / weights
+    path = ROOT / "weights" / weights
     code, lines = start(EXPOFUSE_WEIGHTS=f"{weights},{path}")
     assert code == 1
     assert lines[-1] == f"expofuse: expected weights of different labels, got '{weights}' 2 times"

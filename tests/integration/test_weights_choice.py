@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from service.cli import main
+from service.console.cli import main
 from tests.integration.conftest import (
     RELEASED,
     Post,
@@ -22,7 +22,8 @@ from tests.integration.conftest import (
     server_settings,
     wait_for,
 )
-from tests.server import REPOSITORY, RunningServer, running_server
+from tests.paths import ROOT
+from tests.server import RunningServer, running_server
 from tests.service.versions import write_blend_version
 
 pytestmark = pytest.mark.e2e
@@ -36,7 +37,7 @@ LABELS = (OLDER, RELEASED, BLEND)
 
 @pytest.fixture(scope="module", autouse=True)
 def _both_are_there(weights: str) -> None:
-    if weights != RELEASED or not (REPOSITORY / "weights" / OLDER).is_dir():
+    if weights != RELEASED or not (ROOT / "weights" / OLDER).is_dir():
         pytest.skip(f"there are no {RELEASED} and {OLDER} below weights/")
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.architectures import AnyNetwork
-from model.blend_network import BlendNetwork
+from model.blend.network import BlendNetwork
 from model.exposure import AlignmentReport, ExposurePair
+from model.lightness.network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
@@ -22,8 +22,8 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.network import FusionNetwork
-from model.weights import (
+from model.release.architectures import AnyNetwork
+from model.release.weights import (
     LoadedWeights,
     compute_golden,
     golden_pair,
@@ -102,7 +102,7 @@ def write_version(network: AnyNetwork, directory: Path) -> Path:
 @pytest.fixture(scope="session")
 def weights_dir(lively_network, tmp_path_factory) -> Path:
     """A complete weights version of the lively network, its graphs written by the trainer."""
-    from trainer.export import export_graph
+    from trainer.release.export import export_graph
 
     directory = write_version(lively_network, tmp_path_factory.mktemp("weights") / "lively-0.0.1")
     export_graph(lively_network, directory / GRAPH_NAME, "reflect")

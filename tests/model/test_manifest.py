@@ -17,8 +17,9 @@ from model.manifest import (
     verify_file,
     write_manifest,
 )
+from tests.paths import ROOT
 
-BUNDLED = Path(__file__).parents[2] / "weights" / "hyperp-mb-1.0.0"
+BUNDLED = ROOT / "weights" / "hyperp-mb-1.0.0"
 ADDED = ("summary", "intended_use", "limits")
 ADDED_TO_TRAINING = ("checkpoint", "exported_step", "started_from")
 ADDED_TO_EVALUATION = ("methods", "ranks", "lower_is_better", "align")

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from model.architectures import build_network
-from model.blend_cpu import CpuEngine
-from model.blend_network import BlendNetwork
-from model.blend_pipeline import BlendPipeline
-from model.lightness_pipeline import LightnessPipeline
+from model.blend.cpu import CpuEngine
+from model.blend.network import BlendNetwork
+from model.blend.passes import BlendPipeline
+from model.lightness.network import FusionNetwork
+from model.lightness.passes import LightnessPipeline
+from model.lightness.runtime import OnnxRuntime, place_weights
 from model.manifest import NetworkConfig, PyramidBlendConfig
-from model.network import FusionNetwork
 from model.pipeline import create_pipeline
-from model.runtime import OnnxRuntime, place_weights
-from model.weights import load_weights
+from model.release.architectures import build_network
+from model.release.weights import load_weights
 
 
 @pytest.mark.parametrize(

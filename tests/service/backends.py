@@ -12,8 +12,8 @@ from pathlib import Path
 
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window, WindowKind, plan_windows
-from service.backend import Backend, BackendPipeline, FailureKind
-from service.worker_messages import ServedWeights, WorkerInfo
+from service.device.backend import Backend, BackendPipeline, FailureKind
+from service.device.messages import ServedWeights, WorkerInfo
 
 COPY = ServedWeights("copy", "0.0.1", "copy", "", "over", "float32")
 LABEL = COPY.label

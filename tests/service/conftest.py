@@ -3,9 +3,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from service.device.messages import FuseJob
 from service.metrics import Metrics
-from service.shared import SharedArray
-from service.worker_messages import FuseJob
+from service.processes.shared_memory import SharedArray
 from tests.service.backends import LABEL, SOUND
 
 

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from service.admission import Admission, count_megapixels
+from service.codec.headers import ImageHeader
 from service.errors import PixelLimitError, QueueFullError, WorkerStoppedError
 from service.settings import LimitSettings
-from service.sniff import ImageHeader
 
 
 @pytest.fixture

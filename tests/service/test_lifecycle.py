@@ -27,7 +27,7 @@ def test_a_small_shared_memory_lowers_the_budget_and_says_so(caplog):
 
 
 def test_hardly_any_shared_memory_stops_the_start_and_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("service.shared.shared_memory_free_bytes", lambda: 2**20)
+    monkeypatch.setattr("service.processes.shared_memory.shared_memory_free_bytes", lambda: 2**20)
     with pytest.raises(SharedMemoryError, match="--shm-size"):
         fit_limits(LIMITS, 2**20)
 
@@ -37,7 +37,7 @@ async def test_a_worker_that_does_not_come_up_stops_everything():
     service = Service(settings, failing_warm_up)
     with pytest.raises(WorkerStoppedError, match="cuda:7"):
         await service.start()
-    assert service.codec.alive == 0
+    assert service.codec.images.alive == 0
     assert not service.status.is_ready
     with pytest.raises(WorkerStoppedError, match="never ready"):
         _ = service.info
@@ -58,7 +58,7 @@ def test_the_version_is_a_version():
 
 def test_importing_the_server_loads_neither_torch_nor_opencv_nor_a_decoder():
     script = (
-        "import sys, service.cli;"
+        "import sys, service.console.cli;"
         "print(sorted({'torch', 'cv2', 'onnxruntime', 'pyvips'} & sys.modules.keys()))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

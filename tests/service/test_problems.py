@@ -8,7 +8,6 @@ from fastapi import FastAPI
 
 import service.errors
 from model.errors import AlignmentError, ExposureError, FusionError, InferenceError, WeightsError
-from service.app import add_problem_handlers
 from service.errors import (
     BodyTooLargeError,
     CodecCrashError,
@@ -29,8 +28,9 @@ from service.errors import (
     UnsupportedImageError,
     WorkerStoppedError,
 )
+from service.http.app import add_problem_handlers
+from service.http.middleware import RequestContext
 from service.metrics import Metrics
-from service.middleware import RequestContext
 from service.problems import (
     INTERNAL_DETAIL,
     OUTCOMES,
@@ -40,7 +40,7 @@ from service.problems import (
     answer_error,
     find_row,
 )
-from service.record import RequestRecord
+from service.request_record import RequestRecord
 
 STATUSES = {
     MultipartError: 400,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 
-from model.architectures import build_network
 from model.manifest import (
     PARAMETERS_NAME,
     Manifest,
@@ -12,7 +11,8 @@ from model.manifest import (
     describe_file,
     write_manifest,
 )
-from model.weights import compute_golden, save_parameters
+from model.release.architectures import build_network
+from model.release.weights import compute_golden, save_parameters
 
 SEED = 11
 NOISE = 0.05

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from trainer.config import dump_config, load_config
 from trainer.errors import ConfigError
 
 CONFIGS = [
     path
-    for path in sorted((Path(__file__).parents[2] / "trainer" / "configs").glob("*.toml"))
+    for path in sorted((ROOT / "trainer" / "configs").glob("*.toml"))
     if "[[study]]" not in path.read_text()
 ]
 

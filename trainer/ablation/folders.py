@@ -8,8 +8,8 @@ from pathlib import Path
 
 from trainer.ablation.plan import Trial
 from trainer.errors import DataError
-from trainer.evaluation.summary import SCORES_NAME, Summary, read_summary
-from trainer.run_folder import CURVE_NAME, RECORD_NAME
+from trainer.evaluation.report.summary import SCORES_NAME, Summary, read_summary
+from trainer.run.folder import CURVE_NAME, RECORD_NAME
 
 VERSION = "0.0.0"
 """Every arm's version: none of them is a release."""

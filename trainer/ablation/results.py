@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from trainer.ablation.folders import Curve, Folders
 from trainer.ablation.plan import PlannedArm
 from trainer.ablation.studies import Study
-from trainer.evaluation.statistics import (
+from trainer.evaluation.report.statistics import (
     PairedInterval,
     Scores,
     average_ranks,
@@ -15,7 +15,7 @@ from trainer.evaluation.statistics import (
     bootstrap_difference,
     gather,
 )
-from trainer.evaluation.summary import Summary
+from trainer.evaluation.report.summary import Summary
 from trainer.files import write_whole
 from trainer.metrics import METRICS
 

@@ -21,10 +21,10 @@ from trainer.ablation.plan import Job, Trial
 from trainer.ablation.results import is_complete
 from trainer.errors import RunError
 from trainer.evaluation import WeightsMethod, evaluate
-from trainer.evaluation.summary import Failure
-from trainer.export import export
+from trainer.evaluation.report.summary import Failure
 from trainer.pool import count_cores, limit_threads
-from trainer.train import train
+from trainer.release.export import export
+from trainer.run.train import train
 
 POLL_S = 2.0
 STOP_S = 120.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from trainer.ablation.results import ArmResult, StudyResult
-from trainer.evaluation.statistics import PairedInterval, order_of_merit
+from trainer.evaluation.report.statistics import PairedInterval, order_of_merit
 from trainer.metrics import METRICS
 
 BETTER, WORSE = "▲", "▼"

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.align import align_pair
+from model.alignment.estimate import align_pair
+from model.alignment.warp import warp_pixels
 from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
 from model.run import prepare_warp
 from model.tiling import Rect
-from model.warp import warp_pixels
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (

@@ -14,7 +14,7 @@ from model.exposure import UINT8_TO_UINT16, Pixels
 from trainer.data.pixels import convert_to_srgb, is_srgb
 from trainer.errors import DataError
 from trainer.files import write_whole
-from trainer.metrics.mean_chroma import iterate_lab
+from trainer.metrics.guards.mean_chroma import iterate_lab
 
 Picture = NDArray[np.uint8]
 """Shape (H, W, 3), RGB."""

@@ -7,17 +7,23 @@ from pathlib import Path
 from tqdm import tqdm
 
 from model.manifest import PARAMETERS_NAME
-from model.weights import load_weights
+from model.release.weights import load_weights
 from trainer.errors import DataError
-from trainer.evaluation.methods import Method, PeerMethod, list_peers, make_methods
+from trainer.evaluation.cache import fingerprint_metric
+from trainer.evaluation.methods.others import Method, PeerMethod, list_peers, make_methods
+from trainer.evaluation.methods.weights import WeightsMethod
 from trainer.evaluation.pairs import EvaluationPair, list_pairs
-from trainer.evaluation.records import fingerprint_metric
-from trainer.evaluation.report import write_report
+from trainer.evaluation.report.page import write_report
+from trainer.evaluation.report.sheets import EXPOSURES
+from trainer.evaluation.report.summarise import collect_scores, summarise
+from trainer.evaluation.report.summary import (
+    Failure,
+    MethodSummary,
+    Summary,
+    write_scores,
+    write_summary,
+)
 from trainer.evaluation.scoring import PairJob, PairOutcome, evaluate_pair
-from trainer.evaluation.sheets import EXPOSURES
-from trainer.evaluation.summarise import collect_scores, summarise
-from trainer.evaluation.summary import Failure, MethodSummary, Summary, write_scores, write_summary
-from trainer.evaluation.weights_method import WeightsMethod
 from trainer.metrics import GUARDS, METRICS
 from trainer.pool import count_cores, run_jobs
 

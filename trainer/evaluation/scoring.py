@@ -10,10 +10,7 @@ import cv2
 import numpy as np
 
 from model.errors import FusionError
-from trainer.evaluation.methods import Method
-from trainer.evaluation.pairs import EvaluationPair, Sources, to_grey
-from trainer.evaluation.pictures import read_picture, to_8_bit, write_png
-from trainer.evaluation.records import (
+from trainer.evaluation.cache import (
     MethodRecord,
     PairRecord,
     Score,
@@ -22,8 +19,11 @@ from trainer.evaluation.records import (
     read_record,
     write_record,
 )
-from trainer.evaluation.sheets import sheet_path, write_sheet
-from trainer.evaluation.summary import Failure
+from trainer.evaluation.methods.others import Method
+from trainer.evaluation.pairs import EvaluationPair, Sources, to_grey
+from trainer.evaluation.pictures import read_picture, to_8_bit, write_png
+from trainer.evaluation.report.sheets import sheet_path, write_sheet
+from trainer.evaluation.report.summary import Failure
 from trainer.metrics import MEASURES
 
 FUSED_FOLDER = "fused"

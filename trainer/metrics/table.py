@@ -11,22 +11,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics.average_gradient import average_gradient
-from trainer.metrics.edge_intensity import edge_intensity
-from trainer.metrics.fmi import fmi
-from trainer.metrics.halo import halo
-from trainer.metrics.hue import hue_error
-from trainer.metrics.lpc_si import lpc_si
-from trainer.metrics.mean_chroma import mean_chroma
-from trainer.metrics.mef_ssim import mef_ssim
-from trainer.metrics.ms_ssim import ms_ssim
-from trainer.metrics.piqe import piqe
-from trainer.metrics.qabf import qabf
-from trainer.metrics.qcb import qcb
-from trainer.metrics.s3 import s3
-from trainer.metrics.spatial_frequency import spatial_frequency
-from trainer.metrics.tone_order import tone_inversion
-from trainer.metrics.viff import viff
+from trainer.metrics.guards.halo import halo
+from trainer.metrics.guards.hue import hue_error
+from trainer.metrics.guards.mean_chroma import mean_chroma
+from trainer.metrics.guards.tone_order import tone_inversion
+from trainer.metrics.quality.average_gradient import average_gradient
+from trainer.metrics.quality.edge_intensity import edge_intensity
+from trainer.metrics.quality.fmi import fmi
+from trainer.metrics.quality.lpc_si import lpc_si
+from trainer.metrics.quality.mef_ssim import mef_ssim
+from trainer.metrics.quality.ms_ssim import ms_ssim
+from trainer.metrics.quality.piqe import piqe
+from trainer.metrics.quality.qabf import qabf
+from trainer.metrics.quality.qcb import qcb
+from trainer.metrics.quality.s3 import s3
+from trainer.metrics.quality.spatial_frequency import spatial_frequency
+from trainer.metrics.quality.viff import viff
 
 Grey = NDArray[np.generic]
 

@@ -1,0 +1,1 @@
+"""Finds how the exposures lie on each other, and brings one onto the other."""

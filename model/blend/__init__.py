@@ -1,0 +1,1 @@
+"""The network `pyramid-blend` and its passes, on the CPU and on CUDA."""

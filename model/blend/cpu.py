@@ -1,0 +1,200 @@
+"""The passes of `pyramid-blend` on the CPU, windows small enough for the cache on every core."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.blend.network import BlendMaps, BlendNetwork, build_pyramid, to_luma
+from model.blend.planes import (
+    LevelMaps,
+    Mixture,
+    Plane,
+    Planes,
+    add_band,
+    combine_coefficients,
+    finish_pixels,
+    load_planes,
+    magnify_map,
+    mix,
+    mix_stack,
+    reduce_plane,
+    reduce_stack,
+)
+from model.blend.pyramid import BANDS, Levels, size_at
+from model.errors import InferenceError
+from model.exposure import Pixels
+from model.tiling import Rect, Window
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CPU_TILE_PX = 384
+"""Side of a core; see `bench/speed.py`."""
+
+WINDOWS_PER_THREAD = 4
+"""Windows of a micro-batch for each thread, so that none waits long for the last."""
+
+
+class CpuEngine:
+    """The passes on the CPU.
+
+    Results do not depend on the number of threads: a window is computed by one.
+
+    Args:
+        network: Network in evaluation mode, float32, on the CPU.
+        threads: Windows computed at a time; None takes every core.
+    """
+
+    tile_px = CPU_TILE_PX
+    device = torch.device("cpu")
+
+    def __init__(self, network: BlendNetwork, *, threads: int | None = None) -> None:
+        self.network = BlendNetwork(network.config).eval().requires_grad_(False)
+        self.network.load_state_dict(network.state_dict())
+        for parameter in self.network.parameters():
+            if parameter.dim() == 4:  # A third faster with so few feature maps.
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.preferred_batch = WINDOWS_PER_THREAD * self.threads
+        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self.band_gain: list[float] = network.band_gain.tolist()
+        self.chroma_gain = float(network.chroma_gain.exp())
+        saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
+        self.saliency = saliency + [0.0] * (BANDS - len(saliency))
+
+    def start(self, levels: Levels, height: int, width: int) -> "CpuCanvas":
+        """See `Engine.start`."""
+        return CpuCanvas(self, levels, height, width)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """See `Engine.map`."""
+        with _one_thread_each(), _named_errors():
+            if self._pool is None:
+                return [work(item) for item in items]
+            return list(self._pool.map(work, items))
+
+
+class CpuCanvas:
+    """What a run keeps between its passes: two small pictures and the network's maps."""
+
+    def __init__(self, engine: CpuEngine, levels: Levels, height: int, width: int) -> None:
+        self._engine = engine
+        self._levels = levels
+        self._whole = Rect(0, 0, height, width)
+        size = size_at(height, width, levels.reduction)
+        self._reduced: Plane = np.empty((2, 3, *size), np.float32)
+        self._fused: Planes = []
+        self._maps: dict[int, LevelMaps] = {}
+
+    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
+        """See `Canvas.reduce`."""
+        level = self._levels.reduction
+        target = window.core.reduced(level)
+        rows, columns = target.relative_to(window.source.reduced(level)).slices
+        for exposure, pixels in enumerate(exposures):
+            for channel, plane in enumerate(load_planes(pixels)):
+                for _ in range(level):
+                    plane = reduce_plane(plane)
+                self._reduced[exposure, channel][target.slices] = plane[rows, columns]
+
+    def predict(self) -> None:
+        """See `Canvas.predict`."""
+        levels, network = self._levels, self._engine.network
+        with _one_thread_each(), _named_errors():
+            stacks = [self._reduced]
+            for _ in range(levels.network - levels.reduction):
+                stacks.append(reduce_stack(stacks[-1]))
+            # From the network's level up torch does it: these levels are small.
+            planes = torch.from_numpy(stacks[-1]).unsqueeze(0)
+            encode = partial(_encode, network, to_luma(planes))
+            maps = network.decide(self._engine.map(encode, range(len(stacks[-1]))))
+            pyramid = build_pyramid(planes, levels.base - levels.network)
+            fused = network.blend(pyramid, maps, levels, finest=levels.network)
+            groups = {levels.group_of(level) for level in range(levels.network)}
+            self._maps = {group: _read_maps(maps, group) for group in groups}
+            mixtures = [mix_stack(stack) for stack in stacks]
+            top = list(fused[0].numpy())
+            self._fused = self._descend(top, mixtures, self._whole, finest=levels.reduction)
+
+    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
+        """See `Canvas.blend`."""
+        reduction = self._levels.reduction
+        under, over = (load_planes(pixels, scale=0.5) for pixels in exposures)
+        mixtures = [mix(under, over)]
+        for _ in range(reduction - 1):
+            mixtures.append(mixtures[-1].reduced())
+        rows, columns = window.source.reduced(reduction).slices
+        mixtures.append(mix_stack(self._reduced[:, :, rows, columns]))
+        top = [np.ascontiguousarray(plane[rows, columns]) for plane in self._fused]
+        fused = self._descend(top, mixtures, window.source, finest=0)
+        core = window.core.relative_to(window.source)
+        return finish_pixels(fused, core, like, self._engine.chroma_gain)
+
+    def _descend(
+        self, fused: Planes, mixtures: Sequence[Mixture], source: Rect, *, finest: int
+    ) -> Planes:
+        """Collapse the levels of a window, from the coarsest of its mixtures to `finest`."""
+        levels, engine = self._levels, self._engine
+        for index in reversed(range(len(mixtures) - 1)):
+            level = finest + index
+            group, times = levels.group_of(level), levels.network - level
+            maps, place = self._maps[group], source.reduced(level)
+            fused = add_band(
+                fused,
+                mixtures[index],
+                mixtures[index + 1],
+                LevelMaps(
+                    [magnify_map(one, times, place) for one in maps.polynomial],
+                    magnify_map(maps.gain, times, place),
+                ),
+                bias=engine.band_gain[group],
+                saliency=engine.saliency[group],
+            )
+        return fused
+
+
+def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
+    with torch.inference_mode():
+        return network.encode(luma, exposure)
+
+
+def _read_maps(maps: BlendMaps, group: int) -> LevelMaps:
+    under, over = maps.coefficients[0, :, group].numpy()
+    return LevelMaps(combine_coefficients(under, over), maps.gains[0, group].numpy())
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Neither OpenCV nor torch starts threads of its own.
+
+    They would share a window's few rows, wait for each other at the end of every operation,
+    and take cores from other windows. Torch's convolutions to a few maps also add in an order that
+    depends on their number. A thread of the pool takes over what holds at its first operation.
+    """
+    opencv, torch_ = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(opencv)
+        torch.set_num_threads(torch_)
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """What OpenCV says of its failures, in our words."""
+    try:
+        yield
+    except cv2.error as cause:
+        if cause.code == cv2.Error.StsNoMem:
+            raise MemoryError("expected memory for a window, OpenCV found none") from cause
+        raise InferenceError("OpenCV failed on a window") from cause

@@ -1,0 +1,332 @@
+"""The network `pyramid-blend`: weights predicted once at low resolution, exposures blended."""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.blend.pyramid import (
+    BANDS,
+    GROUPS,
+    MAX_REDUCTION,
+    Levels,
+    down,
+    magnify,
+    plan_levels,
+    repeat_halving,
+    smooth,
+    up,
+)
+from model.manifest import PyramidBlendConfig
+from model.tiling import Rect
+
+LUMA = (0.298936, 0.587043, 0.114021)
+"""Weights of R, G and B in the grey plane of the metrics."""
+
+PRIOR = 12.5
+"""Well-exposedness as a parabola: 1 / (2 sigma^2) with the sigma = 0.2 of Mertens et al."""
+
+COEFFICIENT_SCALES = (4.0, 8.0, 20.0, 8.0)
+"""Of 1, x, x^2 and x m: what a unit of the network's output means in the logit."""
+
+TERMS = len(COEFFICIENT_SCALES)
+
+SALIENCY_SCALE = 8.0
+SALIENCY_FLOOR = 0.06
+"""Contrast far below it counts as none: the noise of a flat place must not choose an exposure."""
+
+SALIENCY_GROUPS = 2
+MIN_EXPOSURES, MAX_EXPOSURES = 2, 9
+
+
+class BlendMaps(NamedTuple):
+    """What the network says of a picture, at its own level.
+
+    Attributes:
+        coefficients: Polynomials of the logit, scaled and with the prior inside.
+            Shape (N, K, GROUPS, TERMS, h, w).
+        gains: Logarithms of the bands' gains before they are bounded. Shape (N, BANDS, h, w).
+    """
+
+    coefficients: Tensor
+    gains: Tensor
+
+
+class BlendEncoder(nn.Module):
+    """Features of one exposure beside the mean of all: residual layers of growing dilation."""
+
+    def __init__(self, width: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, width, 3)
+        self.dilations = tuple(dilations)
+        self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, dilation=one) for one in dilations)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Map (N, 2, h, w), -1..1, to (N, width, h, w)."""
+        features = functional.relu(self.first(_extend(planes, 1)))
+        for layer, reach in zip(self.layers, self.dilations, strict=True):
+            features = features + functional.relu(layer(_extend(features, reach)))
+        return features
+
+
+class BlendNetwork(nn.Module):
+    r"""Blend two to nine exposures in a Laplacian pyramid by predicted weights.
+
+    The picture is carried over and not redrawn. With :math:`X_{k,l}` level l of exposure k,
+    :math:`B_{k,l} = X_{k,l} - up(X_{k,l+1})` its bands and Y the luma,
+
+    .. math::
+        F_L = \sum_k w_{k,L} X_{k,L}, \qquad
+        F_l = up(F_{l+1}) + \gamma_l \sum_k w_{k,l} B_{k,l}, \qquad
+        w_{\cdot,l} = softmax_k z_{k,l}
+
+    .. math::
+        z_{k,l} = c_0 + c_1 x_k + c_2 x_k^2 + c_3 x_k m + 8 s \log(S|Y(B_{k,l})| + 0.06)
+
+    with :math:`x_k = Y_{k,l} - 1/2`, m its mean over the exposures, S the binomial, and the last
+    term at the finest two groups of levels only. The coefficients c and the gain :math:`\gamma`
+    are maps that a small network computes from the lumas at the level where the picture's longer
+    side has at most `network_side_px` pixels; one global vector keeps the order of tones. They
+    are bilinear between its pixels below that level and averaged above it. At the end chroma,
+    as distance from the luma, is multiplied by one learned number.
+
+    As initialised all coefficients but the prior's are zero: weights are well-exposedness, and
+    equal exposures come back as they are. Exposures may come in any order.
+
+    Args:
+        config: Shape and arithmetic of the network.
+
+    Reference:
+        Burt and Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Commun.
+        1983; Mertens, Kautz, Van Reeth, "Exposure fusion", Pacific Graphics 2007: the blend and
+        the prior. Ours: weights per level from that level's own pixels, and not the pyramid of
+        one weight map. Gharbi et al., "Deep bilateral learning for real-time image enhancement",
+        ACM TOG 2017: coefficients at low resolution, applied at full. Yu and Koltun,
+        "Multi-scale context aggregation by dilated convolutions", ICLR 2016.
+    """
+
+    receptive_field: int | None = None
+    size_multiple = 2**MAX_REDUCTION
+
+    def __init__(self, config: PyramidBlendConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.encoder = BlendEncoder(width, config.dilations)
+        self.context = nn.Linear(2 * width, width)
+        self.mix = nn.Conv2d(2 * width, width, 1)
+        self.coefficients = nn.Conv2d(width, GROUPS * TERMS, 1)
+        self.gains = nn.Conv2d(width, BANDS, 1)
+        for head in (self.coefficients, self.gains):
+            for parameter in head.parameters():
+                nn.init.zeros_(parameter)
+        self.prior = nn.Parameter(torch.tensor(PRIOR))
+        self.band_gain = nn.Parameter(torch.zeros(BANDS))
+        self.chroma_gain = nn.Parameter(torch.zeros(()))
+        if config.saliency:
+            self.saliency = nn.Parameter(torch.zeros(SALIENCY_GROUPS))
+
+    def forward(self, under_rgb: Tensor, over_rgb: Tensor) -> Tensor:
+        """Fuse two whole pictures, see `fuse`."""
+        return self.fuse((under_rgb, over_rgb))
+
+    def fuse(self, exposures: Sequence[Tensor]) -> Tensor:
+        """Fuse whole pictures.
+
+        Args:
+            exposures: Encoded sRGB of two to nine exposures, 0..1. Shape (N, 3, H, W) each.
+
+        Returns:
+            Encoded sRGB, about 0..1 (not clamped). Shape (N, 3, H, W).
+
+        Raises:
+            ValueError: Their number is out of range, or they are not equal (N, 3, H, W) tensors.
+        """
+        planes = stack_exposures(exposures)
+        levels = plan_levels(*planes.shape[-2:], network_side_px=self.config.network_side_px)
+        pyramid = build_pyramid(planes, levels.base)
+        maps = self.predict(pyramid[levels.network])
+        fused = self.blend(pyramid, maps, levels, finest=0)
+        return self.finish(fused)
+
+    def predict(self, planes: Tensor) -> BlendMaps:
+        """Look at the picture once.
+
+        Args:
+            planes: Exposures at the network's level. Shape (N, K, 3, h, w).
+
+        Returns:
+            Coefficients and gains at that level.
+        """
+        luma = to_luma(planes)
+        return self.decide([self.encode(luma, exposure) for exposure in range(luma.shape[1])])
+
+    def encode(self, luma: Tensor, exposure: int) -> Tensor:
+        """Features of one exposure, (N, width, h, w), from all lumas, (N, K, h, w)."""
+        pair = torch.stack((luma[:, exposure], luma.mean(1)), dim=1)
+        features: Tensor = self.encoder(pair * 2 - 1)
+        return features
+
+    def decide(self, features: Sequence[Tensor]) -> BlendMaps:
+        """Coefficients and gains from the features of every exposure, (N, width, h, w) each."""
+        mean = sum(features[1:], features[0]) / len(features)
+        largest = reduce(torch.maximum, features)
+        pooled = torch.cat((mean, largest), dim=1)
+        context = self.context(pooled.mean((2, 3)))[:, :, None, None]
+        # The mix of [e_k, mean], without putting the mean beside each e_k.
+        own, shared = self.mix.weight.chunk(2, dim=1)
+        shared_part = functional.conv2d(mean, shared, self.mix.bias) + context
+        # A unit of output means a scale in the logit; the prior is a part of the square's.
+        head = self.coefficients
+        scales = mean.new_tensor(COEFFICIENT_SCALES * GROUPS)
+        weight = head.weight * scales[:, None, None, None]
+        is_square = mean.new_tensor((0.0, 0.0, 1.0, 0.0) * GROUPS)
+        bias = head.get_parameter("bias") * scales - is_square * self.prior
+        coefficients = [
+            functional.conv2d(
+                functional.relu(functional.conv2d(one, own) + shared_part), weight, bias
+            )
+            for one in features
+        ]
+        stacked = torch.stack(coefficients, dim=1)
+        grouped = stacked.reshape(*stacked.shape[:2], GROUPS, TERMS, *stacked.shape[-2:])
+        gains = self.gains(functional.relu(self.mix(pooled) + context))
+        return BlendMaps(grouped, gains)
+
+    def blend(
+        self, pyramid: Sequence[Tensor], maps: BlendMaps, levels: Levels, *, finest: int
+    ) -> Tensor:
+        """Blend and collapse a pyramid of whole pictures, from the base down.
+
+        Args:
+            pyramid: Levels `finest` to `levels.base` of the exposures. Shape (N, K, 3, H, W) each.
+            maps: What the network said of them.
+            levels: Levels of the picture.
+            finest: Level at which to stop; the first of `pyramid`.
+
+        Returns:
+            The fused picture at level `finest`, before its colour is finished. (N, 3, H, W).
+        """
+        top = pyramid[-1]
+        coefficients, _ = bring_maps(maps, levels, levels.base, frame_of(top))
+        fused = (self.weigh(top, None, coefficients, levels.group_of(levels.base)) * top).sum(1)
+        for level in range(levels.base - 1, finest - 1, -1):
+            fine, coarse = pyramid[level - finest], pyramid[level - finest + 1]
+            at_level = bring_maps(maps, levels, level, frame_of(fine))
+            fused = self.add_band(fused, fine, coarse, at_level, levels.group_of(level))
+        return fused
+
+    def add_band(
+        self, fused: Tensor, fine: Tensor, coarse: Tensor, maps: BlendMaps, group: int
+    ) -> Tensor:
+        """One step of the collapse: expand what is fused and add the blended band of a level.
+
+        Args:
+            fused: The fused picture one level above. Shape (N, 3, h, w).
+            fine: Exposures at this level. Shape (N, K, 3, H, W).
+            coarse: Exposures one level above. Shape (N, K, 3, h, w).
+            maps: Coefficients and gains at this level, of its group alone.
+            group: The group.
+
+        Returns:
+            The fused picture at this level. Shape (N, 3, H, W).
+        """
+        size = (fine.shape[-2], fine.shape[-1])
+        bands = fine - up(coarse, size)
+        weights = self.weigh(fine, bands, maps.coefficients, group)
+        gain = torch.exp(self.band_gain[group] + torch.tanh(maps.gains))
+        return up(fused, size) + gain * (weights * bands).sum(1)
+
+    def weigh(
+        self, planes: Tensor, bands: Tensor | None, coefficients: Tensor, group: int
+    ) -> Tensor:
+        """Weights of the exposures at one level; they sum to 1.
+
+        Args:
+            planes: Exposures at the level. Shape (N, K, 3, H, W).
+            bands: Their bands, None at the base.
+            coefficients: Polynomials of the level's group. Shape (N, K, TERMS, H, W).
+            group: The group.
+
+        Returns:
+            Shape (N, K, 1, H, W).
+        """
+        x = to_luma(planes) - 0.5
+        c0, c1, c2, c3 = coefficients.unbind(2)
+        logits = c0 + x * (c1 + c2 * x + c3 * x.mean(1, keepdim=True))
+        if self.config.saliency and group < SALIENCY_GROUPS and bands is not None:
+            contrast = torch.log(smooth(to_luma(bands).abs()) + SALIENCY_FLOOR)
+            logits = logits + SALIENCY_SCALE * self.saliency[group] * contrast
+        return logits.softmax(1).unsqueeze(2)
+
+    def finish(self, fused: Tensor) -> Tensor:
+        """Multiply chroma, the distance from the luma, by the learned number. (N, 3, H, W)."""
+        luma = to_luma(fused).unsqueeze(1)
+        return luma + torch.exp(self.chroma_gain) * (fused - luma)
+
+
+def stack_exposures(exposures: Sequence[Tensor]) -> Tensor:
+    """Put exposures, (N, 3, H, W) each, side by side: (N, K, 3, H, W).
+
+    Raises:
+        ValueError: Their number is out of range, or they are not equal (N, 3, H, W) tensors.
+    """
+    if not MIN_EXPOSURES <= len(exposures) <= MAX_EXPOSURES:
+        raise ValueError(
+            f"expected {MIN_EXPOSURES} to {MAX_EXPOSURES} exposures, got {len(exposures)}"
+        )
+    shapes = {tuple(one.shape) for one in exposures}
+    shape = exposures[0].shape
+    if len(shapes) != 1 or len(shape) != 4 or shape[1] != 3:
+        raise ValueError(f"expected equal (N, 3, H, W) exposures, got {sorted(shapes)}")
+    return torch.stack(tuple(exposures), dim=1)
+
+
+def build_pyramid(planes: Tensor, times: int) -> list[Tensor]:
+    """The planes, (..., H, W), and their reductions, finest first."""
+    pyramid = [planes]
+    for _ in range(times):
+        pyramid.append(down(pyramid[-1]))
+    return pyramid
+
+
+def bring_maps(maps: BlendMaps, levels: Levels, level: int, place: Rect) -> BlendMaps:
+    """Bring the maps of one level's group to that level.
+
+    The base has no gain; its gains are the last band's and are not used.
+
+    Args:
+        maps: What the network said of the picture.
+        levels: Levels of the picture.
+        level: The level.
+        place: Pixels of the level that are asked for.
+
+    Returns:
+        Coefficients, (N, K, TERMS, H, W), and gains, (N, 1, H, W), of the place.
+    """
+    group = levels.group_of(level)
+    band = min(group, BANDS - 1)
+    coefficients, gains = maps.coefficients[:, :, group], maps.gains[:, band : band + 1]
+    flat = torch.cat((coefficients.flatten(1, 2), gains), dim=1)
+    flat = repeat_halving(flat, level - levels.network)
+    flat = magnify(flat, max(levels.network - level, 0), place)
+    split = flat[:, :-1].reshape(*coefficients.shape[:3], place.height, place.width)
+    return BlendMaps(split, flat[:, -1:])
+
+
+def frame_of(planes: Tensor) -> Rect:
+    """All pixels of planes, (..., H, W)."""
+    return Rect(0, 0, planes.shape[-2], planes.shape[-1])
+
+
+def to_luma(planes: Tensor) -> Tensor:
+    """Luma of encoded RGB: (..., 3, H, W) to (..., H, W)."""
+    red, green, blue = planes.unbind(-3)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def _extend(planes: Tensor, margin: int) -> Tensor:
+    return functional.pad(planes, (margin, margin, margin, margin), mode="replicate")

@@ -1,0 +1,216 @@
+"""The pipeline of `pyramid-blend`: reduce the picture, look at it once, blend its windows.
+
+1. `reduce` windows bring both exposures to a coarse level and write it into the run's canvas; an
+   exposure that must be warped is warped here, once, and kept as pixels.
+2. One `coarse` window, the whole picture at that level: the network's maps, and everything that is
+   fused from there up.
+3. `blend` windows add the finer bands, and write pixels.
+
+Between the passes the canvas is kept, a sixty-fourth of a large picture, and the warped exposure.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from model.alignment.warp import warp_pixels
+from model.blend.cpu import CpuEngine
+from model.blend.network import BlendNetwork
+from model.blend.pyramid import Levels, blend_halo, plan_levels, reduce_halo
+from model.blend.torch_engine import TorchEngine
+from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.lightness.runtime import Precision
+from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
+from model.tiling import Rect, Window, WindowKind, plan_grid_windows
+
+PASSES: tuple[WindowKind, ...] = ("reduce", "coarse", "blend")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Canvas(Protocol):
+    """What a run keeps between its passes, on the device that computes it."""
+
+    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
+        """Bring the core of a window of every exposure to the reduced level."""
+        ...
+
+    def predict(self) -> None:
+        """Run the network and fuse what lies above the reduced level."""
+        ...
+
+    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
+        """The core of a window as pixels of the type of `like`. Shape (H, W, 3)."""
+        ...
+
+
+class Engine(Protocol):
+    """What computes the passes of a blend.
+
+    Attributes:
+        network: The network, whose parameters decide the blend.
+        device: Where tensors live.
+        tile_px: Side of the cores that it runs well.
+        preferred_batch: Windows that are best computed at a time.
+    """
+
+    network: BlendNetwork
+    device: torch.device
+    tile_px: int
+    preferred_batch: int
+
+    def start(self, levels: Levels, height: int, width: int) -> Canvas:
+        """An empty canvas for a picture."""
+        ...
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Do independent work, as many at a time as there are threads.
+
+        Raises:
+            InferenceError: A computation failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlendRun(FusionRun):
+    """A run with its canvas.
+
+    Attributes:
+        canvas: What is kept between the passes.
+        moved: The moving exposure at the reference's pixels, complete after the first pass; None
+            where nothing is warped.
+        done: Windows of each pass that were fused.
+    """
+
+    canvas: Canvas
+    moved: Pixels | None
+    done: tuple[set[Window], ...]
+
+
+class BlendPipeline:
+    """Fuse exposure pairs in three passes.
+
+    Args:
+        engine: What computes them.
+        tile_px: Largest side of a window's core; None takes the engine's.
+        halo_px: Margin read around a core of the last pass; None takes what the picture's levels
+            need, and nothing less is right.
+    """
+
+    precision: Precision = "float32"
+
+    def __init__(
+        self, engine: Engine, *, tile_px: int | None = None, halo_px: int | None = None
+    ) -> None:
+        self.engine = engine
+        self.tile_px = engine.tile_px if tile_px is None else tile_px
+        self.preferred_batch = engine.preferred_batch
+        self.halo_px = halo_px
+
+    def begin(
+        self, pair: ExposurePair, report: AlignmentReport | None, out: Pixels | None = None
+    ) -> BlendRun:
+        """See `FusionPipeline.begin`."""
+        output = prepare_output(pair, out)
+        to_moving, is_under_moving = prepare_warp(pair, report)
+        height, width = pair.height, pair.width
+        side_px = self.engine.network.config.network_side_px
+        levels = plan_levels(height, width, network_side_px=side_px)
+        whole = Rect(0, 0, height, width)
+        halo_px = blend_halo(levels.reduction) if self.halo_px is None else self.halo_px
+        return BlendRun(
+            pair,
+            (
+                self._plan("reduce", whole, levels, reduce_halo(levels.reduction)),
+                (Window("coarse", whole, whole),),
+                self._plan("blend", whole, levels, halo_px),
+            ),
+            output,
+            to_moving,
+            is_under_moving,
+            self.engine.start(levels, height, width),
+            None if to_moving is None else np.empty_like(output),
+            tuple(set() for _ in PASSES),
+        )
+
+    def fuse_windows(self, batch: Sequence[tuple[FusionRun, Window]]) -> None:
+        """See `FusionPipeline.fuse_windows`."""
+        check_batch(batch)
+        turns = [_take_turn(run, window) for run, window in batch]
+        for start in range(0, len(turns), self.preferred_batch):
+            chunk = turns[start : start + self.preferred_batch]
+            if chunk[0][1].kind == "coarse":
+                # The engine shares one prediction among its threads.
+                with torch.inference_mode():
+                    for run, _ in chunk:
+                        run.canvas.predict()
+            else:
+                self._write(chunk, self.engine.map(self._fuse_window, chunk))
+            for run, window in chunk:
+                run.done[PASSES.index(window.kind)].add(window)
+
+    def fuse(self, pair: ExposurePair, report: AlignmentReport | None = None) -> Pixels:
+        """See `FusionPipeline.fuse`."""
+        run = self.begin(pair, report)
+        return fuse_run(run, self.fuse_windows, batch_size=self.preferred_batch)
+
+    def _plan(
+        self, kind: WindowKind, whole: Rect, levels: Levels, halo_px: int
+    ) -> tuple[Window, ...]:
+        grid_px = 2**levels.reduction
+        tile_px = max(self.tile_px, grid_px)
+        return plan_grid_windows(
+            kind, whole.height, whole.width, grid_px=grid_px, halo_px=halo_px, tile_px=tile_px
+        )
+
+    def _fuse_window(self, turn: tuple[BlendRun, Window]) -> Pixels | None:
+        run, window = turn
+        with torch.inference_mode():
+            exposures = [self._read(run, window, is_under=is_under) for is_under in (True, False)]
+            if window.kind == "reduce":
+                run.canvas.reduce(exposures, window)
+                return None
+            return run.canvas.blend(exposures, window, run.output)
+
+    def _read(self, run: BlendRun, window: Window, *, is_under: bool) -> Pixels:
+        pixels = run.pair.under if is_under else run.pair.over
+        if run.to_moving is None or run.moved is None or is_under != run.is_under_moving:
+            return pixels[window.source.slices]
+        if window.kind == "blend":
+            return run.moved[window.source.slices]
+        moved = warp_pixels(pixels, run.to_moving, window.source, device=self.engine.device)
+        run.moved[window.core.slices] = moved[window.core.relative_to(window.source).slices]
+        return moved
+
+    @staticmethod
+    def _write(chunk: Sequence[tuple[BlendRun, Window]], cores: Sequence[Pixels | None]) -> None:
+        for (run, window), core in zip(chunk, cores, strict=True):
+            if core is not None:
+                run.output[window.core.slices] = core
+
+
+def create_engine(network: BlendNetwork, *, device: str, threads: int | None = None) -> Engine:
+    """What computes a network's passes on `cpu`, with so many threads, or on `cuda:N`."""
+    if device == "cpu":
+        return CpuEngine(network, threads=threads)
+    return TorchEngine(network, device=torch.device(device))
+
+
+def _take_turn(run: FusionRun, window: Window) -> tuple[BlendRun, Window]:
+    """Check that the pass before a window's is complete."""
+    if not isinstance(run, BlendRun) or window.kind not in PASSES:
+        raise ValueError("expected a run and a window that this pipeline began")
+    number = PASSES.index(window.kind)
+    if number > 0:
+        before, done = run.passes[number - 1], run.done[number - 1]
+        if len(done) < len(before):
+            raise ValueError(
+                f"expected {len(before)} windows of the pass '{PASSES[number - 1]}' fused before "
+                f"one of '{window.kind}', got {len(done)}"
+            )
+    return run, window

@@ -1,0 +1,113 @@
+"""The passes of `pyramid-blend` in torch: on CUDA, and anywhere as the reference of the CPU's."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.blend.network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
+from model.blend.pyramid import Levels, size_at
+from model.colour import FULL_SCALE, to_pixels
+from model.exposure import Pixels
+from model.tiling import Window
+
+CUDA_TILE_PX = 1024
+"""Side of a core: large, for the time goes into starting kernels on small ones."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class TorchEngine:
+    """The passes in torch, float32, window by window.
+
+    A window has the device for itself, so a picture's bits do not depend on its company.
+
+    Args:
+        network: Network in evaluation mode, float32.
+        device: Where to compute.
+    """
+
+    tile_px = CUDA_TILE_PX
+    preferred_batch = 1
+
+    def __init__(self, network: BlendNetwork, *, device: torch.device) -> None:
+        self.device = device
+        self.network = BlendNetwork(network.config).eval().requires_grad_(False)
+        self.network.load_state_dict(network.state_dict())
+        self.network.to(device)
+
+    def start(self, levels: Levels, height: int, width: int) -> "TorchCanvas":
+        """See `Engine.start`."""
+        return TorchCanvas(self, levels, height, width)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """See `Engine.map`."""
+        return [work(item) for item in items]
+
+
+class TorchCanvas:
+    """What a run keeps on the device between its passes."""
+
+    def __init__(self, engine: TorchEngine, levels: Levels, height: int, width: int) -> None:
+        self._engine = engine
+        self._levels = levels
+        size = size_at(height, width, levels.reduction)
+        self._reduced = torch.empty((1, 2, 3, *size), device=engine.device)
+        self._fused: Tensor | None = None
+        self._maps: BlendMaps | None = None
+
+    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
+        """See `Canvas.reduce`."""
+        level = self._levels.reduction
+        target = window.core.reduced(level)
+        with _exact_convolutions():
+            reduced = build_pyramid(self._load(exposures), level)[-1]
+        rows, columns = target.relative_to(window.source.reduced(level)).slices
+        self._reduced[..., target.slices[0], target.slices[1]] = reduced[..., rows, columns]
+
+    def predict(self) -> None:
+        """See `Canvas.predict`."""
+        levels, network = self._levels, self._engine.network
+        with _exact_convolutions():
+            pyramid = build_pyramid(self._reduced, levels.base - levels.reduction)
+            maps = network.predict(pyramid[levels.network - levels.reduction])
+            self._fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
+        self._maps = maps
+
+    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
+        """See `Canvas.blend`."""
+        levels, network = self._levels, self._engine.network
+        assert self._fused is not None
+        assert self._maps is not None
+        rows, columns = window.source.reduced(levels.reduction).slices
+        with _exact_convolutions():
+            pyramid = build_pyramid(self._load(exposures), levels.reduction - 1)
+            pyramid.append(self._reduced[..., rows, columns])
+            fused = self._fused[..., rows, columns]
+            for level in reversed(range(levels.reduction)):
+                maps = bring_maps(self._maps, levels, level, window.source.reduced(level))
+                group = levels.group_of(level)
+                fused = network.add_band(fused, pyramid[level], pyramid[level + 1], maps, group)
+            rows, columns = window.core.relative_to(window.source).slices
+            fused = network.finish(fused[..., rows, columns])
+        return to_pixels(fused[0], like)
+
+    def _load(self, exposures: Sequence[Pixels]) -> Tensor:
+        """The exposures' windows on the device. Shape (1, K, 3, H, W), float32."""
+        return torch.stack([self._load_one(pixels) for pixels in exposures], dim=1)
+
+    def _load_one(self, pixels: Pixels) -> Tensor:
+        values = torch.from_numpy(np.array(pixels)).to(self._engine.device)
+        full = FULL_SCALE[values.dtype]
+        return values.permute(2, 0, 1).unsqueeze(0).to(torch.float32) / full
+
+
+def _exact_convolutions() -> AbstractContextManager[None]:
+    """float32 as such, not rounded to TF32, by algorithms that give the same bits each time."""
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )

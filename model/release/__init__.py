@@ -1,0 +1,1 @@
+"""Released weights: save, verify, load and describe them."""

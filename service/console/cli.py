@@ -1,0 +1,126 @@
+"""The console script `expofuse`: serve, fuse through a running service, weights, version.
+
+What only one command needs is imported by that command, so that each of them starts fast.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from service.codec.messages import AlignMode
+from service.console.client import DEFAULT_URL, ClientError, fuse_files
+from service.console.weights import WeightsCommandError, add_weights_parser, run_weights_command
+from service.http.options import MEDIA_TYPES
+from service.settings import SettingsError, load_settings
+
+FORMAT_BY_SUFFIX = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+}
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the programme's name; None takes the process's own.
+
+    Returns:
+        Exit code: 0, 1 when it failed, 2 when it was misused.
+    """
+    parsed = _make_parser().parse_args(arguments)
+    commands = {"serve": _serve, "fuse": _fuse, "weights": _weights, "version": _version}
+    try:
+        exit_code = commands[parsed.command](parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, `head` for one, has seen enough. What is left must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    return exit_code
+
+
+def _version(parsed: argparse.Namespace) -> int:
+    from service.lifecycle import service_version
+
+    sys.stdout.write(f"expofuse {service_version()}\n")
+    return 0
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    from service.logs import configure_logs
+    from service.server import StartError, run_server
+
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return _complain(str(error), EXIT_MISUSED)
+    configure_logs(settings.log_level)
+    try:
+        run_server(settings)
+    except StartError as error:
+        return _complain(str(error), EXIT_FAILED)
+    return 0
+
+
+def _fuse(parsed: argparse.Namespace) -> int:
+    try:
+        answer = fuse_files(
+            parsed.under,
+            parsed.over,
+            url=parsed.url,
+            image_format=parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower()),
+            quality=parsed.quality,
+            align=parsed.align,
+            weights=parsed.weights,
+        )
+        parsed.out.write_bytes(answer.picture)
+    except (ClientError, OSError) as error:
+        return _complain(str(error), EXIT_FAILED)
+    sys.stdout.write(f"{answer.weights}; {answer.alignment}; {answer.exposure_order}\n")
+    return 0
+
+
+def _weights(parsed: argparse.Namespace) -> int:
+    try:
+        return run_weights_command(parsed)
+    except (WeightsCommandError, SettingsError) as error:
+        return _complain(str(error), EXIT_MISUSED)
+
+
+def _complain(sentence: str, exit_code: int) -> int:
+    sys.stderr.write(f"expofuse: {sentence}\n")
+    return exit_code
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="expofuse", description="Multi-exposure image fusion as a service."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM; settings from EXPOFUSE_ variables")
+    commands.add_parser("version", help="print the version")
+    add_weights_parser(commands)
+    fuse = commands.add_parser("fuse", help="fuse two files through a running service")
+    fuse.add_argument("under", type=Path, help="the darker exposure")
+    fuse.add_argument("over", type=Path, help="the brighter exposure")
+    fuse.add_argument("out", type=Path, help="where the picture goes")
+    fuse.add_argument("--url", default=DEFAULT_URL, help=f"of the service; default {DEFAULT_URL}")
+    fuse.add_argument(
+        "--format", choices=list(MEDIA_TYPES), help="default: OUT's name, else UNDER's"
+    )
+    fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
+    fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
+    fuse.add_argument(
+        "--weights", metavar="NAME", help="a version that the service has loaded; default: its own"
+    )
+    return parser

@@ -1,0 +1,163 @@
+"""What the device worker drives: the pipelines behind a few calls, made inside its process."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from model.errors import WeightsError
+from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.tiling import Window
+from service.device.messages import ServedWeights, WorkerInfo
+
+if TYPE_CHECKING:
+    from model.manifest import Manifest
+    from model.pipeline import FusionPipeline, FusionRun
+
+FailureKind = Literal["memory", "device", "job"]
+WARM_UP_TILES = 2
+"""Side of the warm-up picture in tiles: the fewest that have windows of every kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendPipeline:
+    """The calls that the worker's loop makes into one loaded weights version.
+
+    Attributes:
+        max_batch: Most windows in one micro-batch.
+        warm_up: Runs the real shapes once.
+        begin: Plans the fusion of one pair into a given output.
+        fuse_windows: Fuses one micro-batch of windows of equal keys.
+    """
+
+    max_batch: int
+    warm_up: Callable[[], None]
+    begin: Callable[[ExposurePair, AlignmentReport | None, Pixels], "FusionRun"]
+    fuse_windows: Callable[[Sequence[tuple["FusionRun", Window]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Every loaded weights version, and what they share: the device.
+
+    Attributes:
+        info: What is served, and on what.
+        pipelines: One for each version of `info`, by its label.
+        classify: Whether an error means too little memory, a lost device, or this job alone.
+        free_memory: Gives cached device memory back before a smaller attempt.
+    """
+
+    info: WorkerInfo
+    pipelines: Mapping[str, BackendPipeline]
+    classify: Callable[[Exception], FailureKind]
+    free_memory: Callable[[], None]
+
+
+BackendFactory = Callable[[], Backend]
+"""Called once in the worker's process; has to be picklable, a partial of a module's function."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """What the settings say about the device; plain data for the worker's process."""
+
+    weights_directories: tuple[Path, ...]
+    device: str
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    threads: int | None
+    max_batch: int | None
+
+
+def create_backend(config: BackendConfig) -> Backend:
+    """Load every version onto the device; imports torch, so it runs in the worker's process only.
+
+    Raises:
+        WeightsError: A version does not pass its checks, or two have one label.
+        ValueError: The device is not there.
+    """
+    import torch
+
+    from model.lightness.runtime import resolve_device
+    from model.pipeline import create_pipeline
+    from model.release.weights import load_weights
+
+    _refuse_equal_labels(config.weights_directories)
+    device = resolve_device(config.device)
+    if device == "cpu":
+        # The network has its own threads. What torch does besides it is cheap on one, while on
+        # two every operation ends in a barrier that a busy machine makes many times as long.
+        torch.set_num_threads(1)
+    precision = config.precision
+    if device == "cpu" or precision == "auto":
+        precision = "float32" if device == "cpu" else "float16"
+    served: list[ServedWeights] = []
+    pipelines: dict[str, BackendPipeline] = {}
+    for directory in config.weights_directories:
+        weights = load_weights(directory)
+        pipeline = create_pipeline(
+            weights, device=device, precision=precision, threads=config.threads
+        )
+        served.append(_describe(weights.manifest, pipeline.precision))
+        pipelines[weights.manifest.label] = BackendPipeline(
+            max_batch=config.max_batch or pipeline.preferred_batch,
+            warm_up=partial(_warm_up, pipeline),
+            begin=pipeline.begin,
+            fuse_windows=pipeline.fuse_windows,
+        )
+    return Backend(
+        info=WorkerInfo(tuple(served), device),
+        pipelines=pipelines,
+        classify=classify_torch_error,
+        free_memory=torch.cuda.empty_cache if device != "cpu" else _nothing_to_free,
+    )
+
+
+def _refuse_equal_labels(directories: Sequence[Path]) -> None:
+    """A directory that passes its checks has its version's label for a name."""
+    for label, count in Counter(directory.resolve().name for directory in directories).items():
+        if count > 1:
+            raise WeightsError(f"expected weights of different labels, got '{label}' {count} times")
+
+
+def _describe(manifest: "Manifest", precision: str) -> ServedWeights:
+    return ServedWeights(
+        name=manifest.name,
+        version=manifest.version,
+        architecture=manifest.network.architecture,
+        summary=manifest.summary,
+        reference=manifest.reference,
+        precision=precision,
+    )
+
+
+def _warm_up(pipeline: "FusionPipeline") -> None:
+    side_px = WARM_UP_TILES * pipeline.tile_px
+    black = np.zeros((side_px, side_px, 3), np.uint8)
+    pipeline.fuse(ExposurePair(black, black))
+
+
+def classify_torch_error(error: Exception) -> FailureKind:
+    """Tell the kinds of failure apart that torch and ONNX Runtime report.
+
+    CUDA's errors other than out-of-memory are sticky: every later call fails too, so the process
+    has to end. ONNX Runtime reports a failed allocation as a general error with this text.
+    """
+    import torch
+
+    memory_errors = (MemoryError, torch.OutOfMemoryError)
+    causes = (error, error.__cause__)
+    if any(isinstance(cause, memory_errors) for cause in causes):
+        return "memory"
+    if any("Failed to allocate memory" in str(cause) for cause in causes):
+        return "memory"
+    if any(isinstance(cause, torch.AcceleratorError) for cause in causes):
+        return "device"
+    return "job"
+
+
+def _nothing_to_free() -> None:
+    """On a CPU the allocator keeps nothing back that another size could not use."""

@@ -1,0 +1,258 @@
+"""The device worker: one process that owns the device and micro-batches windows across jobs."""
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from model.errors import FusionError, InferenceError
+from model.exposure import ExposurePair, Pixels
+from model.tiling import Window
+from service.device.backend import Backend, BackendFactory, FailureKind
+from service.device.messages import (
+    BatchDone,
+    Cancel,
+    Failed,
+    Finished,
+    FromWorker,
+    FuseJob,
+    Ready,
+    Started,
+    StartFailed,
+    Stop,
+    Submit,
+    ToWorker,
+)
+from service.device.schedule import WindowSchedule
+from service.errors import SharedMemoryError
+from service.logs import configure_logs
+from service.processes.shared_memory import AttachedArray
+
+if TYPE_CHECKING:
+    from model.pipeline import FusionRun
+
+EXIT_LOST_DEVICE = 70
+"""Exit code of a worker that ended itself because its device is lost."""
+
+logger = logging.getLogger(__name__)
+
+
+class LostDeviceError(Exception):
+    """The device failed for good; only a new process can use it again."""
+
+
+@dataclass(slots=True)
+class _RunningJob:
+    run: "FusionRun"
+    arrays: tuple[AttachedArray, ...]
+    has_started: bool = False
+
+
+class Worker:
+    """The loop's state: jobs on the device and the windows still to be computed.
+
+    Args:
+        backend: The calls into the pipeline.
+        send: Takes every message to the event loop's process.
+    """
+
+    def __init__(self, backend: Backend, send: Callable[[FromWorker], None]) -> None:
+        self._backend = backend
+        self._send = send
+        self._jobs: dict[int, _RunningJob] = {}
+        self._schedule: WindowSchedule = WindowSchedule()
+        self._batch_limits = _full_batches(backend)
+
+    @property
+    def is_idle(self) -> bool:
+        """No job is running."""
+        return not self._jobs
+
+    def submit(self, number: int, job: FuseJob) -> None:
+        """Take a job in; a job that cannot begin fails alone.
+
+        Raises:
+            LostDeviceError: The device failed; the process has to end.
+        """
+        arrays: list[AttachedArray] = []
+        try:
+            for descriptor in (job.under, job.over, job.output):
+                arrays.append(AttachedArray(descriptor))
+            under, over, output = (attached.array for attached in arrays)
+            pair = ExposurePair(under, over, job.is_swapped)
+            run = self._begin(job, pair, output)
+        except (FusionError, ValueError, RuntimeError, MemoryError) as error:
+            for attached in arrays:
+                attached.close()
+            if self._backend.classify(error) == "device":
+                raise LostDeviceError from error
+            self._report_failure(number, job.weights, error)
+            return
+        self._jobs[number] = _RunningJob(run, tuple(arrays))
+        self._schedule.add(number, run.passes, weights=job.weights)
+
+    def cancel(self, number: int) -> None:
+        """Drop what is left of a job; nothing is reported."""
+        self._release(number)
+
+    def step(self) -> None:
+        """Compute one micro-batch, if there is one.
+
+        Raises:
+            LostDeviceError: The device failed; the process has to end.
+        """
+        weights = self._schedule.next_weights
+        if weights is None:
+            return
+        batch = self._schedule.next_batch(self._batch_limits[weights])
+        for number in {number for number, _ in batch}:
+            job = self._jobs[number]
+            if not job.has_started:
+                job.has_started = True
+                self._send(Started(number, time.monotonic()))
+        self._fuse(weights, batch)
+        if self.is_idle:
+            self._batch_limits = _full_batches(self._backend)
+
+    def _begin(self, job: FuseJob, pair: ExposurePair, output: Pixels) -> "FusionRun":
+        """Plan a job; what it keeps between its passes is on the device, whose memory may lack."""
+        pipeline = self._backend.pipelines[job.weights]
+        try:
+            return pipeline.begin(pair, job.report, output)
+        except (RuntimeError, MemoryError) as error:
+            if self._backend.classify(error) != "memory":
+                raise
+        self._backend.free_memory()
+        return pipeline.begin(pair, job.report, output)
+
+    def _fuse(self, weights: str, batch: Sequence[tuple[int, Window]]) -> None:
+        failed = self._attempt(weights, batch)
+        if failed is None:
+            self._count_done(batch)
+            return
+        kind, error = failed
+        numbers = {number for number, _ in batch}
+        if kind == "device":
+            raise LostDeviceError from error
+        if kind == "memory":
+            self._backend.free_memory()
+        if kind == "memory" and len(batch) > 1:
+            limit = self._batch_limits[weights] = max(1, len(batch) // 2)
+            logger.warning("out of memory", extra={"windows": len(batch), "weights": weights})
+            self._fuse_parts(weights, [batch[:limit], batch[limit:]])
+        elif len(numbers) > 1:
+            # One of these jobs is the culprit; the others lose nothing but a little time.
+            parts = [[item for item in batch if item[0] == one] for one in numbers]
+            self._fuse_parts(weights, parts)
+        else:
+            self._release(batch[0][0])
+            self._report_failure(batch[0][0], weights, error)
+
+    def _attempt(
+        self, weights: str, batch: Sequence[tuple[int, Window]]
+    ) -> tuple[FailureKind, Exception] | None:
+        pipeline = self._backend.pipelines[weights]
+        begin = time.monotonic()
+        try:
+            pipeline.fuse_windows([(self._jobs[number].run, one) for number, one in batch])
+        except Exception as error:
+            kind = self._backend.classify(error)
+            if kind == "memory":
+                # The original's traceback would keep the very tensors alive that did not fit.
+                return kind, InferenceError("the device's memory does not hold one window")
+            return kind, error
+        self._send(BatchDone(len(batch), time.monotonic() - begin))
+        return None
+
+    def _fuse_parts(self, weights: str, parts: Sequence[Sequence[tuple[int, Window]]]) -> None:
+        for part in parts:
+            alive = [(number, window) for number, window in part if number in self._jobs]
+            if alive:
+                self._fuse(weights, alive)
+
+    def _count_done(self, batch: Sequence[tuple[int, Window]]) -> None:
+        for number, _ in batch:
+            if self._schedule.count_fused(number):
+                self._release(number)
+                self._send(Finished(number, time.monotonic()))
+
+    def _report_failure(self, number: int, weights: str, error: Exception) -> None:
+        job = {"job": number, "weights": weights}
+        if isinstance(error, SharedMemoryError):
+            # The owner removes a block only after it gave the job up: a Cancel is on its way.
+            logger.info("job is gone", extra=job)
+            typed: FusionError = error
+        elif isinstance(error, FusionError):
+            logger.error("job failed", exc_info=error, extra=job)
+            typed = error
+        else:
+            logger.error("job failed", exc_info=error, extra=job)
+            typed = InferenceError(f"the fusion failed with {type(error).__name__}")
+        self._send(Failed(number, typed))
+
+    def _release(self, number: int) -> None:
+        self._schedule.drop(number)
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            arrays = job.arrays
+            del job
+            for attached in arrays:
+                attached.close()
+
+
+def _full_batches(backend: Backend) -> dict[str, int]:
+    return {label: pipeline.max_batch for label, pipeline in backend.pipelines.items()}
+
+
+def run_worker(connection: Connection, factory: BackendFactory, log_level: str) -> None:
+    """The worker's process: load, warm up, say so, then compute until told to stop.
+
+    Ends by itself when the event loop's process is gone or the device is lost.
+
+    Args:
+        connection: The worker's end of the pipe.
+        factory: Makes the backend, in this process.
+        log_level: Least severe level that is logged.
+    """
+    # Ctrl-C reaches the whole process group, and some supervisors send SIGTERM to all of it; it is
+    # the event loop's process that decides when the accepted jobs are done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    configure_logs(log_level)
+    try:
+        backend = factory()
+        for pipeline in backend.pipelines.values():
+            pipeline.warm_up()
+    except (FusionError, ValueError, RuntimeError, MemoryError) as error:
+        logger.error("start failed", exc_info=error)
+        message = error.message if isinstance(error, FusionError) else str(error)
+        connection.send(StartFailed(message or type(error).__name__))
+        return
+    gc.freeze()  # What the start made lives as long as the process: never walk it again.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(Ready(backend.info))
+        try:
+            _serve(connection, Worker(backend, connection.send))
+        except LostDeviceError as error:
+            logger.error("device lost", exc_info=error)
+            connection.close()
+            raise SystemExit(EXIT_LOST_DEVICE) from error
+
+
+def _serve(connection: Connection, worker: Worker) -> None:
+    while True:
+        while worker.is_idle or connection.poll():
+            message: ToWorker = connection.recv()
+            match message:
+                case Submit(number, job):
+                    worker.submit(number, job)
+                case Cancel(number):
+                    worker.cancel(number)
+                case Stop():
+                    return
+        worker.step()

@@ -1,0 +1,36 @@
+"""The ASGI application: routes, problem documents, middleware."""
+
+from fastapi import FastAPI
+
+from service.http.middleware import LingeringClose, RequestContext
+from service.http.routes import create_router
+from service.lifecycle import Service, service_version
+from service.problems import LastHandler, add_problem_handlers
+
+
+def create_app(service: Service) -> FastAPI:
+    """Put the application together.
+
+    Pure ASGI middleware only: a single `@app.middleware("http")` would keep the news of a client
+    that left from ever reaching the route.
+
+    Args:
+        service: The parts that requests meet; starting and stopping them is the caller's.
+    """
+    app = FastAPI(
+        title="expofuse",
+        summary="Fuses an under- and an over-exposed image into one display-ready picture.",
+        version=service_version(),
+        # The pages of FastAPI load their scripts from elsewhere; the description stays.
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_problem_handlers(app)
+    app.include_router(create_router(service))
+    # The last one added is the outermost.
+    app.add_middleware(LastHandler)
+    app.add_middleware(LingeringClose)
+    app.add_middleware(
+        RequestContext, metrics=service.metrics, retry_after_s=service.limits.retry_after_s
+    )
+    return app

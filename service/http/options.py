@@ -1,0 +1,180 @@
+"""What a client may ask for: the options of `POST /fuse`, from the query, the form and `Accept`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from starlette.datastructures import QueryParams
+
+from service.codec.headers import ImageFormat
+from service.codec.messages import AlignMode
+from service.device.messages import ServedWeights
+from service.errors import OptionError
+
+FileField = Literal["under", "over"]
+FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)
+OPTION_NAMES = ("format", "quality", "align", "weights")
+
+DEFAULT_QUALITY = 90
+MIN_QUALITY, MAX_QUALITY = 1, 100
+MEDIA_TYPES: dict[ImageFormat, str] = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+}
+_FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class FuseOptions:
+    """The options of one request.
+
+    Attributes:
+        format: Format of the answer; None: by `Accept`, else that of the under exposure.
+        quality: Of JPEG and WebP, 1..100; lossless formats ignore it.
+        align: `auto` falls back to the identity, `off` does not look, `require` refuses.
+        weights: Name or label of a weights version, as given; None: the default.
+    """
+
+    format: ImageFormat | None = None
+    quality: int = DEFAULT_QUALITY
+    align: AlignMode = "auto"
+    weights: str | None = None
+
+
+def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
+    """Read the options from the query and from the form's fields.
+
+    Args:
+        query: Parameters of the URL.
+        fields: Options given as form fields; their names are known ones.
+
+    Returns:
+        The options, with defaults for those not given.
+
+    Raises:
+        OptionError: A name is unknown, comes twice, or has a value that it does not take.
+    """
+    given = dict(fields)
+    for name, value in query.multi_items():
+        if name not in OPTION_NAMES:
+            raise OptionError(f"expected the options {', '.join(OPTION_NAMES)}, got an unknown one")
+        if name in given:
+            raise OptionError(f"expected the option '{name}' once, got it twice")
+        given[name] = value
+    return FuseOptions(
+        format=_parse_format(given.get("format")),
+        quality=_parse_quality(given.get("quality")),
+        align=_parse_align(given.get("align")),
+        weights=given.get("weights"),
+    )
+
+
+def choose_format(options: FuseOptions, accept: str | None, under: ImageFormat) -> ImageFormat:
+    """The format of the answer: the option, else what `Accept` names, else that of `under`.
+
+    A header that names none of our formats is no reason to refuse (RFC 9110, section 12.5.1).
+
+    Example:
+        >>> choose_format(FuseOptions(), "image/webp;q=0.5, image/png", "jpeg")
+        'png'
+        >>> choose_format(FuseOptions(), "*/*", "jpeg")
+        'jpeg'
+    """
+    if options.format is not None:
+        return options.format
+    best, best_weight = under, 0.0
+    for item in (accept or "").split(","):
+        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
+        named = _FORMATS.get(media_type)
+        weight = _parse_weight(parameters)
+        if named is not None and weight > best_weight:
+            best, best_weight = named, weight
+    return best
+
+
+def list_weights_names(served: Sequence[ServedWeights]) -> dict[str, ServedWeights]:
+    """Every value of the option `weights`, with the version that it stands for.
+
+    Args:
+        served: The loaded versions.
+
+    Returns:
+        Each label, and each bare name with the highest loaded version of that name.
+
+    Example:
+        >>> old, new = (
+        ...     ServedWeights("net", version, "net", "", "over", "float32")
+        ...     for version in ("1.9.0", "1.10.0")
+        ... )
+        >>> {name: one.version for name, one in list_weights_names([old, new]).items()}
+        {'net-1.9.0': '1.9.0', 'net-1.10.0': '1.10.0', 'net': '1.10.0'}
+    """
+    names = {one.label: one for one in served}
+    for one in sorted(served, key=_version_numbers):
+        names[one.name] = one
+    return names
+
+
+def choose_weights(options: FuseOptions, served: Sequence[ServedWeights]) -> ServedWeights:
+    """The weights version of one request: the option, else the default.
+
+    Args:
+        options: Of the request.
+        served: The loaded versions, the default first.
+
+    Raises:
+        OptionError: The option names none of them.
+    """
+    if options.weights is None:
+        return served[0]
+    names = list_weights_names(served)
+    if options.weights not in names:
+        raise OptionError(f"expected weights as one of {', '.join(names)}, got another")
+    return names[options.weights]
+
+
+def _version_numbers(weights: ServedWeights) -> tuple[int, ...]:
+    return tuple(int(part) for part in weights.version.split("."))
+
+
+def _parse_format(value: str | None) -> ImageFormat | None:
+    if value is None:
+        return None
+    for name in MEDIA_TYPES:
+        if value == name:
+            return name
+    raise OptionError(f"expected format as one of {', '.join(MEDIA_TYPES)}, got another")
+
+
+def _parse_quality(value: str | None) -> int:
+    if value is None:
+        return DEFAULT_QUALITY
+    is_number = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_QUALITY))
+    if not is_number or not MIN_QUALITY <= int(value) <= MAX_QUALITY:
+        raise OptionError(
+            f"expected quality as a whole number from {MIN_QUALITY} to {MAX_QUALITY}, got another"
+        )
+    return int(value)
+
+
+def _parse_align(value: str | None) -> AlignMode:
+    if value is None:
+        return "auto"
+    modes: tuple[AlignMode, ...] = get_args(AlignMode)
+    for mode in modes:
+        if value == mode:
+            return mode
+    raise OptionError(f"expected align as one of {', '.join(modes)}, got another")
+
+
+def _parse_weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

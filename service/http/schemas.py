@@ -1,0 +1,161 @@
+"""The JSON that the service answers, and the OpenAPI description of its one form."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from service.device.messages import ServedWeights
+from service.http.options import (
+    DEFAULT_QUALITY,
+    MAX_QUALITY,
+    MEDIA_TYPES,
+    MIN_QUALITY,
+    list_weights_names,
+)
+from service.settings import LimitSettings
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """The device worker is alive and warmed up, and the service is not draining."""
+
+    status: Literal["ready"] = "ready"
+
+
+class WeightsVersion(BaseModel):
+    """One weights version."""
+
+    name: str
+    version: str
+
+
+class LoadedVersion(WeightsVersion):
+    """One of the weights versions that are served."""
+
+    label: str = Field(description="name and version as one word, as in `X-Expofuse-Weights`")
+    architecture: str = Field(description="architecture of its network")
+    summary: str = Field(description="what it is; may be empty")
+    precision: str = Field(description="precision of its network")
+    is_default: bool = Field(description="fuses where the option `weights` is not given")
+
+
+class Version(BaseModel):
+    """What runs here, and on what."""
+
+    service: str = Field(description="version of the service")
+    weights: WeightsVersion = Field(description="the default weights version")
+    weights_loaded: list[LoadedVersion] = Field(description="all that are served, default first")
+    device: str = Field(description="`cpu` or `cuda:N`")
+    precision: str = Field(description="precision of the network of the default version")
+
+
+class Weights(BaseModel):
+    """What the option `weights` of `POST /fuse` may ask for."""
+
+    default: str = Field(description="label of the default")
+    loaded: list[LoadedVersion] = Field(description="all that are served, default first")
+    names: dict[str, str] = Field(
+        description="every value of the option, with the label of the version it stands for; a "
+        "name without a version stands for the highest one loaded"
+    )
+
+
+def describe_loaded(served: Sequence[ServedWeights]) -> list[LoadedVersion]:
+    """The versions as the service tells of them.
+
+    Args:
+        served: The loaded versions, the default first.
+    """
+    return [
+        LoadedVersion(
+            name=one.name,
+            version=one.version,
+            label=one.label,
+            architecture=one.architecture,
+            summary=one.summary,
+            precision=one.precision,
+            is_default=index == 0,
+        )
+        for index, one in enumerate(served)
+    ]
+
+
+def describe_weights(served: Sequence[ServedWeights]) -> Weights:
+    """What may be asked for.
+
+    Args:
+        served: The loaded versions, the default first.
+    """
+    return Weights(
+        default=served[0].label,
+        loaded=describe_loaded(served),
+        names={name: one.label for name, one in list_weights_names(served).items()},
+    )
+
+
+class Limits(LimitSettings):
+    """Every bound of the service; none can be raised by a request."""
+
+    min_side_px: int = Field(description="shorter side of one image, at least, in pixels")
+    max_option_bytes: int = Field(description="bytes of one option's value")
+    max_running_jobs: int = Field(description="jobs that share the device at one time")
+    codec_timeout_s: float = Field(description="seconds of one decoding, alignment or encoding")
+    codec_memory_bytes: int = Field(description="memory of one codec call")
+
+
+_OPTION_SCHEMAS: dict[str, dict[str, object]] = {
+    "format": {
+        "type": "string",
+        "enum": list(MEDIA_TYPES),
+        "description": "format of the answer; default: by Accept, else the format of `under`",
+    },
+    "quality": {
+        "type": "integer",
+        "minimum": MIN_QUALITY,
+        "maximum": MAX_QUALITY,
+        "default": DEFAULT_QUALITY,
+        "description": "of JPEG and WebP",
+    },
+    "align": {
+        "type": "string",
+        "enum": ["auto", "off", "require"],
+        "default": "auto",
+        "description": "`auto` falls back to no alignment, `require` refuses with 422 instead",
+    },
+    "weights": {
+        "type": "string",
+        "description": "weights version that fuses the pair, one of `names` at `GET /weights`: "
+        "`name-x.y.z`, or `name` for the highest version loaded; default: `default` there",
+    },
+}
+_IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF"}
+
+FUSE_OPENAPI: dict[str, object] = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in _OPTION_SCHEMAS.items()
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["under", "over"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "under": _IMAGE_SCHEMA,
+                        "over": _IMAGE_SCHEMA,
+                        **_OPTION_SCHEMAS,
+                    },
+                }
+            }
+        },
+    },
+}

@@ -1,0 +1,297 @@
+import dataclasses
+import itertools
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import InferenceError
+from model.exposure import IDENTITY, ExposurePair
+from model.lightness.passes import LightnessPipeline
+from model.lightness.runtime import OnnxRuntime, TorchRuntime
+
+SIZES = [(16, 16), (16, 203), (17, 33), (31, 47), (61, 131)]
+SMALL_TILE_PX = 24
+WHOLE_TILE_PX = 4096
+
+
+class MeanRuntime:
+    """Averages lightness, so that what surrounds the network can be seen alone."""
+
+    device = torch.device("cpu")
+    halo_px = 8
+    tile_px = SMALL_TILE_PX
+    preferred_batch = 4
+
+    def __init__(self):
+        self.calls = []
+
+    def run(self, under_l, over_l, *, padding):
+        self.calls.append((padding, tuple(under_l.shape)))
+        fused = (under_l + over_l) / 2
+        return fused if padding == "reflect" else fused[..., 8:-8, 8:-8]
+
+
+class FaultyRuntime(MeanRuntime):
+    """Answers with one window too few, or fails, while `fault` says so."""
+
+    fault = None
+
+    def run(self, under_l, over_l, *, padding):
+        if self.fault == "fails":
+            raise InferenceError("the network failed")
+        fused = super().run(under_l, over_l, padding=padding)
+        return fused[:-1] if self.fault == "short" else fused
+
+
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def runtime(request, loaded_weights):
+    if request.param == "onnx":
+        return OnnxRuntime(loaded_weights, threads=2)
+    return TorchRuntime(loaded_weights.network, device=torch.device("cpu"))
+
+
+def fuse_whole(network, pair):
+    """The path without windows, in the order of the pipeline."""
+    from model.colour import lab_to_srgb, quantise, srgb_to_lab
+
+    full = np.iinfo(pair.under.dtype).max
+    under, over = (
+        srgb_to_lab(torch.from_numpy(image.astype(np.float32) / full).permute(2, 0, 1)[None])
+        for image in (pair.under, pair.over)
+    )
+    fused = (under + over) / 2
+    fused[:, :1] = network(under[:, :1], over[:, :1])
+    dtype = torch.uint8 if full == 255 else torch.uint16
+    return quantise(lab_to_srgb(fused), dtype)[0].permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_tiled_equals_whole(runtime, lively_network, make_scene, height, width, dtype):
+    pair = make_scene(height, width, dtype)
+    tiled = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX).fuse(pair)
+    whole = fuse_whole(lively_network, pair)
+    difference = np.abs(tiled.astype(int) - whole.astype(int))
+    assert tiled.shape == pair.under.shape
+    assert tiled.dtype == dtype
+    # One step where rounding falls on either side; a step of uint16 is 1.5e-5 of full scale.
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.05
+    assert tiled.std() > 0.01 * np.iinfo(dtype).max
+
+
+def test_lightness_tiled_equals_whole_within_1e_5_of_full_scale(runtime, lively_network):
+    from model.tiling import plan_windows
+
+    height, width = 75, 103
+    generator = torch.Generator().manual_seed(0)
+    planes = 100 * torch.rand(2, 1, height, width, generator=generator)
+    whole = lively_network(planes[:1], planes[1:])[0, 0]
+    for window in plan_windows(height, width, halo_px=runtime.halo_px, tile_px=SMALL_TILE_PX):
+        rows, columns = window.source.slices
+        is_interior = window.kind == "interior"
+        fused = runtime.run(
+            planes[:1, :, rows, columns],
+            planes[1:, :, rows, columns],
+            padding="valid" if is_interior else "reflect",
+        )
+        covered = window.source.shrunk(runtime.halo_px if is_interior else 0)
+        core = fused[0, 0][window.core.relative_to(covered).slices]
+        assert (core - whole[window.core.slices]).abs().max() <= 1e-5 * 100
+
+
+def test_one_pixel_less_of_halo_breaks_it(runtime, lively_network, make_scene):
+    short = LightnessPipeline(
+        runtime, chroma="mean", tile_px=SMALL_TILE_PX, halo_px=runtime.halo_px - 1
+    )
+    thin = make_scene(16, 203, np.uint16)
+    whole = fuse_whole(lively_network, thin).astype(int)
+    assert np.abs(short.fuse(thin).astype(int) - whole).max() > 10
+    with pytest.raises(InferenceError, match="expected a result that covers"):
+        short.fuse(make_scene(61, 131))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_warped_pair_is_fused_alike_in_any_tiling(runtime, make_scene, tilted, dtype):
+    pair = make_scene(61, 131, dtype)
+    pictures = [
+        LightnessPipeline(runtime, chroma="weighted", tile_px=tile_px).fuse(pair, tilted)
+        for tile_px in (SMALL_TILE_PX, WHOLE_TILE_PX)
+    ]
+    assert np.abs(pictures[0].astype(int) - pictures[1].astype(int)).max() <= 1
+    unwarped = LightnessPipeline(runtime, chroma="weighted").fuse(pair)
+    assert np.abs(pictures[0].astype(int) - unwarped.astype(int)).max() > 10
+
+
+@pytest.mark.parametrize("is_warped", [False, True])
+def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, tilted, is_warped):
+    report = tilted if is_warped else None
+    pipeline = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX)
+    pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
+    alone = [pipeline.fuse(pair, report) for pair in pairs]
+    runs = [pipeline.begin(pair, report) for pair in pairs]
+    batches: dict[object, list] = {}
+    for windows in zip(runs[0].passes[0], reversed(runs[1].passes[0]), strict=True):
+        for run, window in zip(runs, windows, strict=True):
+            batches.setdefault(window.batch_key, []).append((run, window))
+    for batch in batches.values():
+        pipeline.fuse_windows(batch)
+    for run, picture in zip(runs, alone, strict=True):
+        assert np.array_equal(run.output, picture)
+
+
+@pytest.mark.parametrize("chroma", ["mean", "weighted"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_equal_exposures_come_back_where_the_network_is_the_identity(chroma, dtype):
+    full = np.iinfo(dtype).max
+    pixels = np.random.default_rng(0).integers(0, full, (61, 75, 3), dtype=dtype, endpoint=True)
+    pair = ExposurePair.from_images(pixels, pixels)
+    assert np.array_equal(LightnessPipeline(MeanRuntime(), chroma=chroma).fuse(pair), pixels)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_stay_black_and_white(level):
+    pixels = np.full((40, 50, 3), level, np.uint8)
+    pair = ExposurePair.from_images(pixels, pixels)
+    assert (LightnessPipeline(MeanRuntime(), chroma="weighted").fuse(pair) == level).all()
+
+
+def test_interior_windows_run_without_padding_and_the_border_with_it(make_scene):
+    runtime = MeanRuntime()
+    LightnessPipeline(runtime, chroma="mean").fuse(make_scene(61, 131))
+    assert {padding for padding, _ in runtime.calls} == {"reflect", "valid"}
+    assert all(16 in shape[2:] for padding, shape in runtime.calls if padding == "reflect")
+    assert max(shape[0] for _, shape in runtime.calls) == runtime.preferred_batch
+
+
+@pytest.mark.parametrize(("reference", "moving"), [("over", "under"), ("under", "over")])
+def test_the_exposure_that_is_not_the_reference_moves(make_scene, tilted, reference, moving):
+    pair = make_scene(61, 75)
+    still = dataclasses.replace(pair, **{moving: getattr(pair, reference)})
+    report = dataclasses.replace(
+        tilted, reference=reference, homography=(1, 0, 5, 0, 1, 0, 0, 0, 1)
+    )
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
+    shifted = getattr(pair, reference)[:, (np.arange(75) - 5).clip(0)]
+    expected = pipeline.fuse(dataclasses.replace(still, **{moving: shifted}))
+    difference = np.abs(pipeline.fuse(still, report).astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+
+
+def test_a_report_of_the_identity_warps_nothing(make_scene, tilted):
+    pair = make_scene(40, 50)
+    report = dataclasses.replace(tilted, model="identity", homography=IDENTITY)
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
+    assert pipeline.begin(pair, report).to_moving is None
+    assert np.array_equal(pipeline.fuse(pair, report), pipeline.fuse(pair))
+
+
+def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
+    pair = make_scene(40, 50)
+    pair.under.flags.writeable = False
+    pair.over.flags.writeable = False
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
+    out = np.zeros_like(pair.under)
+    run = pipeline.begin(pair, None, out)
+    assert run.output is out
+    for window in itertools.chain.from_iterable(run.passes):
+        pipeline.fuse_windows([(run, window)])
+    assert np.array_equal(out, pipeline.fuse(pair))
+
+
+def test_uint8_and_uint16_pictures_share_a_micro_batch(make_scene):
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
+    runs = [pipeline.begin(make_scene(20, 20, dtype), None) for dtype in (np.uint8, np.uint16)]
+    pipeline.fuse_windows([(run, run.passes[0][0]) for run in runs])
+    for run in runs:
+        assert np.array_equal(run.output, pipeline.fuse(run.pair))
+
+
+@pytest.mark.parametrize("fault", ["short", "fails"])
+def test_a_failing_window_writes_nothing_and_breaks_no_other_run(make_scene, fault):
+    runtime = FaultyRuntime()
+    pipeline = LightnessPipeline(runtime, chroma="mean")
+    runs = [
+        pipeline.begin(pair, None, np.full_like(pair.under, 7))
+        for pair in (make_scene(20, 20, seed=seed) for seed in range(2))
+    ]
+    runtime.fault = fault
+    with pytest.raises(InferenceError):
+        pipeline.fuse_windows([(run, run.passes[0][0]) for run in runs])
+    assert all((run.output == 7).all() for run in runs)
+    runtime.fault = None
+    pipeline.fuse_windows([(runs[1], runs[1].passes[0][0])])
+    assert np.array_equal(runs[1].output, pipeline.fuse(runs[1].pair))
+    assert (runs[0].output == 7).all()
+
+
+def test_a_micro_batch_of_none_or_of_unequal_windows_is_refused(make_scene):
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
+    run = pipeline.begin(make_scene(61, 75), None)
+    with pytest.raises(ValueError, match="got 0 keys"):
+        pipeline.fuse_windows([])
+    with pytest.raises(ValueError, match="got 3 keys"):
+        pipeline.fuse_windows([(run, window) for window in run.passes[0]])
+
+
+def test_an_output_that_does_not_fit_is_refused(make_scene):
+    pair = make_scene(20, 30)
+    pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
+    frozen = np.zeros_like(pair.under)
+    frozen.flags.writeable = False
+    for out in (np.zeros((30, 20, 3), np.uint8), np.zeros((20, 30, 3), np.uint16), frozen):
+        with pytest.raises(ValueError, match="expected a writeable output"):
+            pipeline.begin(pair, None, out)
+
+
+MEASURE_PEAK = """
+    import sys
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from model.exposure import ExposurePair
+    from model.lightness.passes import LightnessPipeline
+    from model.lightness.runtime import create_runtime
+
+    def status_mib(field):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
+
+    torch.set_num_threads(1)
+    side = int(sys.argv[2])
+    runtime = create_runtime(Path(sys.argv[1]), device="cpu", threads=1)
+    pipeline = LightnessPipeline(runtime, chroma="mean")
+    pair = ExposurePair(*(np.full((side, side, 3), level, np.uint8) for level in (60, 180)))
+    out = np.full((side, side, 3), 1, np.uint8)
+    before = status_mib("VmRSS")
+    run = pipeline.begin(pair, None, out)
+    for windows in run.passes:
+        for window in windows:
+            pipeline.fuse_windows([(run, window)])
+    print(status_mib("VmHWM") - before)
+"""
+
+
+def measure_peak_mib(weights_dir, side):
+    program = textwrap.dedent(MEASURE_PEAK)
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(weights_dir), str(side)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(result.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+def test_peak_memory_depends_on_the_window_and_not_on_the_photo(weights_dir):
+    small, large = (measure_peak_mib(weights_dir, side) for side in (500, 1300))
+    # Sixty-four float planes of the larger picture alone would take 410 MiB.
+    assert large < 200
+    assert large - small < 60

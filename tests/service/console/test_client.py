@@ -1,0 +1,120 @@
+"""The command line and its client, against a server that answers what a test wants."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from service.console.cli import main
+from service.console.client import ClientError, fuse_files
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        server = self.server
+        server.seen.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        status, content = server.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Expofuse-Weights", "w-1.0.0")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with HTTPServer(("127.0.0.1", 0), Handler) as one:
+        one.seen, one.answer = [], (200, b"picture")
+        one.url = f"http://127.0.0.1:{one.server_port}"
+        thread = threading.Thread(target=one.serve_forever, args=(0.01,))
+        thread.start()
+        yield one
+        one.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "under").write_bytes(b"dark")
+    (tmp_path / "over").write_bytes(b"bright")
+    return tmp_path / "under", tmp_path / "over"
+
+
+def test_files_and_options_are_sent_and_the_picture_comes_back(server, files):
+    answer = fuse_files(*files, url=f"{server.url}/", image_format="png", quality=3, weights="b")
+    assert (answer.picture, answer.weights, answer.alignment) == (b"picture", "w-1.0.0", "")
+    path, body = server.seen[0]
+    assert path == "/fuse?format=png&quality=3&weights=b"
+    assert b'name="under"' in body
+    assert b"\r\n\r\nbright\r\n" in body
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (json.dumps({"title": "Too large", "detail": "why"}).encode(), "413: Too large: why"),
+        (b"<html>", "the service answered 413"),
+        (b"[]", "the service answered 413"),
+    ],
+)
+def test_a_refusal_is_told_in_one_sentence(server, files, content, sentence):
+    server.answer = (413, content)
+    with pytest.raises(ClientError, match=sentence):
+        fuse_files(*files, url=server.url)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://"])
+def test_a_url_that_is_none_is_told(files, url):
+    with pytest.raises(ClientError, match="http://"):
+        fuse_files(*files, url=url)
+
+
+def test_no_service_at_all_is_told(files):
+    with pytest.raises(ClientError, match=r"no answer from 127\.0\.0\.1:9"):
+        fuse_files(*files, url="http://127.0.0.1:9")
+
+
+def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
+    out = tmp_path / "fused.png"
+    assert main(["fuse", *map(str, files), str(out), "--url", server.url]) == 0
+    assert out.read_bytes() == b"picture"
+    assert capsys.readouterr().out.startswith("w-1.0.0; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "asked"),
+    [
+        ("fused.png", [], "/fuse?format=png"),
+        ("fused.TIF", [], "/fuse?format=tiff"),
+        ("fused", [], "/fuse"),
+        ("fused.png", ["--format", "webp"], "/fuse?format=webp"),
+        ("fused", ["--weights", "net-1.0.0"], "/fuse?weights=net-1.0.0"),
+    ],
+)
+def test_the_command_line_asks_for_what_its_options_and_the_files_name_say(
+    server, files, tmp_path, name, options, asked
+):
+    command = ["fuse", *map(str, files), str(tmp_path / name), "--url", server.url, *options]
+    assert main(command) == 0
+    assert server.seen[0][0] == asked
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
+    missing = [str(tmp_path / name) for name in ("a", "b", "c")]
+    assert main(["fuse", *missing]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_the_command_line_prints_its_version(capsys):
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("expofuse ")
+
+
+def test_a_misspelt_setting_is_told_before_anything_starts(monkeypatch, capsys):
+    monkeypatch.setenv("EXPOFUSE_HOTS", "x")
+    assert main(["serve"]) == 2
+    assert "did you mean EXPOFUSE_HOST?" in capsys.readouterr().err

@@ -1,0 +1,208 @@
+"""Supervision of a real worker process: what dies is replaced, what is accepted is answered."""
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+from functools import partial
+
+import numpy as np
+import pytest
+
+from model.errors import InferenceError
+from service.device.worker import DeviceWorker
+from service.errors import QueueFullError, WorkerStoppedError
+from service.settings import WorkerSettings
+from tests.service.backends import (
+    DIE,
+    DIE_AFTER_DRAFT_ONCE,
+    DIE_ONCE,
+    HANG,
+    INFO,
+    LOSE_DEVICE,
+    RAISE,
+    SLOW,
+    copying,
+    dying_at_start,
+    failing_warm_up,
+    hanging_at_start,
+    starting_once,
+)
+
+
+@asynccontextmanager
+async def running(metrics, factory=copying, *, max_queued=64, **settings):
+    worker = DeviceWorker(
+        factory,
+        settings=WorkerSettings(**{"backoff_s": 0.05, **settings}),
+        max_queued=max_queued,
+        metrics=metrics,
+        log_level="error",
+    )
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+
+
+async def wait_until(condition, timeout_s=30.0):
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in a process
+            await asyncio.sleep(0.01)
+
+
+def gauge(metrics, name):
+    return metrics.registry.get_sample_value(f"expofuse_{name}")
+
+
+async def test_jobs_are_fused_and_the_device_is_named(metrics, make_job):
+    async with running(metrics) as worker:
+        assert worker.info == INFO
+        assert gauge(metrics, "worker_up") == 1
+        jobs = [make_job(deed) for deed in range(2, 8)]
+        times = await asyncio.gather(*(worker.fuse(job) for job, _, _ in jobs))
+        for _, output, expected in jobs:
+            np.testing.assert_array_equal(output.array, expected)
+        assert all(one.queue_s >= 0 and one.fuse_s >= 0 for one in times)
+        assert gauge(metrics, "queue_jobs") == gauge(metrics, "running_jobs") == 0
+        assert gauge(metrics, "batch_windows_count") >= 1
+    assert gauge(metrics, "worker_up") == 0
+
+
+async def test_a_failing_job_gets_a_typed_error_and_its_neighbours_their_pictures(
+    metrics, make_job
+):
+    async with running(metrics) as worker:
+        jobs = [make_job(deed) for deed in (2, RAISE, 3)]
+        outcomes = await asyncio.gather(
+            *(worker.fuse(job) for job, _, _ in jobs), return_exceptions=True
+        )
+        assert isinstance(outcomes[1], InferenceError)
+        for index in (0, 2):
+            np.testing.assert_array_equal(jobs[index][1].array, jobs[index][2])
+        assert gauge(metrics, "worker_restarts_total") == 0
+
+
+async def test_a_killed_worker_is_replaced_and_its_jobs_are_run_again(metrics, make_job, tmp_path):
+    async with running(metrics, partial(copying, tmp_path / "died")) as worker:
+        first_pid = worker.pid
+        jobs = [make_job(deed) for deed in (2, DIE_ONCE, 3)]
+        await asyncio.gather(*(worker.fuse(job) for job, _, _ in jobs))
+        for _, output, expected in jobs:
+            np.testing.assert_array_equal(output.array, expected)
+        assert worker.pid != first_pid
+        assert gauge(metrics, "worker_restarts_total") == 1
+
+
+async def test_a_job_whose_worker_dies_between_its_passes_is_run_again_from_the_first(
+    metrics, make_job, tmp_path
+):
+    factory = partial(copying, tmp_path / "died", has_draft=True)
+    async with running(metrics, factory) as worker:
+        jobs = [make_job(deed) for deed in (2, DIE_AFTER_DRAFT_ONCE, 3)]
+        await asyncio.gather(*(worker.fuse(job) for job, _, _ in jobs))
+        for _, output, expected in jobs:
+            np.testing.assert_array_equal(output.array, expected)
+        assert (tmp_path / "died").exists()
+        assert gauge(metrics, "worker_restarts_total") == 1
+        assert gauge(metrics, "running_jobs") == 0
+
+
+@pytest.mark.parametrize("deed", [DIE, LOSE_DEVICE])
+async def test_a_job_that_ends_the_worker_twice_fails_alone(metrics, make_job, deed):
+    async with running(metrics) as worker:
+        jobs = [make_job(one) for one in (2, deed, 3)]
+        outcomes = await asyncio.gather(
+            *(worker.fuse(job) for job, _, _ in jobs), return_exceptions=True
+        )
+        assert isinstance(outcomes[1], InferenceError)
+        for index in (0, 2):
+            np.testing.assert_array_equal(jobs[index][1].array, jobs[index][2])
+        assert gauge(metrics, "worker_restarts_total") == 2
+        await wait_until(lambda: worker.is_ready)
+
+
+async def test_queued_jobs_wait_for_the_replacement(metrics, make_job):
+    async with running(metrics, max_running=1) as worker:
+        jobs = [make_job(SLOW) for _ in range(4)]
+        fusing = [asyncio.create_task(worker.fuse(job)) for job, _, _ in jobs]
+        await wait_until(lambda: gauge(metrics, "queue_jobs") == 3)
+        os.kill(worker.pid, signal.SIGKILL)
+        await wait_until(lambda: not worker.is_ready)
+        assert gauge(metrics, "worker_up") == 0
+        await asyncio.gather(*fusing)
+        for _, output, expected in jobs:
+            np.testing.assert_array_equal(output.array, expected)
+
+
+async def test_a_hanging_worker_is_replaced(metrics, make_job):
+    async with running(metrics, stall_timeout_s=0.4) as worker:
+        with pytest.raises(InferenceError, match="twice"):
+            await worker.fuse(make_job(HANG)[0])
+        job, output, expected = make_job()
+        await worker.fuse(job)
+        np.testing.assert_array_equal(output.array, expected)
+
+
+async def test_a_full_queue_refuses_at_once(metrics, make_job):
+    async with running(metrics, max_running=1, max_queued=1) as worker:
+        running_one = asyncio.create_task(worker.fuse(make_job(SLOW)[0]))
+        await wait_until(lambda: gauge(metrics, "running_jobs") == 1)
+        waiting_one = asyncio.create_task(worker.fuse(make_job(2)[0]))
+        await wait_until(lambda: gauge(metrics, "queue_jobs") == 1)
+        with pytest.raises(QueueFullError):
+            await worker.fuse(make_job(3)[0])
+        await asyncio.gather(running_one, waiting_one)
+
+
+async def test_a_cancelled_job_is_dropped_while_it_waits_and_while_it_runs(metrics, make_job):
+    async with running(metrics, max_running=1) as worker:
+        jobs = [make_job(SLOW, height=160, width=160) for _ in range(2)]
+        fusing = [asyncio.create_task(worker.fuse(job)) for job, _, _ in jobs]
+        await wait_until(lambda: gauge(metrics, "queue_jobs") == 1)
+        for one in reversed(fusing):
+            one.cancel()
+        outcomes = await asyncio.gather(*fusing, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in outcomes)
+        assert gauge(metrics, "queue_jobs") == gauge(metrics, "running_jobs") == 0
+        job, output, expected = make_job()
+        await worker.fuse(job)
+        np.testing.assert_array_equal(output.array, expected)
+        assert not jobs[1][1].array.any()
+
+
+async def test_a_stopped_worker_answers_what_is_left_and_takes_nothing_new(metrics, make_job):
+    async with running(metrics, max_running=1) as worker:
+        jobs = [make_job(SLOW, height=160, width=160)[0] for _ in range(2)]
+        fusing = [asyncio.create_task(worker.fuse(job)) for job in jobs]
+        await wait_until(lambda: gauge(metrics, "queue_jobs") == 1)
+        await worker.stop()
+        outcomes = await asyncio.gather(*fusing, return_exceptions=True)
+        assert all(isinstance(one, WorkerStoppedError) for one in outcomes)
+        with pytest.raises(WorkerStoppedError):
+            await worker.fuse(jobs[0])
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        (failing_warm_up, "expected a device below cuda:0, got 'cuda:7'"),
+        (dying_at_start, "ended while it started"),
+        (hanging_at_start, "ready within 3 s"),
+    ],
+)
+async def test_a_worker_that_does_not_come_up_is_a_failed_start(metrics, factory, sentence):
+    with pytest.raises(WorkerStoppedError, match=sentence):
+        async with running(metrics, factory, start_timeout_s=3):
+            pass
+    assert gauge(metrics, "worker_up") == 0
+
+
+async def test_a_restart_that_fails_is_tried_again(metrics, make_job, tmp_path):
+    async with running(metrics, partial(starting_once, tmp_path / "starts")) as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        job, output, expected = make_job()
+        await worker.fuse(job)
+        np.testing.assert_array_equal(output.array, expected)
+        assert gauge(metrics, "worker_restarts_total") == 2

@@ -1,0 +1,135 @@
+import pytest
+from starlette.requests import Request
+
+from service.admission import Admission
+from service.errors import (
+    BodyTooLargeError,
+    DisconnectedError,
+    LengthRequiredError,
+    MediaTypeError,
+    MultipartError,
+    OptionError,
+    QueueFullError,
+)
+from service.http.uploads import receive_form
+from service.settings import LimitSettings
+
+BOUNDARY = "edge"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def part(name, content, disposition="form-data"):
+    head = f'--{BOUNDARY}\r\nContent-Disposition: {disposition}; name="{name}"'
+    return head.encode() + b"\r\nContent-Type: image/png\r\n\r\n" + content + b"\r\n"
+
+
+def body(**parts):
+    return b"".join(part(name, content) for name, content in parts.items()) + END
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+PAIR = body(under=b"dark", over=b"bright")
+
+
+async def receive(admission, content, *, max_bytes=10_000, step=None, leaves=False, headers=None):
+    step = step or max(1, len(content))
+    chunks = [content[at : at + step] for at in range(0, len(content), step)]
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request"})
+    waiting = iter(messages)
+
+    async def receive_message():
+        return next(waiting)
+
+    given = {"content-type": FORM, "content-length": str(len(content))} | (headers or {})
+    request = Request(
+        {
+            "type": "http",
+            "method": "POST",
+            "headers": [
+                (name.encode(), value.encode())
+                for name, value in given.items()
+                if value is not None
+            ],
+        },
+        receive_message,
+    )
+    with admission.hold_upload() as allowance:
+        return await receive_form(request, allowance, max_bytes=max_bytes)
+
+
+@pytest.fixture
+def admission(metrics):
+    return Admission(LimitSettings(max_upload_bytes=5_000, max_body_bytes=5_000), metrics)
+
+
+@pytest.mark.parametrize("step", [None, 1, 7])
+async def test_images_and_options_arrive_whole_however_they_are_cut(admission, step):
+    content = body(align=b"off", under=b"dark\r\n--ed", over=b"\x00\xff" * 50, quality=b"4")
+    form = await receive(admission, content, step=step)
+    assert form.files == {"under": b"dark\r\n--ed", "over": b"\x00\xff" * 50}
+    assert form.options == {"align": "off", "quality": "4"}
+
+
+async def test_a_body_of_unknown_length_is_taken(admission):
+    headers = {"content-length": None, "transfer-encoding": "chunked"}
+    form = await receive(admission, PAIR, step=9, headers=headers)
+    assert set(form.files) == {"under", "over"}
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "sentence"),
+    [
+        (body(under=b"x"), MultipartError, "'over' is missing"),
+        (body(over=b"x"), MultipartError, "'under' is missing"),
+        (PAIR[: -len(END)], MultipartError, "the body ended before it"),
+        (b"no multipart at all", MultipartError, "well-formed"),
+        (b"", MultipartError, "ended before"),
+        (body(under=b"x", over=b"y", third=b"z"), OptionError, "got an unknown one"),
+        (part("under", b"x") + part("under", b"y") + END, OptionError, "'under' once"),
+        (part("align", b"off") + part("align", b"off") + END, OptionError, "'align' once"),
+        (body(align=b"x" * 256), OptionError, "at most 255 bytes for 'align'"),
+        (f"--{BOUNDARY}\r\n\r\nx\r\n".encode() + END, OptionError, "got an unknown one"),
+    ],
+)
+async def test_a_wrong_form_is_refused(admission, metrics, content, error, sentence):
+    with pytest.raises(error, match=sentence):
+        await receive(admission, content, step=11)
+    assert metrics.upload_bytes._value.get() == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "error", "sentence"),
+    [
+        ({"content-length": None}, LengthRequiredError, "got none"),
+        ({"content-length": "10001"}, BodyTooLargeError, "got 10001 declared"),
+        ({"content-type": "application/json"}, MediaTypeError, "multipart/form-data"),
+        ({"content-type": None}, MediaTypeError, "multipart/form-data"),
+        ({"content-type": "multipart/form-data"}, MultipartError, "boundary parameter"),
+        ({"content-type": FORM + "x" * 300}, MultipartError, "at most 256 bytes"),
+    ],
+)
+async def test_a_wrong_head_is_refused(admission, headers, error, sentence):
+    with pytest.raises(error, match=sentence):
+        await receive(admission, PAIR, headers=headers)
+
+
+async def test_more_bytes_than_allowed_are_refused_as_they_come(admission, metrics):
+    headers = {"content-length": None, "transfer-encoding": "chunked"}
+    with pytest.raises(BodyTooLargeError, match="at most 50 bytes"):
+        await receive(admission, PAIR, step=10, max_bytes=50, headers=headers)
+    assert metrics.upload_bytes._value.get() == 0
+
+
+async def test_all_bodies_together_have_a_budget(admission):
+    with admission.hold_upload() as other:
+        other.take(4_900)
+        with pytest.raises(QueueFullError):
+            await receive(admission, PAIR, step=10)
+    assert await receive(admission, PAIR, step=10)
+
+
+async def test_a_client_that_leaves_half_way_is_noticed(admission, metrics):
+    with pytest.raises(DisconnectedError, match="after 40 bytes"):
+        await receive(admission, PAIR[:40], step=10, leaves=True)
+    assert metrics.upload_bytes._value.get() == 0

@@ -1,0 +1,147 @@
+"""Decoding for the evaluation: the service's pixels, from every kind of file it evaluates."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from service.codec.headers import PixelLimits
+from service.codec.images import configure_libvips, decode
+from tests.service import images
+from trainer.data.pixels import limit_side
+from trainer.errors import DataError
+from trainer.evaluation.pictures import (
+    fit_to,
+    mean_lightness,
+    read_picture,
+    to_8_bit,
+    write_png,
+)
+from trainer.metrics import mean_chroma
+
+LIMITS = PixelLimits(max_pixels=10**6, max_side_px=4096)
+TURNED = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)
+WIDE = images.scene(dtype=np.uint16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _libvips():
+    configure_libvips()
+
+
+def written(data, tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda form=form: images.encoded(form) for form in ("jpeg", "png", "tiff", "webp")),
+        *(lambda turn=turn: images.with_orientation(turn) for turn in range(2, 9)),
+        lambda: images.with_orientation(6, form="png"),
+        lambda: images.encoded("jpeg", progressive=True, subsampling=2),
+        images.jpeg_grey,
+        images.png_grey,
+        images.png_grey_alpha,
+        images.png_rgba,
+        images.png_palette,
+        images.png_bilevel,
+        images.png16,
+        images.tiff16,
+        lambda: images.png16_with_chunks(WIDE, exif=TURNED),
+        lambda: images.with_icc(images.icc_profile(images.SRGB_PRIMARIES)),
+        lambda: images.png16_with_chunks(WIDE, icc=images.icc_profile(images.SRGB_PRIMARIES)),
+    ],
+)
+def test_pixels_are_those_that_the_service_decodes(make, tmp_path):
+    data = make()
+    ours, services = read_picture(written(data, tmp_path)), decode(data, limits=LIMITS).pixels
+    assert ours.dtype == services.dtype
+    np.testing.assert_array_equal(ours, services)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "gamma"),
+    [(images.DISPLAY_P3_PRIMARIES, None), (images.ADOBE_RGB_PRIMARIES, images.ADOBE_RGB_GAMMA)],
+)
+def test_profiles_are_converted_to_within_a_step_of_the_service(primaries, gamma, tmp_path):
+    plain = images.scene()
+    data = images.with_icc(images.icc_profile(primaries, gamma=gamma), pixels=plain)
+    ours = read_picture(written(data, tmp_path)).astype(int)
+    assert np.abs(ours - decode(data, limits=LIMITS).pixels).max() <= 1
+    assert np.abs(ours - plain).max() > 5
+
+
+def test_a_damaged_profile_is_ignored(tmp_path):
+    path = written(images.with_icc(b"no profile at all", pixels=images.scene()), tmp_path)
+    np.testing.assert_array_equal(read_picture(path), images.scene())
+
+
+def test_16_bits_in_another_profile_are_refused_and_not_misread(tmp_path):
+    icc = images.icc_profile(images.DISPLAY_P3_PRIMARIES)
+    with pytest.raises(DataError, match="16 bits in sRGB"):
+        read_picture(written(images.png16_with_chunks(WIDE, icc=icc), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        images.jpeg_cmyk,
+        images.tiff_float,
+        images.text_renamed,
+        lambda: images.truncated(images.encoded("jpeg")),
+        lambda: images.truncated(images.encoded("png")),
+        lambda: images.truncated(images.encoded("webp")),
+        lambda: b"",
+    ],
+)
+def test_what_is_no_whole_picture_is_refused_by_name(make, tmp_path):
+    with pytest.raises(DataError, match="picture"):
+        read_picture(written(make(), tmp_path))
+
+
+def test_damage_gives_pixels_or_a_typed_error(tmp_path):
+    refused = 0
+    for make in (images.encoded, images.png16, images.tiff16):
+        for data in images.mutations(make(), seed=5, count=40):
+            try:
+                read_picture(written(data, tmp_path))
+            except DataError:
+                refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_written_picture_is_read_back_as_it_was(dtype, tmp_path):
+    pixels = images.scene(dtype=dtype)
+    write_png(tmp_path / "new" / "picture.png", pixels)
+    np.testing.assert_array_equal(read_picture(tmp_path / "new" / "picture.png"), pixels)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["picture.png"]
+
+
+def test_16_bits_become_8_by_rounding_to_the_nearest():
+    levels = np.array([0, 128, 129, 257, 65535 - 129, 65535 - 128, 65535], np.uint16)
+    assert to_8_bit(levels).tolist() == [0, 0, 1, 1, 254, 255, 255]
+
+
+def test_reduction_averages_areas_and_leaves_small_pictures_alone():
+    checks = np.indices((64, 96)).sum(axis=0) % 2 * np.uint16(60_000)
+    pixels = np.repeat(checks[..., None], 3, axis=2).astype(np.uint16)
+    reduced = limit_side(pixels, 48)
+    assert (reduced.shape, reduced.dtype) == ((32, 48, 3), np.uint16)
+    assert (reduced == 30_000).all()
+    assert limit_side(pixels, 96) is pixels
+    assert limit_side(pixels, None) is pixels
+    assert fit_to(pixels, 64, 96) is pixels
+
+
+def test_lightness_and_chroma_of_known_colours():
+    # Blue of sRGB, CIE 1976 with D65: L* 32.30, C* 133.8 (Lindbloom's calculator).
+    blue = np.zeros((3, 300, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
+    assert mean_lightness(blue) == pytest.approx(32.30, abs=0.01)
+    assert mean_chroma(blue) == pytest.approx(133.8, abs=0.1)
+    half = np.concatenate([blue, np.full_like(blue, 255)])
+    assert mean_chroma(half) == pytest.approx(133.8 / 2, abs=0.1)
+    assert mean_lightness(half) == pytest.approx((32.30 + 100) / 2, abs=0.01)

@@ -1,0 +1,1 @@
+"""The command line of the trainer, a file for each command."""

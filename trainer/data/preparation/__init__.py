@@ -1,0 +1,1 @@
+"""Turns a tree of photographs into training data."""

@@ -1,0 +1,1 @@
+"""Comparison of methods by people who do not know which is which."""

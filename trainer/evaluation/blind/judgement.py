@@ -1,0 +1,155 @@
+"""What somebody thinks of the sheets of a blind comparison, and whom it turns out to be about."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scipy.stats import binomtest
+
+from trainer.errors import DataError
+from trainer.files import write_whole
+from trainer.release.markdown import draw_table
+
+JUDGEMENT_NAME = "judgement.csv"
+COLUMNS = ("pair", "preferred", "better", "worse")
+NO_PREFERENCE = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is thought of one pair.
+
+    Attributes:
+        pair: Name of the pair.
+        preferred: Letter of the preferred picture, `=` for none of them, empty when not judged.
+        better: What is better in it, in words; a capital letter by itself is a picture.
+        worse: What is worse.
+    """
+
+    pair: str
+    preferred: str
+    better: str
+    worse: str
+
+
+def write_template(folder: Path, pairs: Sequence[str]) -> None:
+    """Write an empty `judgement.csv`, a line for each pair."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((pair, "", "", "") for pair in pairs)
+    write_whole(folder / JUDGEMENT_NAME, text.getvalue())
+
+
+def read_judgements(folder: Path) -> list[Judgement]:
+    """Read `judgement.csv`, filled in or not.
+
+    Raises:
+        DataError: There is none, or it has other columns.
+    """
+    try:
+        text = (folder / JUDGEMENT_NAME).read_text(encoding="utf-8-sig")
+    except OSError as cause:
+        raise DataError(f"expected {JUDGEMENT_NAME} in '{folder.name}', found none") from cause
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        found = ", ".join(rows[0]) if rows else "none"
+        raise DataError(f"expected the columns {', '.join(COLUMNS)}, got {found}")
+    judgements: list[Judgement] = []
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COLUMNS):
+            raise DataError(
+                f"expected {len(COLUMNS)} values in line {number} of {JUDGEMENT_NAME}, got "
+                f"{len(row)}; a text with a comma stands in quotation marks"
+            )
+        judgements.append(Judgement(*(" ".join(value.split()) for value in row)))
+    return judgements
+
+
+def check_unjudged(folder: Path) -> None:
+    """Refuse to write over a judgement that somebody has begun.
+
+    Raises:
+        DataError: One line at least is filled in.
+    """
+    if (folder / JUDGEMENT_NAME).exists():
+        filled = [
+            one for one in read_judgements(folder) if one.preferred or one.better or one.worse
+        ]
+        if filled:
+            raise DataError(
+                f"expected no judgement in '{folder.name}', got {len(filled)} lines that are filled"
+            )
+
+
+def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, str]]) -> str:
+    """Say in Markdown which methods were preferred, with names in the place of letters.
+
+    Args:
+        judgements: The filled template.
+        letters: Method by letter, by pair, see `trainer.evaluation.blind.comparison.Key`.
+
+    Returns:
+        Two tables: how often each method was preferred, and what was written of each pair. Of two
+        methods also the two-sided sign test over the pairs with a preference; and the letters that
+        were preferred, which tell a habit of the eye.
+
+    Raises:
+        DataError: A pair or a letter is not in the key, a pair comes twice, or nothing is judged.
+    """
+    _check(judgements, letters)
+    judged = [one for one in judgements if one.preferred]
+    if not judged:
+        raise DataError("expected a preference in one line at least, got none")
+    names = sorted({name for of_pair in letters.values() for name in of_pair.values()})
+    wins = dict.fromkeys(names, 0)
+    for one in judged:
+        if one.preferred != NO_PREFERENCE:
+            wins[letters[one.pair][one.preferred.upper()]] += 1
+    decided = sum(wins.values())
+    said = (
+        f"{len(judged)} of {len(letters)} pairs judged, {len(judged) - decided} without preference"
+    )
+    if len(names) == 2 and decided:
+        probability = binomtest(max(wins.values()), decided).pvalue
+        said += f"; sign test p = {probability:.2g}"
+    by_letter = Counter(one.preferred.upper() for one in judged if one.preferred != NO_PREFERENCE)
+    counts = [f"{letter} {count}" for letter, count in sorted(by_letter.items())]
+    said += f"; by letter: {', '.join(counts)}" if counts else ""
+    ordered = sorted(names, key=lambda name: -wins[name])
+    totals = draw_table(("method", "preferred"), [(name, str(wins[name])) for name in ordered])
+    rows = [
+        (
+            one.pair,
+            _name_preferred(one, letters[one.pair]),
+            *(_name_pictures(text, letters[one.pair]) for text in (one.better, one.worse)),
+        )
+        for one in judged
+    ]
+    return "\n".join([*totals, "", f"{said}.", "", *draw_table(COLUMNS, rows)]) + "\n"
+
+
+def _check(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, str]]) -> None:
+    seen: set[str] = set()
+    for one in judgements:
+        if one.pair not in letters or one.pair in seen:
+            raise DataError(f"expected each pair of the key once, got '{one.pair}'")
+        seen.add(one.pair)
+        known = (*letters[one.pair], NO_PREFERENCE, "")
+        if one.preferred.upper() not in known:
+            raise DataError(
+                f"expected {', '.join(letters[one.pair])} or {NO_PREFERENCE} as preferred of "
+                f"'{one.pair}', got '{one.preferred}'"
+            )
+
+
+def _name_preferred(one: Judgement, letters: Mapping[str, str]) -> str:
+    return letters.get(one.preferred.upper(), NO_PREFERENCE)
+
+
+def _name_pictures(text: str, letters: Mapping[str, str]) -> str:
+    return re.sub(rf"\b[{''.join(letters)}]\b", lambda found: letters[found[0]], text)

@@ -1,0 +1,136 @@
+"""What is known of each pair between runs: a file per pair, keyed on everything that decides it."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.lightness.network import LIGHTNESS_MAX
+from model.release.weights import golden_pair
+from trainer.files import write_whole
+from trainer.metrics import GUARDS, MEASURES
+
+EVALUATION_FOLDER = Path(__file__).parent
+CODE = (
+    EVALUATION_FOLDER / "methods" / "others.py",
+    EVALUATION_FOLDER / "pairs.py",
+    EVALUATION_FOLDER / "pictures.py",
+    EVALUATION_FOLDER / "methods" / "weights.py",
+    EVALUATION_FOLDER.parent / "data" / "pixels.py",
+    EVALUATION_FOLDER.parent / "metrics" / "grey.py",
+)
+"""What leads from the files of a pair to the pixels that are scored, but for `model` itself."""
+
+GOLDEN_SEED = 7
+GOLDEN_SHAPE = (179, 183)
+"""Odd, so that borders and halvings count; the smallest side of five scales of MS-SSIM is 176."""
+GOLDEN_DIGITS = 9
+"""A metric that is merely rewritten keeps these digits; another definition does not."""
+
+
+class Score(BaseModel):
+    """One value, and which definition of the metric gave it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    metric: str
+    value: float
+
+
+class MethodRecord(BaseModel):
+    """What is known of one method's picture of one pair.
+
+    Attributes:
+        picture: Fingerprint of the exposures' files and of the method with its options.
+        code: Hash of the code that made the picture of them, see `hash_code`.
+        greys: Hash of the exposures as the metrics took them. A record from before this was kept
+            has neither; its scores are taken to be of the same exposures when `picture` is equal.
+        scores: Value by metric and guard.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    picture: str
+    code: str | None = None
+    greys: str | None = None
+    scores: dict[str, Score] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, data: object) -> object:
+        """A record from before chroma was a guard says nothing of how it was defined."""
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if key != "chroma"}
+        return data
+
+
+class PairRecord(BaseModel):
+    """What is known of one pair.
+
+    Attributes:
+        methods: By label.
+        sheet: Fingerprint of the pictures on its contact sheet.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    methods: dict[str, MethodRecord] = Field(default_factory=dict)
+    sheet: str | None = None
+
+
+def read_record(path: Path) -> PairRecord:
+    """Read a pair's record; an absent or foreign one knows nothing."""
+    try:
+        return PairRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return PairRecord()
+
+
+def write_record(path: Path, record: PairRecord) -> None:
+    """Write a pair's record; it appears whole or not at all."""
+    write_whole(path, record.model_dump_json(indent=1))
+
+
+def hash_parts(*parts: str) -> str:
+    """One fingerprint of several facts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part.encode()).digest())
+    return digest.hexdigest()
+
+
+@cache
+def hash_code() -> str:
+    """Hash of the sources that decide pictures: one of other code is to be made again."""
+    return hash_parts(*(path.read_text(encoding="utf-8") for path in CODE))
+
+
+@cache
+def fingerprint_metric(name: str) -> str:
+    """Tell definitions of a metric apart by what they say of pictures that code can remake."""
+    measure = MEASURES[name]
+    under, over, fused = _golden_pictures()
+    if name in GUARDS:
+        fused = _spoil(fused)
+    if measure.reads == "rgb":  # the three as colours of each picture, in another order
+        fused = np.stack((under, over, fused), axis=-1)
+        under, over = np.roll(fused, 1, axis=-1), np.roll(fused, 2, axis=-1)
+    return f"{measure.compute(under, over, fused):.{GOLDEN_DIGITS}g}"
+
+
+def _spoil(fused: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with what guards are about: one third as its negative, triple contrast beside."""
+    negative, kept = np.hsplit(fused, [GOLDEN_SHAPE[1] // 3])
+    tripled = np.clip(3 * (kept - kept.mean()) + kept.mean(), 0, 255)
+    return np.hstack([255 - negative, np.rint(tripled).astype(np.uint8)])
+
+
+@cache
+def _golden_pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Under, over and a fusion of them, grey, with clipped and with flat areas."""
+    height, width = GOLDEN_SHAPE
+    under, over = (
+        np.rint(plane[0, 0, :height, :width].numpy() / LIGHTNESS_MAX * 255).astype(np.uint8)
+        for plane in golden_pair(GOLDEN_SEED, max(GOLDEN_SHAPE))
+    )
+    return under, over, np.maximum(under, over // 3 * 2)

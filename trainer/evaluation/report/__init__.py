@@ -1,0 +1,1 @@
+"""What an evaluation writes: summary, report, plots and contact sheets."""

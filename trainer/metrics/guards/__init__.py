@@ -1,0 +1,1 @@
+"""Guards: faults of a fused picture that quality metrics do not see."""

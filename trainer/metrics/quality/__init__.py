@@ -1,0 +1,1 @@
+"""Quality metrics, each checked against its published programme."""

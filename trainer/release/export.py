@@ -1,0 +1,284 @@
+"""A finished run to a weights version: safetensors, manifest, model card, maybe ONNX graphs."""
+
+import argparse
+import json
+import re
+import shutil
+import warnings
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from model.colour import ChromaRule
+from model.exposure import Reference
+from model.lightness.network import LIGHTNESS_MAX, FusionNetwork, Padding
+from model.manifest import (
+    GRAPH_NAME,
+    PARAMETERS_NAME,
+    VALID_GRAPH_NAME,
+    DataSource,
+    Manifest,
+    Training,
+    describe_file,
+    read_manifest,
+    write_manifest,
+)
+from model.release.weights import compute_golden, golden_pair, load_network, save_parameters
+from trainer.commands.arguments import Commands
+from trainer.config import BLEND, TrainConfig, load_config
+from trainer.errors import RunError
+from trainer.release.description import About, apply_about, load_about
+from trainer.release.model_card import write_card
+from trainer.run.folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
+
+Checkpoint = Literal["best", "last"]
+
+OPSET = 18
+PARITY_SIDE_PX = 75
+PARITY_TOLERANCE = 1e-5
+"""Largest difference between ONNX Runtime and torch, as a share of full scale."""
+
+GRAPHS: tuple[tuple[str, Padding], ...] = ((GRAPH_NAME, "reflect"), (VALID_GRAPH_NAME, "valid"))
+
+
+class _FixedPadding(nn.Module):
+    """The network with its padding decided, as a graph needs it."""
+
+    def __init__(self, network: FusionNetwork, padding: Padding) -> None:
+        super().__init__()
+        self.network = network
+        self.padding = padding
+
+    def forward(self, under_l: Tensor, over_l: Tensor) -> Tensor:
+        fused: Tensor = self.network(under_l, over_l, self.padding)
+        return fused
+
+
+def export(
+    run: Path,
+    target: Path,
+    *,
+    chroma: ChromaRule | None = None,
+    reference: Reference = "over",
+    checkpoint: Checkpoint | None = None,
+    about: About | None = None,
+) -> Manifest:
+    """Write the weights version of a finished run.
+
+    Args:
+        run: Folder of a complete run; one that stopped early is complete.
+        target: `weights/<name>-<version>`; must not exist.
+        chroma: Rule that fuses a* and b* with these weights, `mean` where it is None; a network
+            that blends colour itself takes none.
+        reference: Exposure that alignment keeps where it is.
+        checkpoint: The parameters that did best on the validation scenes, or the last ones; None
+            takes the best where the run has validated, else the last.
+        about: Texts of the manifest that are written by hand.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        RunError: The run is not complete or has no best parameters, the target exists or is not
+            named after the run, a rule of chroma is given to a network that takes none, or a graph
+            differs from the network by more than `PARITY_TOLERANCE`.
+        WeightsError: The version that the run started from is not there any more.
+    """
+    config, record = _read_run(run)
+    if config.is_blend and chroma is not None:
+        raise RunError(f"expected no rule of chroma for '{BLEND}', got '{chroma}'")
+    version = _parse_version(config.name, target)
+    training = _describe_training(run, config, record, checkpoint)
+    parameters = BEST_NAME if training.checkpoint == "best" else PARAMETERS_NAME
+    network = load_network(config.network, run / parameters, label=target.name)
+    # Whole or not there: a version that was begun must not look like one, nor be in the way.
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_parameters(network, partial / PARAMETERS_NAME)
+    graphs = GRAPHS if isinstance(network, FusionNetwork) else ()
+    if isinstance(network, FusionNetwork):
+        for name, padding in graphs:
+            export_graph(network, partial / name, padding)
+            check_parity(network, partial / name, padding)
+    manifest = Manifest.model_validate(
+        {
+            "name": config.name,
+            "version": version,
+            "network": config.network,
+            "files": {
+                name: describe_file(partial / name)
+                for name in (PARAMETERS_NAME, *(name for name, _ in graphs))
+            },
+            "receptive_field": network.receptive_field,
+            "size_multiple": network.size_multiple,
+            "accepted_exposures": (2, 2),
+            "chroma": "blend" if config.is_blend else chroma or "mean",
+            "reference": reference,
+            "golden": compute_golden(network),
+            "training": training,
+        }
+    )
+    manifest = apply_about(manifest, about or About())
+    write_manifest(manifest, partial)
+    write_card(partial)
+    partial.rename(target)
+    return manifest
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the arguments of `python -m trainer export`."""
+    parser = commands.add_parser("export", help="turn a run into a weights version")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("target", type=Path, help="weights/<name>-<version>")
+    parser.add_argument(
+        "--chroma",
+        choices=get_args(ChromaRule),
+        help="rule that fuses a* and b* (default: mean); not for a network that blends colour",
+    )
+    parser.add_argument(
+        "--reference",
+        choices=get_args(Reference),
+        default="over",
+        help="exposure onto which the other is warped",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        choices=get_args(Checkpoint),
+        help="default: the best on the validation scenes where the run has any, else the last",
+    )
+    parser.add_argument(
+        "--about", type=Path, help="TOML file with summary, intended_use and limits"
+    )
+    parser.set_defaults(run_command=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Export as the options say."""
+    export(
+        options.run,
+        options.target,
+        chroma=options.chroma,
+        reference=options.reference,
+        checkpoint=options.checkpoint,
+        about=load_about(options.about) if options.about else None,
+    )
+    return 0
+
+
+def export_graph(network: FusionNetwork, path: Path, padding: Padding) -> None:
+    """Write the network as one ONNX file with a free batch, height and width."""
+    planes = golden_pair(seed=0, side_px=PARITY_SIDE_PX)
+    axes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    # A batch of one would be taken for a constant by torch.export.
+    batch = tuple(plane.expand(2, -1, -1, -1).contiguous() for plane in planes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _FixedPadding(network, padding).eval(),
+            batch,
+            str(path),
+            input_names=["under_l", "over_l"],
+            output_names=["fused_l"],
+            dynamic_shapes=(axes, axes),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    _forget_the_exporter(path)
+
+
+def _forget_the_exporter(path: Path) -> None:
+    """Drop the notes about each node, which hold stack traces with the paths of this machine."""
+    model = onnx.load(path)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+    onnx.save(model, path)
+
+
+def check_parity(network: FusionNetwork, path: Path, padding: Padding) -> float:
+    """Compare a graph in ONNX Runtime with the network in torch.
+
+    Returns:
+        The largest difference, as a share of full scale.
+
+    Raises:
+        RunError: It is above `PARITY_TOLERANCE`.
+    """
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for seed in (1, 2):
+        under, over = golden_pair(seed, PARITY_SIDE_PX + seed)
+        (actual,) = session.run(None, {"under_l": under.numpy(), "over_l": over.numpy()})
+        with torch.no_grad():
+            expected = network(under, over, padding).numpy()
+        worst = max(worst, float(np.abs(actual - expected).max()) / LIGHTNESS_MAX)
+    if worst > PARITY_TOLERANCE:
+        raise RunError(
+            f"{path.name} differs from the network by {worst:.2g} of full scale, "
+            f"at most {PARITY_TOLERANCE:.0e} is allowed"
+        )
+    return worst
+
+
+def _read_run(run: Path) -> tuple[TrainConfig, dict[str, object]]:
+    config = load_config(run / CONFIG_NAME)
+    record: dict[str, object] = json.loads((run / RECORD_NAME).read_text(encoding="utf-8"))
+    if not record.get("is_complete"):
+        raise RunError(
+            f"expected a complete run of {config.optim.steps} steps, "
+            f"'{run.name}' has {record.get('steps', 0)}"
+        )
+    return config, record
+
+
+def _parse_version(name: str, target: Path) -> str:
+    matched = re.fullmatch(rf"{re.escape(name)}-(\d+\.\d+\.\d+)", target.name)
+    if matched is None:
+        raise RunError(
+            f"expected the target folder as '{name}-<major>.<minor>.<patch>', got '{target.name}'"
+        )
+    if target.exists():
+        raise RunError(f"the weights version '{target.name}' exists; released weights never change")
+    return matched.group(1)
+
+
+def _describe_training(
+    run: Path, config: TrainConfig, record: dict[str, object], checkpoint: Checkpoint | None
+) -> Training:
+    sessions, sources = record["sessions"], record["data"]
+    steps, best_step = record["steps"], record.get("best_step")
+    if (
+        not isinstance(sessions, list)
+        or not isinstance(sources, list)
+        or not isinstance(steps, int)
+        or not isinstance(best_step, int | None)
+    ):
+        raise RunError(f"the record of the run '{run.name}' is damaged")
+    has_best = best_step is not None and (run / BEST_NAME).is_file()
+    if checkpoint == "best" and not has_best:
+        raise RunError(f"expected a run that has validated, '{run.name}' has no {BEST_NAME}")
+    chosen: Checkpoint = checkpoint or ("best" if has_best else "last")
+    data = [DataSource.model_validate(source) for source in sources]
+    started_from = ""
+    if config.optim.start == "weights":
+        earlier = read_manifest(Path(config.optim.start_weights))
+        started_from = earlier.label
+        data += [source for source in earlier.training.data if source not in data]
+    return Training(
+        config=(run / CONFIG_NAME).read_text(encoding="utf-8"),
+        commit="; ".join(sorted({str(session["commit"]) for session in sessions})),
+        seed=config.seed,
+        steps=steps,
+        device="; ".join(sorted({str(session["device"]) for session in sessions})),
+        data=tuple(data),
+        checkpoint=chosen,
+        exported_step=best_step if chosen == "best" else steps,
+        started_from=started_from,
+    )

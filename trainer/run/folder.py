@@ -1,0 +1,280 @@
+"""The folder of a run: config, record, curves, TensorBoard events, checkpoint, parameters."""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from model.manifest import PARAMETERS_NAME, DataSource
+from model.release.weights import save_parameters
+from trainer.config import TrainConfig, dump_config, load_config
+from trainer.errors import RunError
+from trainer.files import replacing, write_whole
+from trainer.run.checkpoint import LOSS_NAMES, TrainState, load_checkpoint, save_checkpoint
+from trainer.run.distributed import World
+from trainer.run.prefetch import TripleFeed
+from trainer.run.validation import Validation
+
+CONFIG_NAME = "config.toml"
+RECORD_NAME = "record.json"
+CURVE_NAME = "losses.csv"
+VALIDATION_NAME = "validation.csv"
+CHECKPOINT_NAME = "checkpoint.pt"
+BEST_NAME = "best.safetensors"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+TENSORBOARD_NAMES = {name: f"loss/{name}" for name in LOSS_NAMES} | {
+    "under_weight": "weights/lambda1",
+    "over_weight": "weights/lambda2",
+}
+
+
+class RunFolder:
+    """A run on the disk; every process reads it, the main one alone writes.
+
+    Args:
+        path: The folder; made when it is not there.
+        config: Config of the run.
+        world: The processes of the run.
+        sources: What the run is trained on, and what the weights were that it starts from.
+        validated_on: Names of the scenes of its validation.
+
+    Raises:
+        RunError: The folder belongs to another config or to other data, or its record is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: TrainConfig,
+        world: World,
+        *,
+        sources: tuple[DataSource, ...],
+        validated_on: Iterable[str] = (),
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._world = world
+        self._sources = sources
+        self._data_sha256 = hash_data(sources, validated_on)
+        self._commit = current_commit()  # of the code that runs, whatever is committed meanwhile
+        self._from_step = 0
+        if world.is_main:
+            has_config = (path / CONFIG_NAME).exists()
+            # The record first: a folder with a config is that of a run.
+            if not has_config or not (path / RECORD_NAME).exists():
+                self._write_record(self._begin_record())
+            if not has_config:
+                write_whole(path / CONFIG_NAME, dump_config(config))
+        world.wait()
+        # Parsed, not as text: keys that the config has gained since are at their defaults.
+        if load_config(path / CONFIG_NAME) != config:
+            raise RunError(f"the run folder '{path.name}' belongs to another config")
+        # A record from before has no digest of its data.
+        if self._read_record().get("data_sha256", self._data_sha256) != self._data_sha256:
+            raise RunError(
+                f"the run folder '{path.name}' belongs to other data: its sources, their licences "
+                "or the scenes of its validation have changed"
+            )
+        self._writer: SummaryWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def restore(self, state: TrainState) -> None:
+        """Load the checkpoint, if there is one, and forget what was logged after it.
+
+        Only then is the folder open for what the session logs.
+        """
+        if (self._path / CHECKPOINT_NAME).exists():
+            load_checkpoint(state, self._path / CHECKPOINT_NAME)
+        self._from_step = state.step
+        if self._world.is_main:
+            for name in (CURVE_NAME, VALIDATION_NAME):
+                _cut_table(self._path / name, state.step)
+            self._writer = SummaryWriter(str(self._path), purge_step=state.step + 1)
+
+    def log_losses(self, step: int, means: dict[str, float], learning_rate: float) -> None:
+        """Add a line to the loss curve."""
+        if self._writer is None:
+            return
+        for name, value in means.items():
+            self._writer.add_scalar(TENSORBOARD_NAMES[name], value, step)
+        self._writer.add_scalar("learning_rate", learning_rate, step)
+        _append_row(self._path / CURVE_NAME, step, means)
+
+    def log_validation(self, step: int, validation: Validation, triples: NDArray[np.uint8]) -> None:
+        """Add a line to the validation's table, and pictures for TensorBoard.
+
+        Args:
+            step: Steps taken.
+            validation: Its outcome.
+            triples: Training triples and what the network makes of them. Shape (H, W), uint8; in
+                colour (H, W, 3).
+        """
+        if self._writer is None:
+            return
+        for name, value in validation.scores.items():
+            self._writer.add_scalar(f"validation/{name}", value, step)
+        for name, picture in validation.pictures.items():
+            self._writer.add_image(f"validation/{name}", picture, step, dataformats="HWC")
+        layout = "HW" if triples.ndim == 2 else "HWC"
+        self._writer.add_image("training/triples", triples, step, dataformats=layout)
+        self._writer.add_scalar("validation/objective", validation.objective, step)
+        row = validation.scores | {"objective": validation.objective}
+        _append_row(self._path / VALIDATION_NAME, step, row)
+
+    def keep_best(self, state: TrainState) -> None:
+        """Keep the parameters as the best so far."""
+        if self._world.is_main:
+            _save_whole(state, self._path / BEST_NAME)
+
+    def save(self, state: TrainState, feed: TripleFeed) -> None:
+        """Write the parameters, the record up to this step, and the checkpoint.
+
+        The checkpoint comes last: a run that was killed in between repeats these steps and
+        writes the others again.
+        """
+        if not self._world.is_main:
+            return
+        record = self._read_record()
+        # The steps that a resume repeats count once.
+        earlier = [one for one in record["sessions"] if one["from_step"] < self._from_step]
+        record["sessions"] = [*earlier, self._describe_session(state.step, feed)]
+        self._write_state(state, record)
+        save_checkpoint(state, self._path / CHECKPOINT_NAME)
+
+    def repair(self, state: TrainState) -> None:
+        """Complete a run that is over by its checkpoint and not by its record.
+
+        Earlier versions wrote the checkpoint first, and could be killed right after it.
+        """
+        if self._world.is_main and self._is_over(state):
+            record = self._read_record()
+            if not record.get("is_complete"):
+                self._write_state(state, record)
+
+    def _write_state(self, state: TrainState, record: dict[str, Any]) -> None:
+        _save_whole(state, self._path / PARAMETERS_NAME)
+        record["steps"] = state.step
+        record["stopped_early"] = state.is_stopped_early
+        record["is_complete"] = self._is_over(state)
+        if "data_sha256" not in record:  # from before; what it names already stays named
+            named = [DataSource.model_validate(one) for one in record.get("data", [])]
+            record["data"] = _dump_sources(dict.fromkeys([*named, *self._sources]))
+            record["data_sha256"] = self._data_sha256
+        if state.best.step:
+            record["best_step"] = state.best.step
+            record["best_objective"] = state.best.objective
+        self._write_record(record)
+
+    def _is_over(self, state: TrainState) -> bool:
+        return state.is_stopped_early or state.step == self._config.optim.steps
+
+    def _begin_record(self) -> dict[str, Any]:
+        return {
+            "commit": self._commit,
+            "seed": self._config.seed,
+            "data_sha256": self._data_sha256,
+            "data": _dump_sources(self._sources),
+            "sessions": [],
+        }
+
+    def _describe_session(self, step: int, feed: TripleFeed) -> dict[str, str | int | float]:
+        return {
+            "commit": self._commit,
+            "device": describe_device(self._world.device),
+            "processes": self._world.size,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "from_step": self._from_step,
+            "until_step": step,
+            "started_in_s": round(feed.started_in_s, 1),
+            "elapsed_s": round(feed.elapsed_s, 1),
+            "outside_steps_s": round(feed.outside_steps_s, 1),
+            "waited_for_data_s": round(feed.waited_s, 1),
+            "waiting_share": round(feed.waiting_share, 4),
+        }
+
+    def _read_record(self) -> dict[str, Any]:
+        text = (self._path / RECORD_NAME).read_text(encoding="utf-8")
+        try:
+            record: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as cause:
+            raise RunError(f"the record of the run '{self._path.name}' is damaged") from cause
+        return record
+
+    def _write_record(self, record: dict[str, Any]) -> None:
+        write_whole(self._path / RECORD_NAME, json.dumps(record, indent=2) + "\n")
+
+
+def hash_data(sources: Iterable[DataSource], validated_on: Iterable[str]) -> str:
+    """A digest of what a run's data is: its sources in their order, and its validation's scenes."""
+    document = {"sources": _dump_sources(sources), "validation": list(validated_on)}
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def current_commit() -> str:
+    """Commit of the checkout, marked when the tree differs from it; `unknown` outside of one."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"
+
+
+def describe_device(device: torch.device) -> str:
+    """The hardware of a run, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return f"CPU {names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
+
+
+def _dump_sources(sources: Iterable[DataSource]) -> list[dict[str, str]]:
+    return [source.model_dump() for source in sources]
+
+
+def _save_whole(state: TrainState, path: Path) -> None:
+    """Write the parameters; a kill in the middle leaves the file before it whole."""
+    with replacing(path) as partial:
+        save_parameters(state.network, partial)
+
+
+def _append_row(path: Path, step: int, values: dict[str, float]) -> None:
+    row = io.StringIO()
+    table = csv.writer(row, lineterminator="\n")
+    if not path.exists():
+        table.writerow(["step", *values])
+    table.writerow([step, *(f"{value:.6g}" for value in values.values())])
+    with path.open("a", newline="", encoding="utf-8") as file:
+        file.write(row.getvalue())
+
+
+def _cut_table(path: Path, step: int) -> None:
+    """Drop the rows that a killed run logged after its last checkpoint, and what is half a row."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    header, *rows = [line for line in lines if line.endswith("\n")] or [""]
+    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
+    if kept:
+        write_whole(path, "".join([header, *kept]))
+    else:
+        path.unlink()
