@@ -25,7 +25,7 @@ serve: $(SERVICE)  ## the service on 127.0.0.1:8000 with the bundled weights
 	$(BIN)/expofuse serve
 
 test: $(DEV)  ## every test that takes seconds, and the doctests
-	$(BIN)/python -m pytest -m "not slow" --doctest-modules tests model service trainer
+	$(BIN)/python -m pytest -m "not slow" --doctest-modules tests expofuse model service trainer
 
 test-slow: $(DEV)  ## the tests that take minutes (as root, with buildah and debootstrap: the image too)
 	$(BIN)/python -m pytest -m slow tests

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.codec.headers import ImageHeader
-from service.errors import PixelLimitError, QueueFullError, WorkerStoppedError
+from expofuse.errors import PixelLimitError
+from expofuse.files.headers import ImageHeader
+from service.errors import QueueFullError, WorkerStoppedError
 from service.metrics import Metrics
 from service.settings import LimitSettings
 

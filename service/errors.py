@@ -4,12 +4,7 @@ FusionError                         (model/errors.py)
 └── ServiceError                    code, message
     ├── MultipartError              the body is not the form that the route takes
     ├── LengthRequiredError         a POST without a body
-    ├── OptionError                 an unknown option, or a value out of its range
-    ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
     ├── BodyTooLargeError           more bytes than the limit
-    ├── PixelLimitError             more pixels, or a longer side, than the limit
-    ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
-    ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
     ├── QueueFullError              every waiting place is taken
     ├── WorkerStoppedError          the process that should do the work is stopping or gone
     ├── DisconnectedError           the client left before its answer
@@ -45,40 +40,10 @@ class LengthRequiredError(ServiceError):
     code = "length-required"
 
 
-class OptionError(ServiceError):
-    """An unknown option, or a known one with a value that it does not take."""
-
-    code = "bad-option"
-
-
-class MediaTypeError(ServiceError):
-    """The first bytes are not those of a JPEG, PNG, WebP or TIFF."""
-
-    code = "unsupported-media-type"
-
-
 class BodyTooLargeError(ServiceError):
     """The body, declared or received, is larger than the limit."""
 
     code = "body-too-large"
-
-
-class PixelLimitError(ServiceError):
-    """The image has more pixels, or a longer side, than the limit."""
-
-    code = "too-many-pixels"
-
-
-class ImageDecodeError(ServiceError):
-    """The image is of a kind we take, but its bytes are truncated or damaged."""
-
-    code = "image-damaged"
-
-
-class UnsupportedImageError(ServiceError):
-    """A sound image without a single 8 or 16 bit RGB reading: animated, many pages, float."""
-
-    code = "unsupported-image"
 
 
 class QueueFullError(ServiceError):

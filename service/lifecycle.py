@@ -5,8 +5,8 @@ import logging
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from expofuse.files.headers import PixelLimits
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
-from service.codec.headers import PixelLimits
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.device.backend import BackendFactory
 from service.device.messages import WorkerInfo

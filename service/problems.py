@@ -12,6 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from expofuse.errors import (
+    EncodeError,
+    ImageDecodeError,
+    MediaTypeError,
+    OptionError,
+    PixelLimitError,
+    UnsupportedImageError,
+)
 from model.errors import AlignmentError, ExposureError, FusionError, InferenceError
 from service.errors import (
     BodyTooLargeError,
@@ -21,15 +29,10 @@ from service.errors import (
     CodecTimeoutError,
     DeadlineError,
     DisconnectedError,
-    ImageDecodeError,
     LengthRequiredError,
-    MediaTypeError,
     MultipartError,
-    OptionError,
-    PixelLimitError,
     QueueFullError,
     SharedMemoryError,
-    UnsupportedImageError,
     WorkerStoppedError,
 )
 from service.request_record import UNSETTLED_OUTCOME, RequestRecord
@@ -77,6 +80,7 @@ PROBLEMS: dict[type[FusionError], Row] = {
     AlignmentError: Row(422, "The images could not be aligned"),
     DisconnectedError: Row(CLIENT_LEFT_STATUS, "The client left"),
     InferenceError: Row(500, "The fusion failed", is_internal=True),
+    EncodeError: Row(500, "The picture could not be written", is_internal=True),
     CodecCrashError: Row(500, "The image could not be processed", is_internal=True),
     CodecError: Row(500, "The image could not be processed", is_internal=True),
     QueueFullError: Row(503, "The service is saturated", may_retry=True),

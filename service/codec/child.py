@@ -18,14 +18,14 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from expofuse.files.formats import FORMAT_DEPTHS, EncodeOptions, ImageMetadata
+from expofuse.files.headers import PixelLimits
+from expofuse.files.images import configure_libvips, decode, encode
 from model.alignment.estimate import align_pair
 from model.errors import AlignmentError, FusionError
 from model.exposure import ExposurePair
 from service.codec.frames import PIPE_BYTES, PREFIX, answer_to_json, json_to_call
-from service.codec.headers import PixelLimits
-from service.codec.images import configure_libvips, decode, encode
 from service.codec.messages import (
-    FORMAT_DEPTHS,
     AlignCall,
     Answer,
     Begun,
@@ -33,9 +33,7 @@ from service.codec.messages import (
     DecodeCall,
     DecodedImage,
     Encoded,
-    EncodeOptions,
     Failure,
-    ImageMetadata,
     PairAlignment,
     Ready,
 )

@@ -11,9 +11,10 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from expofuse.files.formats import EncodeOptions, ImageMetadata
+from expofuse.files.headers import PixelLimits
 from model.errors import FusionError
 from model.exposure import Reference
-from service.codec.headers import PixelLimits
 from service.codec.loop_side import CallNotBegunError, ChildDiedError, CodecChild
 from service.codec.messages import (
     AlignCall,
@@ -24,9 +25,7 @@ from service.codec.messages import (
     DecodedImage,
     EncodeCall,
     Encoded,
-    EncodeOptions,
     Failure,
-    ImageMetadata,
     PairAlignment,
 )
 from service.errors import (
@@ -154,7 +153,7 @@ class CodecPool:
     async def decode(
         self, data: bytes | bytearray | memoryview, *, destination: SharedDescriptor
     ) -> DecodedImage:
-        """Decode a file into a block; see `service.codec.images.decode`.
+        """Decode a file into a block; see `expofuse.files.images.decode`.
 
         Args:
             data: The whole file, untrusted; must not change before the call is settled.
@@ -205,7 +204,7 @@ class CodecPool:
     async def encode(
         self, pixels: SharedDescriptor, *, options: EncodeOptions, metadata: ImageMetadata
     ) -> bytes:
-        """Encode a block; see `service.codec.images.encode`.
+        """Encode a block; see `expofuse.files.images.encode`.
 
         Args:
             pixels: RGB in sRGB, shape (H, W, 3).

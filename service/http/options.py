@@ -6,10 +6,10 @@ from typing import Literal, get_args
 
 from starlette.datastructures import QueryParams
 
-from service.codec.headers import ImageFormat
+from expofuse.errors import OptionError
+from expofuse.files.headers import ImageFormat
 from service.codec.messages import AlignMode
 from service.device.messages import ServedWeights
-from service.errors import OptionError
 
 FileField = Literal["under", "over"]
 FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)

@@ -6,10 +6,11 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from expofuse.files.formats import EncodeOptions
+from expofuse.files.headers import ImageFormat, ImageHeader, check_size, sniff
 from model.exposure import MIN_SIDE_PX, AlignmentReport
 from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels
-from service.codec.headers import ImageFormat, ImageHeader, check_size, sniff
-from service.codec.messages import DecodedImage, EncodeOptions, PairAlignment
+from service.codec.messages import DecodedImage, PairAlignment
 from service.device.messages import FuseJob, ServedWeights
 from service.errors import DeadlineError, WorkerStoppedError
 from service.http.disconnect import cancel_when_client_leaves

@@ -6,15 +6,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from expofuse.errors import MediaTypeError, OptionError
 from service.admission import UploadAllowance
-from service.errors import (
-    BodyTooLargeError,
-    DisconnectedError,
-    LengthRequiredError,
-    MediaTypeError,
-    MultipartError,
-    OptionError,
-)
+from service.errors import BodyTooLargeError, DisconnectedError, LengthRequiredError, MultipartError
 from service.http.options import FILE_FIELDS, OPTION_NAMES, FileField
 
 FORM_MEDIA_TYPE = b"multipart/form-data"

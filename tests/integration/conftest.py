@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from tests import images
 from tests.paths import ROOT
 from tests.server import RunningServer, running_server
-from tests.service import images
 
 RELEASED = "pyramid-blend-1.1.0"
 MAX_BODY_BYTES = 3 * 2**20

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from tests import images
 from tests.integration.conftest import MAX_BODY_BYTES, metric, problem_of, wait_for
-from tests.service import images
 
 pytestmark = pytest.mark.e2e
 

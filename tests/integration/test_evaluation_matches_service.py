@@ -6,8 +6,8 @@ import httpx
 import numpy as np
 import pytest
 
+from tests import images
 from tests.paths import ROOT
-from tests.service import images
 from trainer.evaluation import WeightsMethod, evaluate
 from trainer.evaluation.pictures import read_picture
 

@@ -9,9 +9,9 @@ import httpx
 import psutil
 import pytest
 
+from tests import images
 from tests.integration.conftest import make_client, metric, problem_of, server_settings, wait_for
 from tests.server import RunningServer, running_server
-from tests.service import images
 
 pytestmark = pytest.mark.e2e
 

@@ -13,8 +13,8 @@ import tifffile
 from PIL import Image
 
 from service.console.cli import main
+from tests import images
 from tests.integration.conftest import data_pair, make_client, metric, problem_of, wait_for
-from tests.service import images
 
 pytestmark = pytest.mark.e2e
 

@@ -2,9 +2,10 @@ import asyncio
 
 import pytest
 
+from expofuse.errors import PixelLimitError
+from expofuse.files.headers import ImageHeader
 from service.admission import Admission, count_megapixels
-from service.codec.headers import ImageHeader
-from service.errors import PixelLimitError, QueueFullError, WorkerStoppedError
+from service.errors import QueueFullError, WorkerStoppedError
 from service.settings import LimitSettings
 
 

@@ -37,7 +37,7 @@ async def test_a_worker_that_does_not_come_up_stops_everything():
     service = Service(settings, failing_warm_up)
     with pytest.raises(WorkerStoppedError, match="cuda:7"):
         await service.start()
-    assert service.codec.images.alive == 0
+    assert service.codec.alive == 0
     assert not service.status.is_ready
     with pytest.raises(WorkerStoppedError, match="never ready"):
         _ = service.info

@@ -7,6 +7,13 @@ import pytest
 from fastapi import FastAPI
 
 import service.errors
+from expofuse.errors import (
+    ImageDecodeError,
+    MediaTypeError,
+    OptionError,
+    PixelLimitError,
+    UnsupportedImageError,
+)
 from model.errors import AlignmentError, ExposureError, FusionError, InferenceError, WeightsError
 from service.errors import (
     BodyTooLargeError,
@@ -16,16 +23,11 @@ from service.errors import (
     CodecTimeoutError,
     DeadlineError,
     DisconnectedError,
-    ImageDecodeError,
     LengthRequiredError,
-    MediaTypeError,
     MultipartError,
-    OptionError,
-    PixelLimitError,
     QueueFullError,
     ServiceError,
     SharedMemoryError,
-    UnsupportedImageError,
     WorkerStoppedError,
 )
 from service.http.app import add_problem_handlers

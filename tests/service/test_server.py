@@ -12,8 +12,8 @@ import pytest
 
 from service.server import StartError, run_server
 from service.settings import CodecSettings, LimitSettings, Settings
+from tests import images
 from tests.server import free_port
-from tests.service import images
 from tests.service.backends import HANG, copying, failing_warm_up, hanging_at_start
 
 TIMEOUT_S = 60.0

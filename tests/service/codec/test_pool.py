@@ -14,26 +14,24 @@ import psutil
 import pytest
 import uvloop
 
-from model.errors import AlignmentError, ExposureError
-from service.codec.headers import PixelLimits, sniff
+from expofuse.errors import ImageDecodeError, PixelLimitError, UnsupportedImageError
+from expofuse.files.formats import EncodeOptions, ImageMetadata
+from expofuse.files.headers import PixelLimits, sniff
+from model.errors import AlignmentError, ExposureError, FusionError
 from service.codec.loop_side import CallNotBegunError, ChildDiedError, CodecChild
-from service.codec.messages import EncodeCall, EncodeOptions, ImageMetadata
+from service.codec.messages import EncodeCall
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.errors import (
     CodecCrashError,
     CodecMemoryError,
     CodecStartError,
     CodecTimeoutError,
-    ImageDecodeError,
-    PixelLimitError,
     QueueFullError,
-    ServiceError,
-    UnsupportedImageError,
     WorkerStoppedError,
 )
 from service.processes.shared_memory import SharedArray, SharedDescriptor
+from tests import images
 from tests.paths import ROOT
-from tests.service import images
 
 CONFIG = CodecPoolConfig(
     processes=2,
@@ -256,7 +254,7 @@ def test_damaged_images_get_pixels_or_a_typed_error(loop_runner, shared_pool):
                     try:
                         if sniff(data).pixels == 48 * 64:
                             await shared_pool.decode(data, destination=block.descriptor)
-                    except ServiceError:
+                    except FusionError:
                         refused += 1
         assert refused > 10
 
@@ -265,7 +263,7 @@ def test_damaged_images_get_pixels_or_a_typed_error(loop_runner, shared_pool):
 
 def test_a_fault_of_ours_is_an_error_and_not_a_death(loop_runner, shared_pool):
     async def scenario():
-        with SharedArray.create((3,), "uint8") as small, pytest.raises(ServiceError) as caught:
+        with SharedArray.create((3,), "uint8") as small, pytest.raises(FusionError) as caught:
             await shared_pool.decode(images.encoded("png"), destination=small.descriptor)
         assert caught.value.code == "codec-failed"
 
@@ -275,7 +273,7 @@ def test_a_fault_of_ours_is_an_error_and_not_a_death(loop_runner, shared_pool):
 def test_a_block_that_is_gone_is_a_typed_error(loop_runner, shared_pool):
     async def scenario():
         gone = SharedDescriptor("expofuse-gone", (48, 64, 3), "uint8")
-        with pytest.raises(ServiceError) as caught:
+        with pytest.raises(FusionError) as caught:
             await shared_pool.decode(images.encoded("png"), destination=gone)
         assert caught.value.code == "shared-memory"
 
@@ -496,7 +494,7 @@ async def test_processes_know_nothing_of_the_environment(monkeypatch):
 PARENT = """
 import asyncio, os, signal, sys
 from service.codec.pool import CodecPool, CodecPoolConfig
-from service.codec.headers import PixelLimits
+from expofuse.files.headers import PixelLimits
 
 async def main():
     pool = CodecPool(CodecPoolConfig(

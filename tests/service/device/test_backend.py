@@ -17,8 +17,8 @@ from service.device.child import Worker
 from service.device.messages import BatchDone, Finished
 from service.server import make_backend_factory
 from service.settings import Settings
+from tests import images
 from tests.paths import ROOT
-from tests.service import images
 from tests.service.versions import write_blend_version
 
 WEIGHTS = ROOT / "weights"

@@ -1,8 +1,8 @@
 import pytest
 from starlette.datastructures import QueryParams
 
+from expofuse.errors import OptionError
 from service.device.messages import ServedWeights
-from service.errors import OptionError
 from service.http.options import FuseOptions, choose_format, choose_weights, parse_options
 
 SERVED = [

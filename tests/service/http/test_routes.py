@@ -19,7 +19,7 @@ from service.http.app import create_app
 from service.lifecycle import Service
 from service.processes.shared_memory import MOUNT
 from service.settings import CodecSettings, LimitSettings, Settings, WorkerSettings
-from tests.service import images
+from tests import images
 from tests.service.backends import HANG, RAISE, SLOW, copying
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

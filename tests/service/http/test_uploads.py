@@ -1,14 +1,13 @@
 import pytest
 from starlette.requests import Request
 
+from expofuse.errors import MediaTypeError, OptionError
 from service.admission import Admission
 from service.errors import (
     BodyTooLargeError,
     DisconnectedError,
     LengthRequiredError,
-    MediaTypeError,
     MultipartError,
-    OptionError,
     QueueFullError,
 )
 from service.http.uploads import receive_form

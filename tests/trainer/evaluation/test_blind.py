@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.service import images
+from tests import images
 from trainer.__main__ import main
 from trainer.errors import DataError
 from trainer.evaluation import evaluate

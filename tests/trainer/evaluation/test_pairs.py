@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model.errors import ExposureError
+from tests import images
 from tests.model.alignment.test_estimate import MOTIONS, expose, make_pair, make_scene
-from tests.service import images
 from trainer.errors import DataError
 from trainer.evaluation import list_pairs
 from trainer.evaluation.methods.others import make_methods

@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
-from service.codec.headers import PixelLimits
-from service.codec.images import configure_libvips, decode
-from tests.service import images
+from expofuse.files.headers import PixelLimits
+from expofuse.files.images import configure_libvips, decode
+from tests import images
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import cv2
 import pytest
 
-from tests.service import images
+from tests import images
 from trainer.evaluation import Summary, evaluate
 from trainer.evaluation.pictures import write_png
 from trainer.evaluation.report.page import judge, write_report

@@ -16,8 +16,8 @@ import pytest
 from model import align_pair, create_pipeline, load_weights, read_manifest
 from model.errors import WeightsError
 from model.exposure import ExposurePair
+from tests import images
 from tests.paths import ROOT
-from tests.service import images
 from trainer.__main__ import main
 from trainer.errors import DataError
 from trainer.evaluation import WeightsMethod, evaluate, read_summary

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tests.service import images
+from tests import images
 from tests.trainer.photographs import make_exif, save
 from trainer.data.preparation.photos import Photo, read_photo, read_pixels
 from trainer.errors import DataError

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from service.errors import (
+from expofuse.errors import (
     ImageDecodeError,
     MediaTypeError,
     PixelLimitError,

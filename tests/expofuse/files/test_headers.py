@@ -4,15 +4,15 @@ import struct
 
 import pytest
 
-from service.codec.headers import MAX_SEGMENTS, ImageHeader, PixelLimits, check_size, sniff
-from service.errors import (
+from expofuse.errors import (
+    FileError,
     ImageDecodeError,
     MediaTypeError,
     PixelLimitError,
-    ServiceError,
     UnsupportedImageError,
 )
-from tests.service import images
+from expofuse.files.headers import MAX_SEGMENTS, ImageHeader, PixelLimits, check_size, sniff
+from tests import images
 
 SOUND = {
     "jpeg": (lambda: images.encoded("jpeg"), ImageHeader("jpeg", 64, 48, 8)),
@@ -179,7 +179,7 @@ def test_sniff_answers_damage_with_a_header_or_a_typed_error(name):
     for data in images.mutations(make(), seed=7, count=1500):
         try:
             header = sniff(data)
-        except ServiceError:
+        except FileError:
             refused += 1
         else:
             assert header.width_px >= 1

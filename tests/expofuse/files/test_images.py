@@ -9,19 +9,19 @@ import pyvips
 import tifffile
 from PIL import Image, ImageOps
 
-from service.codec.exif import clean_exif
-from service.codec.headers import PixelLimits
-from service.codec.images import configure_libvips, decode, encode
-from service.codec.messages import EncodeOptions, ImageMetadata
-from service.errors import (
+from expofuse.errors import (
+    FileError,
     ImageDecodeError,
     MediaTypeError,
     OptionError,
     PixelLimitError,
-    ServiceError,
     UnsupportedImageError,
 )
-from tests.service import images
+from expofuse.files.exif import clean_exif
+from expofuse.files.formats import EncodeOptions, ImageMetadata
+from expofuse.files.headers import PixelLimits
+from expofuse.files.images import configure_libvips, decode, encode
+from tests import images
 
 LIMITS = PixelLimits(max_pixels=1_000_000, max_side_px=20_000)
 FORMATS = ("jpeg", "png", "webp", "tiff")
@@ -299,7 +299,7 @@ def test_decode_answers_damage_with_pixels_or_a_typed_error(make):
     for data in images.mutations(make(), seed=11, count=100):
         try:
             assert decoded(data).shape[2] == 3
-        except ServiceError:
+        except FileError:
             refused += 1
     assert refused > 10
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyvips
 
-from model.exposure import UINT8_TO_UINT16
-from service.codec.exif import clean_exif
-from service.codec.headers import ImageFormat, ImageHeader, PixelLimits, check_size, sniff
-from service.codec.messages import EncodeOptions, ImageMetadata, check_encodable
-from service.errors import CodecError, ImageDecodeError, UnsupportedImageError
-from service.processes.shared_memory import Samples
+from expofuse.errors import EncodeError, ImageDecodeError, UnsupportedImageError
+from expofuse.files.exif import clean_exif
+from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
+from expofuse.files.headers import ImageFormat, ImageHeader, PixelLimits, check_size, sniff
+from model.exposure import UINT8_TO_UINT16, Pixels
 
 STRIP_ROWS = 256
 
@@ -50,7 +49,7 @@ class DecodedPixels:
         metadata: What travels on to the result.
     """
 
-    pixels: Samples
+    pixels: Pixels
     metadata: ImageMetadata
 
 
@@ -71,7 +70,7 @@ def configure_libvips() -> None:
 
 
 def decode(
-    data: bytes | bytearray | memoryview, *, limits: PixelLimits, out: Samples | None = None
+    data: bytes | bytearray | memoryview, *, limits: PixelLimits, out: Pixels | None = None
 ) -> DecodedPixels:
     """Decode an image to upright RGB pixels in sRGB.
 
@@ -110,7 +109,7 @@ def decode(
     return DecodedPixels(pixels, metadata)
 
 
-def encode(pixels: Samples, *, options: EncodeOptions, metadata: ImageMetadata) -> bytes:
+def encode(pixels: Pixels, *, options: EncodeOptions, metadata: ImageMetadata) -> bytes:
     """Encode RGB pixels, tagged as sRGB.
 
     16 bits become 8 by rounding x / 257 to the nearest, where the format or the options ask for 8.
@@ -126,7 +125,7 @@ def encode(pixels: Samples, *, options: EncodeOptions, metadata: ImageMetadata) 
 
     Raises:
         OptionError: The format cannot meet the options for this size.
-        CodecError: The encoder failed.
+        EncodeError: The encoder failed.
     """
     height_px, width_px = pixels.shape[:2]
     check_encodable(options, width_px=width_px, height_px=height_px)
@@ -146,7 +145,7 @@ def encode(pixels: Samples, *, options: EncodeOptions, metadata: ImageMetadata) 
         return _save(image, options)
     except _FAILURES as error:
         _raise_if_out_of_memory(error)
-        raise CodecError(f"expected {options.format} to be written, got a failure") from error
+        raise EncodeError(f"expected {options.format} to be written, got a failure") from error
 
 
 def _load(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvips.Image:
@@ -221,7 +220,7 @@ def _is_srgb(profile: bytes) -> bool:
     return bool(np.abs(result.astype(np.int32) - colours).max() <= _SRGB_TOLERANCE)
 
 
-def _oriented_output(header: ImageHeader, orientation: int, out: Samples | None) -> Samples:
+def _oriented_output(header: ImageHeader, orientation: int, out: Pixels | None) -> Pixels:
     height_px, width_px = header.height_px, header.width_px
     if orientation >= 5:
         height_px, width_px = width_px, height_px
@@ -235,11 +234,11 @@ def _oriented_output(header: ImageHeader, orientation: int, out: Samples | None)
     return out.reshape(height_px, width_px, 3)
 
 
-def _empty(shape: tuple[int, ...], bits: int) -> Samples:
+def _empty(shape: tuple[int, ...], bits: int) -> Pixels:
     return np.empty(shape, np.uint16) if bits == 16 else np.empty(shape, np.uint8)
 
 
-def _stored_view(pixels: Samples, orientation: int) -> Samples:
+def _stored_view(pixels: Pixels, orientation: int) -> Pixels:
     """View upright pixels in the order in which the file stores them (EXIF 2.32, 4.6.4 A)."""
     match orientation:
         case 2:
@@ -260,7 +259,7 @@ def _stored_view(pixels: Samples, orientation: int) -> Samples:
             return pixels
 
 
-def _copy_strips(image: pyvips.Image, target: Samples) -> None:
+def _copy_strips(image: pyvips.Image, target: Pixels) -> None:
     region = pyvips.Region.new(image)
     scale = UINT8_TO_UINT16 if image.format == "uchar" and target.dtype == np.uint16 else 1
     source_type = np.uint8 if image.format == "uchar" else np.uint16
@@ -274,7 +273,7 @@ def _copy_strips(image: pyvips.Image, target: Samples) -> None:
             np.multiply(strip, scale, out=target[top : top + rows], dtype=np.uint16)
 
 
-def _to_depth(pixels: Samples, bits: int) -> Samples:
+def _to_depth(pixels: Pixels, bits: int) -> Pixels:
     if pixels.dtype == (np.uint16 if bits == 16 else np.uint8):
         return pixels
     if bits == 16:

@@ -1,0 +1,1 @@
+"""Multi-exposure image fusion: many exposures of one scene in, one well-exposed picture out."""

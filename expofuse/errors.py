@@ -1,0 +1,55 @@
+"""The branch of the error tree about picture files: why one is not read or not written.
+
+FusionError                         (model/errors.py)
+└── FileError                       code, message
+    ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
+    ├── PixelLimitError             more pixels, or a longer side, than the limit
+    ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
+    ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
+    ├── OptionError                 an unknown option, or a value out of its range
+    └── EncodeError                 a file could not be written
+"""
+
+from model.errors import FusionError
+
+
+class FileError(FusionError):
+    """Base of the errors that belong to picture files rather than to pixels."""
+
+    code = "file-error"
+
+
+class MediaTypeError(FileError):
+    """The first bytes are not those of a JPEG, PNG, WebP or TIFF."""
+
+    code = "unsupported-media-type"
+
+
+class PixelLimitError(FileError):
+    """The image has more pixels, or a longer side, than the limit."""
+
+    code = "too-many-pixels"
+
+
+class ImageDecodeError(FileError):
+    """The image is of a kind we take, but its bytes are truncated or damaged."""
+
+    code = "image-damaged"
+
+
+class UnsupportedImageError(FileError):
+    """A sound image without a single 8 or 16 bit RGB reading: animated, many pages, float."""
+
+    code = "unsupported-image"
+
+
+class OptionError(FileError):
+    """An unknown option, or a known one with a value that it does not take."""
+
+    code = "bad-option"
+
+
+class EncodeError(FileError):
+    """The picture could not be written as a file."""
+
+    code = "encode-failed"
