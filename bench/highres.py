@@ -32,7 +32,7 @@ REQUEST_TIMEOUT_S = 600.0
 
 ROLES = {
     "service.codec.child": "codec process",
-    "spawn_main": "device worker",
+    "service.device.child": "device worker",
     "resource_tracker": "resource tracker",
     "service serve": "event loop",
 }

@@ -1,7 +1,7 @@
-"""Who is let in: budgets of bytes, megapixels and jobs that refuse at once and never wait."""
+"""Decides which requests are let in: budgets that refuse at once and never make anybody wait."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from expofuse.errors import PixelLimitError
@@ -25,25 +25,29 @@ def count_megapixels(under: ImageHeader, over: ImageHeader) -> float:
     return max(under.pixels, over.pixels) * depth_factor / PIXELS_PER_MEGAPIXEL
 
 
-class UploadAllowance:
-    """The bytes of one request's body, counted against the budget of all bodies."""
+class Allowance:
+    """Bytes that one request holds, counted against a budget of all requests.
 
-    def __init__(self, admission: "Admission") -> None:
-        self._admission = admission
+    Args:
+        change_level: Adds to the budget's level; refuses by raising.
+    """
+
+    def __init__(self, change_level: Callable[[int], None]) -> None:
+        self._change_level = change_level
         self._held_bytes = 0
 
     def take(self, n_bytes: int) -> None:
         """Count bytes that are about to be kept.
 
         Raises:
-            QueueFullError: All bodies together would be above their budget.
+            QueueFullError: All requests together would be above their budget.
         """
-        self._admission.take_bytes(n_bytes)
+        self._change_level(n_bytes)
         self._held_bytes += n_bytes
 
     def release(self) -> None:
-        """Give everything back: the body is no longer held."""
-        self._admission.take_bytes(-self._held_bytes)
+        """Give everything back: the bytes are no longer held."""
+        self._change_level(-self._held_bytes)
         self._held_bytes = 0
 
 
@@ -61,6 +65,7 @@ class Admission:
         self._jobs = 0
         self._megapixels = 0.0
         self._upload_bytes = 0
+        self._response_bytes = 0
         self._is_closed = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -88,13 +93,22 @@ class Admission:
         self._check_room(0.0)
 
     @contextmanager
-    def hold_upload(self) -> Iterator[UploadAllowance]:
+    def hold_upload(self) -> Iterator[Allowance]:
         """Give an allowance for one body; whatever it still holds is given back at the end."""
-        allowance = UploadAllowance(self)
+        allowance = Allowance(self._change_upload_bytes)
         try:
             yield allowance
         finally:
             allowance.release()
+
+    def hold_response(self, n_bytes: int) -> Allowance:
+        """Count a finished picture until it is released.
+
+        It is never refused, the work is done: what it takes is refused to requests that come.
+        """
+        allowance = Allowance(self._change_response_bytes)
+        allowance.take(n_bytes)
+        return allowance
 
     @contextmanager
     def admit(self, megapixels: float) -> Iterator[None]:
@@ -115,19 +129,19 @@ class Admission:
         finally:
             self._change(-1, -megapixels)
 
-    def take_bytes(self, n_bytes: int) -> None:
-        """Count bytes of bodies; a negative number gives them back.
-
-        Raises:
-            QueueFullError: All bodies together would be above their budget.
-        """
-        if self._upload_bytes + n_bytes > self._limits.max_upload_bytes:
+    def _change_upload_bytes(self, n_bytes: int) -> None:
+        most = self._limits.max_upload_bytes
+        if self._upload_bytes + n_bytes > most:
             raise QueueFullError(
-                f"expected at most {self._limits.max_upload_bytes} bytes of bodies at one time, "
+                f"expected at most {most} bytes of bodies at one time, "
                 f"{self._upload_bytes} are held"
             )
         self._upload_bytes += n_bytes
         self._metrics.upload_bytes.set(self._upload_bytes)
+
+    def _change_response_bytes(self, n_bytes: int) -> None:
+        self._response_bytes += n_bytes
+        self._metrics.response_bytes.set(self._response_bytes)
 
     def _check_room(self, megapixels: float) -> None:
         if self._is_closed:
@@ -135,6 +149,11 @@ class Admission:
         if self._jobs >= self._limits.max_jobs:
             raise QueueFullError(
                 f"expected fewer than {self._limits.max_jobs} jobs at one time, got {self._jobs}"
+            )
+        if self._response_bytes >= self._limits.max_response_bytes:
+            raise QueueFullError(
+                f"expected less than {self._limits.max_response_bytes} bytes of pictures that "
+                f"clients have not read yet, got {self._response_bytes}"
             )
         most = self._limits.max_megapixels_in_flight
         if megapixels > most:

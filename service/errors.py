@@ -9,12 +9,12 @@ FusionError                         (model/errors.py)
     ├── WorkerStoppedError          the process that should do the work is stopping or gone
     ├── DisconnectedError           the client left before its answer
     ├── DeadlineError               the job's deadline passed before its work was done
+    ├── ChildStartError             a child process did not come up
     ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
     └── CodecError                  a codec process failed at this call
         ├── CodecTimeoutError       it was over its time
         ├── CodecMemoryError        it was over its memory
-        ├── CodecCrashError         it died at this call, twice
-        └── CodecStartError         it did not come up
+        └── CodecCrashError         it died at this call, twice
 
 Messages name the expected and the actual value; never a path or client bytes.
 """
@@ -100,10 +100,10 @@ class CodecCrashError(CodecError):
     code = "codec-crashed"
 
 
-class CodecStartError(CodecError):
-    """A codec process did not come up; at start this ends the service."""
+class ChildStartError(ServiceError):
+    """A child process did not come up; at the service's start this ends it."""
 
-    code = "codec-start-failed"
+    code = "child-start-failed"
 
 
 def error_from_code(code: str, message: str) -> FusionError:

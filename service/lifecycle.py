@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
+import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from expofuse.files.headers import PixelLimits
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
 from service.codec.pool import CodecPool, CodecPoolConfig
-from service.device.backend import BackendFactory
 from service.device.messages import WorkerInfo
 from service.device.worker import DeviceWorker
 from service.errors import WorkerStoppedError
+from service.logs import count_dropped_lines
 from service.metrics import Metrics
 from service.processes.shared_memory import (
     require_shared_memory,
@@ -25,6 +27,11 @@ BYTES_PER_MEGAPIXEL = 9_000_000
 
 SHARED_MEMORY_SHARE = 0.9
 """What of the free shared memory is counted on; the rest is left to others."""
+
+RESERVED_FILES = 40
+"""Open files beside connections: pipes of child processes, shared memory, those of libraries."""
+
+MAX_OPEN_FILES = 65_536
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +78,39 @@ def fit_limits(limits: LimitSettings, free_bytes: int) -> LimitSettings:
     )
 
 
+def fit_connections(limits: LimitSettings, max_open_files: int) -> LimitSettings:
+    """Lower the bound of connections to the files that this process may open, and say so.
+
+    Args:
+        limits: As set.
+        max_open_files: Files that this process may have open at one time.
+
+    Returns:
+        The limits that are enforced and published.
+    """
+    room = max(1, max_open_files - RESERVED_FILES)
+    if room >= limits.max_connections:
+        return limits
+    logger.warning(
+        "the open files allowed are fewer than the bound of connections; the bound is lowered",
+        extra={"max_open_files": max_open_files, "max_connections": room},
+    )
+    return limits.model_copy(update={"max_connections": room})
+
+
+def raise_open_files() -> int:
+    """Allow this process as many open files as its hard limit does.
+
+    Returns:
+        How many that are.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
     """Whether new requests should come here, and if not, why."""
@@ -84,7 +124,7 @@ class Service:
 
     Args:
         settings: All settings.
-        backend: Makes the backend in the worker's process.
+        worker_command: Starts the device worker's process.
 
     Attributes:
         settings: As given.
@@ -95,32 +135,37 @@ class Service:
         worker: The device worker.
     """
 
-    def __init__(self, settings: Settings, backend: BackendFactory) -> None:
+    def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
         self.settings = settings
-        self.limits = fit_limits(settings.limits, shared_memory_free_bytes())
+        limits = fit_limits(settings.limits, shared_memory_free_bytes())
+        self.limits = fit_connections(limits, raise_open_files())
         self.metrics = Metrics()
         self.admission = Admission(self.limits, self.metrics)
+        supervision = settings.worker.supervision
         self.codec = CodecPool(
             CodecPoolConfig(
                 processes=settings.codec.count,
-                job_timeout_s=settings.codec.timeout_s,
+                call_timeout_s=settings.codec.timeout_s,
                 memory_limit_bytes=settings.codec.memory_bytes,
                 # Two decodings a job at most; admission refuses before this bound does.
                 max_waiting=2 * settings.limits.max_jobs,
                 limits=self.pixel_limits,
-                start_timeout_s=settings.worker.start_timeout_s,
+                abandon_grace_s=settings.codec.abandon_grace_s,
+                supervision=supervision,
+                log_level=settings.log_level,
             )
         )
         self.worker = DeviceWorker(
-            backend,
-            settings=settings.worker,
+            worker_command,
+            limits=supervision,
+            max_running=settings.worker.max_running,
             max_queued=settings.limits.max_jobs,
             metrics=self.metrics,
-            log_level=settings.log_level,
         )
-        self.metrics.show_codec(
-            alive=lambda: self.codec.alive, restarts=lambda: self.codec.restarts
+        self.metrics.show_processes(
+            codec=self.codec, worker=self.worker, codec_alive=lambda: self.codec.alive
         )
+        self.metrics.show_dropped_log_lines(count_dropped_lines)
         self._is_draining = False
 
     @property
@@ -133,11 +178,13 @@ class Service:
 
     @property
     def status(self) -> ServiceStatus:
-        """Readiness: load does not change it; a dead, unwarmed or draining worker does."""
+        """Readiness: load does not change it; processes that are not there, and draining, do."""
         if self._is_draining:
             return ServiceStatus(False, "the service is draining")
         if not self.worker.is_ready:
             return ServiceStatus(False, "the device worker is not warmed up")
+        if not self.codec.alive:
+            return ServiceStatus(False, "no codec process is warmed up")
         return ServiceStatus(True, "")
 
     @property
@@ -194,5 +241,5 @@ class Service:
         """Refuse new jobs, answer those that are left with a problem, end every process."""
         self.begin_draining()
         self.admission.close()
-        await self.worker.stop()
-        await self.codec.stop()
+        # Together: neither end may keep the other's processes alive.
+        await asyncio.gather(self.worker.stop(), self.codec.stop())

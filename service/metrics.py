@@ -1,7 +1,7 @@
 """Every metric of the service, defined once: one prefix, base units, labels from closed sets."""
 
 from collections.abc import Callable, Iterable
-from typing import get_args
+from typing import Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -34,6 +34,23 @@ MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
 ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
 
 
+CUT_REASONS = ("stalled", "too-many")
+
+
+class ChildCounts(Protocol):
+    """What the owner of child processes counts."""
+
+    @property
+    def restarts(self) -> int:
+        """Processes that had to be replaced."""
+        ...
+
+    @property
+    def start_failures(self) -> int:
+        """Starts that failed."""
+        ...
+
+
 class Metrics:
     """The metrics of one service process, in a registry of their own.
 
@@ -53,8 +70,9 @@ class Metrics:
         batch_windows: Windows in one micro-batch.
         batch_seconds: Time of one micro-batch.
         worker_up: 1 while the device worker is alive and warmed up.
-        worker_restarts: Device workers that had to be replaced.
-        codec_processes: Codec processes that are alive and warmed up.
+        response_bytes: Bytes of finished pictures that clients have not read yet.
+        connections: Open connections.
+        connections_cut: Connections that were ended by the service, by reason.
         draining: 1 after SIGTERM.
         weights: Name and version of each weights version that is served, the device and the
             precision they run on, and which of them is the default.
@@ -95,8 +113,15 @@ class Metrics:
         )
         self.batch_seconds = self._histogram("batch_seconds", "Time of one micro-batch.")
         self.worker_up = self._gauge("worker_up", "1 while the device worker is warmed up.")
-        self.worker_restarts = self._counter("worker_restarts", "Device workers replaced.")
-        self.codec_processes = self._gauge("codec_processes", "Codec processes that are warmed up.")
+        self.response_bytes = self._gauge(
+            "response_bytes", "Bytes of finished pictures that are not sent yet."
+        )
+        self.connections = self._gauge("connections", "Open connections.")
+        self.connections_cut = self._counter(
+            "connections_cut", "Connections that the service ended.", "reason"
+        )
+        for reason in CUT_REASONS:
+            self.connections_cut.labels(reason)
         self.draining = self._gauge("draining", "1 after SIGTERM.")
         self.weights = Info(
             "weights",
@@ -122,21 +147,36 @@ class Metrics:
             )
             self.fuse_seconds.labels(one.label)
 
-    def show_codec(self, *, alive: Callable[[], int], restarts: Callable[[], int]) -> None:
-        """Show the codec pool's own counts, read whenever the metrics are.
+    def show_processes(
+        self, *, codec: ChildCounts, worker: ChildCounts, codec_alive: Callable[[], int]
+    ) -> None:
+        """Show the counts that the owners of child processes keep, read whenever the metrics are.
 
         Args:
-            alive: Processes that are warmed up.
-            restarts: Processes that had to be replaced.
+            codec: Of the codec processes.
+            worker: Of the device worker.
+            codec_alive: Codec processes that are warmed up.
         """
-        self.codec_processes.set_function(alive)
-        self.registry.register(
-            _CountOf("codec_restarts", "Codec processes that had to be replaced.", restarts)
+        self._gauge("codec_processes", "Codec processes that are warmed up.").set_function(
+            codec_alive
         )
+        restarts = "Child processes of this kind that had to be replaced."
+        self._register("codec_restarts", restarts, lambda: codec.restarts)
+        self._register("worker_restarts", restarts, lambda: worker.restarts)
+        failures = "Starts of child processes of this kind that failed."
+        self._register("codec_start_failures", failures, lambda: codec.start_failures)
+        self._register("worker_start_failures", failures, lambda: worker.start_failures)
+
+    def show_dropped_log_lines(self, count: Callable[[], int]) -> None:
+        """Show how many log lines could not be written."""
+        self._register("log_lines_dropped", "Log lines that could not be written in time.", count)
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
+
+    def _register(self, name: str, meaning: str, count: Callable[[], int]) -> None:
+        self.registry.register(_CountOf(name, meaning, count))
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, namespace=PREFIX, registry=self.registry)

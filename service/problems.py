@@ -1,4 +1,4 @@
-"""Errors to HTTP: RFC 9457 problem documents; the only place that knows status codes of errors."""
+"""Turns errors into RFC 9457 problem documents; no other place knows an error's HTTP status."""
 
 import http
 import logging
@@ -35,7 +35,7 @@ from service.errors import (
     SharedMemoryError,
     WorkerStoppedError,
 )
-from service.request_record import UNSETTLED_OUTCOME, RequestRecord
+from service.request_record import UNSETTLED_OUTCOME, RequestRecord, choose_request_id
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:expofuse:problem:"
@@ -89,7 +89,7 @@ PROBLEMS: dict[type[FusionError], Row] = {
     DeadlineError: Row(504, "The deadline passed"),
     CodecTimeoutError: Row(504, "The image took too long"),
 }
-START_ONLY = ("weights-mismatch", "codec-start-failed")
+START_ONLY = ("weights-mismatch", "child-start-failed")
 """Codes of errors that end the start and never meet a request."""
 
 INTERNAL_ROW = Row(500, "Internal error", is_internal=True)
@@ -152,6 +152,16 @@ def answer_problem(record: RequestRecord, *, code: str, row: Row, detail: str) -
         headers=headers,
         media_type=PROBLEM_MEDIA_TYPE,
     )
+
+
+def write_refusal(error: FusionError, *, retry_after_s: int) -> bytes:
+    """A whole HTTP/1.1 answer to a connection whose request is not even read."""
+    record = RequestRecord(choose_request_id(None), retry_after_s)
+    response = answer_problem(record, code=error.code, row=find_row(error), detail=error.message)
+    status = http.HTTPStatus(response.status_code)
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
+    lines += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join([*lines, b"", bytes(response.body)])
 
 
 def answer_error(record: RequestRecord, error: FusionError) -> Response:

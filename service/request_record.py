@@ -22,6 +22,7 @@ class RequestRecord:
         request_id: Taken from the client when it is sane, else made here.
         retry_after_s: What a refused client is told.
         begin: `time.monotonic()` at the request's first byte.
+        end: `time.monotonic()` when the answer was ready to be sent; None until then.
         outcome: `fused`, a problem's code, or for other routes the status.
         stages: Times of the stages passed so far.
         megapixels: Size of the pair, once it is known.
@@ -31,6 +32,7 @@ class RequestRecord:
     request_id: str
     retry_after_s: int
     begin: float = field(default_factory=time.monotonic)
+    end: float | None = None
     outcome: str = UNSETTLED_OUTCOME
     stages: StageTimes = field(default_factory=StageTimes)
     megapixels: float = 0.0

@@ -4,16 +4,17 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import prometheus_client
 import uvicorn
 
 from model.errors import FusionError
-from service.device.backend import BackendConfig, BackendFactory, create_backend
+from service.device.backend import BackendConfig
 from service.http.app import create_app
+from service.http.connections import ConnectionGuard
 from service.lifecycle import Service
 from service.settings import Settings
 
@@ -38,12 +39,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run_server(settings: Settings, *, backend: BackendFactory | None = None) -> None:
+def run_server(settings: Settings, *, worker_command: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: All settings.
-        backend: Makes the backend in the worker's process; None: the network, on the device.
+        worker_command: Starts the device worker's process; None: the network, on the device.
 
     Raises:
         StartError: An address is taken, the weights do not pass, or a process does not come up.
@@ -51,7 +52,6 @@ def run_server(settings: Settings, *, backend: BackendFactory | None = None) -> 
     config = uvicorn.Config(
         app="",
         loop="auto",
-        http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -61,11 +61,11 @@ def run_server(settings: Settings, *, backend: BackendFactory | None = None) -> 
     )
     factory = config.get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, config, backend or make_backend_factory(settings)))
+        runner.run(_serve(settings, config, worker_command or make_worker_command(settings)))
 
 
-def make_backend_factory(settings: Settings) -> BackendFactory:
-    """What the worker's process has to do to get its network, as a picklable callable."""
+def make_worker_command(settings: Settings) -> list[str]:
+    """The command that starts the device worker's process."""
     config = BackendConfig(
         weights_directories=settings.weights_directories,
         device=settings.device,
@@ -73,14 +73,15 @@ def make_backend_factory(settings: Settings) -> BackendFactory:
         threads=settings.worker.threads,
         max_batch=settings.worker.max_batch,
     )
-    return partial(create_backend, config)
+    program = [sys.executable, "-P", "-m", "service.device.child"]
+    return [*program, config.to_json(), settings.log_level]
 
 
-async def _serve(settings: Settings, config: uvicorn.Config, backend: BackendFactory) -> None:
+async def _serve(settings: Settings, config: uvicorn.Config, worker_command: Sequence[str]) -> None:
     signals = _watch_signals()
     with _bind(settings.host, settings.port) as listener:
         try:
-            service = Service(settings, backend)
+            service = Service(settings, worker_command)
             starting = asyncio.create_task(service.start())
             if await _is_interrupted(starting, signals):
                 await service.stop()
@@ -104,13 +105,17 @@ async def _serve_requests(
     signals: _Signals,
 ) -> None:
     config.app = create_app(service)
+    guard = ConnectionGuard(service.limits, service.metrics)
+    config.http = guard.protocol
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    guarding = asyncio.create_task(guard.watch())
     draining = asyncio.create_task(_drain_on_signal(service, settings, signals))
     host, port, *_ = listener.getsockname()
     logger.info("listening", extra={"host": host, "port": port})
     await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
     draining.cancel()
+    guarding.cancel()
     # First the processes, so that whatever is left is answered; then the connections.
     await service.stop()
     server.should_exit = True

@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.processes.supervision_limits import SupervisionLimits
+
 PREFIX = "EXPOFUSE_"
 GROUP_DELIMITER = "__"
 PACKAGED_WEIGHTS_DIR = Path(__file__).resolve().parents[1] / "weights"
@@ -50,6 +52,18 @@ class LimitSettings(BaseModel):
     deadline_s: PositiveFloat = Field(
         120.0, description="seconds from the first byte of a request to its answer"
     )
+    max_connections: PositiveInt = Field(
+        512, description="connections open at one time; one more is answered 503 and closed"
+    )
+    max_response_bytes: PositiveInt = Field(
+        512 * MIB,
+        description="bytes of finished pictures that clients have not read yet; above it new "
+        "requests are refused",
+    )
+    send_stall_timeout_s: PositiveFloat = Field(
+        30.0,
+        description="seconds without one byte read after which a client is cut off",
+    )
     retry_after_s: PositiveInt = Field(
         5, description="seconds that a refused client is asked to wait (`Retry-After`)"
     )
@@ -64,7 +78,7 @@ class LimitSettings(BaseModel):
 
 
 class WorkerSettings(BaseModel):
-    """How the device is driven."""
+    """How the device is driven, and how patiently child processes of both kinds are watched."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -80,15 +94,25 @@ class WorkerSettings(BaseModel):
         8, description="jobs whose windows share the device at one time; the others are queued"
     )
     start_timeout_s: PositiveFloat = Field(
-        180.0, description="seconds that loading and warming up may take"
+        180.0, description="seconds that loading and warming up may take, of every child process"
     )
     stall_timeout_s: PositiveFloat = Field(
-        60.0, description="seconds without one finished micro-batch after which it is replaced"
+        60.0, description="seconds without a heartbeat after which a child process is replaced"
     )
     backoff_s: PositiveFloat = Field(
-        0.5, description="seconds before the second restart in a row; doubles up to `backoff_max_s`"
+        0.5, description="seconds before a start that failed is tried again; doubles each time"
     )
-    backoff_max_s: PositiveFloat = Field(30.0, description="longest wait before a restart, seconds")
+    backoff_max_s: PositiveFloat = Field(30.0, description="longest of these waits, seconds")
+
+    @property
+    def supervision(self) -> SupervisionLimits:
+        """How patient the supervisors of child processes are."""
+        return SupervisionLimits(
+            start_timeout_s=self.start_timeout_s,
+            stall_timeout_s=self.stall_timeout_s,
+            backoff_s=self.backoff_s,
+            backoff_max_s=self.backoff_max_s,
+        )
 
 
 class CodecSettings(BaseModel):
@@ -100,6 +124,9 @@ class CodecSettings(BaseModel):
     )
     timeout_s: PositiveFloat = Field(
         60.0, description="seconds that one decoding, alignment or encoding may take"
+    )
+    abandon_grace_s: NonNegativeFloat = Field(
+        2.0, description="seconds that a call may go on once its client has left"
     )
     memory_bytes: PositiveInt = Field(
         4096 * MIB, description="private memory that one codec call may add, bytes"

@@ -64,6 +64,7 @@ def running_server(
     environment: Mapping[str, str] | None = None,
     *,
     log_path: Path,
+    open_files: int | None = None,
     ready_timeout_s: float = 120.0,
     stop_timeout_s: float = 60.0,
 ) -> Iterator[RunningServer]:
@@ -72,13 +73,14 @@ def running_server(
     Args:
         environment: settings of this server; they win over the fixture's own.
         log_path: file that receives what the service writes to stdout and stderr.
+        open_files: how many files the server may have open, soft and hard; None: as here.
         ready_timeout_s: how long the start may take.
         stop_timeout_s: how long the service may take to end after SIGTERM before it is killed.
     """
     port = free_port()
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
+            [*limit_files(open_files), sys.executable, "-m", "service", "serve"],
             cwd=ROOT,
             env=server_environment(port, environment or {}),
             stdin=subprocess.DEVNULL,
@@ -92,6 +94,11 @@ def running_server(
         yield server
     finally:
         _stop(process, stop_timeout_s)
+
+
+def limit_files(open_files: int | None) -> list[str]:
+    """A command that runs another one with so few files."""
+    return [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"]
 
 
 def _wait_until_ready(server: RunningServer, timeout_s: float) -> None:

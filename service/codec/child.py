@@ -1,19 +1,15 @@
-"""A codec process: reads calls from its standard input, answers on its standard output.
+"""What runs in a codec process: reads calls from its pipe, answers, and may be killed any time.
 
-It is started by `service.codec.pool`, holds nothing that matters and may be killed at any time.
-It ends when its parent does, and leaves Ctrl-C to it.
+`service.codec.pool` starts it; it holds nothing that matters.
 """
 
-import ctypes
-import fcntl
-import os
+import logging
 import resource
-import signal
 import sys
-import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -24,8 +20,8 @@ from expofuse.files.images import configure_libvips, decode, encode
 from model.alignment.estimate import align_pair
 from model.errors import AlignmentError, FusionError
 from model.exposure import ExposurePair
-from service.codec.frames import PIPE_BYTES, PREFIX, answer_to_json, json_to_call
 from service.codec.messages import (
+    CODEC_WIRE,
     AlignCall,
     Answer,
     Begun,
@@ -34,52 +30,53 @@ from service.codec.messages import (
     DecodedImage,
     Encoded,
     Failure,
+    FromCodec,
     PairAlignment,
     Ready,
+    ToCodec,
 )
 from service.errors import CodecError, CodecMemoryError
+from service.logs import configure_logs
+from service.processes.child_side import ParentPipe, follow_parent
 from service.processes.shared_memory import SharedDescriptor, attach
+from service.processes.wire import Ping, Stop
 
-_PR_SET_PDEATHSIG = 1
+logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Serve calls until the parent closes the pipe. Arguments: its pid, memory limit, threads."""
-    parent_pid, memory_limit_bytes, threads = (int(argument) for argument in sys.argv[1:4])
-    _follow_parent(parent_pid)
-    calls, answers = _take_pipes()
+    """Serve calls until the parent closes the pipe.
+
+    Arguments: limit of memory in bytes, threads, least severe log level, the parent's process id.
+    """
+    memory_limit_bytes, threads, parent_pid = (int(sys.argv[index]) for index in (1, 2, 4))
+    follow_parent(parent_pid)
+    configure_logs(sys.argv[3])
+    # Of all processes of the service this one is the cheapest to lose when memory runs out.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    pipe = ParentPipe.take(CODEC_WIRE)
     configure_libvips()
     cv2.setNumThreads(threads)
     _warm_up()
     _limit_memory(memory_limit_bytes)
-    _write(answers, Ready())
-    while (head := _read_call(calls)) is not None:
-        call, payload_bytes = head
-        _write(answers, Begun())
-        answer, result = _answer(call, calls.read(payload_bytes))
-        _write(answers, answer, result)
+    with suppress(BrokenPipeError):
+        pipe.write(Ready())
+        _serve(pipe)
 
 
-def _follow_parent(parent_pid: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # It died before the line above.
-        sys.exit("expected the parent to be alive")
-    # Of all processes of the service this one is the cheapest to lose when memory runs out.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-
-
-def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep the pipes and point file 1 at standard error: a library may print there."""
-    calls = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    for pipe in (calls, answers):
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return calls, answers
+def _serve(pipe: ParentPipe[ToCodec, FromCodec]) -> None:
+    while (head := pipe.read()) is not None:
+        message, payload_bytes = head
+        match message:
+            case Ping():
+                pipe.write_pong()
+            case Stop():
+                return
+            case call:
+                pipe.write(Begun())
+                answer, file = _answer(call, partial(pipe.read_payload, payload_bytes))
+                pipe.write(answer, file)
 
 
 def _limit_memory(memory_limit_bytes: int) -> None:
@@ -102,10 +99,10 @@ def _warm_up() -> None:
     align_pair(ExposurePair.from_images(pixels, pixels * 2))
 
 
-def _answer(call: Call, payload: bytes) -> tuple[Answer, bytes]:
+def _answer(call: Call, read_payload: Callable[[], bytearray]) -> tuple[Answer, bytes]:
     try:
         if isinstance(call, DecodeCall):
-            return _decode(call, payload), b""
+            return _decode(call, read_payload()), b""
         if isinstance(call, AlignCall):
             return _align(call), b""
         with attach(call.pixels) as pixels:
@@ -117,7 +114,7 @@ def _answer(call: Call, payload: bytes) -> tuple[Answer, bytes]:
             return Failure(CodecMemoryError.code, "expected less memory for this image"), b""
         # As around a micro-batch: a fault of ours fails this call, not the process and with it
         # a second call.
-        traceback.print_exc()
+        logger.error("call failed", exc_info=error)
         return Failure(CodecError.code, "expected a result, got a failure"), b""
 
 
@@ -125,7 +122,7 @@ def _is_opencv_out_of_memory(error: Exception) -> bool:
     return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
-def _decode(call: DecodeCall, payload: bytes) -> DecodedImage:
+def _decode(call: DecodeCall, payload: bytearray) -> DecodedImage:
     destination = call.destination
     with attach(destination) as out:
         decoded = decode(payload, limits=call.limits, out=out)
@@ -146,22 +143,6 @@ def _align(call: AlignCall) -> PairAlignment:
             f"expected an alignment that passes its gates, got one refused for {report.refused}"
         )
     return PairAlignment(is_swapped, report)
-
-
-def _read_call(calls: BinaryIO) -> tuple[Call, int] | None:
-    """The next call and the bytes of payload that follow it; None at the end."""
-    prefix = calls.read(PREFIX.size)
-    if len(prefix) < PREFIX.size:
-        return None
-    message_bytes, payload_bytes = PREFIX.unpack(prefix)
-    return json_to_call(calls.read(message_bytes)), payload_bytes
-
-
-def _write(answers: BinaryIO, answer: Answer, payload: bytes = b"") -> None:
-    message = answer_to_json(answer)
-    answers.write(PREFIX.pack(len(message), len(payload)) + message)
-    answers.write(payload)
-    answers.flush()
 
 
 if __name__ == "__main__":

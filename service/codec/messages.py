@@ -1,18 +1,15 @@
-"""What the event loop and its codec processes say to each other: plain, typed values.
-
-They cross the pipes as JSON: a decoder that an image has taken over must not be able to hand the
-event loop's process a pickle.
-"""
+"""What the event loop and its codec processes say to each other: plain, typed values."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from model.exposure import AlignmentReport, Reference
 from service.processes.shared_memory import SharedDescriptor
+from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
 
 AlignMode = Literal["auto", "off", "require"]
 
@@ -111,7 +108,9 @@ class Failure:
     kind: Literal["failure"] = "failure"
 
 
-Call = Annotated[DecodeCall | AlignCall | EncodeCall, Field(discriminator="kind")]
-Answer = Annotated[
-    DecodedImage | PairAlignment | Encoded | Ready | Begun | Failure, Field(discriminator="kind")
-]
+Call = DecodeCall | AlignCall | EncodeCall
+Answer = DecodedImage | PairAlignment | Encoded | Failure
+
+ToCodec = Annotated[Call | Ping | Stop, Field(discriminator="kind")]
+FromCodec = Annotated[Answer | Ready | Begun | Pong | StartFailed, Field(discriminator="kind")]
+CODEC_WIRE: Wire[ToCodec, FromCodec] = Wire(TypeAdapter(ToCodec), TypeAdapter(FromCodec))

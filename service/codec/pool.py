@@ -1,21 +1,19 @@
 """Killable processes for everything that touches untrusted bytes, and for alignment.
 
-Each process has a slot: an asyncio task that starts it, gives it one call after another and
-replaces it when it is over its time, over its memory, or dead. A call whose process was killed is
-run again once on another one; a call that loses two processes fails. The event loop's process
-imports neither torch nor OpenCV nor libvips for this.
+The pool hands calls to its slots, first come, first served. The event loop's process imports
+neither torch nor OpenCV nor libvips for this.
 """
 
 import asyncio
+import os
+import sys
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from model.errors import FusionError
 from model.exposure import Reference
-from service.codec.loop_side import CallNotBegunError, ChildDiedError, CodecChild
 from service.codec.messages import (
     AlignCall,
     AlignMode,
@@ -28,22 +26,14 @@ from service.codec.messages import (
     Failure,
     PairAlignment,
 )
-from service.errors import (
-    CodecCrashError,
-    CodecError,
-    CodecMemoryError,
-    CodecStartError,
-    CodecTimeoutError,
-    QueueFullError,
-    WorkerStoppedError,
-    error_from_code,
-)
+from service.codec.slot import CodecSlot, PendingCall
+from service.errors import CodecError, QueueFullError, WorkerStoppedError, error_from_code
+from service.processes.child_process import SOURCE_ROOT
 from service.processes.shared_memory import SharedDescriptor
+from service.processes.supervision_limits import SupervisionLimits
 
-MAX_DEATHS = 2
-"""A call that this many processes had begun when they died is held to be the cause."""
-
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
+_PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""What interpreter and loader may need; the service's keys are no business of a decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +42,27 @@ class CodecPoolConfig:
 
     Attributes:
         processes: Number of codec processes.
-        job_timeout_s: Longest time of one call in its process.
+        call_timeout_s: Longest time of one call in its process.
         memory_limit_bytes: Private memory that a call may add to its process.
         max_waiting: Most calls that wait for a process.
         limits: How large an image may be.
+        supervision: How patient the supervisors of the processes are.
         threads_per_process: Threads of OpenCV and BLAS in each.
-        start_timeout_s: Longest time from a start to the first call.
+        abandon_grace_s: Time that a call has to end once nobody waits for it.
+        log_level: Least severe level that the processes log.
+        program: Interpreter arguments that name what a process runs.
     """
 
     processes: int
-    job_timeout_s: float
+    call_timeout_s: float
     memory_limit_bytes: int
     max_waiting: int
     limits: PixelLimits
+    supervision: SupervisionLimits
     threads_per_process: int = 1
-    start_timeout_s: float = 60.0
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    call: Call
-    payload: bytes | bytearray | memoryview
-    future: asyncio.Future[tuple[Answer, bytes]]
-    deaths: int = field(default=0)
-
-    def fail(self, error: FusionError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+    abandon_grace_s: float = 2.0
+    log_level: str = "info"
+    program: tuple[str, ...] = ("-P", "-m", "service.codec.child")
 
 
 class CodecPool:
@@ -94,24 +78,20 @@ class CodecPool:
 
     def __init__(self, config: CodecPoolConfig) -> None:
         self._config = config
-        self._slots: list[asyncio.Task[None]] = []
-        self._waiting: deque[_Pending] = deque()
-        self._idle: deque[asyncio.Future[_Pending | None]] = deque()
-        self._accepted: set[_Pending] = set()
+        self._slots = [self._make_slot() for _ in range(config.processes)]
+        self._waiting: deque[PendingCall] = deque()
+        self._accepted: set[PendingCall] = set()
         self._is_open = False
-        self._alive = 0
-        self._running = 0
-        self._restarts = 0
 
     @property
     def alive(self) -> int:
         """Processes that are warmed up now."""
-        return self._alive
+        return sum(slot.is_up for slot in self._slots)
 
     @property
     def running(self) -> int:
         """Calls that a process is working on, those that nobody waits for any more among them."""
-        return self._running
+        return sum(slot.is_running for slot in self._slots)
 
     @property
     def waiting(self) -> int:
@@ -119,33 +99,41 @@ class CodecPool:
         return len(self._waiting)
 
     @property
+    def pids(self) -> list[int]:
+        """Process ids of the processes that are alive."""
+        return [slot.pid for slot in self._slots if slot.pid is not None]
+
+    @property
     def restarts(self) -> int:
         """Processes that had to be replaced so far."""
-        return self._restarts
+        return sum(slot.restarts for slot in self._slots)
+
+    @property
+    def start_failures(self) -> int:
+        """Starts of a process that failed so far."""
+        return sum(slot.start_failures for slot in self._slots)
 
     async def start(self) -> None:
         """Start all processes at once; return when each has run everything once.
 
         Raises:
-            CodecStartError: One did not come up; the others are stopped.
+            ChildStartError: One did not come up; the others are stopped.
         """
         self._is_open = True
-        loop = asyncio.get_running_loop()
-        started = [loop.create_future() for _ in range(self._config.processes)]
-        self._slots = [asyncio.create_task(self._run_slot(first)) for first in started]
+        starts = [asyncio.create_task(slot.start()) for slot in self._slots]
         try:
-            await asyncio.gather(*started)
+            await asyncio.gather(*starts)
         except BaseException:
+            for one in starts:
+                one.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """End all processes; calls that are not settled fail with `WorkerStoppedError`."""
         self._is_open = False
-        for slot in self._slots:
-            slot.cancel()
-        await asyncio.gather(*self._slots, return_exceptions=True)
-        self._slots = []
+        await asyncio.gather(*(slot.stop() for slot in self._slots))
         self._waiting.clear()
         for pending in list(self._accepted):
             pending.fail(WorkerStoppedError("expected a running codec pool, got a stopped one"))
@@ -228,18 +216,20 @@ class CodecPool:
     ) -> tuple[Answer, bytes]:
         if not self._is_open:
             raise WorkerStoppedError("expected a running codec pool, got a stopped one")
-        if not self._idle and len(self._waiting) >= self._config.max_waiting:
+        is_free = any(slot.is_free for slot in self._slots)
+        if not is_free and len(self._waiting) >= self._config.max_waiting:
             raise QueueFullError(
                 f"expected at most {self._config.max_waiting} calls to wait for a codec process, "
                 "got one more"
             )
-        pending = _Pending(call, payload, asyncio.get_running_loop().create_future())
+        pending = PendingCall(call, payload, asyncio.get_running_loop().create_future())
         self._accepted.add(pending)
-        self._enqueue(pending)
+        self._waiting.append(pending)
+        self._dispatch()
         try:
             answer, result = await pending.future
         finally:
-            # A caller that left: a waiting call is dropped, a running one finishes for nobody.
+            # A caller that left: a waiting call is dropped, a running one is its slot's business.
             self._accepted.discard(pending)
             with suppress(ValueError):
                 self._waiting.remove(pending)
@@ -247,105 +237,41 @@ class CodecPool:
             raise error_from_code(answer.code, answer.message)
         return answer, result
 
-    def _enqueue(self, pending: _Pending, *, is_first: bool = False) -> None:
-        """Give a call to an idle slot, or let it wait; one that had its turn goes first."""
-        while self._idle:
-            idle = self._idle.popleft()
-            if not idle.done():
-                idle.set_result(pending)
-                return
-        if is_first:
-            self._waiting.appendleft(pending)
-        else:
-            self._waiting.append(pending)
+    def _dispatch(self) -> None:
+        """Give waiting calls to free slots."""
+        for slot in self._slots:
+            if self._waiting and slot.is_free:
+                slot.run(self._waiting.popleft())
 
-    async def _run_slot(self, started: asyncio.Future[None]) -> None:
-        backoff_s = FIRST_BACKOFF_S
-        while True:
-            try:
-                process = await CodecChild.start(
-                    memory_limit_bytes=self._config.memory_limit_bytes,
-                    threads=self._config.threads_per_process,
-                    timeout_s=self._config.start_timeout_s,
-                )
-            except CodecStartError as error:
-                if not started.done():
-                    started.set_exception(error)
-                    return
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-                continue
-            backoff_s = FIRST_BACKOFF_S
-            self._alive += 1
-            if not started.done():
-                started.set_result(None)
-            try:
-                await self._serve(process)
-            finally:
-                self._alive -= 1
-                await process.kill()
-            self._restarts += 1
+    def _take_back(self, pending: PendingCall) -> None:
+        """A call that had its turn goes first."""
+        self._waiting.appendleft(pending)
+        self._dispatch()
 
-    async def _serve(self, process: CodecChild) -> None:
-        """Run calls until the process must be replaced."""
-        while (pending := await self._next_call(process)) is not None:
-            if pending.future.done():
-                continue
-            self._running += 1
-            try:
-                is_usable = await self._run(pending, process)
-            finally:
-                self._running -= 1
-            if not is_usable:
-                return
+    def _make_slot(self) -> CodecSlot:
+        config = self._config
+        arguments = (config.memory_limit_bytes, config.threads_per_process, config.log_level)
+        return CodecSlot(
+            command=[sys.executable, *config.program, *map(str, arguments)],
+            environment=_make_environment(config.threads_per_process),
+            limits=config.supervision,
+            call_timeout_s=config.call_timeout_s,
+            abandon_grace_s=config.abandon_grace_s,
+            on_free=self._dispatch,
+            take_back=self._take_back,
+        )
 
-    async def _next_call(self, process: CodecChild) -> _Pending | None:
-        """Wait for a call, or for the death of the idle process (None)."""
-        if process.exited.done():
-            return None
-        if self._waiting:
-            return self._waiting.popleft()
-        idle: asyncio.Future[_Pending | None] = asyncio.get_running_loop().create_future()
 
-        def wake(_: asyncio.Task[int]) -> None:
-            if not idle.done():
-                idle.set_result(None)
-
-        self._idle.append(idle)
-        process.exited.add_done_callback(wake)
-        try:
-            return await idle
-        finally:
-            process.exited.remove_done_callback(wake)
-            with suppress(ValueError):
-                self._idle.remove(idle)
-
-    async def _run(self, pending: _Pending, process: CodecChild) -> bool:
-        """Settle a call, or let it wait again; False when the process must be replaced."""
-        timeout_s = self._config.job_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer, result = await process.call(pending.call, pending.payload)
-        except TimeoutError:
-            pending.fail(
-                CodecTimeoutError(f"expected a result within {timeout_s:g} s, got none in time")
-            )
-            return False
-        except ChildDiedError as error:
-            pending.deaths += not isinstance(error, CallNotBegunError)
-            if pending.deaths >= MAX_DEATHS:
-                pending.fail(
-                    CodecCrashError(
-                        f"expected a result, got {pending.deaths} processes that died at this call"
-                    )
-                )
-            elif not pending.future.done():
-                self._enqueue(pending, is_first=True)
-            return False
-        if not pending.future.done():
-            pending.future.set_result((answer, result))
-        # What a library does after an allocation failed is not worth finding out.
-        return not (isinstance(answer, Failure) and answer.code == CodecMemoryError.code)
+def _make_environment(threads: int) -> dict[str, str]:
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return passed_on | {
+        "PYTHONPATH": str(SOURCE_ROOT),
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        # libvips would print warnings, which may quote the file.
+        "VIPS_WARNING": "0",
+    }
 
 
 def _unexpected(answer: Answer) -> CodecError:

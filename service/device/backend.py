@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from model.errors import WeightsError
 from model.exposure import AlignmentReport, ExposurePair, Pixels
@@ -58,18 +59,27 @@ class Backend:
 
 
 BackendFactory = Callable[[], Backend]
-"""Called once in the worker's process; has to be picklable, a partial of a module's function."""
+"""Called once, in the worker's process."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """What the settings say about the device; plain data for the worker's process."""
+    """What the settings say about the device; crosses to the worker's process as JSON."""
 
     weights_directories: tuple[Path, ...]
     device: str
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     threads: int | None
     max_batch: int | None
+
+    @staticmethod
+    def from_json(text: str) -> "BackendConfig":
+        """Read what `to_json` wrote."""
+        return TypeAdapter(BackendConfig).validate_json(text)
+
+    def to_json(self) -> str:
+        """Write the config as JSON."""
+        return TypeAdapter(BackendConfig).dump_json(self).decode()
 
 
 def create_backend(config: BackendConfig) -> Backend:

@@ -1,37 +1,48 @@
-"""The device worker: one process that owns the device and micro-batches windows across jobs."""
+"""What runs in the device worker's process: it owns the device, and batches windows across jobs.
+
+`service.device.worker` is the other side of its pipe.
+"""
 
 import gc
 import logging
-import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from model.errors import FusionError, InferenceError
 from model.exposure import ExposurePair, Pixels
 from model.tiling import Window
-from service.device.backend import Backend, BackendFactory, FailureKind
+from service.device.backend import (
+    Backend,
+    BackendConfig,
+    BackendFactory,
+    FailureKind,
+    create_backend,
+)
 from service.device.messages import (
+    DEVICE_WIRE,
     BatchDone,
     Cancel,
+    Cancelled,
     Failed,
     Finished,
     FromWorker,
     FuseJob,
     Ready,
     Started,
-    StartFailed,
-    Stop,
     Submit,
     ToWorker,
 )
 from service.device.schedule import WindowSchedule
 from service.errors import SharedMemoryError
 from service.logs import configure_logs
+from service.processes.child_side import ParentPipe, follow_parent
 from service.processes.shared_memory import AttachedArray
+from service.processes.wire import Ping, Stop
 
 if TYPE_CHECKING:
     from model.pipeline import FusionRun
@@ -97,8 +108,10 @@ class Worker:
         self._schedule.add(number, run.passes, weights=job.weights)
 
     def cancel(self, number: int) -> None:
-        """Drop what is left of a job; nothing is reported."""
-        self._release(number)
+        """Drop what is left of a job and say so; one that has ended has said so already."""
+        if number in self._jobs:
+            self._release(number)
+            self._send(Cancelled(number))
 
     def step(self) -> None:
         """Compute one micro-batch, if there is one.
@@ -193,7 +206,7 @@ class Worker:
         else:
             logger.error("job failed", exc_info=error, extra=job)
             typed = InferenceError(f"the fusion failed with {type(error).__name__}")
-        self._send(Failed(number, typed))
+        self._send(Failed(number, typed.code, typed.message))
 
     def _release(self, number: int) -> None:
         self._schedule.drop(number)
@@ -209,21 +222,16 @@ def _full_batches(backend: Backend) -> dict[str, int]:
     return {label: pipeline.max_batch for label, pipeline in backend.pipelines.items()}
 
 
-def run_worker(connection: Connection, factory: BackendFactory, log_level: str) -> None:
-    """The worker's process: load, warm up, say so, then compute until told to stop.
-
-    Ends by itself when the event loop's process is gone or the device is lost.
+def run_worker(factory: BackendFactory, pipe: ParentPipe[ToWorker, FromWorker]) -> None:
+    """Load, warm up, say so, then compute until told to stop or left alone.
 
     Args:
-        connection: The worker's end of the pipe.
         factory: Makes the backend, in this process.
-        log_level: Least severe level that is logged.
+        pipe: To the event loop's process.
+
+    Raises:
+        LostDeviceError: The device is lost; this process has to end.
     """
-    # Ctrl-C reaches the whole process group, and some supervisors send SIGTERM to all of it; it is
-    # the event loop's process that decides when the accepted jobs are done.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    configure_logs(log_level)
     try:
         backend = factory()
         for pipeline in backend.pipelines.values():
@@ -231,28 +239,54 @@ def run_worker(connection: Connection, factory: BackendFactory, log_level: str) 
     except (FusionError, ValueError, RuntimeError, MemoryError) as error:
         logger.error("start failed", exc_info=error)
         message = error.message if isinstance(error, FusionError) else str(error)
-        connection.send(StartFailed(message or type(error).__name__))
+        pipe.write_start_failed(message or type(error).__name__)
         return
     gc.freeze()  # What the start made lives as long as the process: never walk it again.
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        connection.send(Ready(backend.info))
-        try:
-            _serve(connection, Worker(backend, connection.send))
-        except LostDeviceError as error:
-            logger.error("device lost", exc_info=error)
-            connection.close()
-            raise SystemExit(EXIT_LOST_DEVICE) from error
+    with suppress(BrokenPipeError):
+        pipe.write(Ready(backend.info))
+        _serve(pipe, Worker(backend, pipe.write))
 
 
-def _serve(connection: Connection, worker: Worker) -> None:
+def _serve(pipe: ParentPipe[ToWorker, FromWorker], worker: Worker) -> None:
     while True:
-        while worker.is_idle or connection.poll():
-            message: ToWorker = connection.recv()
-            match message:
+        while worker.is_idle or pipe.has_message():
+            head = pipe.read()
+            match None if head is None else head[0]:
                 case Submit(number, job):
                     worker.submit(number, job)
                 case Cancel(number):
                     worker.cancel(number)
-                case Stop():
+                case Ping():
+                    pipe.write_pong()
+                case Stop() | None:
                     return
         worker.step()
+
+
+def run_process(factory: BackendFactory, *, log_level: str, parent_pid: int) -> None:
+    """The whole life of the device worker's process.
+
+    Args:
+        factory: Makes the backend.
+        log_level: Least severe level that is logged.
+        parent_pid: The event loop's process; this one ends when it does.
+    """
+    follow_parent(parent_pid)
+    configure_logs(log_level)
+    pipe = ParentPipe.take(DEVICE_WIRE)
+    try:
+        run_worker(factory, pipe)
+    except LostDeviceError as error:
+        logger.error("device lost", exc_info=error)
+        pipe.close()
+        sys.exit(EXIT_LOST_DEVICE)
+
+
+def main() -> None:
+    """Run the real backend. Arguments: its config as JSON, log level, the parent's process id."""
+    config = BackendConfig.from_json(sys.argv[1])
+    run_process(partial(create_backend, config), log_level=sys.argv[2], parent_pid=int(sys.argv[3]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,13 @@
 """What the event loop's process and the device worker say to each other; plain data."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from model.errors import FusionError
+from pydantic import Field, TypeAdapter
+
 from model.exposure import AlignmentReport, Reference
 from service.processes.shared_memory import SharedDescriptor
+from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,18 @@ class Submit:
 
     number: int
     job: FuseJob
+    kind: Literal["submit"] = "submit"
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """To the worker: nobody waits for this job any more; unknown numbers are ignored."""
+    """To the worker: nobody waits for this job any more.
+
+    It answers `Cancelled`, unless `Finished` or `Failed` of that job is already on its way.
+    """
 
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """To the worker: end now; sent when no job is left."""
+    kind: Literal["cancel"] = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,7 @@ class Ready:
     """From the worker: loaded and warmed up."""
 
     info: WorkerInfo
-
-
-@dataclass(frozen=True, slots=True)
-class StartFailed:
-    """From the worker: it cannot serve, and this sentence says why."""
-
-    message: str
+    kind: Literal["ready"] = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +109,7 @@ class Started:
 
     number: int
     at: float
+    kind: Literal["started"] = "started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +118,31 @@ class Finished:
 
     number: int
     at: float
+    kind: Literal["finished"] = "finished"
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """From the worker: this job, and only this one, failed."""
+    """From the worker: this job, and only this one, failed.
+
+    Attributes:
+        number: The job.
+        code: Code of an error class of the project.
+        message: Its message.
+    """
 
     number: int
-    error: FusionError
+    code: str
+    message: str
+    kind: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """From the worker: the job is dropped, as asked for."""
+
+    number: int
+    kind: Literal["cancelled"] = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +156,12 @@ class BatchDone:
 
     windows: int
     seconds: float
+    kind: Literal["batch-done"] = "batch-done"
 
 
-ToWorker = Submit | Cancel | Stop
-FromWorker = Ready | StartFailed | Started | Finished | Failed | BatchDone
+ToWorker = Annotated[Submit | Cancel | Ping | Stop, Field(discriminator="kind")]
+FromWorker = Annotated[
+    Ready | Started | Finished | Failed | Cancelled | BatchDone | Pong | StartFailed,
+    Field(discriminator="kind"),
+]
+DEVICE_WIRE: Wire[ToWorker, FromWorker] = Wire(TypeAdapter(ToWorker), TypeAdapter(FromWorker))

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: the request's record, and a close that lets the client read its answer."""
+"""Pure ASGI middleware: keeps each request's record, and closes so that answers are read."""
 
 import asyncio
 import logging
@@ -56,7 +56,8 @@ class RequestContext:
             request_id_of_context.reset(token)
 
     def _settle(self, scope: Scope, record: RequestRecord, status: int) -> None:
-        seconds = time.monotonic() - record.begin
+        # How long a client takes to read its picture is the client's affair.
+        seconds = (record.end or time.monotonic()) - record.begin
         is_fuse = scope["path"] == FUSE_PATH and scope["method"] == "POST"
         if is_fuse:
             self._metrics.requests.labels(record.outcome).inc()

@@ -1,4 +1,4 @@
-"""What a client may ask for: the options of `POST /fuse`, from the query, the form and `Accept`."""
+"""Reads the options of `POST /fuse` from the query, the form and `Accept`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import Literal, get_args
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
-from expofuse.files.headers import ImageFormat
+from expofuse.files.formats import EncodeOptions, check_encodable
+from expofuse.files.headers import ImageFormat, ImageHeader
 from service.codec.messages import AlignMode
 from service.device.messages import ServedWeights
 
@@ -92,6 +93,22 @@ def choose_format(options: FuseOptions, accept: str | None, under: ImageFormat) 
         if named is not None and weight > best_weight:
             best, best_weight = named, weight
     return best
+
+
+def choose_encoding(options: FuseOptions, accept: str | None, under: ImageHeader) -> EncodeOptions:
+    """How the answer will be written; known before any work is done.
+
+    Args:
+        options: Of the request.
+        accept: Its `Accept` header.
+        under: Header of the under exposure; both exposures have its size, if any of them is fused.
+
+    Raises:
+        OptionError: The format cannot hold a picture of this size.
+    """
+    encoding = EncodeOptions(choose_format(options, accept, under.format), options.quality)
+    check_encodable(encoding, width_px=under.width_px, height_px=under.height_px)
+    return encoding
 
 
 def list_weights_names(served: Sequence[ServedWeights]) -> dict[str, ServedWeights]:

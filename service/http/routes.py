@@ -6,10 +6,9 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from expofuse.files.formats import EncodeOptions
 from expofuse.files.headers import ImageFormat, ImageHeader, check_size, sniff
 from model.exposure import MIN_SIDE_PX, AlignmentReport
-from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels
+from service.admission import PIXELS_PER_MEGAPIXEL, Allowance, count_megapixels
 from service.codec.messages import DecodedImage, PairAlignment
 from service.device.messages import FuseJob, ServedWeights
 from service.errors import DeadlineError, WorkerStoppedError
@@ -17,10 +16,11 @@ from service.http.disconnect import cancel_when_client_leaves
 from service.http.options import (
     FILE_FIELDS,
     MEDIA_TYPES,
-    choose_format,
+    choose_encoding,
     choose_weights,
     parse_options,
 )
+from service.http.pictures import PictureResponse
 from service.http.schemas import (
     FUSE_OPENAPI,
     Health,
@@ -114,7 +114,10 @@ def create_router(service: Service) -> APIRouter:
 
 
 async def _fuse_exposures(request: Request, record: RequestRecord, service: Service) -> Response:
-    """Receive, admit, decode, align, queue and fuse, encode, respond; each may refuse or fail."""
+    """Receive, admit, decode, align, queue and fuse, encode, respond; any step may refuse or fail.
+
+    Everything that the headers and options alone can refuse is refused before admission.
+    """
     stages = record.stages
     with service.admission.hold_upload() as upload:
         with stages.measure("receive"):
@@ -124,6 +127,8 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             weights = choose_weights(options, service.info.weights)
             record.weights = weights.label
             headers = _judge_headers(form, service)
+            accept = request.headers.get("accept")
+            encoding = choose_encoding(options, accept, headers[0])
         megapixels = count_megapixels(*headers)
         record.megapixels = megapixels
         with service.admission.admit(megapixels), JobBlocks() as blocks:
@@ -145,17 +150,16 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                 times = await service.worker.fuse(job)
                 stages.record("queue", times.queue_s)
                 stages.record("fuse", times.fuse_s)
-                answer_format = choose_format(
-                    options, request.headers.get("accept"), headers[0].format
-                )
                 darker = over if alignment.is_swapped else under
                 with stages.measure("encode"):
                     picture = await service.codec.encode(
                         output,
-                        options=EncodeOptions(answer_format, options.quality),
+                        options=encoding,
                         metadata=darker.metadata,
                     )
-    return _respond(picture, answer_format, weights, alignment, record, service)
+            # Before the job's budgets are given back, so that no byte is uncounted for a moment.
+            allowance = service.admission.hold_response(len(picture))
+    return _respond(picture, allowance, encoding.format, weights, alignment, record, service)
 
 
 def _judge_headers(form: Form, service: Service) -> tuple[ImageHeader, ImageHeader]:
@@ -201,6 +205,7 @@ def _make_job(
 
 def _respond(
     picture: bytes,
+    allowance: Allowance,
     answer_format: ImageFormat,
     weights: ServedWeights,
     alignment: PairAlignment,
@@ -210,8 +215,10 @@ def _respond(
     outcome, description = _describe_alignment(alignment.report)
     service.metrics.alignments.labels(outcome).inc()
     record.outcome = FUSED_OUTCOME
-    return Response(
+    record.end = time.monotonic()
+    return PictureResponse(
         picture,
+        allowance,
         media_type=MEDIA_TYPES[answer_format],
         headers={
             "X-Expofuse-Weights": weights.label,

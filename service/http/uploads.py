@@ -7,7 +7,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from expofuse.errors import MediaTypeError, OptionError
-from service.admission import UploadAllowance
+from service.admission import Allowance
 from service.errors import BodyTooLargeError, DisconnectedError, LengthRequiredError, MultipartError
 from service.http.options import FILE_FIELDS, OPTION_NAMES, FileField
 
@@ -29,7 +29,7 @@ class Form:
     options: dict[str, str] = field(default_factory=dict)
 
 
-async def receive_form(request: Request, allowance: UploadAllowance, *, max_bytes: int) -> Form:
+async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int) -> Form:
     """Stream the body of a request into memory under a byte limit.
 
     Args:

@@ -54,7 +54,7 @@ def codec_processes(server: RunningServer) -> list[psutil.Process]:
 
 
 def device_workers(server: RunningServer) -> list[psutil.Process]:
-    return children(server, "spawn_main")
+    return children(server, "service.device.child")
 
 
 def children(server: RunningServer, mark: str) -> list[psutil.Process]:

@@ -189,7 +189,9 @@ def test_the_event_loop_loads_neither_torch_nor_opencv_nor_a_decoder(server, pos
     libraries = "\n".join(mapping.path for mapping in process.memory_maps())
     assert "uvloop" in libraries
     assert not re.search(r"libtorch|/torch/|cv2|onnxruntime|vips", libraries)
-    workers = [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
+    workers = [
+        one for one in process.children() if "service.device.child" in " ".join(one.cmdline())
+    ]
     assert re.search("libtorch", "\n".join(one.path for one in workers[0].memory_maps()))
 
 

@@ -193,7 +193,7 @@ def test_a_worker_that_dies_under_jobs_of_every_version_loses_none_of_them(
     (worker,) = [
         one
         for one in psutil.Process(several.process.pid).children()
-        if "spawn_main" in " ".join(one.cmdline())
+        if "service.device.child" in " ".join(one.cmdline())
     ]
     labels = [*LABELS] * 2
     worker.suspend()

@@ -1,18 +1,23 @@
 """Backends for tests of the worker: plain functions that copy, record, sleep, raise or die.
 
-What a job does is written into its first pixel, so that jobs of one worker can differ.
+What a job does is written into its first pixel, so that jobs of one worker can differ. As a
+programme (`backend_command`) this module is a device worker with one of its backends.
 """
 
+import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window, WindowKind, plan_windows
 from service.device.backend import Backend, BackendPipeline, FailureKind
+from service.device.child import run_process
 from service.device.messages import ServedWeights, WorkerInfo
 
 COPY = ServedWeights("copy", "0.0.1", "copy", "", "over", "float32")
@@ -123,8 +128,14 @@ def classify(error: Exception) -> FailureKind:
     return "device" if isinstance(error, LostError) else "job"
 
 
-def copying(record: Path | None = None, *, has_draft: bool = False) -> Backend:
-    return CopyBackend(record, has_draft=has_draft).as_backend()
+def backend_command(factory: Callable[..., Backend], *arguments: object) -> list[str]:
+    """The command of a device worker whose backend is made by a function of this module."""
+    program = [sys.executable, "-P", "-m", "tests.service.backends"]
+    return [*program, factory.__name__, json.dumps(arguments, default=str)]
+
+
+def copying(record: Path | None = None, has_draft: bool = False) -> Backend:
+    return CopyBackend(record and Path(record), has_draft=has_draft).as_backend()
 
 
 def failing_warm_up() -> Backend:
@@ -153,8 +164,18 @@ def hanging_at_start() -> Backend:
 
 def starting_once(record: Path) -> Backend:
     """Comes up the first time and the third, not the second."""
+    record = Path(record)
     with record.open("a") as log:
         log.write("start\n")
     if len(record.read_text().splitlines()) == 2:
         raise ValueError("no second start")
     return CopyBackend().as_backend()
+
+
+def main() -> None:
+    factory = partial(globals()[sys.argv[1]], *json.loads(sys.argv[2]))
+    run_process(factory, log_level="error", parent_pid=int(sys.argv[-1]))
+
+
+if __name__ == "__main__":
+    main()

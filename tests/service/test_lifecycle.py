@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from service import lifecycle
-from service.errors import SharedMemoryError, WorkerStoppedError
+from service.errors import ChildStartError, SharedMemoryError, WorkerStoppedError
 from service.lifecycle import BYTES_PER_MEGAPIXEL, Service, fit_limits, service_version
 from service.settings import CodecSettings, LimitSettings, Settings
-from tests.service.backends import copying, failing_warm_up
+from tests.service.backends import backend_command, copying, failing_warm_up
 
 LIMITS = LimitSettings(max_megapixels=50, max_megapixels_in_flight=150)
 
@@ -34,8 +34,8 @@ def test_hardly_any_shared_memory_stops_the_start_and_says_what_to_do(monkeypatc
 
 async def test_a_worker_that_does_not_come_up_stops_everything():
     settings = Settings(codec=CodecSettings(processes=1), log_level="error")
-    service = Service(settings, failing_warm_up)
-    with pytest.raises(WorkerStoppedError, match="cuda:7"):
+    service = Service(settings, backend_command(failing_warm_up))
+    with pytest.raises(ChildStartError, match="cuda:7"):
         await service.start()
     assert service.codec.alive == 0
     assert not service.status.is_ready
@@ -46,7 +46,9 @@ async def test_a_worker_that_does_not_come_up_stops_everything():
 async def test_blocks_of_a_service_that_was_killed_are_swept_at_start(monkeypatch):
     calls = []
     monkeypatch.setattr(lifecycle, "sweep_stale_blocks", lambda: calls.append(1) or 3)
-    service = Service(Settings(codec=CodecSettings(processes=1), log_level="error"), copying)
+    service = Service(
+        Settings(codec=CodecSettings(processes=1), log_level="error"), backend_command(copying)
+    )
     await service.start()
     await service.stop()
     assert calls == [1]

@@ -1,9 +1,16 @@
 import json
 import logging
+import subprocess
+import sys
+import threading
 
-import pytest
-
-from service.logs import JsonFormatter, configure_logs, request_id_of_context
+from service.logs import (
+    MAX_WAITING_LINES,
+    JsonFormatter,
+    NonBlockingHandler,
+    request_id_of_context,
+)
+from tests.paths import ROOT
 
 
 def formatted(**extra):
@@ -44,23 +51,63 @@ def test_a_trace_is_part_of_its_line():
     assert "ZeroDivisionError: why" in json.loads(text)["trace"]
 
 
-@pytest.fixture
-def _root_logger():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("uvicorn.access").disabled = False
+def run_script(script, **options):
+    code = f"import logging, sys\nfrom service.logs import *\n{script}"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
-@pytest.mark.usefixtures("_root_logger")
-def test_logs_go_to_standard_error_from_the_level_on(capsys):
-    configure_logs("warning")
-    logging.getLogger("any").info("quiet")
-    logging.getLogger("any").error("loud", extra={"code": "x"})
-    written = capsys.readouterr()
-    assert written.out == ""
-    (line,) = written.err.splitlines()
+def test_logs_go_to_standard_error_from_the_level_on_and_are_written_before_the_end():
+    script = """
+configure_logs("warning")
+logging.getLogger("any").info("quiet")
+logging.getLogger("any").error("loud", extra={"code": "x"})
+assert logging.getLogger("uvicorn.access").disabled
+"""
+    with run_script(script) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    (line,) = err.splitlines()
     assert json.loads(line)["code"] == "x"
-    assert logging.getLogger("uvicorn.access").disabled
+
+
+def test_a_standard_error_that_nobody_reads_blocks_nobody_and_what_is_lost_is_counted():
+    script = """
+configure_logs("info")
+for index in range(6000):
+    logging.getLogger("any").info("line", extra={"index": index})
+print(count_dropped_lines(), flush=True)
+"""
+    with run_script(script) as process:
+        dropped = int(process.stdout.readline())  # It got here although nobody reads the other.
+        lines = [json.loads(line) for line in process.stderr]
+        assert process.wait(60) == 0
+    assert 0 < dropped < 6000 - MAX_WAITING_LINES + 100
+    told = [line["lines"] for line in lines if line["message"] == "log lines were dropped"]
+    written = [line["index"] for line in lines if line["message"] == "line"]
+    assert written == list(range(len(written)))
+    assert len(written) + sum(told) >= 6000 or process.returncode == 0
+
+
+def test_a_line_waits_for_a_slow_reader_and_is_not_lost():
+    written, gate = [], threading.Event()
+
+    def write(line):
+        gate.wait()
+        written.append(line)
+
+    handler = NonBlockingHandler(write, max_waiting=4)
+    for index in range(8):
+        handler.handle(logging.makeLogRecord({"msg": f"line {index}"}))
+    gate.set()
+    handler.flush_within(10)
+    assert handler.dropped in (3, 4)  # One is already in the writer's hands, or not yet.
+    texts = [json.loads(line)["message"] for line in written]
+    assert texts[0] == "line 0"
+    assert texts.count("log lines were dropped") == 1

@@ -17,7 +17,7 @@ def families(metrics):
 
 def test_every_name_has_the_prefix_and_base_units(metrics):
     metrics.show_weights(INFO)
-    metrics.show_codec(alive=lambda: 2, restarts=lambda: 5)
+    metrics.show_processes(codec=Counts(), worker=Counts(), codec_alive=lambda: 2)
     found = families(metrics)
     assert all(name.startswith("expofuse_") for name in found)
     assert not [name for name in found if re.search(r"_(ms|milliseconds|kb|mb|percent)$", name)]
@@ -48,14 +48,21 @@ def test_closed_label_sets_exist_before_the_first_request(metrics):
     assert alignments == {"off", "identity", "homography", "refused"}
 
 
-def test_the_codec_pool_s_own_counts_are_shown_as_they_are_now(metrics):
-    counts = [2, 0]
-    metrics.show_codec(alive=lambda: counts[0], restarts=lambda: counts[1])
-    counts[:] = [1, 7]
+@dataclasses.dataclass
+class Counts:
+    restarts: int = 0
+    start_failures: int = 0
+
+
+def test_the_counts_of_child_processes_are_shown_as_they_are_now(metrics):
+    codec, worker, alive = Counts(), Counts(), [2]
+    metrics.show_processes(codec=codec, worker=worker, codec_alive=lambda: alive[0])
+    alive[0], codec.restarts, worker.start_failures = 1, 7, 3
     found = families(metrics)
     assert found["expofuse_codec_processes"].samples[0].value == 1
     restarts = found["expofuse_codec_restarts"]
     assert (restarts.type, restarts.samples[0].value) == ("counter", 7)
+    assert found["expofuse_worker_start_failures"].samples[0].value == 3
 
 
 def test_two_services_in_one_process_share_no_metric():

@@ -17,9 +17,9 @@ from expofuse.errors import (
 from model.errors import AlignmentError, ExposureError, FusionError, InferenceError, WeightsError
 from service.errors import (
     BodyTooLargeError,
+    ChildStartError,
     CodecCrashError,
     CodecMemoryError,
-    CodecStartError,
     CodecTimeoutError,
     DeadlineError,
     DisconnectedError,
@@ -97,11 +97,11 @@ def test_an_error_becomes_its_row_of_the_table(kind):
 def test_every_error_has_a_row_or_ends_the_start():
     assert service.errors is not None
     for kind in every_error():
-        if kind in (ServiceError, WeightsError, CodecStartError):
+        if kind in (ServiceError, WeightsError, ChildStartError):
             continue
         assert kind in PROBLEMS, kind
         assert kind.code in OUTCOMES
-    assert {WeightsError.code, CodecStartError.code} == set(START_ONLY)
+    assert {WeightsError.code, ChildStartError.code} == set(START_ONLY)
 
 
 def test_codes_are_unique():

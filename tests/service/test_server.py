@@ -14,7 +14,7 @@ from service.server import StartError, run_server
 from service.settings import CodecSettings, LimitSettings, Settings
 from tests import images
 from tests.server import free_port
-from tests.service.backends import HANG, copying, failing_warm_up, hanging_at_start
+from tests.service.backends import HANG, backend_command, copying, failing_warm_up, hanging_at_start
 
 TIMEOUT_S = 60.0
 
@@ -91,7 +91,7 @@ def test_a_signal_drains_and_ends_the_server(number):
 
     settings = make_settings()
     with Visitor(settings, visit, signals=[number]):
-        run_server(settings, backend=copying)
+        run_server(settings, worker_command=backend_command(copying))
 
 
 def test_metrics_may_have_a_port_of_their_own():
@@ -104,7 +104,7 @@ def test_metrics_may_have_a_port_of_their_own():
         assert "expofuse_worker_up 1.0" in metrics.text
 
     with Visitor(settings, visit):
-        run_server(settings, backend=copying)
+        run_server(settings, worker_command=backend_command(copying))
 
 
 def test_a_second_signal_ends_the_wait_for_a_job_that_hangs():
@@ -121,19 +121,19 @@ def test_a_second_signal_ends_the_wait_for_a_job_that_hangs():
 
     settings = make_settings()
     with Visitor(settings, visit, signals=[signal.SIGTERM, signal.SIGTERM]):
-        run_server(settings, backend=copying)
+        run_server(settings, worker_command=backend_command(copying))
     wait_for(lambda: answers)
     assert answers == [503]
 
 
 def test_a_signal_while_starting_ends_the_start():
     with Visitor(make_settings(), lambda client: time.sleep(1.5)):
-        run_server(make_settings(), backend=hanging_at_start)
+        run_server(make_settings(), worker_command=backend_command(hanging_at_start))
 
 
 def test_a_worker_that_does_not_come_up_is_one_sentence():
     with pytest.raises(StartError, match="got 'cuda:7'"):
-        run_server(make_settings(), backend=failing_warm_up)
+        run_server(make_settings(), worker_command=backend_command(failing_warm_up))
 
 
 @pytest.mark.parametrize("name", ["port", "metrics_port"])
@@ -144,4 +144,4 @@ def test_a_taken_port_is_one_sentence(name):
         taken = other.getsockname()[1]
         settings = make_settings().model_copy(update={name: taken})
         with pytest.raises(StartError, match=f"port {taken}: Address already in use"):
-            run_server(settings, backend=copying)
+            run_server(settings, worker_command=backend_command(copying))

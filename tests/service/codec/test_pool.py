@@ -18,27 +18,29 @@ from expofuse.errors import ImageDecodeError, PixelLimitError, UnsupportedImageE
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits, sniff
 from model.errors import AlignmentError, ExposureError, FusionError
-from service.codec.loop_side import CallNotBegunError, ChildDiedError, CodecChild
-from service.codec.messages import EncodeCall
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.errors import (
+    ChildStartError,
     CodecCrashError,
     CodecMemoryError,
-    CodecStartError,
     CodecTimeoutError,
     QueueFullError,
     WorkerStoppedError,
 )
 from service.processes.shared_memory import SharedArray, SharedDescriptor
+from service.processes.supervision_limits import SupervisionLimits
 from tests import images
 from tests.paths import ROOT
 
 CONFIG = CodecPoolConfig(
     processes=2,
-    job_timeout_s=60.0,
+    call_timeout_s=60.0,
     memory_limit_bytes=1 << 30,
     max_waiting=16,
     limits=PixelLimits(max_pixels=50_000_000, max_side_px=20_000),
+    supervision=SupervisionLimits(
+        start_timeout_s=60.0, stall_timeout_s=60.0, backoff_s=0.05, backoff_max_s=1.0
+    ),
 )
 PNG = ImageMetadata()
 
@@ -340,26 +342,19 @@ async def test_a_call_that_loses_two_processes_fails():
 
 
 async def test_a_call_that_the_ended_process_had_not_read_is_not_held_to_be_the_cause():
-    child = await CodecChild.start(memory_limit_bytes=1 << 30, threads=1, timeout_s=60)
-    (process,) = children()
-    with busy_image() as block:
-        encode = EncodeCall(block.descriptor, SLOW, PNG)
-        process.suspend()
-        call = asyncio.create_task(child.call(encode, b""))
-        await asyncio.sleep(0)
-        await child.kill()
-        with pytest.raises(CallNotBegunError):
-            await call
-        with pytest.raises(CallNotBegunError):  # The pool may not have seen its end yet.
-            await child.call(encode, b"")
-        child = await CodecChild.start(memory_limit_bytes=1 << 30, threads=1, timeout_s=60)
+    async with running_pool(processes=1) as pool:
         (process,) = children()
-        call = asyncio.create_task(child.call(encode, b""))
-        await until_it_computes(process)
-        await child.kill()
-        with pytest.raises(ChildDiedError) as error:
-            await call
-        assert not isinstance(error.value, CallNotBegunError)
+        process.suspend()
+        with busy_image() as block:
+            call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
+            await until(lambda: pool.running == 1)
+            process.kill()  # It has not read the call.
+            await until(lambda: pool.restarts == 1 and pool.running == 1)
+            (process,) = children()
+            await until_it_computes(process)
+            process.kill()  # The first loss that may be the call's fault: it has one more try.
+            assert (await call)[:4] == b"RIFF"
+        assert pool.restarts == 2
 
 
 async def test_an_idle_process_that_is_killed_is_replaced_before_any_call():
@@ -371,12 +366,35 @@ async def test_an_idle_process_that_is_killed_is_replaced_before_any_call():
         np.testing.assert_array_equal(pixels, images.scene())
 
 
-async def test_a_process_over_its_time_is_killed_and_only_its_call_fails():
-    async with running_pool(processes=1, job_timeout_s=3.0) as pool, frozen_call(pool) as (call, _):
+async def test_a_process_that_hangs_is_replaced_and_its_call_is_tried_again():
+    async with (
+        running_pool(processes=1, call_timeout_s=3.0) as pool,
+        frozen_call(pool) as (call, _),
+    ):
         behind = asyncio.create_task(decode(pool, images.encoded("tiff")))
-        with pytest.raises(CodecTimeoutError, match="within 3 s"):
-            await call
-        pixels, _ = await behind
+        for pixels, _ in await asyncio.gather(call, behind):
+            np.testing.assert_array_equal(pixels, images.scene())
+        assert pool.restarts == 1
+
+
+async def test_a_call_over_its_time_twice_fails_alone():
+    async with running_pool(processes=1, call_timeout_s=0.4) as pool:
+        with busy_image() as block:
+            call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
+            with pytest.raises(CodecTimeoutError, match=r"within 0.4 s.*2 processes"):
+                await call
+        await until(lambda: pool.alive == 1)
+        assert pool.restarts == 2
+
+
+async def test_an_abandoned_call_costs_its_process_and_no_other_call_the_wait():
+    async with (
+        running_pool(processes=1, abandon_grace_s=0.1) as pool,
+        frozen_call(pool) as (abandoned, _),
+    ):
+        behind = asyncio.create_task(decode(pool, images.encoded("png")))
+        abandoned.cancel()
+        pixels, _ = await behind  # The stopped process would keep it for a minute.
         np.testing.assert_array_equal(pixels, images.scene())
         assert pool.restarts == 1
 
@@ -470,8 +488,9 @@ async def test_stop_settles_every_call():
 
 
 async def test_a_pool_whose_processes_do_not_come_up_fails_its_start():
-    pool = CodecPool(replace(CONFIG, start_timeout_s=0.01))
-    with pytest.raises(CodecStartError, match=r"within 0.01 s"):
+    limits = replace(CONFIG.supervision, start_timeout_s=0.01)
+    pool = CodecPool(replace(CONFIG, supervision=limits))
+    with pytest.raises(ChildStartError, match=r"within 0.01 s"):
         await pool.start()
     assert not children()
 
@@ -495,11 +514,12 @@ PARENT = """
 import asyncio, os, signal, sys
 from service.codec.pool import CodecPool, CodecPoolConfig
 from expofuse.files.headers import PixelLimits
+from service.processes.supervision_limits import SupervisionLimits
 
 async def main():
     pool = CodecPool(CodecPoolConfig(
-        processes=2, job_timeout_s=60, memory_limit_bytes=1 << 30, max_waiting=4,
-        limits=PixelLimits(1000, 1000)))
+        processes=2, call_timeout_s=60, memory_limit_bytes=1 << 30, max_waiting=4,
+        limits=PixelLimits(1000, 1000), supervision=SupervisionLimits(60, 60, 1, 10)))
     await pool.start()
     loaded = {"torch", "cv2", "pyvips", "onnxruntime"} & set(sys.modules)
     import psutil
@@ -528,7 +548,7 @@ def test_processes_end_with_a_killed_parent_that_has_loaded_no_decoder():
 
 
 def test_a_process_ends_when_its_parent_is_already_gone():
-    code = [sys.executable, "-m", "service.codec.child", "1", "1000000", "1"]
+    code = [sys.executable, "-m", "service.codec.child", "1000000", "1", "info", "1"]
     if os.getpid() == 1:
         pytest.skip("this process is number 1")
     result = subprocess.run(

@@ -1,5 +1,4 @@
 import itertools
-import pickle
 import shutil
 import sys
 from dataclasses import replace
@@ -15,7 +14,7 @@ from model.manifest import PARAMETERS_NAME
 from service.device.backend import Backend, BackendConfig, classify_torch_error, create_backend
 from service.device.child import Worker
 from service.device.messages import BatchDone, Finished
-from service.server import make_backend_factory
+from service.server import make_worker_command
 from service.settings import Settings
 from tests import images
 from tests.paths import ROOT
@@ -189,7 +188,10 @@ def test_failures_are_told_apart(error, kind):
     assert classify_torch_error(error) == kind
 
 
-def test_the_factory_travels_to_another_process():
-    factory = make_backend_factory(Settings(device="cpu", weights="some-1.0.0,/else/where-2.0.0"))
-    directories = pickle.loads(pickle.dumps(factory)).args[0].weights_directories
-    assert [directory.name for directory in directories] == ["some-1.0.0", "where-2.0.0"]
+def test_the_config_travels_to_another_process():
+    settings = Settings(device="cpu", weights="some-1.0.0,/else/where-2.0.0")
+    config = BackendConfig.from_json(make_worker_command(settings)[-2])
+    assert [directory.name for directory in config.weights_directories] == [
+        "some-1.0.0",
+        "where-2.0.0",
+    ]

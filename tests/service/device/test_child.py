@@ -1,11 +1,8 @@
 """The promises of the device worker's loop, in this process; DIE and HANG need a real one."""
 
-import contextlib
 import dataclasses
 import gc
-import logging
-import multiprocessing
-import signal
+import os
 import threading
 import weakref
 from functools import partial
@@ -14,19 +11,21 @@ import numpy as np
 import pytest
 
 from model.errors import InferenceError
-from service.device.child import EXIT_LOST_DEVICE, LostDeviceError, Worker, run_worker
+from service.device.child import LostDeviceError, Worker, run_worker
 from service.device.messages import (
+    DEVICE_WIRE,
     BatchDone,
     Cancel,
+    Cancelled,
     Failed,
     Finished,
     Ready,
     Started,
-    StartFailed,
-    Stop,
     Submit,
 )
-from service.errors import SharedMemoryError
+from service.errors import SharedMemoryError, error_from_code
+from service.processes.child_side import ParentPipe
+from service.processes.wire import PREFIX, Ping, Pong, StartFailed, Stop, make_head
 from tests.service.backends import (
     INFO,
     LABEL,
@@ -55,7 +54,11 @@ def finished(messages):
 
 
 def failed(messages):
-    return {message.number: message.error for message in messages if isinstance(message, Failed)}
+    return {
+        message.number: error_from_code(message.code, message.message)
+        for message in messages
+        if isinstance(message, Failed)
+    }
 
 
 @pytest.fixture
@@ -371,49 +374,47 @@ def test_a_failing_job_of_one_version_fails_no_job_of_the_other(messages, make_j
 
 
 @pytest.fixture
-def _signal_handlers():
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    root = logging.getLogger()
-    log_handlers, level = root.handlers[:], root.level
+def _thawed():
     yield
-    for number, handler in zip(numbers, handlers, strict=True):
-        signal.signal(number, handler)
-    root.handlers[:] = log_handlers
-    root.setLevel(level)
-    logging.getLogger("uvicorn.access").disabled = False
     gc.unfreeze()
 
 
 def run_process(*to_worker, factory=copying):
     """The body of the worker's process, here; it is told to stop once its jobs are settled."""
-    ours, its = multiprocessing.Pipe()
+    inbox, to_child = os.pipe()
+    from_child, outbox = os.pipe()
     jobs_left = sum(isinstance(message, Submit) for message in to_worker)
     said = []
 
+    def send(message):
+        text = DEVICE_WIRE.to_child.dump_json(message)
+        os.write(to_child, make_head(text, 0))
+
     def listen(jobs_left):
-        with contextlib.suppress(EOFError):
-            while True:
-                said.append(ours.recv())
+        with os.fdopen(from_child, "rb") as pipe:
+            while prefix := pipe.read(PREFIX.size):
+                text = pipe.read(PREFIX.unpack(prefix)[0])
+                said.append(DEVICE_WIRE.from_child.validate_json(text))
                 if isinstance(said[-1], Finished | Failed):
                     jobs_left -= 1
                     if jobs_left == 0:
-                        ours.send(Stop())
+                        send(Stop())
 
     for message in to_worker:
-        ours.send(message)
+        send(message)
     listener = threading.Thread(target=listen, args=(jobs_left,))
     listener.start()
+    pipe = ParentPipe(DEVICE_WIRE, inbox, outbox)
     try:
-        run_worker(its, factory, "critical")
+        run_worker(factory, pipe)
     finally:
-        its.close()
+        pipe.close()
         listener.join()
-        ours.close()
+        os.close(to_child)
     return said
 
 
-@pytest.mark.usefixtures("_signal_handlers")
+@pytest.mark.usefixtures("_thawed")
 def test_the_process_says_it_is_ready_and_then_how_each_job_ended(make_job):
     jobs = [make_job(deed) for deed in (SOUND, RAISE, SOUND + 1)]
     said = run_process(*(Submit(number, job) for number, (job, _, _) in enumerate(jobs)))
@@ -423,15 +424,22 @@ def test_the_process_says_it_is_ready_and_then_how_each_job_ended(make_job):
     np.testing.assert_array_equal(jobs[2][1].array, jobs[2][2])
 
 
-@pytest.mark.usefixtures("_signal_handlers")
+@pytest.mark.usefixtures("_thawed")
 def test_the_process_hears_a_cancel_before_it_computes(make_job):
     job, output, _ = make_job()
     said = run_process(Submit(0, job), Cancel(0), Stop())
-    assert said == [Ready(INFO)]
+    assert said == [Ready(INFO), Cancelled(0)]
     assert not output.array.any()
 
 
-@pytest.mark.usefixtures("_signal_handlers")
+@pytest.mark.usefixtures("_thawed")
+def test_the_process_answers_a_heartbeat_between_jobs(make_job):
+    said = run_process(Ping(), Submit(0, make_job()[0]))
+    assert said[:2] == [Ready(INFO), Pong()]
+    assert finished(said) == [0]
+
+
+@pytest.mark.usefixtures("_thawed")
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
@@ -443,8 +451,7 @@ def test_the_process_says_why_it_cannot_start(factory, sentence):
     assert run_process(factory=factory) == [StartFailed(sentence)]
 
 
-@pytest.mark.usefixtures("_signal_handlers")
+@pytest.mark.usefixtures("_thawed")
 def test_the_process_ends_itself_when_its_device_is_lost(make_job):
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(LostDeviceError):
         run_process(Submit(0, make_job(LOSE_DEVICE)[0]))
-    assert ended.value.code == EXIT_LOST_DEVICE

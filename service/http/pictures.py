@@ -1,0 +1,49 @@
+"""The picture on its way to the client, piece by piece."""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.admission import Allowance
+
+PIECE_BYTES = 1 << 16
+"""What the connection buffers anyway; the next piece waits until the client has read."""
+
+
+class PictureResponse(Response):
+    """An answer whose bytes stay in a budget until the connection has taken them.
+
+    Sent in one piece, a picture would lie in the connection's own buffer, where nothing counts it,
+    for as long as its client likes.
+
+    Args:
+        picture: The encoded picture.
+        allowance: Holds its bytes in the budget of pictures that are not read yet.
+        media_type: Of the picture.
+        headers: Further headers.
+    """
+
+    def __init__(
+        self,
+        picture: bytes,
+        allowance: Allowance,
+        *,
+        media_type: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(picture, media_type=media_type, headers=headers)
+        self._allowance = allowance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the picture."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        try:
+            await send(start)
+            picture = memoryview(self.body)
+            for begin in range(0, len(picture), PIECE_BYTES):
+                end = begin + PIECE_BYTES
+                piece, has_more = bytes(picture[begin:end]), end < len(picture)
+                await send({"type": "http.response.body", "body": piece, "more_body": has_more})
+        finally:
+            self._allowance.release()

@@ -1,0 +1,204 @@
+"""One child process as the event loop sees it: its start, its messages, its end."""
+
+import asyncio
+import itertools
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from pydantic import ValidationError
+
+from service.errors import ChildStartError
+from service.processes.wire import (
+    MAX_MESSAGE_BYTES,
+    MAX_PAYLOAD_BYTES,
+    PREFIX,
+    FromChild,
+    ToChild,
+    Wire,
+    make_head,
+)
+
+CHUNK_BYTES = 1 << 20
+MAX_QUEUED_MESSAGES = 1024
+"""Far above what any owner sends; a child that leaves so many unread hangs."""
+
+REAP_TIMEOUT_S = 5.0
+"""A killed process is gone within milliseconds; a lost device may hold it up in the kernel."""
+
+MESSAGES_PER_TURN = 32
+"""A child that floods the pipe must leave the event loop its turns."""
+
+SOURCE_ROOT = Path(__file__).resolve().parents[2]
+
+logger = logging.getLogger(__name__)
+
+
+class UnexpectedMessageError(Exception):
+    """A child said something that it had no reason to say; it cannot be trusted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildProgram(Generic[ToChild, FromChild]):
+    """How one kind of child process is started, and what it says.
+
+    Attributes:
+        name: What it is called in log lines.
+        command: Program and arguments; the parent's process id is added as the last one.
+        environment: The whole environment of the process.
+        wire: Its messages.
+        ready: Class of the message by which it says that it is warmed up.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    wire: Wire[ToChild, FromChild]
+    ready: type[FromChild]
+
+
+Receiver = Callable[["ChildProcess[ToChild, FromChild]", FromChild, bytes], None]
+
+
+class ChildProcess(Generic[ToChild, FromChild]):
+    """A process that was started and the two pipes to it; no call of it blocks the event loop.
+
+    Args:
+        process: The process, its standard input and output being the pipes.
+        program: What it runs.
+        on_message: Called in the event loop with every message and its payload, in order. It may
+            raise `UnexpectedMessageError`, which ends the process.
+
+    Attributes:
+        ended: Completes when the process is gone, or could not be made to go; its exit status.
+    """
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        program: ChildProgram[ToChild, FromChild],
+        on_message: "Receiver[ToChild, FromChild]",
+    ) -> None:
+        self._process = process
+        self._program = program
+        self._on_message = on_message
+        self._unsent: deque[tuple[bytes, memoryview]] = deque()
+        self._has_unsent = asyncio.Event()
+        self.ended = asyncio.create_task(self._live(), name=f"{program.name}-{process.pid}")
+
+    @classmethod
+    async def start(
+        cls,
+        program: ChildProgram[ToChild, FromChild],
+        on_message: "Receiver[ToChild, FromChild]",
+    ) -> "ChildProcess[ToChild, FromChild]":
+        """Start a process.
+
+        Raises:
+            ChildStartError: The system has no process, memory or file left for it.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *program.command,
+                str(os.getpid()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=CHUNK_BYTES,
+                env=program.environment,
+            )
+        except OSError as cause:
+            raise ChildStartError(
+                f"expected a new {program.name}, the system gives none: {cause.strerror}"
+            ) from cause
+        return cls(process, program, on_message)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def unsent(self) -> int:
+        """Messages that wait for room in the pipe."""
+        return len(self._unsent)
+
+    def send(self, message: ToChild, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Have a message sent; to a process that is gone it is lost, and `ended` completes.
+
+        Args:
+            message: The message.
+            payload: Bytes that follow it; they must not change before they are sent.
+        """
+        if len(self._unsent) >= MAX_QUEUED_MESSAGES:
+            logger.error("child reads nothing", extra=self._as_extra())
+            self.kill()
+            return
+        view = memoryview(payload).cast("B")
+        text = self._program.wire.to_child.dump_json(message)
+        self._unsent.append((make_head(text, len(view)), view))
+        self._has_unsent.set()
+
+    def kill(self) -> None:
+        """End the process at once; `ended` completes a moment later."""
+        if self._process.returncode is None:
+            # Not Popen.kill: that collects the exit status before asyncio's watcher can.
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    async def _live(self) -> int | None:
+        writer = asyncio.create_task(self._write())
+        try:
+            await self._read()
+        finally:
+            writer.cancel()
+            self._unsent.clear()
+            self.kill()  # A process that closed its pipe, or talks nonsense, is of no use.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REAP_TIMEOUT_S):
+                await self._process.wait()
+        if self._process.returncode is None:
+            logger.error("child does not end", extra=self._as_extra())
+        return self._process.returncode
+
+    async def _read(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        from_child = self._program.wire.from_child
+        try:
+            for count in itertools.count(1):
+                message_bytes, payload_bytes = PREFIX.unpack(await stdout.readexactly(PREFIX.size))
+                if message_bytes > MAX_MESSAGE_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
+                    raise UnexpectedMessageError("a frame that is too large")
+                message = from_child.validate_json(await stdout.readexactly(message_bytes))
+                self._on_message(self, message, await stdout.readexactly(payload_bytes))
+                if count % MESSAGES_PER_TURN == 0:
+                    await asyncio.sleep(0)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # Its end, however it came about.
+        except (UnexpectedMessageError, ValidationError) as error:
+            logger.error("child talks nonsense", extra=self._as_extra(reason=type(error).__name__))
+
+    async def _write(self) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with suppress(ConnectionError):  # Its end is seen by the reader.
+            while True:
+                await self._has_unsent.wait()
+                while self._unsent:
+                    head, payload = self._unsent[0]
+                    stdin.write(head)
+                    for start in range(0, len(payload), CHUNK_BYTES):
+                        stdin.write(payload[start : start + CHUNK_BYTES])
+                        await stdin.drain()
+                    await stdin.drain()
+                    self._unsent.popleft()
+                self._has_unsent.clear()
+
+    def _as_extra(self, **more: str) -> dict[str, object]:
+        return {"child": self._program.name, "pid": self.pid, **more}
