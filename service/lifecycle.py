@@ -1,4 +1,4 @@
-"""The parts of a running service, how they start, and how they drain."""
+"""Makes the parts of a running service, starts them, drains and stops them."""
 
 import asyncio
 import logging
@@ -10,8 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from expofuse.files.headers import PixelLimits
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
 from service.codec.pool import CodecPool, CodecPoolConfig
-from service.device.messages import WorkerInfo
-from service.device.worker import DeviceWorker
+from service.device.job_queue import JobQueue
 from service.errors import WorkerStoppedError
 from service.logs import count_dropped_lines
 from service.metrics import Metrics
@@ -20,6 +19,7 @@ from service.processes.shared_memory import (
     shared_memory_free_bytes,
     sweep_stale_blocks,
 )
+from service.served_weights import WorkerInfo
 from service.settings import LimitSettings, Settings
 
 BYTES_PER_MEGAPIXEL = 9_000_000
@@ -132,7 +132,7 @@ class Service:
         metrics: All metrics.
         admission: Budgets.
         codec: Processes that decode, align and encode.
-        worker: The device worker.
+        device: The queue before the device worker, which fuses.
     """
 
     def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
@@ -155,7 +155,7 @@ class Service:
                 log_level=settings.log_level,
             )
         )
-        self.worker = DeviceWorker(
+        self.device = JobQueue(
             worker_command,
             limits=supervision,
             max_running=settings.worker.max_running,
@@ -163,7 +163,7 @@ class Service:
             metrics=self.metrics,
         )
         self.metrics.show_processes(
-            codec=self.codec, worker=self.worker, codec_alive=lambda: self.codec.alive
+            codec=self.codec, worker=self.device, codec_alive=lambda: self.codec.alive
         )
         self.metrics.show_dropped_log_lines(count_dropped_lines)
         self._is_draining = False
@@ -181,7 +181,7 @@ class Service:
         """Readiness: load does not change it; processes that are not there, and draining, do."""
         if self._is_draining:
             return ServiceStatus(False, "the service is draining")
-        if not self.worker.is_ready:
+        if not self.device.is_ready:
             return ServiceStatus(False, "the device worker is not warmed up")
         if not self.codec.alive:
             return ServiceStatus(False, "no codec process is warmed up")
@@ -190,7 +190,7 @@ class Service:
     @property
     def info(self) -> WorkerInfo:
         """What is served, and on what."""
-        info = self.worker.info
+        info = self.device.info
         if info is None:
             raise WorkerStoppedError("the device worker was never ready")
         return info
@@ -205,7 +205,7 @@ class Service:
         if removed:
             logger.warning("removed stale shared memory", extra={"blocks": removed})
         outcomes = await asyncio.gather(
-            self.worker.start(), self.codec.start(), return_exceptions=True
+            self.device.start(), self.codec.start(), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -242,4 +242,4 @@ class Service:
         self.begin_draining()
         self.admission.close()
         # Together: neither end may keep the other's processes alive.
-        await asyncio.gather(self.worker.stop(), self.codec.stop())
+        await asyncio.gather(self.device.stop(), self.codec.stop())

@@ -1,4 +1,4 @@
-"""Every metric of the service, defined once: one prefix, base units, labels from closed sets."""
+"""Defines every metric of the service once: one prefix, base units, labels from closed sets."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol, get_args
@@ -17,9 +17,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.device.messages import WorkerInfo
 from service.problems import OUTCOMES
-from service.stages import Stage
+from service.request_record import Stage
+from service.served_weights import WorkerInfo
 
 # Else each series is followed by a second one with its birthday, which no query of ours reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The running server: sockets, signals, and an end that loses no accepted job."""
+"""Runs the server: sockets, signals, and an end that loses no accepted job."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Settings of the service: read once from the environment, typed, immutable after start."""
+"""Reads the settings once from the environment; typed, immutable after start."""
 
 import difflib
 import os

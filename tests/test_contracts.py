@@ -32,7 +32,7 @@ def test_errors_exposures_and_manifests_load_neither_torch_nor_opencv():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("place", ["README.md", "k8s/base/configmap.env"])
+@pytest.mark.parametrize("place", ["docs/settings.md", "k8s/base/configmap.env"])
 def test_every_setting_is_written_down(place):
     text = (ROOT / place).read_text()
     written = set(re.findall(r"EXPOFUSE_[A-Z0-9_]+", text))
@@ -41,11 +41,11 @@ def test_every_setting_is_written_down(place):
     assert {name for name in written if not name.endswith("_")} - names == set()
 
 
-def test_the_readme_states_the_defaults_of_the_settings():
-    text = (ROOT / "README.md").read_text()
-    for name, (default, _) in setting_names().items():
+def test_the_table_of_settings_states_their_defaults_and_meanings():
+    text = (ROOT / "docs" / "settings.md").read_text()
+    for name, (default, meaning) in setting_names().items():
         said = f"`{default}`" if default else "unset"
-        assert f"| `{name}` | {said} |" in text, name
+        assert f"| `{name}` | {said} | {meaning} |" in text, name
 
 
 def test_manifest_schema_and_the_bundled_file_agree():

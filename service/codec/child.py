@@ -1,4 +1,4 @@
-"""What runs in a codec process: reads calls from its pipe, answers, and may be killed any time.
+"""Runs in a codec process: reads calls from its pipe and answers them; may be killed at any time.
 
 `service.codec.pool` starts it; it holds nothing that matters.
 """

@@ -1,4 +1,4 @@
-"""What the event loop and its codec processes say to each other: plain, typed values."""
+"""The messages between the event loop and a codec process; plain, typed values."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

@@ -1,6 +1,7 @@
-"""Killable processes for everything that touches untrusted bytes, and for alignment.
+"""The event loop's side of the codec processes: one queue of calls before them.
 
-The pool hands calls to its slots, first come, first served. The event loop's process imports
+Everything that touches untrusted bytes, and alignment, runs in processes that may be killed. The
+pool hands calls to them, first come, first served. The event loop's process imports
 neither torch nor OpenCV nor libvips for this.
 """
 

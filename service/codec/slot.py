@@ -1,4 +1,4 @@
-"""One place in the pool: a supervised codec process and the call that it works on."""
+"""Gives one supervised codec process one call at a time; on the event loop's side of its pipe."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the device worker drives: the pipelines behind a few calls, made inside its process."""
+"""Loads the weights in the device worker's process, and puts a few calls before them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from model.errors import WeightsError
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window
-from service.device.messages import ServedWeights, WorkerInfo
+from service.served_weights import ServedWeights, WorkerInfo
 
 if TYPE_CHECKING:
     from model.manifest import Manifest

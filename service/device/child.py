@@ -1,6 +1,6 @@
-"""What runs in the device worker's process: it owns the device, and batches windows across jobs.
+"""Runs in the device worker's process: owns the device and batches windows across jobs.
 
-`service.device.worker` is the other side of its pipe.
+`service.device.job_queue` is the other side of its pipe.
 """
 
 import gc

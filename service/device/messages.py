@@ -1,13 +1,14 @@
-"""What the event loop's process and the device worker say to each other; plain data."""
+"""The messages between the event loop and the device worker; plain, typed values."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from model.exposure import AlignmentReport, Reference
+from model.exposure import AlignmentReport
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
+from service.served_weights import WorkerInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +50,6 @@ class Cancel:
 
     number: int
     kind: Literal["cancel"] = "cancel"
-
-
-@dataclass(frozen=True, slots=True)
-class ServedWeights:
-    """One weights version that the worker has loaded.
-
-    Attributes:
-        name: Its name.
-        version: Its semantic version.
-        architecture: Architecture of its network.
-        summary: What it is, in a sentence or two; may be empty.
-        reference: Exposure onto which the other is warped for it.
-        precision: Precision of its network's feature maps.
-    """
-
-    name: str
-    version: str
-    architecture: str
-    summary: str
-    reference: Reference
-    precision: str
-
-    @property
-    def label(self) -> str:
-        """Name and version as one word."""
-        return f"{self.name}-{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """What the worker runs, for `/version`, `/weights` and the metrics.
-
-    Attributes:
-        weights: Every version that is served, at least one; the first is the default.
-        device: `cpu` or `cuda:N`.
-    """
-
-    weights: tuple[ServedWeights, ...]
-    device: str
 
 
 @dataclass(frozen=True, slots=True)

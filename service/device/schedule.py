@@ -1,4 +1,4 @@
-"""Which windows share the next micro-batch: round-robin over the running jobs, pass after pass."""
+"""Chooses the windows of the next micro-batch: round-robin over jobs, pass after pass."""
 
 from collections import deque
 from collections.abc import Hashable, Sequence

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, problem documents, middleware."""
+"""Puts the ASGI application together: routes, problem documents, middleware."""
 
 from fastapi import FastAPI
 

@@ -1,4 +1,4 @@
-"""Bounds on connections: how many are open, and how long a client may read nothing."""
+"""Bounds how many connections are open, and how long a client may read nothing."""
 
 import asyncio
 import logging

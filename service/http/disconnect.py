@@ -1,4 +1,4 @@
-"""A client that leaves cancels its own request; pure ASGI, without polling."""
+"""Cancels a request when its client leaves; pure ASGI, without polling."""
 
 import asyncio
 from collections.abc import AsyncIterator

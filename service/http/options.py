@@ -10,7 +10,7 @@ from expofuse.errors import OptionError
 from expofuse.files.formats import EncodeOptions, check_encodable
 from expofuse.files.headers import ImageFormat, ImageHeader
 from service.codec.messages import AlignMode
-from service.device.messages import ServedWeights
+from service.served_weights import ServedWeights
 
 FileField = Literal["under", "over"]
 FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)

@@ -1,4 +1,4 @@
-"""The picture on its way to the client, piece by piece."""
+"""Sends a picture to its client piece by piece, and counts it until it is sent."""
 
 from collections.abc import Mapping
 

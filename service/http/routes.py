@@ -1,4 +1,4 @@
-"""The routes; `_fuse_exposures` is the one straight path of every `POST /fuse`."""
+"""Answers every route; `_fuse_exposures` is the one straight path of every `POST /fuse`."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from expofuse.files.headers import ImageFormat, ImageHeader, check_size, sniff
 from model.exposure import MIN_SIDE_PX, AlignmentReport
 from service.admission import PIXELS_PER_MEGAPIXEL, Allowance, count_megapixels
 from service.codec.messages import DecodedImage, PairAlignment
-from service.device.messages import FuseJob, ServedWeights
+from service.device.messages import FuseJob
 from service.errors import DeadlineError, WorkerStoppedError
 from service.http.disconnect import cancel_when_client_leaves
 from service.http.options import (
@@ -39,6 +39,7 @@ from service.problems import FUSED_OUTCOME, PROBLEM_RESPONSES
 from service.processes.job_blocks import JobBlocks
 from service.processes.shared_memory import SampleType, SharedDescriptor
 from service.request_record import RequestRecord
+from service.served_weights import ServedWeights
 
 
 def create_router(service: Service) -> APIRouter:
@@ -147,7 +148,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                     )
                 output = await blocks.create(under.pixels.shape, under.pixels.dtype)
                 job = _make_job(under, over, alignment, output, weights)
-                times = await service.worker.fuse(job)
+                times = await service.device.fuse(job)
                 stages.record("queue", times.queue_s)
                 stages.record("fuse", times.fuse_s)
                 darker = over if alignment.is_swapped else under

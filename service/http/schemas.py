@@ -1,11 +1,10 @@
-"""The JSON that the service answers, and the OpenAPI description of its one form."""
+"""Models of the JSON answers, and the OpenAPI description of the form of `POST /fuse`."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.device.messages import ServedWeights
 from service.http.options import (
     DEFAULT_QUALITY,
     MAX_QUALITY,
@@ -13,6 +12,7 @@ from service.http.options import (
     MIN_QUALITY,
     list_weights_names,
 )
+from service.served_weights import ServedWeights
 from service.settings import LimitSettings
 
 

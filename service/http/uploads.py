@@ -1,4 +1,4 @@
-"""The body of `POST /fuse`: streamed multipart, kept in memory, counted as it comes."""
+"""Reads the multipart body of `POST /fuse` as a stream, counting what it keeps."""
 
 from dataclasses import dataclass, field
 

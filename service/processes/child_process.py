@@ -1,4 +1,4 @@
-"""One child process as the event loop sees it: its start, its messages, its end."""
+"""Starts one child process and talks to it without blocking; the event loop's side of the pipe."""
 
 import asyncio
 import itertools

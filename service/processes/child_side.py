@@ -1,4 +1,4 @@
-"""A child process's own side: its end of the pipes, and its tie to the parent."""
+"""The child's side of the pipe: reads and writes frames, and ends with the parent."""
 
 import ctypes
 import fcntl

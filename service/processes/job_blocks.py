@@ -1,4 +1,4 @@
-"""The shared memory blocks of one job, freed together when the job is settled."""
+"""Holds the shared memory blocks of one job and frees them together."""
 
 import asyncio
 from types import TracebackType

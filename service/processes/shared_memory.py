@@ -1,4 +1,4 @@
-"""Shared memory blocks between the event loop, the codec processes and the device worker.
+"""Shared memory blocks through which pixels pass between the processes.
 
 The event loop's process creates and removes every block; the other processes attach by descriptor
 and never remove one, so a process that is killed can neither take a block away from the others

@@ -1,4 +1,4 @@
-"""What goes through the pipes: frames of one JSON message and one payload of bytes.
+"""Frames for the pipes to child processes: one JSON message and one payload of bytes each.
 
 Both kinds of child process speak this way. A message is plain, typed data and never a pickle: a
 decoder that an image has taken over must not be able to hand the event loop's process one.

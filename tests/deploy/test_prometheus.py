@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from service.stages import Stage
+from service.request_record import Stage
 from tests.server import RunningServer, free_port, running_server
 
 START_TIMEOUT_S = 60

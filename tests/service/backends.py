@@ -18,7 +18,7 @@ from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window, WindowKind, plan_windows
 from service.device.backend import Backend, BackendPipeline, FailureKind
 from service.device.child import run_process
-from service.device.messages import ServedWeights, WorkerInfo
+from service.served_weights import ServedWeights, WorkerInfo
 
 COPY = ServedWeights("copy", "0.0.1", "copy", "", "over", "float32")
 LABEL = COPY.label

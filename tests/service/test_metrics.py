@@ -3,8 +3,8 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.device.messages import WorkerInfo
 from service.metrics import Metrics
+from service.served_weights import WorkerInfo
 from tests.service.backends import COPY, INFO
 
 

@@ -164,13 +164,6 @@ async def test_our_own_failure_tells_the_log_and_not_the_client(metrics, caplog)
     assert "a detail for the log" in caplog.text
 
 
-async def test_a_parameter_of_the_wrong_type_is_a_problem(metrics):
-    async with make_client(metrics) as client:
-        response = await client.get("/boom?number=x")
-    assert response.status_code == 422
-    assert "query.number" in response.json()["detail"]
-
-
 def test_an_error_after_the_answer_began_ends_the_connection():
     async def half_an_answer(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -2,8 +2,8 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
-from service.device.messages import ServedWeights
 from service.http.options import FuseOptions, choose_format, choose_weights, parse_options
+from service.served_weights import ServedWeights
 
 SERVED = [
     ServedWeights(name, version, "hyperp-mb", "", "over", "float32")

@@ -120,7 +120,7 @@ async def test_one_bad_image_next_to_seven_good_ones_fails_alone(client):
     requests = [post(client) for _ in range(7)]
     responses = await asyncio.gather(*requests, client.post("/fuse", files=bad))
     assert [response.status_code for response in responses] == [200] * 7 + [422]
-    assert client.service.worker.is_ready
+    assert client.service.device.is_ready
 
 
 async def test_nothing_stays_in_shared_memory_or_in_the_budgets(client):

@@ -18,8 +18,8 @@ import pytest
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from service.codec.pool import CodecPool, CodecPoolConfig
+from service.device.job_queue import JobQueue
 from service.device.messages import FuseJob
-from service.device.worker import DeviceWorker
 from service.errors import ChildStartError
 from service.metrics import Metrics
 from service.processes.shared_memory import SharedArray
@@ -91,7 +91,7 @@ class DeviceUser:
             weights[0] |= {"summary": "", "reference": "over", "precision": "float32"}
             ready = {"kind": "ready", "info": {"weights": weights, "device": "cpu"}}
             command = misbehave(fault, record, ready, command)
-        self.owner = DeviceWorker(
+        self.owner = JobQueue(
             command, limits=limits, max_running=4, max_queued=256, metrics=Metrics()
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.errors import InferenceError
-from service.device.worker import DeviceWorker
+from service.device.job_queue import JobQueue
 from service.errors import ChildStartError, QueueFullError, WorkerStoppedError
 from service.settings import WorkerSettings
 from tests.service.backends import (
@@ -33,7 +33,7 @@ from tests.service.backends import (
 @asynccontextmanager
 async def running(metrics, *factory, max_queued=64, **settings):
     settings = WorkerSettings(**{"backoff_s": 0.05, **settings})
-    worker = DeviceWorker(
+    worker = JobQueue(
         backend_command(*(factory or (copying,))),
         limits=settings.supervision,
         max_running=settings.max_running,

@@ -1,4 +1,4 @@
-"""The event loop's side of the device worker: a bounded queue, and one answer for each job.
+"""The event loop's side of the device worker: a bounded queue of jobs, and one answer for each.
 
 `service.device.child` is the other side of the pipe.
 """
@@ -27,13 +27,13 @@ from service.device.messages import (
     Started,
     Submit,
     ToWorker,
-    WorkerInfo,
 )
 from service.errors import QueueFullError, WorkerStoppedError, error_from_code
 from service.metrics import Metrics
 from service.processes.child_process import SOURCE_ROOT, ChildProgram, UnexpectedMessageError
 from service.processes.supervision_limits import SupervisionLimits
 from service.processes.supervisor import Supervisor
+from service.served_weights import WorkerInfo
 
 MAX_ATTEMPTS = 2
 """A job that was running when a worker ended is run once more, and no more than that."""
@@ -63,7 +63,7 @@ class _Ticket:
             self.settled.set_exception(error)
 
 
-class DeviceWorker:
+class JobQueue:
     """Runs jobs on a worker process that is replaced when it ends or hangs.
 
     A job has one of `max_running` places from the moment it is sent until the worker has said how
