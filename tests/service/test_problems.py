@@ -125,7 +125,7 @@ def make_client(metrics, **options):
     add_problem_handlers(app)
 
     @app.get("/boom")
-    async def boom(number: int = 0):
+    async def boom():
         raise ZeroDivisionError("a secret")
 
     @app.get("/inference")
