@@ -34,6 +34,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
 COPY README.md LICENSE ./
+COPY expofuse expofuse
 COPY model model
 COPY service service
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \

@@ -12,19 +12,17 @@ reported only.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.repository import ROOT, SHARED_DATA, read_commit
+from bench.repository import ROOT, SHARED_DATA
+from bench.timing import measure, write_record
 from model.alignment.estimate import (
     PROXY_MAX_PX,
     align_pair,
@@ -238,14 +236,8 @@ def measure_motion(
         for _ in range(repeats):
             moved = move_pair(pair, draw_motion(rng, pair.width, pair.height))
             for arm, align in ARMS.items():
-                wall_s, cpu_s = perf_counter(), process_time()
-                found, refused = align(moved.pair)
-                case: dict[str, object] = {
-                    "pair": name,
-                    "refused": refused,
-                    "wall_s": perf_counter() - wall_s,
-                    "cpu_s": process_time() - cpu_s,
-                }
+                (found, refused), cost = measure(partial(align, moved.pair))
+                case: dict[str, object] = {"pair": name, "refused": refused, **asdict(cost)}
                 for key in ("motion", "motion_with_own"):
                     truth = getattr(moved, key)
                     is_known = found is not None and truth is not None and refused is None
@@ -295,13 +287,8 @@ def measure_rest(
 
 def describe(pair: ExposurePair) -> dict[str, object]:
     """Report of a pair, with the seconds it took on the clock and on all cores together."""
-    wall_s, cpu_s = perf_counter(), process_time()
-    report = align_pair(pair)
-    return {
-        **asdict(report),
-        "wall_s": perf_counter() - wall_s,
-        "cpu_s": process_time() - cpu_s,
-    }
+    report, cost = measure(partial(align_pair, pair))
+    return {**asdict(report), **asdict(cost)}
 
 
 def read_stacks(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
@@ -331,24 +318,8 @@ def measure_stack(exposures: Sequence[Picture]) -> dict[str, object]:
     return {"size": size, "outermost": whole, "adjacent": steps, "closure_px": closure_px}
 
 
-def describe_machine() -> dict[str, object]:
-    """Processor, cores, load and package versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "opencv_threads": cv2.getNumThreads(),
-    }
-
-
 def main(argv: list[str] | None = None) -> None:
-    """Measure, print the summary and write the result file."""
+    """Measure, and write and print the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, nargs="?", default=SHARED_DATA)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="motions of each pair")
@@ -361,9 +332,6 @@ def main(argv: list[str] | None = None) -> None:
     }
     own = {name: see_own_shift_px(pair) for name, pair in (pairs | large).items()}
     record: dict[str, object] = {
-        "command": f"python -m bench.alignment --repeats {arguments.repeats}",
-        "commit": read_commit(),
-        "machine": describe_machine(),
         "seed": SEED,
         "proxy_max_px": PROXY_MAX_PX,
         "wrong_above_px": WRONG_PX,
@@ -375,9 +343,7 @@ def main(argv: list[str] | None = None) -> None:
             for name, exposures in read_stacks(arguments.data / "handheld")
         },
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(record["motion_of_eval"], indent=1))
+    write_record(arguments.out, record)
 
 
 if __name__ == "__main__":

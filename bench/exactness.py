@@ -149,9 +149,8 @@ def read_status_mib(field: str) -> float:
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / MIB
 
 
-def measure_peak(weights_dir: Path) -> None:
+def measure_peak(weights_dir: Path, height: int, width: int) -> None:
     """Fuse a warped pair in this process and print what memory that took."""
-    height, width = PEAK_SIZE
     torch.set_num_threads(1)
     pipeline = create_pipeline(load_weights(weights_dir), device="cpu")
     loaded = read_status_mib("VmRSS")
@@ -165,12 +164,12 @@ def measure_peak(weights_dir: Path) -> None:
     print(loaded, before, peak)
 
 
-def measure_peak_elsewhere(weights_dir: Path) -> dict[str, float]:
+def measure_peak_elsewhere(weights_dir: Path, height: int, width: int) -> dict[str, float]:
     """The same in a process of its own, whose peak is nobody else's."""
     command = [sys.executable, "-m", "bench.exactness", "--peak", "--weights", str(weights_dir)]
+    command += ["--peak-size", str(height), str(width)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     loaded, before, peak = (float(word) for word in result.stdout.split())
-    height, width = PEAK_SIZE
     return {
         "megapixels": height * width / 1e6,
         "process_with_weights_mib": round(loaded, 1),
@@ -189,10 +188,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS)
     parser.add_argument("--out", type=Path, help="default: a file of bench/results")
     parser.add_argument("--peak", action="store_true", help="only the memory, in this process")
+    parser.add_argument(
+        "--peak-size", type=int, nargs=2, default=PEAK_SIZE, metavar=("HEIGHT", "WIDTH")
+    )
     options = parser.parse_args()
     weights_dir = options.weights.resolve()
     if options.peak:
-        measure_peak(weights_dir)
+        measure_peak(weights_dir, *options.peak_size)
         return
     manifest = read_manifest(weights_dir)
     is_blend = manifest.network.architecture == "pyramid-blend"
@@ -203,7 +205,7 @@ def main() -> None:
         {
             "weights": manifest.label,
             **exactness,
-            "memory": measure_peak_elsewhere(weights_dir),
+            "memory": measure_peak_elsewhere(weights_dir, *options.peak_size),
         },
     )
 

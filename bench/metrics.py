@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.speed import Cost, measure, spread, write_record
+from bench.timing import Cost, measure, spread, write_record
 from trainer.metrics import METRICS, score_fusion
 
 DEFAULT_RESULT = Path(__file__).resolve().parent / "results" / "metrics.json"

@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.repository import EVALUATION_PAIRS, ROOT
 from bench.running_service import running_service
-from bench.speed import write_record
+from bench.timing import write_record
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "service_load.json"
 REQUEST_TIMEOUT_S = 600.0

@@ -98,7 +98,9 @@ def describe_machine() -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
+        "numpy": np.__version__,
         "opencv": cv2.__version__,
+        "opencv_threads": cv2.getNumThreads(),
     }
 
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from bench.repository import ROOT, SHARED_DATA
-from bench.speed import write_record
+from bench.timing import write_record
 from trainer.config import TrainConfig, load_config
 from trainer.run.folder import RECORD_NAME
 from trainer.run.train import train

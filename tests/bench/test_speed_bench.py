@@ -66,9 +66,8 @@ def test_exactness_holds_codes_halos_and_memory(
 ) -> None:
     path = blend_weights.parent / "exactness.json"
     monkeypatch.setattr(exactness.blend, "EXACT_SIZES", ((31, 47),))
-    monkeypatch.setattr(
-        sys, "argv", ["exactness.py", f"--weights={blend_weights}", f"--out={path}"]
-    )
+    arguments = [f"--weights={blend_weights}", f"--out={path}", "--peak-size", "300", "500"]
+    monkeypatch.setattr(sys, "argv", ["exactness.py", *arguments])
     exactness.main()
     record = json.loads(path.read_text())
     assert all(found["max"] <= 1 for found in record["codes"]["31x47"].values())

@@ -171,7 +171,7 @@ def test_image_has_the_service_and_the_weights_but_no_trainer_tools(
     assert {"torch", "onnxruntime", "fastapi"} <= names
     assert not {"tensorboard", "scipy", "onnx", "pytest", "mypy", "pip"} & names
     ours = {path.name for path in (image.root / "opt/expofuse").iterdir()}
-    assert {"model", "service", "weights"} <= ours
+    assert {"expofuse", "model", "service", "weights"} <= ours
     assert "trainer" not in ours
     version = image.run("python", "-c", "import torch; print(torch.__version__)")
     assert version.endswith("+cpu")

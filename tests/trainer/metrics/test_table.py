@@ -11,8 +11,8 @@ ALL = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 OF_SOURCES = [metric for metric in METRICS.values() if metric.inputs == "sources + fused"]
 
 # The code that gave these values agrees with the published programmes on photographs
-# (test_metrics_reference.py). Printed in tests/trainer by
-# python -c "from test_metrics_table import *; print(score_fusion(*make_pair(), make_fused()))"
+# (test_reference.py). From the root: python -c "from tests.trainer.metrics.test_table import *;
+# print(score_fusion(*make_pair(), make_fused()))"
 EXPECTED = {
     "AG": 5.577863283931584,
     "EI": 57.41121038306963,

@@ -75,6 +75,19 @@ FEATURES = {
 }
 
 
+def fmi_by_windows(
+    under: np.ndarray, over: np.ndarray, fused: np.ndarray, *, feature: str
+) -> float:
+    under, over, fused = (FEATURES[feature](plane) for plane in (under, over, fused))
+    values = [
+        fmi_of_window(source[y : y + 3, x : x + 3], fused[y : y + 3, x : x + 3])
+        for source in (under, over)
+        for y in range(fused.shape[0] - 2)
+        for x in range(fused.shape[1] - 2)
+    ]
+    return float(np.mean(values))
+
+
 @pytest.mark.parametrize(
     ("feature", "shape"),
     [(feature, (9, 23)) for feature in ("none", "gradient", "dct")]
@@ -83,16 +96,10 @@ FEATURES = {
 def test_fmi_equals_its_definition_window_by_window(feature: str, shape: tuple[int, int]) -> None:
     planes = make_triple(*shape)
     planes[1][:4, :7], planes[2][:4, :7] = 255, 200
-    under, over, fused = (FEATURES[feature](plane) for plane in planes)
-    values = [
-        fmi_of_window(source[y : y + 3, x : x + 3], fused[y : y + 3, x : x + 3])
-        for source in (under, over)
-        for y in range(fused.shape[0] - 2)
-        for x in range(fused.shape[1] - 2)
-    ]
+    expected = fmi_by_windows(*planes, feature=feature)
     # Rounding decides what nearly empty wavelet bands hold.
     tolerance = 1e-7 if feature == "wavelet" else 1e-9
-    assert fmi(*planes, feature=feature) == pytest.approx(np.mean(values), rel=tolerance)
+    assert fmi(*planes, feature=feature) == pytest.approx(expected, rel=tolerance)
 
 
 def test_fmi_of_flat_windows_of_different_levels_is_full() -> None:
