@@ -12,9 +12,8 @@ from pydantic import Field
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from model.exposure import AlignmentReport, Reference
+from model.exposure import AlignMode as AlignMode
 from service.processes.shared_memory import SharedDescriptor
-
-AlignMode = Literal["auto", "off", "require"]
 
 
 @dataclass(frozen=True, slots=True)
