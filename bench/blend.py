@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs
-from model.blend.cpu import CpuEngine
+from model.blend.cpu_engine import CpuEngine
 from model.blend.network import BlendNetwork
-from model.blend.passes import PASSES, BlendPipeline, Engine
+from model.blend.pipeline import PASSES, BlendPipeline, Engine
 from model.blend.pyramid import blend_halo, plan_levels
 from model.blend.torch_engine import TorchEngine
 from model.colour import to_pixels

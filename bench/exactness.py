@@ -22,14 +22,13 @@ from bench.repository import ROOT
 from bench.speed import DEFAULT_WEIGHTS, RESULTS
 from bench.timing import MOTION, make_pair, write_record
 from model.colour import linear_to_lab, pixels_to_linear
+from model.device import Precision
 from model.exposure import ExposurePair
 from model.lightness.network import LIGHTNESS_MAX, FusionNetwork
 from model.lightness.runtime import (
     OnnxRuntime,
-    Precision,
     Runtime,
     TorchRuntime,
-    take_lightness_network,
 )
 from model.manifest import read_manifest
 from model.pipeline import create_pipeline
@@ -93,8 +92,10 @@ def compare(one: Tensor, other: Tensor) -> float:
 def measure_exactness(weights_dir: Path) -> dict[str, object]:
     """Tiled against whole and ONNX Runtime against torch, on seeded scenes."""
     weights = load_weights(weights_dir)
-    network = take_lightness_network(weights)
-    onnx = OnnxRuntime(weights)
+    network = weights.network
+    if not isinstance(network, FusionNetwork):
+        raise ValueError(f"expected weights of hyperp-mb, got {weights.manifest.label}")
+    onnx = OnnxRuntime(network, weights.directory)
     eager = TorchRuntime(network, device=torch.device("cpu"))
     sizes: dict[str, object] = {}
     for height, width in SIZES:

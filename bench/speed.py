@@ -22,8 +22,8 @@ from torch import Tensor
 from bench import blend
 from bench.repository import ROOT
 from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs, write_record
-from model.lightness.network import Padding
-from model.lightness.passes import LightnessPipeline
+from model.lightness.network import FusionNetwork, Padding
+from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import OnnxRuntime
 from model.manifest import read_manifest
 from model.release.weights import LoadedWeights, load_weights
@@ -40,7 +40,8 @@ class TimedRuntime(OnnxRuntime):
     """ONNX Runtime with a meter on its network calls."""
 
     def __init__(self, weights: LoadedWeights, *, threads: int) -> None:
-        super().__init__(weights, threads=threads)
+        assert isinstance(weights.network, FusionNetwork)
+        super().__init__(weights.network, weights.directory, threads=threads)
         self.spent = Cost(0.0, 0.0)
 
     def run(self, under_l: Tensor, over_l: Tensor, *, padding: Padding) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from model.alignment.estimate import align_pair
     from model.blend.network import BlendNetwork
+    from model.device import resolve_device
     from model.errors import (
         AlignmentError,
         ExposureError,
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     )
     from model.exposure import AlignmentReport, ExposurePair
     from model.lightness.network import FusionNetwork
-    from model.lightness.passes import LightnessPipeline
-    from model.lightness.runtime import create_runtime, resolve_device
+    from model.lightness.pipeline import LightnessPipeline
     from model.manifest import Manifest, NetworkConfig, PyramidBlendConfig, read_manifest
     from model.pipeline import FusionPipeline, create_pipeline
     from model.release.architectures import build_network
@@ -36,7 +36,7 @@ _HOME = {
     "FusionNetwork": "model.lightness.network",
     "FusionPipeline": "model.pipeline",
     "InferenceError": "model.errors",
-    "LightnessPipeline": "model.lightness.passes",
+    "LightnessPipeline": "model.lightness.pipeline",
     "LoadedWeights": "model.release.weights",
     "Manifest": "model.manifest",
     "NetworkConfig": "model.manifest",
@@ -45,10 +45,9 @@ _HOME = {
     "align_pair": "model.alignment.estimate",
     "build_network": "model.release.architectures",
     "create_pipeline": "model.pipeline",
-    "create_runtime": "model.lightness.runtime",
     "load_weights": "model.release.weights",
     "read_manifest": "model.manifest",
-    "resolve_device": "model.lightness.runtime",
+    "resolve_device": "model.device",
 }
 
 __all__ = [
@@ -70,7 +69,6 @@ __all__ = [
     "align_pair",
     "build_network",
     "create_pipeline",
-    "create_runtime",
     "load_weights",
     "read_manifest",
     "resolve_device",

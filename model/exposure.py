@@ -1,4 +1,4 @@
-"""An exposure pair and what is known about how its two images lie on each other; NumPy only."""
+"""Describes an exposure pair and how its two images lie on each other; needs NumPy only."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +16,9 @@ UINT8_TO_UINT16 = 257
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 Reference = Literal["under", "over"]
+AlignMode = Literal["auto", "off", "require"]
+"""`auto` warps nothing where no homography passes the gates, `off` does not look for one, `require`
+refuses the pair."""
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -105,6 +108,15 @@ class AlignmentReport:
     max_corner_shift_px: float
     refused: str | None
     reference: Reference
+
+    def describe(self) -> str:
+        """The outcome and its figures on one line, as the service's header says it."""
+        if self.refused is not None:
+            return f"refused; reason={self.refused}"
+        return (
+            f"{self.model}; inliers={self.inliers}; ratio={self.inlier_ratio:.3f}; "
+            f"max-corner-shift-px={self.max_corner_shift_px:.2f}; reference={self.reference}"
+        )
 
 
 def _check_image(name: str, image: Pixels) -> None:

@@ -1,18 +1,21 @@
-"""The way from an exposure pair to a picture, whatever the architecture of the weights.
+"""Turns weights of either architecture into a pipeline that fuses exposure pairs.
 
-A picture is a run, a run has passes, a pass has windows. `hyperp-mb` decides each pixel by its
-neighbours: one pass. `pyramid-blend` looks at the whole picture first: three passes, see
-`model.blend.passes`. Who drives a pipeline needs to know neither.
+Fusing one picture is a run. A run has passes, and a pass has windows. The pipeline of `hyperp-mb`
+decides each pixel by its neighbours, so it has one pass. The pipeline of `pyramid-blend` looks at
+the whole picture first, so it has three, see `model.blend.pipeline`. Callers do not need to know
+which architecture is running.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from model.blend.network import BlendNetwork
-from model.blend.passes import BlendPipeline, create_engine
+from model.blend.pipeline import BlendPipeline, create_engine
+from model.colour import ChromaRule
+from model.device import Precision, resolve_device
 from model.exposure import AlignmentReport, ExposurePair, Pixels
-from model.lightness.passes import LightnessPipeline
-from model.lightness.runtime import Precision, place_weights, resolve_device
+from model.lightness.pipeline import LightnessPipeline
+from model.lightness.runtime import create_runtime
 from model.release.weights import LoadedWeights
 from model.run import FusionRun
 from model.tiling import Window
@@ -94,6 +97,7 @@ def create_pipeline(
     device: str,
     precision: Precision = "float32",
     threads: int | None = None,
+    chroma: ChromaRule | None = None,
 ) -> FusionPipeline:
     """Put weights onto a device.
 
@@ -103,18 +107,23 @@ def create_pipeline(
         precision: Precision of the feature maps of `hyperp-mb` on CUDA; whatever else there is,
             is computed in float32.
         threads: Threads of the CPU's computation; None takes every core.
+        chroma: Rule that fuses a* and b* instead of the manifest's; `pyramid-blend` has none.
 
     Returns:
         The pipeline of the weights' architecture.
 
     Raises:
-        ValueError: The device is not there.
+        ValueError: The device is not there, or a rule is given to weights that take none.
     """
     if isinstance(weights.network, BlendNetwork):
+        if chroma is not None:
+            raise ValueError(f"expected no chroma rule for pyramid-blend, got '{chroma}'")
         engine = create_engine(weights.network, device=resolve_device(device), threads=threads)
         return BlendPipeline(engine)
-    chroma = weights.manifest.chroma
+    rule = chroma or weights.manifest.chroma
     # The manifest's own check; it tells the type checker which rules remain.
-    assert chroma != "blend"
-    runtime = place_weights(weights, device=device, precision=precision, threads=threads)
-    return LightnessPipeline(runtime, chroma=chroma)
+    assert rule != "blend"
+    runtime = create_runtime(
+        weights.network, weights.directory, device=device, precision=precision, threads=threads
+    )
+    return LightnessPipeline(runtime, chroma=rule)

@@ -1,4 +1,4 @@
-"""One picture on its way through a pipeline, and what every pipeline does with it."""
+"""Describes one picture on its way through a pipeline, and what every pipeline does with it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alignment.warp import reference_to_moving
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.tiling import Window
+from model.warp import reference_to_moving
 
 
 @dataclass(frozen=True, slots=True, eq=False)

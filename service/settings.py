@@ -18,13 +18,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from expofuse.bundled_weights import DEFAULT_WEIGHTS, PACKAGED_WEIGHTS_DIR, locate_weights
 from service.processes.supervision_limits import SupervisionLimits
 
 PREFIX = "EXPOFUSE_"
 GROUP_DELIMITER = "__"
-PACKAGED_WEIGHTS_DIR = Path(__file__).resolve().parents[1] / "weights"
-"""Beside the packages: the repository's `weights/` in a checkout or an editable install."""
-
 WEIGHTS_DELIMITER = ","
 MIB = 2**20
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -157,7 +155,7 @@ class Settings(BaseSettings):
         "auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="`auto`, `cpu` or `cuda:N`"
     )
     weights: str = Field(
-        "pyramid-blend-1.1.0",
+        DEFAULT_WEIGHTS,
         min_length=1,
         description="name-version below `WEIGHTS_DIR`, or the path of a weights directory; "
         "several, separated by commas: the first is the default",
@@ -190,16 +188,6 @@ class Settings(BaseSettings):
         """Every weights directory to serve, at least one; the first is the default."""
         versions = _split_weights(self.weights)
         return tuple(locate_weights(version, self.weights_dir) for version in versions)
-
-
-def locate_weights(version: str, weights_dir: Path) -> Path:
-    """The directory of a weights version: a path as given, or a name looked up.
-
-    Args:
-        version: A path if it has a `/`, else `name-version`.
-        weights_dir: Where names are looked up.
-    """
-    return Path(version) if "/" in version else weights_dir / version
 
 
 def _split_weights(weights: str) -> list[str]:

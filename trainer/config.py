@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model.lightness.runtime import Precision
+from model.device import Precision
 from model.manifest import AnyNetworkConfig, NetworkConfig
 from trainer.errors import ConfigError
 from trainer.run.selection import Objective

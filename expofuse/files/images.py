@@ -1,4 +1,4 @@
-"""Encoded bytes to RGB pixels and back; pure functions, run in the codec processes.
+"""Decodes image files to RGB pixels and encodes pixels to files.
 
 The work is done by libvips. It reads strips, so that decoding needs memory for a strip and not
 for the picture; keeps 16 bits through ICC and orientation; and refuses truncated files. The
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from expofuse.errors import EncodeError, ImageDecodeError, UnsupportedImageError
 from expofuse.files.exif import clean_exif
@@ -34,6 +35,7 @@ _FAIL_ON: dict[ImageFormat, str] = {
 }
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff")
 _COLOUR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "cmyk": 4}
+_PROFILE = "icc-profile-data"
 _FAILURES = (pyvips.Error, UnicodeDecodeError)
 """The latter is pyvips' answer to a message of libvips that quotes the file."""
 _SRGB_TOLERANCE = 65535 // 255
@@ -70,7 +72,11 @@ def configure_libvips() -> None:
 
 
 def decode(
-    data: bytes | bytearray | memoryview, *, limits: PixelLimits, out: Pixels | None = None
+    data: bytes | bytearray | memoryview,
+    *,
+    limits: PixelLimits,
+    out: Pixels | None = None,
+    untagged: bytes | None = None,
 ) -> DecodedPixels:
     """Decode an image to upright RGB pixels in sRGB.
 
@@ -84,6 +90,7 @@ def decode(
         out: Where to put the pixels: as many samples as the image has, of any shape,
             C-contiguous. A uint16 array takes images of 8 bits too, times 257. Without it an array
             of the image's own depth is made.
+        untagged: ICC profile of an image that carries none; None takes it for sRGB.
 
     Returns:
         The pixels, a view of `out` if that was given, and the metadata.
@@ -98,6 +105,8 @@ def decode(
         image = _load(data, header)
         metadata = ImageMetadata(_read_exif(image))
         orientation = _read_orientation(image)
+        if untagged is not None:
+            image = _with_profile(image, untagged)
         image = _to_srgb(_drop_extra_bands(image), bits=header.bits)
         pixels = _oriented_output(header, orientation, out)
         _copy_strips(image, _stored_view(pixels, orientation))
@@ -107,6 +116,43 @@ def decode(
             f"expected a complete {header.format} file, got a truncated or damaged one"
         ) from error
     return DecodedPixels(pixels, metadata)
+
+
+def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
+    """The ICC profile that an image carries, None where it carries none.
+
+    Raises:
+        MediaTypeError, UnsupportedImageError: see `sniff`.
+        ImageDecodeError: The header is truncated or damaged.
+    """
+    header = sniff(data)
+    try:
+        image = _load(data, header)
+    except _FAILURES as error:
+        raise ImageDecodeError(
+            f"expected a complete {header.format} header, got a truncated or damaged one"
+        ) from error
+    if image.get_typeof(_PROFILE) == 0:
+        return None
+    profile: bytes = image.get(_PROFILE)
+    return profile
+
+
+def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """Reduce uint16 to uint8 by rounding x / 257 to the nearest; uint8 stays as it is.
+
+    Example:
+        >>> to_8_bit(np.array([0, 128, 129, 65535], np.uint16)).tolist()
+        [0, 0, 1, 255]
+    """
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    reduced = np.empty(pixels.shape, np.uint8)
+    for top in range(0, pixels.shape[0], STRIP_ROWS):
+        strip = pixels[top : top + STRIP_ROWS].astype(np.uint32)
+        # 257 is odd, so x / 257 is never half-way: adding its half rounds to the nearest.
+        reduced[top : top + STRIP_ROWS] = (strip + UINT8_TO_UINT16 // 2) // UINT8_TO_UINT16
+    return reduced
 
 
 def encode(pixels: Pixels, *, options: EncodeOptions, metadata: ImageMetadata) -> bytes:
@@ -186,13 +232,13 @@ def _drop_extra_bands(image: pyvips.Image) -> pyvips.Image:
 
 
 def _to_srgb(image: pyvips.Image, *, bits: int) -> pyvips.Image:
-    if image.get_typeof("icc-profile-data") != 0:
+    if image.get_typeof(_PROFILE) != 0:
         try:
-            if image.bands != 3 or not _is_srgb(image.get("icc-profile-data")):
+            if image.bands != 3 or not _is_srgb(image.get(_PROFILE)):
                 return _convert_profile(image, bits=bits)
         except _FAILURES:  # A damaged profile, or one for another kind of image.
             image = image.copy()
-            image.remove("icc-profile-data")
+            image.remove(_PROFILE)
     if image.bands == 4:
         return image.icc_transform("srgb", input_profile="cmyk", depth=bits)
     return image.bandjoin([image, image]) if image.bands == 1 else image
@@ -212,7 +258,7 @@ def _is_srgb(profile: bytes) -> bool:
     steps = np.linspace(0, 65535, 6).round().astype(np.uint16)
     colours = np.ascontiguousarray(np.stack(np.meshgrid(steps, steps, steps), axis=-1))
     probe = pyvips.Image.new_from_memory(colours, 36, 6, 3, "ushort").copy(interpretation="rgb16")
-    probe.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    probe.set_type(pyvips.GValue.blob_type, _PROFILE, profile)
     converted = _convert_profile(probe, bits=16)
     if converted.bands != 3:
         return False
@@ -278,12 +324,15 @@ def _to_depth(pixels: Pixels, bits: int) -> Pixels:
         return pixels
     if bits == 16:
         return pixels.astype(np.uint16) * np.uint16(UINT8_TO_UINT16)
-    reduced = np.empty(pixels.shape, np.uint8)
-    for top in range(0, pixels.shape[0], STRIP_ROWS):
-        strip = pixels[top : top + STRIP_ROWS].astype(np.uint32)
-        # 257 is odd, so x / 257 is never half-way: adding its half rounds to the nearest.
-        reduced[top : top + STRIP_ROWS] = (strip + UINT8_TO_UINT16 // 2) // UINT8_TO_UINT16
-    return reduced
+    return to_8_bit(pixels)
+
+
+def _with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    if image.get_typeof(_PROFILE) != 0:
+        return image
+    tagged = image.copy()
+    tagged.set_type(pyvips.GValue.blob_type, _PROFILE, profile)
+    return tagged
 
 
 def _with_exif(image: pyvips.Image, exif: bytes) -> pyvips.Image:

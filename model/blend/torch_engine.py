@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from model.blend.network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
+from model.blend.process_settings import SharedSettings
 from model.blend.pyramid import Levels, size_at
 from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
@@ -64,7 +65,7 @@ class TorchCanvas:
         """See `Canvas.reduce`."""
         level = self._levels.reduction
         target = window.core.reduced(level)
-        with _exact_convolutions():
+        with _EXACT_CONVOLUTIONS.hold():
             reduced = build_pyramid(self._load(exposures), level)[-1]
         rows, columns = target.relative_to(window.source.reduced(level)).slices
         self._reduced[..., target.slices[0], target.slices[1]] = reduced[..., rows, columns]
@@ -72,7 +73,7 @@ class TorchCanvas:
     def predict(self) -> None:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
-        with _exact_convolutions():
+        with _EXACT_CONVOLUTIONS.hold():
             pyramid = build_pyramid(self._reduced, levels.base - levels.reduction)
             maps = network.predict(pyramid[levels.network - levels.reduction])
             self._fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
@@ -84,7 +85,7 @@ class TorchCanvas:
         assert self._fused is not None
         assert self._maps is not None
         rows, columns = window.source.reduced(levels.reduction).slices
-        with _exact_convolutions():
+        with _EXACT_CONVOLUTIONS.hold():
             pyramid = build_pyramid(self._load(exposures), levels.reduction - 1)
             pyramid.append(self._reduced[..., rows, columns])
             fused = self._fused[..., rows, columns]
@@ -106,8 +107,12 @@ class TorchCanvas:
         return values.permute(2, 0, 1).unsqueeze(0).to(torch.float32) / full
 
 
-def _exact_convolutions() -> AbstractContextManager[None]:
+def _compute_exactly() -> AbstractContextManager[None]:
     """float32 as such, not rounded to TF32, by algorithms that give the same bits each time."""
     return torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
+
+
+_EXACT_CONVOLUTIONS = SharedSettings(_compute_exactly)
+"""The flags belong to the process, and two threads may fuse at the same time."""

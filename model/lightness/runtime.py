@@ -1,7 +1,7 @@
 """Where a network runs: ONNX Runtime on the CPU, torch on CUDA; one call for both."""
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import onnxruntime
 import torch
@@ -14,18 +14,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from torch import Tensor
 from torch.nn import functional
 
+from model.device import PRECISIONS, Precision, resolve_device
 from model.errors import InferenceError
 from model.lightness.network import FusionNetwork, Padding
 from model.manifest import GRAPH_NAME, VALID_GRAPH_NAME
-from model.release.weights import LoadedWeights, load_weights
 
-Precision = Literal["float32", "bfloat16", "float16"]
-
-PRECISIONS: dict[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 CPU_TILE_PX = 192
 """Side of a core: 5 % slower than 512 and a sixth of its memory (see `bench/exactness.py`)."""
 
@@ -70,14 +63,15 @@ class Runtime(Protocol):
 
 
 class OnnxRuntime:
-    """The network on the CPU, from the two graphs beside the parameters.
+    """The network on the CPU, from the two graphs beside its parameters.
 
     Windows are run one at a time: more at once are not faster on a CPU, cost memory, and let
     vector remainders fall on other pixels, so that a picture's last bit would depend on its
     company.
 
     Args:
-        weights: Verified weights.
+        network: The network that the graphs were exported from.
+        graphs_dir: Folder of the two graphs, already verified.
         threads: Threads of a network call; None leaves the choice to ONNX Runtime.
     """
 
@@ -85,13 +79,15 @@ class OnnxRuntime:
     preferred_batch = 1
     tile_px = CPU_TILE_PX
 
-    def __init__(self, weights: LoadedWeights, *, threads: int | None = None) -> None:
+    def __init__(
+        self, network: FusionNetwork, graphs_dir: Path, *, threads: int | None = None
+    ) -> None:
         self.device = torch.device("cpu")
-        self.halo_px = take_lightness_network(weights).halo
+        self.halo_px = network.halo
         graphs: dict[Padding, str] = {"reflect": GRAPH_NAME, "valid": VALID_GRAPH_NAME}
         self._sessions = {
             padding: onnxruntime.InferenceSession(
-                weights.directory / name,
+                graphs_dir / name,
                 _session_options(threads),
                 providers=["CPUExecutionProvider"],
             )
@@ -165,47 +161,19 @@ class TorchRuntime:
         return planes.contiguous(memory_format=torch.channels_last)
 
 
-def resolve_device(device: str) -> str:
-    """Turn the device setting into a device that is there.
-
-    Args:
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Returns:
-        `cpu` or `cuda:N`; `auto` takes the first CUDA device and the CPU where there is none.
-
-    Raises:
-        ValueError: The device is none of these, or this machine has no such device.
-
-    Example:
-        >>> resolve_device("cpu")
-        'cpu'
-    """
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda:0" if available else "cpu"
-    if device == "cpu":
-        return device
-    kind, _, number = device.partition(":")
-    index = number or "0"
-    if kind != "cuda" or not index.isdecimal():
-        raise ValueError(f"expected auto, cpu or cuda:N as the device, got '{device}'")
-    if int(index) >= available:
-        raise ValueError(f"expected a device below cuda:{available}, got '{device}'")
-    return f"cuda:{int(index)}"
-
-
 def create_runtime(
-    weights_dir: Path,
+    network: FusionNetwork,
+    graphs_dir: Path,
     *,
     device: str,
     precision: Precision = "float32",
     threads: int | None = None,
 ) -> Runtime:
-    """Load verified weights onto a device.
+    """Put a network onto a device.
 
     Args:
-        weights_dir: `weights/<name>-<version>`.
+        network: Network in evaluation mode, float32.
+        graphs_dir: Folder of its two graphs, which the CPU runs; CUDA does not read it.
         device: `cpu` or `cuda:N`, see `resolve_device`.
         precision: Precision on CUDA; the CPU computes in float32.
         threads: Threads of the CPU's network calls; None leaves the choice to ONNX Runtime.
@@ -214,54 +182,12 @@ def create_runtime(
         The CPU's or the device's runtime.
 
     Raises:
-        WeightsError: The weights do not pass their checks.
-        ValueError: The device is not there, or the weights fuse no lightness.
-    """
-    return place_weights(
-        load_weights(weights_dir), device=device, precision=precision, threads=threads
-    )
-
-
-def place_weights(
-    weights: LoadedWeights,
-    *,
-    device: str,
-    precision: Precision = "float32",
-    threads: int | None = None,
-) -> Runtime:
-    """Put weights that are already loaded onto a device.
-
-    Args:
-        weights: Verified weights.
-        device: See `create_runtime`, as the others.
-        precision: See there.
-        threads: See there.
-
-    Returns:
-        The CPU's or the device's runtime.
-
-    Raises:
-        ValueError: The device is not there, or the weights fuse no lightness.
+        ValueError: The device is not there.
     """
     resolved = torch.device(resolve_device(device))
     if resolved.type == "cpu":
-        return OnnxRuntime(weights, threads=threads)
-    network = take_lightness_network(weights)
+        return OnnxRuntime(network, graphs_dir, threads=threads)
     return TorchRuntime(network, device=resolved, precision=precision)
-
-
-def take_lightness_network(weights: LoadedWeights) -> FusionNetwork:
-    """The network of weights that fuse lightness, as a runtime can run it.
-
-    Raises:
-        ValueError: The weights are of the other architecture.
-    """
-    if not isinstance(weights.network, FusionNetwork):
-        raise ValueError(
-            "expected weights of the architecture hyperp-mb, "
-            f"got {weights.manifest.network.architecture}"
-        )
-    return weights.network
 
 
 def _session_options(threads: int | None) -> onnxruntime.SessionOptions:

@@ -8,10 +8,9 @@ from pydantic import Field, TypeAdapter
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from model.exposure import AlignmentReport, Reference
+from model.exposure import AlignMode as AlignMode
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
-
-AlignMode = Literal["auto", "off", "require"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""The console script `expofuse`: serve, fuse through a running service, weights, version.
+"""The console script `expofuse`: serve, fuse, weights, version.
 
-What only one command needs is imported by that command, so that each of them starts fast.
+A command imports for itself what the others do not need. So each of them starts fast, and `fuse`
+runs where the service's own dependencies are not installed.
 """
 
 import argparse
@@ -10,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from service.codec.messages import AlignMode
-from service.console.client import DEFAULT_URL, ClientError, fuse_files
+from expofuse.files.headers import ImageFormat
+from model.errors import FusionError
+from model.exposure import AlignMode
+from service.console.client import ClientError, fuse_files
 from service.console.weights import WeightsCommandError, add_weights_parser, run_weights_command
-from service.http.options import MEDIA_TYPES
-from service.settings import SettingsError, load_settings
 
-FORMAT_BY_SUFFIX = {
+FORMAT_BY_SUFFIX: dict[str, ImageFormat] = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
     ".png": "png",
@@ -24,6 +25,7 @@ FORMAT_BY_SUFFIX = {
     ".tiff": "tiff",
     ".webp": "webp",
 }
+EXAMPLE_URL = "http://127.0.0.1:8000"
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
 
@@ -59,6 +61,7 @@ def _version(parsed: argparse.Namespace) -> int:
 def _serve(parsed: argparse.Namespace) -> int:
     from service.logs import configure_logs
     from service.server import StartError, run_server
+    from service.settings import SettingsError, load_settings
 
     try:
         settings = load_settings()
@@ -73,24 +76,57 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 
 def _fuse(parsed: argparse.Namespace) -> int:
+    """Fuse in this process, or through a running service when its URL is given."""
+    image_format = parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower())
+    run = _fuse_here if parsed.url is None else _fuse_there
     try:
-        answer = fuse_files(
-            parsed.under,
-            parsed.over,
-            url=parsed.url,
-            image_format=parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower()),
-            quality=parsed.quality,
-            align=parsed.align,
-            weights=parsed.weights,
-        )
-        parsed.out.write_bytes(answer.picture)
+        picture, summary = run(parsed, image_format)
+        parsed.out.write_bytes(picture)
     except (ClientError, OSError) as error:
         return _complain(str(error), EXIT_FAILED)
-    sys.stdout.write(f"{answer.weights}; {answer.alignment}; {answer.exposure_order}\n")
+    except FusionError as error:
+        return _complain(error.message, EXIT_FAILED)
+    sys.stdout.write(f"{'; '.join(summary)}\n")
     return 0
 
 
+def _fuse_here(
+    parsed: argparse.Namespace, image_format: ImageFormat | None
+) -> tuple[bytes, tuple[str, str, str]]:
+    from expofuse.bundled_weights import DEFAULT_WEIGHTS
+    from expofuse.front_door import fuse
+
+    picture, report = fuse(
+        parsed.under,
+        parsed.over,
+        weights=parsed.weights or DEFAULT_WEIGHTS,
+        align=parsed.align or "auto",
+        format=image_format,
+        quality=parsed.quality,
+        return_report=True,
+    )
+    alignment = "off" if report.alignment is None else report.alignment.describe()
+    return picture, (report.weights, alignment, "swapped" if report.is_swapped else "as-given")
+
+
+def _fuse_there(
+    parsed: argparse.Namespace, image_format: ImageFormat | None
+) -> tuple[bytes, tuple[str, str, str]]:
+    answer = fuse_files(
+        parsed.under,
+        parsed.over,
+        url=parsed.url,
+        image_format=image_format,
+        quality=parsed.quality,
+        align=parsed.align,
+        weights=parsed.weights,
+    )
+    return answer.picture, (answer.weights, answer.alignment, answer.exposure_order)
+
+
 def _weights(parsed: argparse.Namespace) -> int:
+    from service.settings import SettingsError
+
     try:
         return run_weights_command(parsed)
     except (WeightsCommandError, SettingsError) as error:
@@ -104,23 +140,25 @@ def _complain(sentence: str, exit_code: int) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="expofuse", description="Multi-exposure image fusion as a service."
+        prog="expofuse", description="Multi-exposure image fusion, here and as a service."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM; settings from EXPOFUSE_ variables")
     commands.add_parser("version", help="print the version")
     add_weights_parser(commands)
-    fuse = commands.add_parser("fuse", help="fuse two files through a running service")
+    fuse = commands.add_parser("fuse", help="fuse two files, here or through a running service")
     fuse.add_argument("under", type=Path, help="the darker exposure")
     fuse.add_argument("over", type=Path, help="the brighter exposure")
     fuse.add_argument("out", type=Path, help="where the picture goes")
-    fuse.add_argument("--url", default=DEFAULT_URL, help=f"of the service; default {DEFAULT_URL}")
+    fuse.add_argument("--url", help="fuse through the service there, for example " + EXAMPLE_URL)
     fuse.add_argument(
-        "--format", choices=list(MEDIA_TYPES), help="default: OUT's name, else UNDER's"
+        "--format", choices=get_args(ImageFormat), help="default: OUT's name, else UNDER's"
     )
     fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
     fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
     fuse.add_argument(
-        "--weights", metavar="NAME", help="a version that the service has loaded; default: its own"
+        "--weights",
+        metavar="NAME-VERSION",
+        help="a bundled version, a path with a /, or what the service at URL has loaded",
     )
     return parser

@@ -1,4 +1,4 @@
-"""A client of the service with nothing but the standard library: two files in, one picture out."""
+"""Sends two files to a running service and takes its picture; the standard library is enough."""
 
 import http.client
 import json
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S = 300.0
 
 
@@ -36,7 +35,7 @@ def fuse_files(
     under: Path,
     over: Path,
     *,
-    url: str = DEFAULT_URL,
+    url: str,
     image_format: str | None = None,
     quality: int | None = None,
     align: str | None = None,

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from expofuse.bundled_weights import locate_weights
 from model.errors import WeightsError
 from model.manifest import Manifest, count_parameters, read_manifest
 from model.release.manifest_tables import format_score, group_data, tabulate_scores
-from service.settings import Settings, load_settings, locate_weights
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 LISTED_METRICS = ("MEF-SSIM", "Qabf")
 DEFAULT_MARK, LOADED_MARK = "*", "+"
@@ -71,12 +74,15 @@ def run_weights_command(options: argparse.Namespace) -> int:
         WeightsCommandError: The directory or the version is not there, or its manifest is broken.
         SettingsError: The environment holds a setting that is none.
     """
+    # Needs the service's dependencies, which `expofuse fuse` does without.
+    from service.settings import load_settings
+
     settings = load_settings()
     action: Callable[[argparse.Namespace, Settings], int] = options.run_action
     return action(options, settings)
 
 
-def _list(options: argparse.Namespace, settings: Settings) -> int:
+def _list(options: argparse.Namespace, settings: "Settings") -> int:
     default, *others = (directory.resolve() for directory in settings.weights_directories)
     marks = dict.fromkeys(others, LOADED_MARK) | {default: DEFAULT_MARK}
     found = _find_versions(options.dir or settings.weights_dir)
@@ -115,7 +121,7 @@ def _describe_listed(one: _Listed) -> list[str]:
     ]
 
 
-def _verify(options: argparse.Namespace, settings: Settings) -> int:
+def _verify(options: argparse.Namespace, settings: "Settings") -> int:
     if options.all:
         found = _find_versions(options.dir or settings.weights_dir)
         directories = [one.directory for one in found]
@@ -143,7 +149,7 @@ def _verify_one(directory: Path) -> bool:
     return not faults
 
 
-def _show(options: argparse.Namespace, settings: Settings) -> int:
+def _show(options: argparse.Namespace, settings: "Settings") -> int:
     directory = _locate(options, settings)
     try:
         manifest = read_manifest(directory)
@@ -240,7 +246,7 @@ def _inspect(directory: Path) -> _Listed:
         return _Listed(directory, None, 0, error.message)
 
 
-def _locate(options: argparse.Namespace, settings: Settings) -> Path:
+def _locate(options: argparse.Namespace, settings: "Settings") -> Path:
     """The directory of the version that was asked for, by the same rule as `EXPOFUSE_WEIGHTS`."""
     version: str = options.version
     folder: Path = options.dir or settings.weights_dir

@@ -91,7 +91,7 @@ def create_backend(config: BackendConfig) -> Backend:
     """
     import torch
 
-    from model.lightness.runtime import resolve_device
+    from model.device import choose_precision, resolve_device
     from model.pipeline import create_pipeline
     from model.release.weights import load_weights
 
@@ -101,9 +101,7 @@ def create_backend(config: BackendConfig) -> Backend:
         # The network has its own threads. What torch does besides it is cheap on one, while on
         # two every operation ends in a barrier that a busy machine makes many times as long.
         torch.set_num_threads(1)
-    precision = config.precision
-    if device == "cpu" or precision == "auto":
-        precision = "float32" if device == "cpu" else "float16"
+    precision = choose_precision(device, config.precision)
     served: list[ServedWeights] = []
     pipelines: dict[str, BackendPipeline] = {}
     for directory in config.weights_directories:

@@ -237,9 +237,5 @@ def _describe_alignment(report: AlignmentReport | None) -> tuple[str, str]:
     if report is None:
         return "off", "off"
     if report.refused is not None:
-        return "refused", f"refused; reason={report.refused}"
-    figures = (
-        f"inliers={report.inliers}; ratio={report.inlier_ratio:.3f}; "
-        f"max-corner-shift-px={report.max_corner_shift_px:.2f}; reference={report.reference}"
-    )
-    return report.model, f"{report.model}; {figures}"
+        return "refused", report.describe()
+    return report.model, report.describe()

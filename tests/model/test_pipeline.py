@@ -1,14 +1,14 @@
-"""Weights of either architecture become a pipeline, and whoever drives it sees no difference."""
+"""Weights of either architecture become a pipeline, and its callers see no difference."""
 
 import numpy as np
 import pytest
 
-from model.blend.cpu import CpuEngine
+from model.blend.cpu_engine import CpuEngine
 from model.blend.network import BlendNetwork
-from model.blend.passes import BlendPipeline
+from model.blend.pipeline import BlendPipeline
 from model.lightness.network import FusionNetwork
-from model.lightness.passes import LightnessPipeline
-from model.lightness.runtime import OnnxRuntime, place_weights
+from model.lightness.pipeline import LightnessPipeline
+from model.lightness.runtime import OnnxRuntime
 from model.manifest import NetworkConfig, PyramidBlendConfig
 from model.pipeline import create_pipeline
 from model.release.architectures import build_network
@@ -58,7 +58,10 @@ def test_a_device_that_is_not_there_is_told(blend_weights_dir):
         create_pipeline(load_weights(blend_weights_dir), device="tpu")
 
 
-def test_weights_that_fuse_colour_have_no_runtime_of_lightness(blend_weights_dir):
-    weights = load_weights(blend_weights_dir)
-    with pytest.raises(ValueError, match="expected weights of the architecture hyperp-mb"):
-        place_weights(weights, device="cpu")
+def test_a_chroma_rule_takes_the_place_of_the_manifests(loaded_weights, blend_weights_dir):
+    assert loaded_weights.manifest.chroma == "mean"
+    assert create_pipeline(loaded_weights, device="cpu", threads=1).chroma == "mean"
+    pipeline = create_pipeline(loaded_weights, device="cpu", threads=1, chroma="weighted")
+    assert pipeline.chroma == "weighted"
+    with pytest.raises(ValueError, match="no chroma rule for pyramid-blend"):
+        create_pipeline(load_weights(blend_weights_dir), device="cpu", chroma="mean")

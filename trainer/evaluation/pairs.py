@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from model.alignment.estimate import align_pair
-from model.alignment.warp import warp_pixels
 from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
 from model.run import prepare_warp
 from model.tiling import Rect
+from model.warp import warp_pixels
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
@@ -150,8 +150,12 @@ class Sources:
 
     def align(self, reference: Reference) -> AlignmentReport:
         """How the exposures lie on each other, as the service finds it."""
+        return self.find_alignment(self.exposures, reference=reference)
+
+    def find_alignment(self, pair: ExposurePair, *, reference: Reference) -> AlignmentReport:
+        """The alignment of these exposures, for `fuse_pair`; found once for all methods."""
         if reference not in self._alignments:
-            self._alignments[reference] = align_pair(self.exposures, reference=reference)
+            self._alignments[reference] = align_pair(pair, reference=reference)
         return self._alignments[reference]
 
     def move(self, reference: Reference) -> ExposurePair:

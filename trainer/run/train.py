@@ -8,8 +8,8 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
+from model.device import PRECISIONS
 from model.lightness.network import FusionNetwork
-from model.lightness.runtime import PRECISIONS
 from model.manifest import DataSource, read_manifest
 from model.release.architectures import AnyNetwork, build_network
 from model.release.weights import load_weights

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.blend.passes import BlendPipeline, create_engine
+from model.blend.pipeline import BlendPipeline, create_engine
 from model.colour import ChromaRule
 from model.exposure import ExposurePair, Pixels
 from model.lightness.network import FusionNetwork
-from model.lightness.passes import LightnessPipeline
+from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
 from model.pipeline import FusionPipeline
 from model.release.architectures import AnyNetwork

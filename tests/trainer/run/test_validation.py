@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.lightness.network import FusionNetwork
-from model.lightness.passes import LightnessPipeline
+from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
 from model.release.weights import load_network
 from trainer.config import ValidationConfig, load_config

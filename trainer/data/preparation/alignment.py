@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from model.alignment.estimate import align_pair, is_plausible, shift_corners
-from model.alignment.warp import reference_to_moving, warp_window
 from model.exposure import AlignmentReport, ExposurePair
 from model.tiling import Rect
+from model.warp import reference_to_moving, warp_window
 
 CPU = torch.device("cpu")
 Matrix = NDArray[np.float64]

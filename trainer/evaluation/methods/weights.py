@@ -1,4 +1,4 @@
-"""One weights version as a method of the evaluation: the very path of the service."""
+"""Makes one weights version a method of the evaluation, which fuses as the service does."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ import torch
 import model
 from model.colour import ChromaRule
 from model.exposure import Pixels, Reference
-from model.lightness.passes import LightnessPipeline
-from model.lightness.runtime import place_weights
+from model.fuse import fuse_pair
 from model.manifest import Manifest, read_manifest
 from model.pipeline import FusionPipeline, create_pipeline
 from model.release.weights import load_weights
@@ -71,12 +70,18 @@ class WeightsMethod:
 
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
-        chroma, reference = self._resolve(read_manifest(self.directory))
+        _, reference = self._resolve(read_manifest(self.directory))
         pipeline = _open_pipeline(
-            self.directory.resolve(), self.describe(), chroma, torch.get_num_threads()
+            self.directory.resolve(), self.describe(), self.chroma, torch.get_num_threads()
         )
-        report = None if self.align == "off" else sources.align(reference)
-        return pipeline.fuse(sources.exposures, report)
+        fusion = fuse_pair(
+            sources.exposures,
+            pipeline,
+            align=self.align,
+            reference=reference,
+            find_alignment=sources.find_alignment,
+        )
+        return fusion.picture
 
     def _resolve(self, manifest: Manifest) -> tuple[Chroma, Reference]:
         return self.chroma or manifest.chroma, self.reference or manifest.reference
@@ -93,10 +98,7 @@ def hash_model_code() -> str:
 
 @lru_cache(maxsize=OPEN_PIPELINES)
 def _open_pipeline(
-    directory: Path, description: str, chroma: Chroma, threads: int
+    directory: Path, description: str, chroma: ChromaRule | None, threads: int
 ) -> FusionPipeline:
     """A pipeline on verified weights; `description` tells versions of one directory apart."""
-    weights = load_weights(directory)
-    if chroma == "blend":
-        return create_pipeline(weights, device=DEVICE, threads=threads)
-    return LightnessPipeline(place_weights(weights, device=DEVICE, threads=threads), chroma=chroma)
+    return create_pipeline(load_weights(directory), device=DEVICE, threads=threads, chroma=chroma)

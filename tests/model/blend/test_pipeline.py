@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from model.alignment.warp import reference_to_moving, warp_window
-from model.blend.cpu import CpuEngine
+from model.blend.cpu_engine import CpuEngine
 from model.blend.network import BlendNetwork, build_pyramid
-from model.blend.passes import BlendPipeline, create_engine
+from model.blend.pipeline import BlendPipeline, create_engine
 from model.blend.pyramid import blend_halo, plan_levels, reduce_halo
 from model.blend.torch_engine import TorchEngine
 from model.colour import quantise
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposurePair
-from model.lightness.passes import LightnessPipeline
+from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
 from model.manifest import PyramidBlendConfig
 from model.tiling import Rect
+from model.warp import reference_to_moving, warp_window
 
 SIZES = [(1, 1), (1, 40), (3, 2), (16, 16), (17, 333), (40, 31), (131, 260)]
 SMALL_TILE_PX = 40
@@ -128,7 +128,7 @@ def test_the_reduced_picture_is_the_whole_s_by_no_smaller_halo(
 
     assert measure_difference() < 1e-6
     halo_px = reduce_halo(reduction) - 2**reduction
-    monkeypatch.setattr("model.blend.passes.reduce_halo", lambda _: halo_px)
+    monkeypatch.setattr("model.blend.pipeline.reduce_halo", lambda _: halo_px)
     assert measure_difference() > 1e-4
 
 
@@ -170,7 +170,7 @@ def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
     def refuse(stack):
         return cv2.pyrDown(stack[:0])
 
-    monkeypatch.setattr("model.blend.cpu.mix_stack", refuse)
+    monkeypatch.setattr("model.blend.cpu_engine.mix_stack", refuse)
     with pytest.raises(InferenceError, match="OpenCV failed"):
         pipeline.fuse_windows([(run, run.passes[1][0])])
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.alignment.warp import reference_to_moving, warp_window
 from model.exposure import IDENTITY
 from model.tiling import Rect, plan_windows
+from model.warp import reference_to_moving, warp_window
 
 CPU = torch.device("cpu")
 HOMOGRAPHY = (1.02, 0.03, -4.3, -0.025, 0.98, 6.7, 3e-5, -4e-5, 1.0)

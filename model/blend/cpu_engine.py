@@ -1,8 +1,9 @@
 """The passes of `pyramid-blend` on the CPU, windows small enough for the cache on every core."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -29,6 +30,7 @@ from model.blend.planes import (
     reduce_stack,
 )
 from model.blend.pyramid import BANDS, Levels, size_at
+from model.blend.single_thread import hold_single_thread, use_one_torch_thread
 from model.errors import InferenceError
 from model.exposure import Pixels
 from model.tiling import Rect, Window
@@ -76,10 +78,10 @@ class CpuEngine:
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
-        with _one_thread_each(), _named_errors():
+        with hold_single_thread(), _named_errors():
             if self._pool is None:
                 return [work(item) for item in items]
-            return list(self._pool.map(work, items))
+            return _run_all(self._pool, partial(_work_alone, work), items)
 
 
 class CpuCanvas:
@@ -108,7 +110,7 @@ class CpuCanvas:
     def predict(self) -> None:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
-        with _one_thread_each(), _named_errors():
+        with hold_single_thread(), _named_errors():
             stacks = [self._reduced]
             for _ in range(levels.network - levels.reduction):
                 stacks.append(reduce_stack(stacks[-1]))
@@ -161,6 +163,38 @@ class CpuCanvas:
         return fused
 
 
+def _work_alone(work: Callable[[Item], Result], item: Item) -> Result:
+    use_one_torch_thread()
+    return work(item)
+
+
+def _run_all(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]
+) -> list[Result]:
+    """Do work in a pool; return or raise only when none of it runs any more.
+
+    The work writes into the run's buffers. Were an error raised while other windows are being
+    computed, they would write on behind the back of a caller that tries again or lets go.
+    """
+    futures = deque(pool.submit(work, item) for item in items)
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+    # Only a failure leaves windows that were never begun, and the failure is what is raised. No
+    # name is left on its future here: its traceback holds this frame, and with it the windows.
+    del future
+    results: list[Result] = []
+    while futures:
+        if futures[0].cancelled():
+            futures.popleft()
+        else:
+            results.append(futures.popleft().result())
+    return results
+
+
 def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
     with torch.inference_mode():
         return network.encode(luma, exposure)
@@ -169,24 +203,6 @@ def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
 def _read_maps(maps: BlendMaps, group: int) -> LevelMaps:
     under, over = maps.coefficients[0, :, group].numpy()
     return LevelMaps(combine_coefficients(under, over), maps.gains[0, group].numpy())
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Neither OpenCV nor torch starts threads of its own.
-
-    They would share a window's few rows, wait for each other at the end of every operation,
-    and take cores from other windows. Torch's convolutions to a few maps also add in an order that
-    depends on their number. A thread of the pool takes over what holds at its first operation.
-    """
-    opencv, torch_ = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(opencv)
-        torch.set_num_threads(torch_)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposurePair
-from model.lightness.passes import LightnessPipeline
+from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import OnnxRuntime, TorchRuntime
 
 SIZES = [(16, 16), (16, 203), (17, 33), (31, 47), (61, 131)]
@@ -48,9 +48,9 @@ class FaultyRuntime(MeanRuntime):
 
 
 @pytest.fixture(scope="module", params=["onnx", "torch"])
-def runtime(request, loaded_weights):
+def runtime(request, lively_network, loaded_weights):
     if request.param == "onnx":
-        return OnnxRuntime(loaded_weights, threads=2)
+        return OnnxRuntime(lively_network, loaded_weights.directory, threads=2)
     return TorchRuntime(loaded_weights.network, device=torch.device("cpu"))
 
 
@@ -256,8 +256,8 @@ MEASURE_PEAK = """
     import torch
 
     from model.exposure import ExposurePair
-    from model.lightness.passes import LightnessPipeline
-    from model.lightness.runtime import create_runtime
+    from model.pipeline import create_pipeline
+    from model.release.weights import load_weights
 
     def status_mib(field):
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -265,8 +265,7 @@ MEASURE_PEAK = """
 
     torch.set_num_threads(1)
     side = int(sys.argv[2])
-    runtime = create_runtime(Path(sys.argv[1]), device="cpu", threads=1)
-    pipeline = LightnessPipeline(runtime, chroma="mean")
+    pipeline = create_pipeline(load_weights(Path(sys.argv[1])), device="cpu", threads=1)
     pair = ExposurePair(*(np.full((side, side, 3), level, np.uint8) for level in (60, 180)))
     out = np.full((side, side, 3), 1, np.uint8)
     before = status_mib("VmRSS")

@@ -16,15 +16,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
-from model.alignment.warp import warp_pixels
-from model.blend.cpu import CpuEngine
+from model.blend.cpu_engine import CpuEngine
 from model.blend.network import BlendNetwork
 from model.blend.pyramid import Levels, blend_halo, plan_levels, reduce_halo
 from model.blend.torch_engine import TorchEngine
+from model.device import Precision
 from model.exposure import AlignmentReport, ExposurePair, Pixels
-from model.lightness.runtime import Precision
 from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
 from model.tiling import Rect, Window, WindowKind, plan_grid_windows
+from model.warp import warp_pixels
 
 PASSES: tuple[WindowKind, ...] = ("reduce", "coarse", "blend")
 

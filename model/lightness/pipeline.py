@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.alignment.warp import warp_window
 from model.colour import (
     ChromaRule,
     fuse_chroma,
@@ -17,12 +16,14 @@ from model.colour import (
     srgb_to_linear,
     to_pixels,
 )
+from model.device import Precision
 from model.errors import InferenceError
 from model.exposure import AlignmentReport, ExposurePair, Pixels
 from model.lightness.network import Padding
-from model.lightness.runtime import Precision, Runtime
+from model.lightness.runtime import Runtime
 from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
 from model.tiling import Rect, Window, plan_windows
+from model.warp import warp_window
 
 
 class LightnessPipeline:

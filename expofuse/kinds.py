@@ -1,0 +1,156 @@
+"""Reads exposures of every kind that `fuse` takes, and gives the picture back in the same kind.
+
+The kinds are arrays, images of Pillow, and files: their bytes or their path.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from expofuse.errors import OptionError
+from expofuse.files.formats import EncodeOptions
+from expofuse.files.headers import ImageFormat, PixelLimits, sniff
+from expofuse.files.images import DecodedPixels, decode, encode, to_8_bit
+from model.exposure import Pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+File: TypeAlias = bytes | str | os.PathLike[str]
+"""An encoded file: its bytes or its path."""
+
+OWN_FILES = PixelLimits(max_pixels=1_000_000_000, max_side_px=1_000_000)
+"""The caller's own files are as large as they are; this stops a header that makes no sense."""
+
+
+class Kind(Protocol):
+    """How exposures of one kind are read, and how their picture is written."""
+
+    def read(self) -> list[Pixels]:
+        """The exposures as RGB in sRGB, in the order in which they were given."""
+        ...
+
+    def write(self, picture: Pixels, *, darkest: int) -> object:
+        """The picture in this kind; `darkest` is the index of the darkest exposure."""
+        ...
+
+
+class Arrays:
+    """Arrays, (H, W, 3) of uint8 or uint16 in sRGB: they are taken as they are."""
+
+    def __init__(self, exposures: Sequence[Pixels]) -> None:
+        self._exposures = list(exposures)
+
+    def read(self) -> list[Pixels]:
+        """See `Kind.read`."""
+        return self._exposures
+
+    def write(self, picture: Pixels, *, darkest: int) -> Pixels:
+        """See `Kind.write`."""
+        return picture
+
+
+class PillowImages:
+    """Images of Pillow, of any mode; the picture is of mode RGB, for Pillow has no deeper one.
+
+    They are read as if they were files: turned upright, and brought from their profile to sRGB.
+    """
+
+    def __init__(self, exposures: Sequence["Image"]) -> None:
+        self._exposures = exposures
+
+    def read(self) -> list[Pixels]:
+        """See `Kind.read`."""
+        return [_decode(_pillow_to_tiff(image)).pixels for image in self._exposures]
+
+    def write(self, picture: Pixels, *, darkest: int) -> "Image":
+        """See `Kind.write`."""
+        from PIL import Image
+
+        return Image.fromarray(to_8_bit(picture))
+
+
+class Files:
+    """Encoded files, as bytes or as paths; the picture is the bytes of a file.
+
+    Args:
+        exposures: The files.
+        image_format: Format of the picture; None takes that of the first exposure.
+        quality: Of JPEG and lossy WebP; None takes the usual one.
+    """
+
+    def __init__(
+        self,
+        exposures: Sequence[File],
+        *,
+        image_format: ImageFormat | None,
+        quality: int | None,
+    ) -> None:
+        files = [one if isinstance(one, bytes) else Path(one).read_bytes() for one in exposures]
+        self._files = files
+        self._decoded: list[DecodedPixels] = []
+        self._options = EncodeOptions(image_format or sniff(files[0]).format)
+        if quality is not None:
+            self._options = EncodeOptions(self._options.format, quality)
+
+    def read(self) -> list[Pixels]:
+        """See `Kind.read`."""
+        self._decoded = [_decode(file) for file in self._files]
+        return [one.pixels for one in self._decoded]
+
+    def write(self, picture: Pixels, *, darkest: int) -> bytes:
+        """See `Kind.write`; the metadata is that of the darkest exposure, as in the service."""
+        metadata = self._decoded[darkest].metadata
+        return encode(picture, options=self._options, metadata=metadata)
+
+
+def choose_kind(
+    exposures: Sequence[object], *, image_format: ImageFormat | None, quality: int | None
+) -> Kind:
+    """The kind of some exposures.
+
+    Args:
+        exposures: At least one.
+        image_format: See `Files`.
+        quality: See `Files`.
+
+    Raises:
+        TypeError: They are of several kinds, or of none that is known.
+        OptionError: A format or a quality was given and no file is written.
+        MediaTypeError: The first file is not of a format that is read.
+        OSError: A file cannot be read.
+    """
+    if all(isinstance(one, bytes | str | os.PathLike) for one in exposures):
+        files = cast(Sequence[File], exposures)
+        return Files(files, image_format=image_format, quality=quality)
+    if image_format is not None or quality is not None:
+        raise OptionError("expected a format or a quality with files only, got other exposures")
+    if all(isinstance(one, np.ndarray) for one in exposures):
+        return Arrays(cast(Sequence[Pixels], exposures))
+    # Whoever has an image of Pillow has loaded Pillow, which this package does not depend on.
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is not None and all(isinstance(one, pillow.Image) for one in exposures):
+        return PillowImages(cast("Sequence[Image]", exposures))
+    names = ", ".join(sorted({type(one).__name__ for one in exposures}))
+    raise TypeError(
+        f"expected exposures of one kind: arrays, Pillow images, or files as bytes or paths; "
+        f"got {names}"
+    )
+
+
+def _pillow_to_tiff(image: "Image") -> bytes:
+    from PIL import ImageOps
+
+    buffer = io.BytesIO()
+    upright = ImageOps.exif_transpose(image)
+    upright.save(buffer, "TIFF", icc_profile=image.info.get("icc_profile"))
+    return buffer.getvalue()
+
+
+def _decode(file: bytes) -> DecodedPixels:
+    return decode(file, limits=OWN_FILES)
