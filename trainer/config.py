@@ -5,16 +5,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.device import Precision
 from model.manifest import AnyNetworkConfig, NetworkConfig
 from trainer.errors import ConfigError
-from trainer.run.selection import Objective
+from trainer.losses.config import LossConfig
+from trainer.losses.registry import TERMS
 
 TomlTable = dict[str, "TomlValue"]
 TomlValue = str | int | float | bool | list["TomlValue"] | TomlTable
 Range = tuple[float, float]
+
+SelectionCriterion = Literal["mef-ssim", "mef-ssim+qabf", "fidelity+contrast"]
+"""What decides which parameters of a run are the best, see `trainer.run.selection`."""
 
 PAPER: TomlTable = {
     "network": {"encoders": "tied", "feature_fusion": "sum", "final_activation": "relu"},
@@ -89,90 +94,6 @@ class DataConfig(_Group):
     workers: int = Field(default=1, ge=0)
 
 
-class LossConfig(_Group):
-    """MaskBuilder, ParamTuner and the three tasks; the terms beside them, each with its weight.
-
-    Attributes:
-        tasks: Weight of the paper's three tasks together; 0 does without them.
-        use_masks: Train the under and over tasks (MaskBuilder); else the co-target alone.
-        use_tuner: Weight them by ParamTuner; else both by `beta / 2`.
-        source_sigma_px: Sigma of the mask that multiplies the source exposure.
-        source_kernel_sigmas: Side of that mask's kernel in sigmas, less the one pixel more.
-        output_sigma_px: Sigma of the mask that multiplies the output.
-        output_kernel_sigmas: The same for the output's mask.
-        source_blur_is_8_bit: Round the blurred source to grey levels before normalising.
-        square_error: The mean square error that the text names, or the L2 norm that Eq. 8 writes.
-        alpha: Weight of 1 - MS-SSIM against the square error on the scale 0..255.
-        beta: Sum of the two dynamic weights.
-        tau: Reciprocal of the contrast below which an exposure counts as low in contrast.
-        ms_ssim: Wang's definition, or the variant in the authors' programme.
-        fidelity: Weight of 1 - MEF-SSIM against the two exposures, which the paper does not have.
-        fidelity_from_step: First step that has this term.
-        detail: Weight of gradients lost against the stronger exposure, in grey levels; the paper
-            does not have it (`trainer.losses.detail.lost_detail`).
-        detail_gain: Share of the stronger exposure's gradient that is asked for.
-        detail_scales: Scales on which gradients are compared, each half the one before.
-        bounds: Weight of the mean square by which the output leaves the span of its exposures;
-            with it, fidelity and detail judge the output as it is shown, clamped.
-        tone: Weight of the mean square between coarse tones of the output and those of the mean of
-            its exposures (`trainer.losses.detail.tone_shift`).
-        tone_from_step: First step that has this term.
-        similarity: Weight of 1 - the mean of MS-SSIM with both exposures.
-        edges: Weight of 1 - Qabf (`trainer.losses.qabf.lost_edges`).
-        information: Weight of 1 - VIFF (`trainer.losses.viff.lost_information`).
-        haze: Weight of highlights that are brighter than well exposed
-            (`trainer.losses.tones.haze`).
-        order: Weight of coarse tones whose order is reversed (`trainer.losses.tones.disorder`).
-        halo: Weight of rims beside strong edges (`trainer.losses.tones.rims`).
-        colour: Weight of lost chroma (`trainer.losses.chroma.lost_colour`); asks for RGB.
-        hue: Weight of chroma that no mix of the exposures has
-            (`trainer.losses.chroma.foreign_hue`); asks for RGB.
-        variation: Weight of total variation (`trainer.losses.detail.variation`).
-    """
-
-    tasks: float = Field(default=1.0, ge=0)
-    use_masks: bool = True
-    use_tuner: bool = True
-    source_sigma_px: float = Field(default=10.0, gt=0)
-    source_kernel_sigmas: float = Field(default=6.0, gt=0)
-    output_sigma_px: float = Field(default=10.0, gt=0)
-    output_kernel_sigmas: float = Field(default=6.0, gt=0)
-    source_blur_is_8_bit: bool = False
-    square_error: Literal["mean", "norm"] = "mean"
-    alpha: float = Field(default=1000.0, ge=0)
-    beta: float = Field(default=2.0, ge=0)
-    tau: float = Field(default=3.0, gt=0)
-    ms_ssim: Literal["wang", "authors"] = "wang"
-    fidelity: float = Field(default=0.0, ge=0)
-    fidelity_from_step: int = Field(default=0, ge=0)
-    detail: float = Field(default=0.0, ge=0)
-    detail_gain: float = Field(default=1.0, gt=0)
-    detail_scales: int = Field(default=3, ge=1, le=5)
-    bounds: float = Field(default=0.0, ge=0)
-    tone: float = Field(default=0.0, ge=0)
-    tone_from_step: int = Field(default=0, ge=0)
-    similarity: float = Field(default=0.0, ge=0)
-    edges: float = Field(default=0.0, ge=0)
-    information: float = Field(default=0.0, ge=0)
-    haze: float = Field(default=0.0, ge=0)
-    order: float = Field(default=0.0, ge=0)
-    halo: float = Field(default=0.0, ge=0)
-    colour: float = Field(default=0.0, ge=0)
-    hue: float = Field(default=0.0, ge=0)
-    variation: float = Field(default=0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _check_weights(self) -> Self:
-        late = (self.fidelity_from_step, self.tone_from_step)
-        first = [self.tasks, self.detail, self.bounds, self.similarity, self.edges]
-        first += [self.information, self.haze, self.order, self.halo]
-        first += [self.colour, self.hue, self.variation]
-        first += [w for w, step in zip((self.fidelity, self.tone), late, strict=True) if step == 0]
-        if not any(first):
-            raise ValueError("expected a weight above 0 that counts from the first step on")
-        return self
-
-
 class OptimConfig(_Group):
     """The optimiser, Adam.
 
@@ -230,14 +151,14 @@ class ValidationConfig(_Group):
         pairs: Scenes at most, spread evenly over the manifest.
         max_side_px: Longer sides are reduced to it.
         metric: What decides which parameters are the best: MEF-SSIM, its mean with Qabf, or the
-            mean lead over Mertens's fusion (`trainer.run.selection.lead`).
+            mean lead over Mertens's fusion (`trainer.run.selection.lead_over_mertens`).
         patience: Validations without an improvement that end the run; 0 for never.
     """
 
     every: int = Field(default=0, ge=0)
     pairs: int = Field(default=16, ge=1)
     max_side_px: int = Field(default=480, ge=128)
-    metric: Objective = "mef-ssim"
+    metric: SelectionCriterion = "mef-ssim"
     patience: int = Field(default=0, ge=0)
 
 
@@ -279,10 +200,10 @@ class TrainConfig(_Group):
                 f"expected data.lightness = 'rgb' with network.architecture = '{BLEND}' and only "
                 f"with it, got '{self.data.lightness}' with '{self.network.architecture}'"
             )
-        if (self.loss.colour or self.loss.hue) and not is_blend:
-            raise ValueError(
-                f"expected loss.colour and loss.hue only with network.architecture = '{BLEND}'"
-            )
+        on_colour = [term.key for term in TERMS if term.needs_rgb]
+        if not is_blend and any(getattr(self.loss, key) for key in on_colour):
+            keys = " and ".join(f"loss.{key}" for key in on_colour)
+            raise ValueError(f"expected {keys} only with network.architecture = '{BLEND}'")
         if is_blend and self.optim.start == "average":
             raise ValueError(f"expected optim.start = 'random' or 'weights' with '{BLEND}'")
         if is_blend and self.optim.precision != "float32":
@@ -324,18 +245,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> TrainConfig:
 
 def dump_config(config: TrainConfig) -> str:
     """The resolved config as TOML text; `load_config` reads it back to an equal config."""
-    lines: list[str] = []
-    groups: list[str] = []
-    for key, value in config.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            groups += [
-                "",
-                f"[{key}]",
-                *(f"{name} = {_to_toml(item)}" for name, item in value.items()),
-            ]
-        else:
-            lines.append(f"{key} = {_to_toml(value)}")
-    return "\n".join(lines + groups) + "\n"
+    return tomli_w.dumps(config.model_dump(mode="json"))
 
 
 def _preset_of(document: TomlTable) -> TomlTable:
@@ -357,7 +267,7 @@ def _parse_override(override: str) -> TomlTable:
     except tomllib.TOMLDecodeError:
         pass
     try:
-        return tomllib.loads(f'{key} = "{text}"')
+        return tomllib.loads(f"{key} = {_quote(text)}")
     except tomllib.TOMLDecodeError as cause:
         raise ConfigError(f"expected an override as group.key=value, got '{override}'") from cause
 
@@ -373,11 +283,6 @@ def _merge(base: TomlTable, over: TomlTable) -> TomlTable:
     return merged
 
 
-def _to_toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_to_toml(item) for item in value) + "]"
-    return repr(value)
+def _quote(text: str) -> str:
+    """A bare word of the command line as a TOML string."""
+    return tomli_w.dumps({"word": text}).removeprefix("word = ").rstrip("\n")

@@ -26,6 +26,23 @@ def test_every_config_of_the_repository_loads_and_survives_a_dump(path, tmp_path
     assert load_config(write(tmp_path, dump_config(config))) == config
 
 
+@pytest.mark.parametrize(
+    "licence", ['the "Free" licence', "C:\\photos", "one's own", "two\nlines", "tab\there", "\x7f"]
+)
+def test_a_licence_of_any_characters_survives_a_dump(licence, tmp_path):
+    config = load_config(write(tmp_path, 'name = "a"'))
+    data = config.data.model_copy(update={"licences": ("CC0", licence)})
+    config = config.model_copy(update={"data": data})
+    assert load_config(write(tmp_path, dump_config(config))) == config
+
+
+def test_a_bare_word_of_an_override_may_hold_quotes(tmp_path):
+    path = write(tmp_path, 'name = "a"')
+    for word in ('my "best" weights', "back\\slash"):
+        config = load_config(path, ["optim.start=weights", f"optim.start_weights={word}"])
+        assert config.optim.start_weights == word
+
+
 def test_presets_differ_in_the_points_that_the_programme_departs_in(tmp_path):
     paper = load_config(write(tmp_path, 'name = "a"\nreading = "paper"'))
     authors = load_config(write(tmp_path, 'name = "a"\nreading = "authors"'))

@@ -10,7 +10,7 @@ from trainer.commands.arguments import Commands
 from trainer.errors import RunError
 from trainer.evaluation.report.summary import Summary, read_summary
 from trainer.metrics import GUARDS, MEASURES
-from trainer.release.description import apply_about, load_about
+from trainer.release.description import apply_description, load_description
 from trainer.release.model_card import write_card
 
 SCORE_DECIMALS = 6
@@ -50,7 +50,7 @@ def run_command(options: argparse.Namespace) -> int:
             )
         recorded.add(key)
     if options.about is not None:
-        manifest = apply_about(manifest, load_about(options.about))
+        manifest = apply_description(manifest, load_description(options.about))
     if manifest != before:
         write_manifest(manifest, options.weights)
     write_card(options.weights)

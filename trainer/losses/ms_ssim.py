@@ -1,10 +1,10 @@
-"""MS-SSIM, differentiable: of two pictures, of the authors' programme, and of a fusion's pair."""
+"""MS-SSIM, differentiable: after Wang, and as the authors' programme computes it."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.losses.local_moments import DATA_RANGE, Pyramid, average_each, ssim_window
+from trainer.losses.local_moments import DATA_RANGE, average_each, ssim_window
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 COARSEST = len(SCALE_WEIGHTS) - 1
@@ -35,7 +35,7 @@ def ms_ssim(output: Tensor, target: Tensor) -> Tensor:
     product = torch.ones(len(output), dtype=output.dtype, device=output.device)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         structure, similarity = _ssim_terms(output, target)
-        product = product * _power(similarity if scale == COARSEST else structure, weight)
+        product = product * raise_to_weight(similarity if scale == COARSEST else structure, weight)
         if scale < COARSEST:
             padding = (output.shape[-2] % 2, output.shape[-1] % 2)
             output, target = (
@@ -75,38 +75,6 @@ def authors_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
     return product
 
 
-def dissimilarity(pyramid: Pyramid) -> Tensor:
-    r"""1 - the mean of MS-SSIM(fusion, under) and MS-SSIM(fusion, over).
-
-    The metric `trainer.metrics.quality.ms_ssim` as a loss; its minimum resembles both exposures
-    alike.
-
-    Args:
-        pyramid: The fusion and its exposures, both sides at least 176.
-
-    Returns:
-        Dissimilarity of each picture, 0..1. Shape (N,).
-
-    Reference:
-        As `ms_ssim`; the mean over two sources is the habit of papers on fusion.
-    """
-    fused = pyramid.scale(0).fused
-    under, over = (torch.ones(len(fused), dtype=fused.dtype, device=fused.device) for _ in "uo")
-    for number, weight in enumerate(SCALE_WEIGHTS):
-        one = pyramid.scale(number).moments
-        terms = []
-        for mean, variance, covariance in (
-            (one.under_mean, one.under_variance, one.under_covariance),
-            (one.over_mean, one.over_variance, one.over_covariance),
-        ):
-            term = _structure(covariance, variance, one.variance)
-            if number == COARSEST:
-                term = term * _luminance(mean, one.mean)
-            terms.append(_power(term.mean(dim=(1, 2, 3)), weight))
-        under, over = under * terms[0], over * terms[1]
-    return 1 - (under + over) / 2
-
-
 def _ssim_terms(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Mean contrast-structure and mean SSIM of each pair, valid windows."""
     mean_o, mean_t, square_o, square_t, product = average_each(
@@ -114,21 +82,23 @@ def _ssim_terms(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         ssim_window().to(output),
     )
     variance_o, variance_t = square_o - mean_o * mean_o, square_t - mean_t * mean_t
-    structure = _structure(product - mean_o * mean_t, variance_o, variance_t)
-    similarity = structure * _luminance(mean_o, mean_t)
+    structure = compare_structure(product - mean_o * mean_t, variance_o, variance_t)
+    similarity = structure * compare_luminance(mean_o, mean_t)
     return structure.mean(dim=(1, 2, 3)), similarity.mean(dim=(1, 2, 3))
 
 
-def _structure(covariance: Tensor, one_variance: Tensor, other_variance: Tensor) -> Tensor:
+def compare_structure(covariance: Tensor, one_variance: Tensor, other_variance: Tensor) -> Tensor:
+    """The contrast-structure term of SSIM, window by window."""
     return (2 * covariance + SSIM_C2) / (one_variance + other_variance + SSIM_C2)
 
 
-def _luminance(one_mean: Tensor, other_mean: Tensor) -> Tensor:
+def compare_luminance(one_mean: Tensor, other_mean: Tensor) -> Tensor:
+    """The luminance term of SSIM, window by window."""
     both = 2 * one_mean * other_mean
     return (both + SSIM_C1) / (one_mean * one_mean + other_mean * other_mean + SSIM_C1)
 
 
-def _power(value: Tensor, weight: float) -> Tensor:
-    """The power of a positive value, 0 and without a slope where it has none."""
+def raise_to_weight(value: Tensor, weight: float) -> Tensor:
+    """A scale's value to the power of its weight; 0, without a slope, where it is not positive."""
     is_positive = value > 0
     return torch.where(is_positive, torch.where(is_positive, value, 1) ** weight, 0)

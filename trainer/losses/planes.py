@@ -1,18 +1,19 @@
-"""What a network makes of a triple, as the losses look at it: planes of 0..255."""
+"""The planes that the losses compare: a fusion and its exposures on the scale 0..255."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
+from model.blend.network import to_luma
 from model.lightness.network import LIGHTNESS_MAX
-from trainer.losses.chroma import rgb_to_luma
-from trainer.losses.local_moments import DATA_RANGE
+from trainer.losses.local_moments import DATA_RANGE, Pyramid
 
 RGB_CHANNELS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Colours:
+class ColourPlanes:
     """The fusion, clamped, and its exposures, sRGB-coded 0..255. Shape (N, 3, H, W) each."""
 
     fused: Tensor
@@ -20,8 +21,8 @@ class Colours:
     over: Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Views:
+@dataclass(frozen=True, eq=False)
+class Planes:
     """Lightness, or luma where the network fuses RGB, 0..255. Shape (N, 1, H, W) each.
 
     Attributes:
@@ -30,7 +31,7 @@ class Views:
         under: Under exposure.
         correct: Correct exposure.
         over: Over exposure.
-        colours: The same in RGB; None where the network fuses lightness.
+        rgb: The same in RGB; None where the network fuses lightness.
     """
 
     fused: Tensor
@@ -38,10 +39,26 @@ class Views:
     under: Tensor
     correct: Tensor
     over: Tensor
-    colours: Colours | None = None
+    rgb: ColourPlanes | None = None
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """Local moments of the fusion as it is shown and of its exposures, shared by all terms."""
+        return Pyramid(self.shown, self.under, self.over)
+
+    @property
+    def colours(self) -> ColourPlanes:
+        """The planes in RGB.
+
+        Raises:
+            ValueError: The network fuses lightness.
+        """
+        if self.rgb is None:
+            raise ValueError("expected RGB for a loss term on colour, got one plane")
+        return self.rgb
 
 
-def view(output: Tensor, triple: Tensor, *, is_clamped: bool) -> Views:
+def scale_planes(output: Tensor, triple: Tensor, *, is_clamped: bool) -> Planes:
     """Bring an output and its triple to the scale of the losses.
 
     Args:
@@ -50,26 +67,31 @@ def view(output: Tensor, triple: Tensor, *, is_clamped: bool) -> Views:
         is_clamped: Lightness is shown clamped; RGB always is.
 
     Returns:
-        The views; gradients flow through those of the output.
+        The planes; gradients flow through those of the output.
     """
     if output.shape[1] == RGB_CHANNELS:
-        return _view_rgb(output, triple)
+        return _scale_rgb(output, triple)
     scale = DATA_RANGE / LIGHTNESS_MAX
     fused = output * scale
     under, correct, over = (plane * scale for plane in triple.unbind(dim=1))
     shown = fused.clamp(0, DATA_RANGE) if is_clamped else fused
-    return Views(fused, shown, under, correct, over)
+    return Planes(fused, shown, under, correct, over)
 
 
-def _view_rgb(output: Tensor, triple: Tensor) -> Views:
+def rgb_to_luma(rgb: Tensor) -> Tensor:
+    """The grey that the metrics look at, of any scale. Shape (N, 3, H, W) to (N, 1, H, W)."""
+    return to_luma(rgb).unsqueeze(1)
+
+
+def _scale_rgb(output: Tensor, triple: Tensor) -> Planes:
     under, correct, over = (picture * DATA_RANGE for picture in triple.unbind(dim=1))
     fused = output * DATA_RANGE
     shown = fused.clamp(0, DATA_RANGE)
-    return Views(
+    return Planes(
         fused=rgb_to_luma(fused),
         shown=rgb_to_luma(shown),
         under=rgb_to_luma(under),
         correct=rgb_to_luma(correct),
         over=rgb_to_luma(over),
-        colours=Colours(shown, under, over),
+        rgb=ColourPlanes(shown, under, over),
     )

@@ -13,7 +13,7 @@ from model.manifest import Manifest
 from trainer.errors import ConfigError
 
 
-class About(BaseModel):
+class Description(BaseModel):
     """The texts of a manifest that are written by hand; what is left out stays as it was.
 
     Attributes:
@@ -28,14 +28,14 @@ class About(BaseModel):
     limits: tuple[str, ...] | None = None
 
 
-def load_about(path: Path) -> About:
+def load_description(path: Path) -> Description:
     """Read the texts.
 
     Raises:
         ConfigError: No such file, no TOML, an unknown key or a value of another type.
     """
     try:
-        return About.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as cause:
         raise ConfigError(f"expected the texts in '{path.name}', found none") from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
@@ -46,6 +46,6 @@ def load_about(path: Path) -> About:
         raise ConfigError(f"'{path.name}', key '{where}': {first['msg']}") from cause
 
 
-def apply_about(manifest: Manifest, about: About) -> Manifest:
+def apply_description(manifest: Manifest, description: Description) -> Manifest:
     """The manifest with these texts."""
-    return manifest.model_copy(update=about.model_dump(exclude_none=True))
+    return manifest.model_copy(update=description.model_dump(exclude_none=True))

@@ -32,7 +32,7 @@ from model.release.weights import compute_golden, golden_pair, load_network, sav
 from trainer.commands.arguments import Commands
 from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
-from trainer.release.description import About, apply_about, load_about
+from trainer.release.description import Description, apply_description, load_description
 from trainer.release.model_card import write_card
 from trainer.run.folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
 
@@ -66,7 +66,7 @@ def export(
     chroma: ChromaRule | None = None,
     reference: Reference = "over",
     checkpoint: Checkpoint | None = None,
-    about: About | None = None,
+    description: Description | None = None,
 ) -> Manifest:
     """Write the weights version of a finished run.
 
@@ -78,7 +78,7 @@ def export(
         reference: Exposure that alignment keeps where it is.
         checkpoint: The parameters that did best on the validation scenes, or the last ones; None
             takes the best where the run has validated, else the last.
-        about: Texts of the manifest that are written by hand.
+        description: Texts of the manifest that are written by hand.
 
     Returns:
         The manifest that was written.
@@ -124,7 +124,7 @@ def export(
             "training": training,
         }
     )
-    manifest = apply_about(manifest, about or About())
+    manifest = apply_description(manifest, description or Description())
     write_manifest(manifest, partial)
     write_card(partial)
     partial.rename(target)
@@ -166,7 +166,7 @@ def run_command(options: argparse.Namespace) -> int:
         chroma=options.chroma,
         reference=options.reference,
         checkpoint=options.checkpoint,
-        about=load_about(options.about) if options.about else None,
+        description=load_description(options.about) if options.about else None,
     )
     return 0
 

@@ -1,6 +1,6 @@
 """The resumable state of a run, and its file."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -8,10 +8,8 @@ from torch import Tensor
 
 from model.release.architectures import AnyNetwork
 from trainer.files import replacing
-from trainer.losses.total import Losses
+from trainer.losses.weighted_sum import LOSS_NAMES
 from trainer.run.validation import Best
-
-LOSS_NAMES = tuple(field.name for field in fields(Losses))
 
 
 @dataclass(slots=True, eq=False)
@@ -53,13 +51,20 @@ def save_checkpoint(state: TrainState, path: Path) -> None:
 
 
 def load_checkpoint(state: TrainState, path: Path) -> None:
-    """Fill the state from its file."""
+    """Fill the state from its file.
+
+    A checkpoint from before there was a loss term resumes as one in which the term had no weight,
+    which the curve shows as 0.
+    """
     document = torch.load(path, map_location=state.sums.device, weights_only=True)
     state.network.load_state_dict(document["network"])
     state.optimiser.load_state_dict(document["optimiser"])
     state.scaler.load_state_dict(document["scaler"])
-    sums = [document["sums"][name] for name in LOSS_NAMES]
+    sums = [document["sums"].get(name, 0.0) for name in LOSS_NAMES]
     state.sums = torch.tensor(sums, dtype=torch.float64, device=state.sums.device)
     state.step = int(document["step"])
-    state.best = Best(**document["best"])
+    best = document["best"]
+    # Earlier checkpoints call the score by another name.
+    score = best["score"] if "score" in best else best["objective"]
+    state.best = Best(score, best["step"], best["failures"])
     state.is_stopped_early = bool(document["is_stopped_early"])

@@ -6,7 +6,7 @@ import io
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +20,10 @@ from model.release.weights import save_parameters
 from trainer.config import TrainConfig, dump_config, load_config
 from trainer.errors import RunError
 from trainer.files import replacing, write_whole
-from trainer.run.checkpoint import LOSS_NAMES, TrainState, load_checkpoint, save_checkpoint
+from trainer.losses.weighted_sum import LOSS_NAMES
+from trainer.run.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from trainer.run.distributed import World
-from trainer.run.prefetch import TripleFeed
+from trainer.run.prefetch import TriplePrefetcher
 from trainer.run.validation import Validation
 
 CONFIG_NAME = "config.toml"
@@ -31,6 +32,9 @@ CURVE_NAME = "losses.csv"
 VALIDATION_NAME = "validation.csv"
 CHECKPOINT_NAME = "checkpoint.pt"
 BEST_NAME = "best.safetensors"
+SCORE_COLUMN = "objective"
+"""What the files of all runs call the selection score of a validation."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 TENSORBOARD_NAMES = {name: f"loss/{name}" for name in LOSS_NAMES} | {
@@ -104,8 +108,8 @@ class RunFolder:
             load_checkpoint(state, self._path / CHECKPOINT_NAME)
         self._from_step = state.step
         if self._world.is_main:
-            for name in (CURVE_NAME, VALIDATION_NAME):
-                _cut_table(self._path / name, state.step)
+            _cut_table(self._path / CURVE_NAME, state.step, LOSS_NAMES)
+            _cut_table(self._path / VALIDATION_NAME, state.step)
             self._writer = SummaryWriter(str(self._path), purge_step=state.step + 1)
 
     def log_losses(self, step: int, means: dict[str, float], learning_rate: float) -> None:
@@ -134,8 +138,8 @@ class RunFolder:
             self._writer.add_image(f"validation/{name}", picture, step, dataformats="HWC")
         layout = "HW" if triples.ndim == 2 else "HWC"
         self._writer.add_image("training/triples", triples, step, dataformats=layout)
-        self._writer.add_scalar("validation/objective", validation.objective, step)
-        row = validation.scores | {"objective": validation.objective}
+        self._writer.add_scalar(f"validation/{SCORE_COLUMN}", validation.selection_score, step)
+        row = validation.scores | {SCORE_COLUMN: validation.selection_score}
         _append_row(self._path / VALIDATION_NAME, step, row)
 
     def keep_best(self, state: TrainState) -> None:
@@ -143,7 +147,7 @@ class RunFolder:
         if self._world.is_main:
             _save_whole(state, self._path / BEST_NAME)
 
-    def save(self, state: TrainState, feed: TripleFeed) -> None:
+    def save(self, state: TrainState, prefetcher: TriplePrefetcher) -> None:
         """Write the parameters, the record up to this step, and the checkpoint.
 
         The checkpoint comes last: a run that was killed in between repeats these steps and
@@ -154,7 +158,7 @@ class RunFolder:
         record = self._read_record()
         # The steps that a resume repeats count once.
         earlier = [one for one in record["sessions"] if one["from_step"] < self._from_step]
-        record["sessions"] = [*earlier, self._describe_session(state.step, feed)]
+        record["sessions"] = [*earlier, self._describe_session(state.step, prefetcher)]
         self._write_state(state, record)
         save_checkpoint(state, self._path / CHECKPOINT_NAME)
 
@@ -179,7 +183,7 @@ class RunFolder:
             record["data_sha256"] = self._data_sha256
         if state.best.step:
             record["best_step"] = state.best.step
-            record["best_objective"] = state.best.objective
+            record["best_objective"] = state.best.score
         self._write_record(record)
 
     def _is_over(self, state: TrainState) -> bool:
@@ -194,7 +198,9 @@ class RunFolder:
             "sessions": [],
         }
 
-    def _describe_session(self, step: int, feed: TripleFeed) -> dict[str, str | int | float]:
+    def _describe_session(
+        self, step: int, prefetcher: TriplePrefetcher
+    ) -> dict[str, str | int | float]:
         return {
             "commit": self._commit,
             "device": describe_device(self._world.device),
@@ -203,11 +209,11 @@ class RunFolder:
             "python": platform.python_version(),
             "from_step": self._from_step,
             "until_step": step,
-            "started_in_s": round(feed.started_in_s, 1),
-            "elapsed_s": round(feed.elapsed_s, 1),
-            "outside_steps_s": round(feed.outside_steps_s, 1),
-            "waited_for_data_s": round(feed.waited_s, 1),
-            "waiting_share": round(feed.waiting_share, 4),
+            "started_in_s": round(prefetcher.started_in_s, 1),
+            "elapsed_s": round(prefetcher.elapsed_s, 1),
+            "outside_steps_s": round(prefetcher.outside_steps_s, 1),
+            "waited_for_data_s": round(prefetcher.waited_s, 1),
+            "waiting_share": round(prefetcher.waiting_share, 4),
         }
 
     def _read_record(self) -> dict[str, Any]:
@@ -267,14 +273,25 @@ def _append_row(path: Path, step: int, values: dict[str, float]) -> None:
         file.write(row.getvalue())
 
 
-def _cut_table(path: Path, step: int) -> None:
-    """Drop the rows that a killed run logged after its last checkpoint, and what is half a row."""
+def _cut_table(path: Path, step: int, columns: Sequence[str] | None = None) -> None:
+    """Drop the rows that a killed run logged after its last checkpoint, and what is half a row.
+
+    Args:
+        path: The table; nothing happens where there is none.
+        step: Last step whose row is kept.
+        columns: Columns that the session will write beside `step`, None for those that are there.
+            A column that the table does not have yet, that of a new loss term, is 0 in its rows.
+    """
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    header, *rows = [line for line in lines if line.endswith("\n")] or [""]
-    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
-    if kept:
-        write_whole(path, "".join([header, *kept]))
-    else:
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"]
+    rows = [row for row in csv.DictReader(whole) if int(row["step"]) <= step]
+    if not rows:
         path.unlink()
+        return
+    text = io.StringIO()
+    header = ["step", *(columns or list(rows[0])[1:])]
+    writer = csv.DictWriter(text, header, restval="0", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

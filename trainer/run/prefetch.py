@@ -17,7 +17,7 @@ PREFETCHED_BATCHES = 4
 """Batches that each process keeps ready: enough to bridge the slowest triple."""
 
 
-class TripleFeed:
+class TriplePrefetcher:
     """One process's share of the triples, step after step.
 
     Args:

@@ -1,15 +1,8 @@
-"""What decides which parameters of a run are the best: one number from the validation's means."""
+"""Which parameters of a run are the best: a score from the means of a validation."""
 
 from collections.abc import Mapping
-from typing import Literal
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from model.exposure import ExposurePair
-
-Objective = Literal["mef-ssim", "mef-ssim+qabf", "fidelity+contrast"]
+from trainer.config import SelectionCriterion
 
 COMPARED_METRICS = ("MEF-SSIM", "Qabf", "MS-SSIM", "VIFF")
 """What a fusion is compared with Mertens's by; none of them rises by sharpening alone."""
@@ -18,31 +11,31 @@ SHORTFALL = 10.0
 """A lead in one metric does not buy what another one lacks, unless it is ten times as large."""
 
 
-def name_metrics(objective: Objective) -> tuple[str, ...]:
-    """Metrics that a validation computes, those of its objective first."""
-    if objective == "fidelity+contrast":
+def name_metrics(criterion: SelectionCriterion) -> tuple[str, ...]:
+    """Metrics that a validation computes, those of the selection criterion first."""
+    if criterion == "fidelity+contrast":
         return (*COMPARED_METRICS, "AG")
     return ("MEF-SSIM", "Qabf", "AG")
 
 
-def judge(
-    means: Mapping[str, float], objective: Objective, *, mertens: Mapping[str, float]
+def score_validation(
+    means: Mapping[str, float], criterion: SelectionCriterion, *, mertens: Mapping[str, float]
 ) -> float:
-    """The objective of one validation; higher is better.
+    """The selection score of one validation; the parameters with the highest are the best.
 
     Args:
         means: Mean of each metric over the scenes.
-        objective: Which one.
+        criterion: What the score is made of.
         mertens: The same means of Mertens's fusion; empty where it is not compared with.
     """
-    if objective == "fidelity+contrast":
-        return lead(means, mertens)
-    if objective == "mef-ssim+qabf":
+    if criterion == "fidelity+contrast":
+        return lead_over_mertens(means, mertens)
+    if criterion == "mef-ssim+qabf":
         return (means["MEF-SSIM"] + means["Qabf"]) / 2
     return means["MEF-SSIM"]
 
 
-def lead(means: Mapping[str, float], mertens: Mapping[str, float]) -> float:
+def lead_over_mertens(means: Mapping[str, float], mertens: Mapping[str, float]) -> float:
     r"""How far a fusion leads Mertens's on the same scenes.
 
     .. math::
@@ -61,18 +54,8 @@ def lead(means: Mapping[str, float], mertens: Mapping[str, float]) -> float:
 
     Example:
         >>> mertens = dict.fromkeys(COMPARED_METRICS, 0.5)
-        >>> round(lead(mertens | {"VIFF": 0.6, "Qabf": 0.49}, mertens), 6) + 0.0
+        >>> round(lead_over_mertens(mertens | {"VIFF": 0.6, "Qabf": 0.49}, mertens), 6) + 0.0
         0.0
     """
     leads = [means[name] / mertens[name] - 1 for name in COMPARED_METRICS]
     return sum(one if one >= 0 else SHORTFALL * one for one in leads) / len(leads)
-
-
-def fuse_as_mertens(pair: ExposurePair) -> NDArray[np.uint8]:
-    """OpenCV's exposure fusion with its default weights. Shape (H, W, 3), uint8.
-
-    Reference:
-        Mertens, Kautz and Van Reeth, "Exposure fusion", Pacific Graphics, 2007.
-    """
-    fused = cv2.createMergeMertens().process([pair.under, pair.over])
-    return np.asarray(np.clip(np.rint(fused * 255), 0, 255), dtype=np.uint8)

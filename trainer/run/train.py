@@ -16,13 +16,13 @@ from model.release.weights import load_weights
 from trainer.config import TrainConfig
 from trainer.data.triples import TripleDataset, check_licences
 from trainer.errors import ConfigError
-from trainer.losses.total import compute_losses
-from trainer.run.checkpoint import LOSS_NAMES, TrainState
+from trainer.losses.weighted_sum import LOSS_NAMES, compute_losses
+from trainer.run.checkpoint import TrainState
 from trainer.run.distributed import World, join_world
 from trainer.run.folder import CONFIG_NAME, CURVE_NAME, RECORD_NAME, RunFolder
 from trainer.run.initial_parameters import start_as_average, zero_parameters
 from trainer.run.interruption import StopRequest
-from trainer.run.prefetch import TripleFeed
+from trainer.run.prefetch import TriplePrefetcher
 from trainer.run.preview import draw_triples
 from trainer.run.validation import is_due, read_scenes, validate
 
@@ -42,7 +42,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
     Args:
         config: The run's config.
         data_root: Folder of the training data (`manifest.csv` and what it names).
-        run: Run folder, see `trainer/run_folder.py`.
+        run: Run folder, see `trainer.run.folder`.
         stop_after: Take at most this many steps now, checkpoint and return.
 
     Returns:
@@ -79,7 +79,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
         if state.is_stopped_early or not steps:
             folder.repair(state)
             return state.step
-        feed = TripleFeed(dataset, config, world, steps)
+        prefetcher = TriplePrefetcher(dataset, config, world, steps)
         replica = world.replicate(state.network)
         precision = PRECISIONS[config.optim.precision]
         progress = tqdm(
@@ -90,7 +90,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             disable=not world.is_main,
         )
         for step in progress:
-            triple = feed.next()
+            triple = prefetcher.next()
             rate = learning_rate(config, step)
             for group in state.optimiser.param_groups:
                 group["lr"] = rate
@@ -99,7 +99,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
                 output = replica(triple[:, 0], triple[:, 2])
             losses = compute_losses(output, triple, config.loss, step=step)
             state.optimiser.zero_grad(set_to_none=True)
-            state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
+            state.scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
             if config.optim.clip_norm:
                 state.scaler.unscale_(state.optimiser)
                 clip_grad_norm_(state.network.parameters(), config.optim.clip_norm)
@@ -107,7 +107,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             state.scaler.update()
             state.step = step + 1
             # Added up on the device: reading a loss would stall its stream in every step.
-            state.sums += torch.stack([getattr(losses, name).detach() for name in LOSS_NAMES])
+            state.sums += torch.stack([losses[name].detach() for name in LOSS_NAMES])
             is_last = world.any(request.is_set) or state.step == steps.stop
             is_validated = is_due(config.validation, state.step, config.optim.steps)
             if state.step % config.run.log_every == 0:
@@ -116,12 +116,12 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
                 state.sums.zero_()
                 progress.set_postfix(loss=f"{means[LOSS_NAMES.index('total')]:.1f}")
             if is_validated:
-                with feed.outside_steps():
+                with prefetcher.outside_steps():
                     validation = validate(state.network, scenes, config.validation, world)
                     drawn = torch.stack([dataset[index] for index in range(TRIPLES_DRAWN)])
                     grid = draw_triples(state.network, drawn.to(world.device))
                     folder.log_validation(state.step, validation, grid)
-                    state.best = state.best.after(validation.objective, state.step)
+                    state.best = state.best.after(validation.selection_score, state.step)
                     if state.best.step == state.step:
                         folder.keep_best(state)
                 patience = config.validation.patience
@@ -130,14 +130,14 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
                 is_last = is_last or state.is_stopped_early
             if is_last or is_validated or state.step % config.run.checkpoint_every == 0:
                 state.sums = world.mean(state.sums)
-                with feed.outside_steps():
-                    folder.save(state, feed)
+                with prefetcher.outside_steps():
+                    folder.save(state, prefetcher)
             if is_last:
                 break
         progress.close()
         del replica  # it holds the process group, which is to end before the interpreter does
         if world.is_main:
-            sys.stdout.write(_sum_up(state, feed, request))
+            sys.stdout.write(_sum_up(state, prefetcher, request))
         return state.step
 
 
@@ -201,14 +201,15 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return rate * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
 
 
-def _sum_up(state: TrainState, feed: TripleFeed, request: StopRequest) -> str:
+def _sum_up(state: TrainState, prefetcher: TriplePrefetcher, request: StopRequest) -> str:
     """What the command says at the end of a session."""
     lines = [
-        f"step {state.step}, {feed.elapsed_s:.1f} s; "
-        f"{feed.waiting_share:.1%} of the steps' time after the first batch spent waiting for data"
+        f"step {state.step}, {prefetcher.elapsed_s:.1f} s; "
+        f"{prefetcher.waiting_share:.1%} of the steps' time after the first batch spent waiting "
+        "for data"
     ]
     if state.best.step:
-        lines.append(f"best validation {state.best.objective:.4f} at step {state.best.step}")
+        lines.append(f"best validation {state.best.score:.4f} at step {state.best.step}")
     if state.is_stopped_early:
         lines.append(f"stopped early: no improvement in {state.best.failures} validations")
     if request.is_set:

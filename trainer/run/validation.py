@@ -23,10 +23,11 @@ from trainer.config import ValidationConfig
 from trainer.data.pixels import limit_side
 from trainer.data.stacks import list_exposures, read_exposure
 from trainer.errors import DataError
+from trainer.mertens import fuse_as_mertens
 from trainer.metrics import rgb_to_grey, score_fusion
 from trainer.metrics.quality.ms_ssim import MIN_SIDE_PX
 from trainer.run.distributed import World
-from trainer.run.selection import COMPARED_METRICS, fuse_as_mertens, judge, name_metrics
+from trainer.run.selection import COMPARED_METRICS, name_metrics, score_validation
 
 PICTURES_KEPT = 3
 CHROMA: ChromaRule = "mean"
@@ -61,12 +62,12 @@ class Validation:
 
     Attributes:
         scores: Mean of each metric over all scenes.
-        objective: What decides which parameters are best; higher is better.
+        selection_score: What decides which parameters are best; higher is better.
         pictures: Under | over | fused of this process's first scenes, by scene.
     """
 
     scores: dict[str, float]
-    objective: float
+    selection_score: float
     pictures: dict[str, NDArray[np.uint8]]
 
 
@@ -75,25 +76,25 @@ class Best:
     """The best validation so far.
 
     Attributes:
-        objective: Its objective.
+        score: Its selection score.
         step: Its step; 0 before the first.
         failures: Validations since then, none of them better.
     """
 
-    objective: float = -math.inf
+    score: float = -math.inf
     step: int = 0
     failures: int = 0
 
-    def after(self, objective: float, step: int) -> "Best":
+    def after(self, score: float, step: int) -> "Best":
         """The best once one more validation is counted; a NaN never is.
 
         Example:
             >>> Best().after(0.9, 100).after(0.8, 200)
-            Best(objective=0.9, step=100, failures=1)
+            Best(score=0.9, step=100, failures=1)
         """
-        if objective > self.objective:
-            return Best(objective, step)
-        return Best(self.objective, self.step, self.failures + 1)
+        if score > self.score:
+            return Best(score, step)
+        return Best(self.score, self.step, self.failures + 1)
 
     def is_hopeless(self, patience: int) -> bool:
         """So many validations brought nothing that the run should end; never with patience 0."""
@@ -169,7 +170,7 @@ def validate(
     mertens = {
         name: sum(scene.mertens[name] for scene in scenes) / len(scenes) for name in compared
     }
-    return Validation(means, judge(means, config.metric, mertens=mertens), pictures)
+    return Validation(means, score_validation(means, config.metric, mertens=mertens), pictures)
 
 
 def _open_pipeline(network: AnyNetwork, device: torch.device) -> FusionPipeline:

@@ -8,10 +8,11 @@ from trainer.ablation.plots import average_epochs
 from trainer.ablation.studies import read_studies
 from trainer.config import PRESETS, load_config
 from trainer.errors import ConfigError
-from trainer.losses.descriptions import TERMS
+from trainer.losses.registry import TERMS
 from trainer.run.train import start_network
 
 CONFIGS = ROOT / "trainer" / "configs"
+KEYS = [term.key for term in TERMS]
 SHIPPED = CONFIGS / "ablation.toml"
 SHIPPED_BLEND = CONFIGS / "ablation-blend.toml"
 
@@ -158,7 +159,7 @@ def test_the_shipped_studies_train_every_arm_on_equal_terms(studies):
 def test_the_studies_of_the_blend_leave_out_each_term_and_each_part_once():
     planned = [one for one in plan(SHIPPED_BLEND) if one.study.name == "terms"]
     whole = planned[0].config.loss
-    weighted = {key for key, value in whole.model_dump().items() if key in TERMS and value}
+    weighted = {key for key, value in whole.model_dump().items() if key in KEYS and value}
     left_out = [
         key
         for one in planned
@@ -173,7 +174,7 @@ def test_the_studies_of_the_blend_leave_out_each_term_and_each_part_once():
 def test_the_first_arm_of_the_tasks_is_the_papers_loss_and_nothing_else():
     first = next(one for one in plan(SHIPPED_BLEND) if one.study.name == "tasks").config.loss
     assert (first.tasks, first.use_masks, first.use_tuner) == (1, True, True)
-    assert not any(getattr(first, key) for key in TERMS)
+    assert not any(getattr(first, key) for key in KEYS)
 
 
 def test_the_studies_of_the_blend_begin_with_the_losses_and_the_data_that_ship():

@@ -11,7 +11,7 @@ from trainer.evaluation import list_pairs
 from trainer.evaluation.methods.others import make_methods
 from trainer.evaluation.pairs import Sources, read_exposures
 from trainer.evaluation.pictures import write_png
-from trainer.run.selection import fuse_as_mertens
+from trainer.mertens import fuse_as_mertens
 
 SHAPE = (40, 60)
 

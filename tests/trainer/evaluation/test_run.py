@@ -29,8 +29,8 @@ from trainer.evaluation.pictures import read_picture, write_png
 from trainer.evaluation.report.summary import SCORES_NAME, SUMMARY_NAME
 from trainer.evaluation.run import evaluate_pairs
 from trainer.evaluation.scoring import PairJob, describe_failure, evaluate_pair
-from trainer.losses import chroma
 from trainer.metrics import GUARDS, METRICS, mean_chroma, rgb_to_grey, score_fusion
+from trainer.metrics.guards import hue
 
 WEIGHTS = ROOT / "weights"
 BENCH_RESULT = WEIGHTS.parent / "bench" / "results" / "evaluation.json"
@@ -370,7 +370,7 @@ def test_a_guard_of_another_constant_is_another_definition(monkeypatch, guard, c
 def test_hue_of_other_cells_is_another_definition(monkeypatch):
     before = fingerprint_metric.__wrapped__("hue")
     assert float(before) > 1
-    monkeypatch.setattr(chroma, "CELL_PX", 8)
+    monkeypatch.setattr(hue, "CELL_PX", 8)
     assert fingerprint_metric.__wrapped__("hue") != before
 
 

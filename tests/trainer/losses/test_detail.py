@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from trainer.config import LossConfig
-from trainer.losses.detail import excursion, lost_detail, tone_shift
-from trainer.losses.total import compute_losses
+from trainer.losses.terms.bounds import excursion
+from trainer.losses.terms.detail import lost_detail
+from trainer.losses.terms.tone import tone_shift
+from trainer.losses.weighted_sum import compute_losses
 
 
 def noise(seed: int, batch: int = 2, side: int = 64) -> torch.Tensor:
@@ -98,15 +100,15 @@ def test_total_is_the_tasks_plus_each_weighted_term():
         fidelity=100.0, detail=3.0, detail_gain=1.2, detail_scales=2, bounds=0.5, tone=0.25
     )
     losses = compute_losses(output, triple, config)
-    terms = (losses.infidelity, losses.lost_detail, losses.excursion, losses.tone_shift)
+    terms = (losses["infidelity"], losses["lost_detail"], losses["excursion"], losses["tone_shift"])
     assert min(terms) > 0
-    expected = plain.total
+    expected = plain["total"]
     for weight, term in zip((100, 3, 0.5, 0.25), terms, strict=True):
         expected = expected + weight * term
-    assert losses.total.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert losses["total"].item() == pytest.approx(expected.item(), rel=1e-12)
     shown = (output * 2.55).clamp(0, 255)
     under, over = triple[:, 0] * 2.55, triple[:, 2] * 2.55
-    assert losses.lost_detail.item() == pytest.approx(
+    assert losses["lost_detail"].item() == pytest.approx(
         lost_detail(shown, under, over, gain=1.2, scales=2).item(), rel=1e-12
     )
 
@@ -115,5 +117,7 @@ def test_the_tone_term_may_join_late():
     triple = noise(11, 3, 192).reshape(1, 3, 1, 192, 192) / 2.55
     config = LossConfig(tone=1.0, tone_from_step=5)
     first, fifth = (compute_losses(triple[:, 0], triple, config, step=step) for step in (4, 5))
-    assert first.tone_shift.item() == 0
-    assert (fifth.total - first.total).item() == pytest.approx(fifth.tone_shift.item(), rel=1e-9)
+    assert first["tone_shift"].item() == 0
+    assert (fifth["total"] - first["total"]).item() == pytest.approx(
+        fifth["tone_shift"].item(), rel=1e-9
+    )

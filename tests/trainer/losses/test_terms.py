@@ -9,14 +9,19 @@ from torch.nn import functional
 
 from model.blend.network import LUMA
 from trainer import metrics
-from trainer.losses.chroma import foreign_hue, lost_colour, rgb_to_luma
-from trainer.losses.detail import variation
 from trainer.losses.local_moments import Pyramid
-from trainer.losses.ms_ssim import dissimilarity, ms_ssim
-from trainer.losses.qabf import lost_edges
-from trainer.losses.tones import EXPOSED_SIGMA, ORDER_OFFSETS, disorder, haze, rims
-from trainer.losses.viff import lost_information
+from trainer.losses.ms_ssim import ms_ssim
+from trainer.losses.planes import rgb_to_luma
+from trainer.losses.terms.colour import lost_colour
+from trainer.losses.terms.edges import lost_edges
+from trainer.losses.terms.halo import rims
+from trainer.losses.terms.haze import EXPOSED_SIGMA, haze
+from trainer.losses.terms.information import lost_information
+from trainer.losses.terms.order import ORDER_OFFSETS, disorder
+from trainer.losses.terms.similarity import dissimilarity
+from trainer.losses.terms.variation import variation
 from trainer.metrics.guards.halo import SLACK, halo
+from trainer.metrics.guards.hue import foreign_hue
 
 
 def scene(seed=0, side=192):

@@ -3,7 +3,7 @@ import pytest
 from trainer.config import load_config
 from trainer.data.triples import TripleDataset
 from trainer.run.distributed import join_world
-from trainer.run.prefetch import TripleFeed
+from trainer.run.prefetch import TriplePrefetcher
 
 
 def test_time_outside_of_steps_is_no_part_of_what_a_step_waits(data_root, config_file, monkeypatch):
@@ -20,14 +20,14 @@ def test_time_outside_of_steps_is_no_part_of_what_a_step_waits(data_root, config
 
     monkeypatch.setattr(TripleDataset, "__getitem__", lambda _, index: draw_slowly(index))
     with join_world() as world:
-        feed = TripleFeed(dataset, config, world, range(4))
-        feed.next()
+        prefetcher = TriplePrefetcher(dataset, config, world, range(4))
+        prefetcher.next()
         for _ in range(3):
             now[0] += 0.75
-            feed.next()
-        assert feed.waiting_share == pytest.approx(0.25)
-        with feed.outside_steps():
+            prefetcher.next()
+        assert prefetcher.waiting_share == pytest.approx(0.25)
+        with prefetcher.outside_steps():
             now[0] += 100
-        assert feed.waiting_share == pytest.approx(0.25)
-        assert feed.outside_steps_s == pytest.approx(100)
-        assert feed.elapsed_s == pytest.approx(103.25)
+        assert prefetcher.waiting_share == pytest.approx(0.25)
+        assert prefetcher.outside_steps_s == pytest.approx(100)
+        assert prefetcher.elapsed_s == pytest.approx(103.25)

@@ -37,6 +37,38 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(data_root, confi
     assert (whole / CURVE_NAME).read_text() == (halves / CURVE_NAME).read_text()
 
 
+def test_a_checkpoint_from_before_there_was_a_loss_term_is_resumed(
+    data_root, config_file, tmp_path
+):
+    config = load_config(config_file)
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    train(config, data_root, whole)
+    train(config, data_root, run, stop_after=4)
+    older = checkpoint(run)
+    del older["sums"]["foreign_hue"]
+    torch.save(older, run / CHECKPOINT_NAME)
+    header, row = ((line.split(",")) for line in (run / CURVE_NAME).read_text().splitlines())
+    column = header.index("foreign_hue")
+    lines = (",".join(cells[:column] + cells[column + 1 :]) for cells in (header, row))
+    (run / CURVE_NAME).write_text("\n".join(lines) + "\n")
+    assert train(config, data_root, run) == 8
+    for name, tensor in parameters(whole).items():
+        assert torch.equal(tensor, parameters(run)[name]), name
+    assert (run / CURVE_NAME).read_text() == (whole / CURVE_NAME).read_text()
+
+
+def test_a_checkpoint_that_calls_the_selection_score_by_its_earlier_name_is_resumed(
+    data_root, config_file, tmp_path
+):
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=4)
+    older = checkpoint(run)
+    older["best"] = {"objective": 0.5, "step": 2, "failures": 1}
+    torch.save(older, run / CHECKPOINT_NAME)
+    train(config, data_root, run)
+    assert checkpoint(run)["best"] == {"score": 0.5, "step": 2, "failures": 1}
+
+
 def test_data_that_is_refused_leaves_no_run_folder(data_root, config_file, tmp_path):
     config = load_config(config_file, ['data.licences=["MIT"]'])
     with pytest.raises(DataError, match="CC0"):

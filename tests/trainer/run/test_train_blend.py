@@ -14,10 +14,11 @@ from model.exposure import ExposurePair
 from trainer.config import ValidationConfig, dump_config, load_config
 from trainer.data.triples import TripleDataset
 from trainer.errors import ConfigError, DataError
+from trainer.mertens import fuse_as_mertens
 from trainer.run.distributed import World
 from trainer.run.folder import BEST_NAME, CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 from trainer.run.preview import draw_triples
-from trainer.run.selection import COMPARED_METRICS, fuse_as_mertens, lead, name_metrics
+from trainer.run.selection import COMPARED_METRICS, lead_over_mertens, name_metrics
 from trainer.run.train import start_network, train
 from trainer.run.validation import read_scenes, validate
 
@@ -115,7 +116,7 @@ def large_root(data_root, tmp_path):
     return root
 
 
-def test_the_objective_is_the_lead_over_mertens_of_the_same_scenes(
+def test_the_selection_score_is_the_lead_over_mertens_of_the_same_scenes(
     large_root, blend_file, tmp_path
 ):
     options = ["validation.every=4", "validation.metric=fidelity+contrast"]
@@ -125,7 +126,7 @@ def test_the_objective_is_the_lead_over_mertens_of_the_same_scenes(
     header, *rows = (line.split(",") for line in (run / VALIDATION_NAME).read_text().splitlines())
     (scene,) = read_scenes(large_root, config.validation, trained_on=())
     table = [dict(zip(header, map(float, row), strict=True)) for row in rows]
-    leads = [lead(row, scene.mertens) for row in table]
+    leads = [lead_over_mertens(row, scene.mertens) for row in table]
     assert header == ["step", *name_metrics("fidelity+contrast"), "objective"]
     assert len(leads) == 2
     assert [row["objective"] for row in table] == pytest.approx(leads, abs=1e-4)
@@ -135,7 +136,7 @@ def test_the_objective_is_the_lead_over_mertens_of_the_same_scenes(
     assert scene.score(fused, COMPARED_METRICS) == scene.mertens
 
 
-def test_scenes_too_small_for_the_objective_are_refused(held_out_root):
+def test_scenes_too_small_for_the_criterion_are_refused(held_out_root):
     config = ValidationConfig(every=1, metric="fidelity+contrast")
     with pytest.raises(DataError, match="at least 161 pixels"):
         read_scenes(held_out_root, config, trained_on=())
@@ -143,11 +144,11 @@ def test_scenes_too_small_for_the_objective_are_refused(held_out_root):
 
 def test_mertens_itself_has_no_lead_and_a_shortfall_outweighs_a_lead():
     mertens = {"MEF-SSIM": 0.97, "Qabf": 0.7, "MS-SSIM": 0.8, "VIFF": 0.8, "AG": 5.0}
-    assert lead(mertens, mertens) == 0
+    assert lead_over_mertens(mertens, mertens) == 0
     ahead = {name: value * 1.01 for name, value in mertens.items()}
-    assert lead(ahead, mertens) == pytest.approx(0.01)
-    assert lead(mertens | {"VIFF": 0.84, "Qabf": 0.69}, mertens) < 0
-    assert lead(mertens | {"AG": 9.0}, mertens) == 0  # sharpness alone is no lead
+    assert lead_over_mertens(ahead, mertens) == pytest.approx(0.01)
+    assert lead_over_mertens(mertens | {"VIFF": 0.84, "Qabf": 0.69}, mertens) < 0
+    assert lead_over_mertens(mertens | {"AG": 9.0}, mertens) == 0  # sharpness alone is no lead
     assert set(COMPARED_METRICS) < set(name_metrics("fidelity+contrast"))
 
 

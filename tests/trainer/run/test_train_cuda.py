@@ -43,7 +43,7 @@ def test_a_resume_on_cuda_keeps_the_loss_scale_and_the_best_validation(
     assert before["scaler"]["scale"] < 2.0**16  # its first guess is too large for these losses
     assert train(config, held_out_root, run) == 8
     after = torch.load(run / CHECKPOINT_NAME, weights_only=True, map_location="cpu")
-    assert after["best"]["objective"] >= before["best"]["objective"]
+    assert after["best"]["score"] >= before["best"]["score"]
     record = json.loads((run / RECORD_NAME).read_text())
     assert [one["from_step"] for one in record["sessions"]] == [0, 4]
     assert all(tensor.dtype == torch.float32 for tensor in after["network"].values())

@@ -102,7 +102,7 @@ def test_validation_scores_what_the_pipeline_fuses(held_out_root, config_file):
         mean = sum(one[name] for one in scores) / len(scores)
         assert outcome.scores[name] == pytest.approx(mean, rel=1e-12)
     both = (outcome.scores["MEF-SSIM"] + outcome.scores["Qabf"]) / 2
-    assert outcome.objective == pytest.approx(both, rel=1e-12)
+    assert outcome.selection_score == pytest.approx(both, rel=1e-12)
     picture = outcome.pictures["stacks/door"]
     np.testing.assert_array_equal(picture[:, 400:], pipeline.fuse(scenes[0].pair))
     assert all(parameter.requires_grad for parameter in network.parameters())
@@ -112,9 +112,9 @@ def test_an_averaging_network_validates_better_than_a_random_one(held_out_root, 
     config = ValidationConfig(every=1)
     scenes = read_scenes(held_out_root, config, trained_on=())
     network = averaging_network(config_file)
-    averaging = validate(network, scenes, config, ALONE).objective
+    averaging = validate(network, scenes, config, ALONE).selection_score
     torch.manual_seed(3)
-    random = validate(FusionNetwork(network.config), scenes, config, ALONE).objective
+    random = validate(FusionNetwork(network.config), scenes, config, ALONE).selection_score
     assert averaging > random + 0.1
 
 
@@ -122,7 +122,7 @@ def test_best_counts_failures_and_never_takes_a_nan():
     best = Best().after(math.nan, 1)
     assert (best.step, best.failures) == (0, 1)
     best = best.after(0.5, 2).after(0.5, 3).after(0.4, 4)
-    assert best == Best(objective=0.5, step=2, failures=2)
+    assert best == Best(score=0.5, step=2, failures=2)
     assert not best.is_hopeless(3)
     assert best.is_hopeless(2)
     assert not best.is_hopeless(0)
@@ -170,8 +170,8 @@ def test_the_best_parameters_are_kept_with_their_step(held_out_root, config_file
     network = load_network(config.network, run / BEST_NAME, label="best")
     scenes = read_scenes(held_out_root, config.validation, trained_on=())
     outcome = validate(network, scenes, config.validation, ALONE)
-    assert outcome.objective == pytest.approx(best["MEF-SSIM"], rel=1e-5)
-    assert outcome.objective == pytest.approx(record(run)["best_objective"], rel=1e-12)
+    assert outcome.selection_score == pytest.approx(best["MEF-SSIM"], rel=1e-5)
+    assert outcome.selection_score == pytest.approx(record(run)["best_objective"], rel=1e-12)
 
 
 def test_patience_ends_a_run_that_no_longer_improves_and_the_run_is_complete(

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from trainer.errors import DataError
 from trainer.files import write_whole
-from trainer.release.markdown import draw_table
+from trainer.markdown import draw_table
 
 JUDGEMENT_NAME = "judgement.csv"
 COLUMNS = ("pair", "preferred", "better", "worse")

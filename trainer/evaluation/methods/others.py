@@ -17,7 +17,7 @@ from trainer.errors import DataError
 from trainer.evaluation.methods.weights import hash_model_code
 from trainer.evaluation.pairs import EvaluationPair, Sources
 from trainer.evaluation.pictures import fit_to, read_picture, read_profile, to_8_bit, write_png
-from trainer.run.selection import fuse_as_mertens
+from trainer.mertens import fuse_as_mertens
 
 METHODS = ("mertens", "mertens-aligned", "mean", "enfuse")
 """What can be computed on the spot."""

@@ -1,4 +1,4 @@
-"""Qabf as a loss: edges of the exposures whose strength or direction the fusion gave up."""
+"""Loss term `edges`: 1 - Qabf, edges whose strength or direction the fusion gave up."""
 
 import math
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.losses.term import LossTerm
 from trainer.metrics.quality.qabf import DIRECTION_SIGMOID, STRENGTH_SIGMOID
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
@@ -67,3 +68,13 @@ def _gradient(plane: Tensor) -> tuple[Tensor, Tensor]:
 def _sigmoid(value: Tensor, shape: tuple[float, float, float]) -> Tensor:
     gain, slope, centre = shape
     return gain * torch.sigmoid(slope * (value - centre))
+
+
+TERM = LossTerm(
+    key="edges",
+    name="lost_edges",
+    words="(1 - Qabf)",
+    explanation="",
+    position=60,
+    compute=lambda planes, options: lost_edges(planes.shown, planes.under, planes.over),
+)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.losses.mef_ssim import mef_dissimilarity
+from trainer.losses.terms.fidelity import mef_dissimilarity
 from trainer.metrics import mef_ssim
 
 

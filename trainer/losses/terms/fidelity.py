@@ -1,4 +1,4 @@
-"""MEF-SSIM as a loss: how far a fused picture is from the structures of its own exposures."""
+"""Loss term `fidelity`: 1 - MEF-SSIM, the distance from the structures of the exposures."""
 
 import math
 
@@ -14,6 +14,7 @@ from trainer.losses.local_moments import (
     average_each,
     ssim_window,
 )
+from trainer.losses.term import LossTerm
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001)
 MAX_EXPONENT = 10.0
@@ -100,3 +101,17 @@ def _compare(moments: Moments, under_share: Tensor, over_share: Tensor) -> Tenso
     similarity = (2 * covariance + STABILITY) / (reference_variance + moments.variance + STABILITY)
     # Rounding alone leads beyond 1, and must not be rewarded.
     return similarity.clamp(-1, 1)
+
+
+TERM = LossTerm(
+    key="fidelity",
+    name="infidelity",
+    words="(1 - MEF-SSIM)",
+    explanation=(
+        "The MEF-SSIM of the output against the two exposures counts from step "
+        "{fidelity_from_step} on; not in the paper."
+    ),
+    position=20,
+    compute=lambda planes, options: infidelity(planes.pyramid),
+    may_start_late=True,
+)

@@ -1,4 +1,4 @@
-"""VIFF as a loss: visual information of the exposures that does not reach the fusion."""
+"""Loss term `information`: 1 - VIFF, visual information that does not reach the fusion."""
 
 import torch
 from torch import Tensor
@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from trainer.losses.local_moments import DATA_RANGE, average_each
 from trainer.losses.masks import gaussian_kernel
+from trainer.losses.term import LossTerm
 from trainer.metrics.quality.viff import NOISE_VARIANCE, SCALE_WEIGHTS, SCALE_WINDOWS_PX
 
 FLAT = 0.05
@@ -84,3 +85,13 @@ def _gain(covariance: Tensor, variance: Tensor) -> Tensor:
     """Gain from an exposure to the fusion; none where the exposure is flat, or opposed."""
     gain = (covariance / variance.clamp_min(FLAT)).clamp_min(0)
     return torch.where(variance == 0, 0, gain)
+
+
+TERM = LossTerm(
+    key="information",
+    name="lost_information",
+    words="(1 - VIFF)",
+    explanation="",
+    position=70,
+    compute=lambda planes, options: lost_information(planes.shown, planes.under, planes.over),
+)

@@ -1,0 +1,47 @@
+"""A batch's loss: the weighted sum of the paper's three tasks and of the terms beside them."""
+
+import torch
+from torch import Tensor
+
+from trainer.losses.config import LossConfig
+from trainer.losses.planes import scale_planes
+from trainer.losses.registry import TERMS
+from trainer.losses.tasks import TASK_NAMES, WEIGHT_NAMES, compute_tasks
+
+LOSS_NAMES = ("total", *TASK_NAMES, *(term.name for term in TERMS), *WEIGHT_NAMES)
+"""What a step's losses are called, in the order of the curves."""
+
+
+def compute_losses(
+    output: Tensor, triple: Tensor, config: LossConfig, *, step: int = 0
+) -> dict[str, Tensor]:
+    r"""Losses of one batch.
+
+    .. math::
+        L = w_{tasks} (\lambda_1 L_{under} + \lambda_2 L_{over} + L_{co}) + \sum_t w_t L_t
+
+    Args:
+        output: Fused L*, 0..100, shape (N, 1, H, W); or sRGB-coded RGB, 0..1, (N, 3, H, W).
+        triple: The same of the under, correct and over exposure. Shape (N, 3, C, H, W).
+        config: Which tasks, masks, terms and weights; what has the weight 0 is not computed.
+        step: Step of the run, from 0; some terms may join late.
+
+    Returns:
+        A mean over the batch for each of `LOSS_NAMES`, without its weight; what has no weight is
+        0. Only `total` is meant for the backward pass.
+    """
+    weights = {term.key: config.weigh(term, step) for term in TERMS}
+    is_clamped = any(weights[term.key] for term in TERMS if term.is_shown_clamped)
+    planes = scale_planes(output, triple, is_clamped=is_clamped)
+    parts = {name: torch.zeros_like(planes.fused[:, 0, 0, 0]) for name in LOSS_NAMES}
+    total = parts["total"]
+    if config.tasks:
+        parts |= compute_tasks(planes, config)
+        both = parts["under_weight"] * parts["under"] + parts["over_weight"] * parts["over"]
+        total = total + config.tasks * (both + parts["correct"])
+    for term in TERMS:
+        weight = weights[term.key]
+        if weight:
+            parts[term.name] = term.compute(planes, config.read_options(term))
+            total = total + weight * parts[term.name]
+    return {name: part.mean() for name, part in (parts | {"total": total}).items()}
