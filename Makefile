@@ -7,6 +7,11 @@ TORCH ?= cuda
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(TORCH)),-cpu)
 
+# Tests run in this many processes. A file stays in one of them, for the sake of its fixtures; in the
+# order of the command the run ends on short doctests, so that no process waits long for the other.
+WORKERS ?= 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 # Installed extras, as stamps: `serve` needs less than `test`.
 SERVICE := $(VENV)/.installed-service
 DEV := $(VENV)/.installed-dev
@@ -25,13 +30,13 @@ serve: $(SERVICE)  ## the service on 127.0.0.1:8000 with the bundled weights
 	$(BIN)/expofuse serve
 
 test: $(DEV)  ## every test that takes seconds, and the doctests
-	$(BIN)/python -m pytest -m "not slow" --doctest-modules tests expofuse model service trainer
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --doctest-modules tests expofuse model service trainer
 
-test-slow: $(DEV)  ## the tests that take minutes (as root, with buildah and debootstrap: the image too)
-	$(BIN)/python -m pytest -m slow tests
+test-slow: $(DEV)  ## those that take longer (as root, with buildah and debootstrap: the image too)
+	$(BIN)/python -m pytest -m slow $(PARALLEL) tests
 
 coverage: $(DEV)  ## branch coverage of model and service, subprocesses included
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered tests
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --cov --cov-report=term-missing:skip-covered tests
 
 lint: $(DEV)  ## format, lint, types, import contracts, Dockerfile
 	$(BIN)/ruff format --check .
