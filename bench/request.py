@@ -42,7 +42,9 @@ class Pair:
 DEFAULT_PAIRS = (
     Pair("sample, still", ROOT / "examples/under.jpg", ROOT / "examples/over.jpg"),
     Pair(
-        "handheld", SHARED_DATA / "handheld/sycLin-scene1/01.jpg", SHARED_DATA / "handheld/sycLin-scene1/03.jpg"
+        "handheld",
+        SHARED_DATA / "handheld/sycLin-scene1/01.jpg",
+        SHARED_DATA / "handheld/sycLin-scene1/03.jpg",
     ),
     Pair(
         "12 megapixels, tripod",
@@ -72,7 +74,9 @@ def ask_opencv(pair: Pair, target: Path) -> float:
     return time.perf_counter() - begin
 
 
-def measure_pair(client: httpx.Client, pair: Pair, *, repeats: int, folder: Path) -> dict[str, object]:
+def measure_pair(
+    client: httpx.Client, pair: Pair, *, repeats: int, folder: Path
+) -> dict[str, object]:
     """Both in turn, after one round that is not counted."""
     ours: list[float] = []
     theirs: list[float] = []
