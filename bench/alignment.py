@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import measure, write_record
+from expofuse.files.images import to_8_bit
 from model.alignment.estimate import (
     PROXY_MAX_PX,
     align_pair,
@@ -36,7 +37,7 @@ from model.alignment.patches import frame_corners, map_points, refine_homography
 from model.exposure import ExposurePair
 from trainer.evaluation import list_pairs
 from trainer.evaluation.pairs import read_exposures
-from trainer.evaluation.pictures import Picture, read_picture, to_8_bit
+from trainer.evaluation.pictures import Picture, read_picture
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "alignment.json"
 SEED = 20_260

@@ -129,6 +129,13 @@ def count_dropped_lines() -> int:
     return sum(one.dropped for one in handlers if isinstance(one, NonBlockingHandler))
 
 
+def flush_logs() -> None:
+    """Wait a moment for the lines of this process that are not written yet."""
+    for one in logging.getLogger().handlers:
+        if isinstance(one, NonBlockingHandler):
+            one.flush_within(FLUSH_TIMEOUT_S)
+
+
 def configure_logs(level: str) -> None:
     """Send every log line of this process to standard error as JSON.
 
@@ -136,7 +143,7 @@ def configure_logs(level: str) -> None:
         level: Least severe level that is written: `debug`, `info`, `warning` or `error`.
     """
     handler = NonBlockingHandler(_write_to_standard_error)
-    atexit.register(handler.flush_within, FLUSH_TIMEOUT_S)
+    atexit.register(flush_logs)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Its line holds the raw path and the client's address; RequestContext writes ours instead.
     logging.getLogger("uvicorn.access").disabled = True

@@ -16,6 +16,7 @@ from service.device.backend import BackendConfig
 from service.http.app import create_app
 from service.http.connections import ConnectionGuard
 from service.lifecycle import Service
+from service.logs import flush_logs
 from service.settings import Settings
 
 CLOSE_TIMEOUT_S = 10
@@ -60,8 +61,11 @@ def run_server(settings: Settings, *, worker_command: Sequence[str] | None = Non
         timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )
     factory = config.get_loop_factory()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, config, worker_command or make_worker_command(settings)))
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(_serve(settings, config, worker_command or make_worker_command(settings)))
+    finally:
+        flush_logs()  # What is said last must also be written last.
 
 
 def make_worker_command(settings: Settings) -> list[str]:

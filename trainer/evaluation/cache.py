@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from expofuse.files import images
 from model.lightness.network import LIGHTNESS_MAX
 from model.release.weights import golden_pair
 from trainer.files import write_whole
@@ -21,6 +22,7 @@ CODE = (
     EVALUATION_FOLDER / "methods" / "weights.py",
     EVALUATION_FOLDER.parent / "data" / "pixels.py",
     EVALUATION_FOLDER.parent / "metrics" / "grey.py",
+    Path(images.__file__),
 )
 """What leads from the files of a pair to the pixels that are scored, but for `model` itself."""
 

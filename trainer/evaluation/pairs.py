@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from expofuse.files.images import to_8_bit
 from model.alignment.estimate import align_pair
 from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
 from model.run import prepare_warp
@@ -22,7 +23,6 @@ from trainer.evaluation.pictures import (
     Picture,
     mean_lightness,
     read_picture,
-    to_8_bit,
 )
 from trainer.metrics import rgb_to_grey
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from expofuse.files.images import to_8_bit
 from model.errors import FusionError
 from trainer.evaluation.cache import (
     MethodRecord,
@@ -21,7 +22,7 @@ from trainer.evaluation.cache import (
 )
 from trainer.evaluation.methods.others import Method
 from trainer.evaluation.pairs import EvaluationPair, Sources, to_grey
-from trainer.evaluation.pictures import read_picture, to_8_bit, write_png
+from trainer.evaluation.pictures import read_picture, write_png
 from trainer.evaluation.report.sheets import sheet_path, write_sheet
 from trainer.evaluation.report.summary import Failure
 from trainer.metrics import MEASURES

@@ -67,7 +67,7 @@ def test_filters_have_right_gradients():
 
 
 def test_what_inference_left_behind_does_not_stop_training():
-    from model import pyramid
+    from model.blend import pyramid
 
     pyramid._kernel.cache_clear()
     with torch.inference_mode():

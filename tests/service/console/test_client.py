@@ -4,10 +4,14 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 
+from expofuse.files.headers import PixelLimits
+from expofuse.files.images import decode
 from service.console.cli import main
 from service.console.client import ClientError, fuse_files
+from tests import images
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -83,6 +87,50 @@ def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
     assert main(["fuse", *map(str, files), str(out), "--url", server.url]) == 0
     assert out.read_bytes() == b"picture"
     assert capsys.readouterr().out.startswith("w-1.0.0; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "dtype"),
+    [
+        ("fused.png", [], np.uint16),
+        ("fused", [], np.uint16),
+        ("fused.jpg", ["--quality", "70", "--align", "off"], np.uint8),
+        ("fused.png", ["--format", "webp", "--weights", "pyramid-blend-1.2.0"], np.uint8),
+    ],
+)
+def test_the_command_line_fuses_here_when_it_is_given_no_url(
+    tmp_path, capsys, name, options, dtype
+):
+    under, over, out = (tmp_path / file for file in ("under.png", "over.jpg", name))
+    under.write_bytes(images.png16(images.scene(dtype=np.uint16, gain=0.3)))
+    over.write_bytes(images.encoded("jpeg"))
+    assert main(["fuse", str(under), str(over), str(out), *options]) == 0
+    limits = PixelLimits(max_pixels=10**6, max_side_px=1000)
+    pixels = decode(out.read_bytes(), limits=limits).pixels
+    assert (pixels.shape, pixels.dtype) == (images.scene().shape, dtype)
+    label = "pyramid-blend-1.2.0" if "--weights" in options else "pyramid-blend-1.1.0"
+    alignment = "off" if "--align" in options else "refused; reason=few_matches"
+    said = capsys.readouterr().out
+    assert said.startswith(f"{label}; {alignment}")
+    assert said.endswith("; as-given\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "expected a JPEG, PNG, WebP or TIFF file"),
+        (["--weights", "none-1.0.0"], "got 'none-1.0.0'"),
+    ],
+)
+def test_the_command_line_tells_in_one_sentence_why_it_does_not_fuse(
+    files, tmp_path, capsys, options, sentence
+):
+    assert main(["fuse", *map(str, files), str(tmp_path / "out.png"), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("expofuse: ")
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize(

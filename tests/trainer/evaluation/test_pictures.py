@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import configure_libvips, decode
+from expofuse.files.images import configure_libvips, decode, to_8_bit
 from tests import images
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
@@ -14,7 +14,7 @@ from trainer.evaluation.pictures import (
     fit_to,
     mean_lightness,
     read_picture,
-    to_8_bit,
+    read_profile,
     write_png,
 )
 from trainer.metrics import mean_chroma
@@ -53,6 +53,9 @@ def written(data, tmp_path):
         lambda: images.png16_with_chunks(WIDE, exif=TURNED),
         lambda: images.with_icc(images.icc_profile(images.SRGB_PRIMARIES)),
         lambda: images.png16_with_chunks(WIDE, icc=images.icc_profile(images.SRGB_PRIMARIES)),
+        lambda: images.with_icc(images.icc_profile(images.DISPLAY_P3_PRIMARIES)),
+        lambda: images.with_icc(b"no profile at all"),
+        images.jpeg_cmyk,
     ],
 )
 def test_pixels_are_those_that_the_service_decodes(make, tmp_path):
@@ -66,29 +69,30 @@ def test_pixels_are_those_that_the_service_decodes(make, tmp_path):
     ("primaries", "gamma"),
     [(images.DISPLAY_P3_PRIMARIES, None), (images.ADOBE_RGB_PRIMARIES, images.ADOBE_RGB_GAMMA)],
 )
-def test_profiles_are_converted_to_within_a_step_of_the_service(primaries, gamma, tmp_path):
-    plain = images.scene()
-    data = images.with_icc(images.icc_profile(primaries, gamma=gamma), pixels=plain)
-    ours = read_picture(written(data, tmp_path)).astype(int)
-    assert np.abs(ours - decode(data, limits=LIMITS).pixels).max() <= 1
-    assert np.abs(ours - plain).max() > 5
+def test_an_untagged_picture_is_converted_from_the_profile_that_it_is_said_to_have(
+    primaries, gamma, tmp_path
+):
+    plain, profile = images.scene(), images.icc_profile(primaries, gamma=gamma)
+    tagged = written(images.with_icc(profile, pixels=plain), tmp_path)
+    assert read_profile(tagged) == profile
+    expected = read_picture(tagged)
+    assert np.abs(expected.astype(int) - plain).max() > 5
+    srgb = images.icc_profile(images.SRGB_PRIMARIES)
+    np.testing.assert_array_equal(read_picture(tagged, untagged=srgb), expected)
+    untagged = written(images.encoded("png", pixels=plain), tmp_path)
+    assert read_profile(untagged) is None
+    np.testing.assert_array_equal(read_picture(untagged, untagged=profile), expected)
+    np.testing.assert_array_equal(read_picture(untagged, untagged=b"no profile at all"), plain)
 
 
-def test_a_damaged_profile_is_ignored(tmp_path):
-    path = written(images.with_icc(b"no profile at all", pixels=images.scene()), tmp_path)
-    np.testing.assert_array_equal(read_picture(path), images.scene())
-
-
-def test_16_bits_in_another_profile_are_refused_and_not_misread(tmp_path):
-    icc = images.icc_profile(images.DISPLAY_P3_PRIMARIES)
-    with pytest.raises(DataError, match="16 bits in sRGB"):
-        read_picture(written(images.png16_with_chunks(WIDE, icc=icc), tmp_path))
+def test_a_file_that_is_no_picture_has_no_profile(tmp_path):
+    with pytest.raises(DataError, match="could not decode picture"):
+        read_profile(written(images.text_renamed(), tmp_path))
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        images.jpeg_cmyk,
         images.tiff_float,
         images.text_renamed,
         lambda: images.truncated(images.encoded("jpeg")),

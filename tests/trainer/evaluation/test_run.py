@@ -380,7 +380,8 @@ def test_the_hash_of_the_code_follows_every_file_that_decides_a_picture(monkeypa
         Path, "read_text", lambda path, **how: read(path, **how) + "# " * (path.name in changed)
     )
     hashes = set()
-    names = ["methods.py", "pairs.py", "pictures.py", "weights_method.py", "pixels.py", "grey.py"]
+    names = ["others.py", "pairs.py", "pictures.py", "weights.py", "pixels.py", "grey.py"]
+    names.append("images.py")
     for name in ("", *names):
         changed[:] = [name]
         hashes.add(hash_code.__wrapped__())

@@ -12,10 +12,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
+from expofuse.files.images import to_8_bit
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.blind.judgement import check_unjudged, write_template
-from trainer.evaluation.pictures import Picture, read_picture, to_8_bit, write_png
+from trainer.evaluation.pictures import Picture, read_picture, write_png
 from trainer.evaluation.report.sheets import EXPOSURES, GAP_PX, WHITE, draw_cell, source_path
 from trainer.evaluation.report.summary import read_summary
 from trainer.evaluation.scoring import fused_path

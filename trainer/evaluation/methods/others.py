@@ -12,11 +12,12 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from expofuse.files.images import to_8_bit
 from model.exposure import ExposurePair, Pixels
 from trainer.errors import DataError
 from trainer.evaluation.methods.weights import hash_model_code
 from trainer.evaluation.pairs import EvaluationPair, Sources
-from trainer.evaluation.pictures import fit_to, read_picture, read_profile, to_8_bit, write_png
+from trainer.evaluation.pictures import fit_to, read_picture, read_profile, write_png
 from trainer.mertens import fuse_as_mertens
 
 METHODS = ("mertens", "mertens-aligned", "mean", "enfuse")

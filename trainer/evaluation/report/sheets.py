@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from expofuse.files.images import to_8_bit
 from model.exposure import ExposurePair
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
     Picture,
     read_picture,
-    to_8_bit,
     write_png,
 )
 from trainer.files import write_whole

@@ -153,7 +153,7 @@ def test_colours_are_those_that_the_evaluation_sees(tmp_path, suffix):
         Image.fromarray(images.scene()).convert(mode).save(path, icc_profile=profile)
         plain = np.asarray(Image.open(path).convert("RGB")).astype(int)
         pixels = read_pixels(path, 64)
-        assert (pixels == read_picture(path)).all()
+        assert np.abs(pixels.astype(int) - read_picture(path)).max() <= 1  # of two libraries
         assert np.abs(pixels - plain).max() > 5
 
 
