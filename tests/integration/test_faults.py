@@ -88,6 +88,7 @@ def check_answers(
         assert answer.content == reference
 
 
+@pytest.mark.slow
 def test_a_worker_killed_under_load_loses_no_request_and_answers_none_twice(own_server, pair):
     with make_client(own_server) as client, ThreadPoolExecutor(CLIENTS) as pool:
         reference = client.post("/fuse", files=pair).content
@@ -120,6 +121,7 @@ def test_a_dead_worker_is_seen_by_readiness_but_not_by_health(own_server):
         wait_for(lambda: client.get("/readyz").status_code == 200)
 
 
+@pytest.mark.slow
 def test_codec_processes_killed_under_load_lose_no_request_and_answer_none_twice(own_server, pair):
     with make_client(own_server) as client, ThreadPoolExecutor(CLIENTS) as pool:
         reference = client.post("/fuse", files=pair).content
