@@ -1,4 +1,4 @@
-"""`expofuse weights`: which versions are there, whether they are sound, and what they are."""
+"""Runs `expofuse weights`: lists, verifies and shows weights versions."""
 
 import argparse
 import sys
