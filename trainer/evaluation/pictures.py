@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from expofuse.errors import FileError
-from expofuse.files.headers import PixelLimits
 from expofuse.files.images import decode
 from expofuse.files.images import read_profile as read_icc_profile
+from expofuse.kinds import OWN_FILES
 from model.exposure import Pixels
 from trainer.errors import DataError
 from trainer.files import write_whole
@@ -22,9 +22,6 @@ Picture = NDArray[np.uint8]
 """Shape (H, W, 3), RGB."""
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
-
-OWN_FILES = PixelLimits(max_pixels=1_000_000_000, max_side_px=1_000_000)
-"""An evaluation set's pictures are as large as they are."""
 
 
 def read_picture(path: Path, *, untagged: bytes | None = None) -> Pixels:
