@@ -1,4 +1,4 @@
-"""The branch of the error tree about picture files: why one is not read or not written.
+"""Defines the errors about picture files: why one is not read or not written.
 
 FusionError                         (model/errors.py)
 └── FileError                       code, message

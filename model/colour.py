@@ -1,4 +1,4 @@
-r"""sRGB to CIELAB and back on tensors, and the fusion of chroma.
+r"""Converts sRGB to CIELAB and back on tensors, and fuses chroma.
 
 One RGB-to-XYZ matrix serves both ways: its inverse is computed.
 """

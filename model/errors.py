@@ -1,4 +1,4 @@
-"""The error tree of the project; `service/errors.py` continues it.
+"""Defines the error tree of the project, which `service/errors.py` continues.
 
 FusionError                         code, message
 ├── ExposureError                   the client can fix it: count, sizes, order

@@ -1,8 +1,8 @@
-"""The manifest of a weights version: what the released parameters are and where they come from.
+"""Defines the manifest of a weights version: what the parameters are, where they come from.
 
-Without torch, so that a process that has none can read it. `trainer/export.py` writes it,
-`model/weights.py` verifies it, the service reports it. Keys are only ever added, with a default:
-a manifest that was released with schema version 1 stays readable.
+It needs no torch, so that a process without torch can read it. `trainer/release/export.py` writes
+it, `model/release/weights.py` verifies it, and the service reports it. Keys are only ever added,
+with a default: a manifest that was released with schema version 1 stays readable.
 """
 
 import hashlib

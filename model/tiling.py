@@ -1,4 +1,4 @@
-"""Plan of the windows in which a picture is fused; arithmetic only.
+"""Plans the windows in which a picture is fused; arithmetic only.
 
 A network that decides each pixel by its neighbours reflects at the picture's border in every one
 of its layers, so a picture whose input is reflected once is not the same picture. Two kinds of
@@ -128,9 +128,9 @@ def plan_windows(height: int, width: int, *, halo_px: int, tile_px: int) -> tupl
     All interior windows of a picture have one shape, and so have all horizontal and all vertical
     strips: the shape is balanced over the picture instead of fixed, and the last window is
     shifted inwards. A strip reads a quarter of the pixels that the largest interior window does
-    (padding takes memory of its own), so memory is bounded by `tile_px` and `halo_px` alone. A
-    picture with a side below four halos has no interior worth the name: it is cut across its
-    longer side into border windows of its full breadth, one window if it is small.
+    (padding takes memory of its own), so that the memory of one window is bounded by `tile_px` and
+    `halo_px`. A picture with a side below four halos has no interior worth the name: it is cut
+    across its longer side into border windows of its full breadth, one window if it is small.
 
     Args:
         height: Height of the picture, at least 1.

@@ -1,4 +1,4 @@
-"""Bring one window of the moving exposure onto the reference exposure by a homography."""
+"""Brings one window of the moving exposure onto the reference exposure by a homography."""
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ def warp_window(
         Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981.
     """
     height, width = moving.shape[:2]
+    # the part of the moving exposure that the window needs, on the device
     region = _needed_region(to_moving, target, height, width)
     pixels = torch.from_numpy(np.array(moving[region.slices])).to(device)
     values = pixels.reshape(-1, 3).to(torch.float32) / FULL_SCALE[pixels.dtype]
@@ -83,6 +84,7 @@ def warp_window(
     count = x.numel()
     step = CPU_CHUNK_PX if device.type == "cpu" else count
     warped = torch.empty(3, count, dtype=torch.float32, device=device)
+    # sixteen taps a pixel, summed as a weighted bag of embeddings
     for chunk in (slice(start, start + step) for start in range(0, count, step)):
         columns, column_weights = _taps(x[chunk], width)
         rows, row_weights = _taps(y[chunk], height)

@@ -1,1 +1,1 @@
-"""Picture files: what they are, and their pixels; the same for every way into the project."""
+"""Reads and writes picture files, the same for every way into the project."""

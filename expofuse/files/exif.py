@@ -1,4 +1,4 @@
-"""The EXIF block of an exposure, made fit to travel with the result."""
+"""Makes the EXIF block of an exposure fit to travel with the result."""
 
 import struct
 

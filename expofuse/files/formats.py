@@ -1,4 +1,4 @@
-"""The file formats that are written: what each can hold, and the options of a file."""
+"""Says which file formats are written, what each can hold, and the options of a file."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
-"""What an upload is, judged from its header alone: format, pixel size and depth.
+"""Judges a picture file from its header alone: format, pixel size and depth.
 
-Runs in the event loop on untrusted bytes: pure Python, no decoder, bounded work (a hostile file
-cannot make it loop over its own length). Whatever is no single picture of 8 or 16 bit integers is
-refused here, before it costs a process anything.
+The service calls this in its event loop on untrusted bytes. So it is pure Python, calls no decoder,
+and its work is bounded: a hostile file cannot make it loop over its own length. It refuses whatever
+is no single picture of 8 or 16 bit integers, before such a file costs anything.
 """
 
 import struct

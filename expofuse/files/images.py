@@ -1,8 +1,8 @@
 """Decodes image files to RGB pixels and encodes pixels to files.
 
-The work is done by libvips. It reads strips, so that decoding needs memory for a strip and not
-for the picture; keeps 16 bits through ICC and orientation; and refuses truncated files. The
-loader is chosen by the sniffed format: every other loader is blocked.
+libvips does the work. It reads strips, so that decoding needs memory for a strip and not for the
+picture; it keeps 16 bits through ICC and orientation; and it refuses truncated files. The sniffed
+format chooses the loader, and `configure_libvips` blocks every other one.
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Finds how the exposures lie on each other, and brings one onto the other."""
+"""Finds how the exposures of a pair lie on each other."""

@@ -1,4 +1,4 @@
-"""Adaptive gamma correction: the gamma that fits an image's contrast, and its application."""
+"""Computes the gamma that fits an image's contrast, and applies it."""
 
 import math
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""The homography between the exposures of a pair, or the reason why none is applied."""
+"""Finds the homography between the exposures of a pair, or says why none is applied."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -104,11 +104,13 @@ def align_pair(pair: ExposurePair, *, reference: Reference = "over") -> Alignmen
         'few_matches'
     """
     moving, fixed = (pair.under, pair.over) if reference == "over" else (pair.over, pair.under)
+    # a first homography from keypoints of the proxies
     cv2.setRNGSeed(0)
     moving_proxy, fixed_proxy = make_proxy(moving), make_proxy(fixed)
     coarse = match_keypoints(moving_proxy, fixed_proxy)
     if coarse is None:
         return _report(reference, refused="few_matches")
+    # refined on patches, and judged
     fit = refine_homography(moving_proxy, fixed_proxy, coarse)
     if fit is None:
         return _report(reference, refused="few_inliers")
@@ -117,6 +119,7 @@ def align_pair(pair: ExposurePair, *, reference: Reference = "over") -> Alignmen
     refused = check_gates(fit, width, height)
     if refused is not None:
         return _report(reference, inliers=inliers, ratio=ratio, refused=refused)
+    # at full size: is the motion worth a warp?
     full = rescale_homography(fit.homography, (width, height), (pair.width, pair.height))
     corner_shift_px = shift_corners(full, pair.width, pair.height)
     matched_shift_px = fit.inlier_shift_px * max(pair.width / width, pair.height / height)
@@ -189,8 +192,10 @@ def match_features(
     nothing = np.empty(0, np.intp)
     if len(moving) < 2 or len(fixed) < 2:
         return nothing, nothing
+    # squared distances of all pairs of descriptors
     squares = (moving**2).sum(axis=1)[:, None] + (fixed**2).sum(axis=1)
     distances = squares - 2.0 * (moving @ fixed.T)
+    # nearest neighbours in both directions, and the second nearest
     rows = np.arange(len(moving))
     nearest = distances.argmin(axis=1)
     backward = distances.argmin(axis=0)
@@ -261,12 +266,14 @@ def is_plausible(homography: Matrix, width: int, height: int, gates: Gates = GAT
     local affine map at each corner and the shift of the middle must keep their bounds.
     """
     corners = frame_corners(width, height)
+    # the frame stays on one side of the horizon, and convex
     depth = corners @ homography[2, :2] + homography[2, 2]
     if not np.isfinite(homography).all() or depth.min() <= 0.0:
         return False
     warped = map_points(homography, corners)
     if not cv2.isContourConvex(warped.astype(np.float32)):
         return False
+    # the Jacobian at each corner: scale, shear and rotation
     for target, weight in zip(warped, depth, strict=True):
         local = (homography[:2, :2] - np.outer(target, homography[2, :2])) / weight
         scales = np.linalg.norm(local, axis=0)

@@ -1,4 +1,4 @@
-"""The passes of `pyramid-blend` on the CPU, windows small enough for the cache on every core."""
+"""Computes the passes of `pyramid-blend` on the CPU, a small window on each core at a time."""
 
 import os
 from collections import deque
@@ -111,17 +111,21 @@ class CpuCanvas:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
         with hold_single_thread(), _named_errors():
+            # the exposures at the levels from the reduced one to the network's
             stacks = [self._reduced]
             for _ in range(levels.network - levels.reduction):
                 stacks.append(reduce_stack(stacks[-1]))
-            # From the network's level up torch does it: these levels are small.
+            # The network's look at the whole picture. From its level up torch does the rest as
+            # well: these levels are small.
             planes = torch.from_numpy(stacks[-1]).unsqueeze(0)
             encode = partial(_encode, network, to_luma(planes))
             maps = network.decide(self._engine.map(encode, range(len(stacks[-1]))))
+            # the collapse from the base down to the network's level
             pyramid = build_pyramid(planes, levels.base - levels.network)
             fused = network.blend(pyramid, maps, levels, finest=levels.network)
             groups = {levels.group_of(level) for level in range(levels.network)}
             self._maps = {group: _read_maps(maps, group) for group in groups}
+            # and by OpenCV from there to the reduced level, where windows take over
             mixtures = [mix_stack(stack) for stack in stacks]
             top = list(fused[0].numpy())
             self._fused = self._descend(top, mixtures, self._whole, finest=levels.reduction)
@@ -129,13 +133,16 @@ class CpuCanvas:
     def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
+        # the exposures of the window at its finest levels
         under, over = (load_planes(pixels, scale=0.5) for pixels in exposures)
         mixtures = [mix(under, over)]
         for _ in range(reduction - 1):
             mixtures.append(mixtures[-1].reduced())
+        # at the reduced level both they and what is fused come from the whole picture
         rows, columns = window.source.reduced(reduction).slices
         mixtures.append(mix_stack(self._reduced[:, :, rows, columns]))
         top = [np.ascontiguousarray(plane[rows, columns]) for plane in self._fused]
+        # the collapse down to pixels, of which the core is kept
         fused = self._descend(top, mixtures, window.source, finest=0)
         core = window.core.relative_to(window.source)
         return finish_pixels(fused, core, like, self._engine.chroma_gain)

@@ -1,4 +1,4 @@
-"""The network `pyramid-blend`: weights predicted once at low resolution, exposures blended."""
+"""Defines the network `pyramid-blend`: predicts weights at low resolution, blends exposures."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -172,6 +172,7 @@ class BlendNetwork(nn.Module):
 
     def decide(self, features: Sequence[Tensor]) -> BlendMaps:
         """Coefficients and gains from the features of every exposure, (N, width, h, w) each."""
+        # what all exposures share, in any order: mean and maximum, and one global vector
         mean = sum(features[1:], features[0]) / len(features)
         largest = reduce(torch.maximum, features)
         pooled = torch.cat((mean, largest), dim=1)
@@ -193,6 +194,7 @@ class BlendNetwork(nn.Module):
         ]
         stacked = torch.stack(coefficients, dim=1)
         grouped = stacked.reshape(*stacked.shape[:2], GROUPS, TERMS, *stacked.shape[-2:])
+        # gains of the bands, the same for all exposures
         gains = self.gains(functional.relu(self.mix(pooled) + context))
         return BlendMaps(grouped, gains)
 
@@ -210,9 +212,11 @@ class BlendNetwork(nn.Module):
         Returns:
             The fused picture at level `finest`, before its colour is finished. (N, 3, H, W).
         """
+        # the base: exposures weighted by their own lumas
         top = pyramid[-1]
         coefficients, _ = bring_maps(maps, levels, levels.base, frame_of(top))
         fused = (self.weigh(top, None, coefficients, levels.group_of(levels.base)) * top).sum(1)
+        # the collapse: a band is added to the expanded picture at each level
         for level in range(levels.base - 1, finest - 1, -1):
             fine, coarse = pyramid[level - finest], pyramid[level - finest + 1]
             at_level = bring_maps(maps, levels, level, frame_of(fine))
@@ -254,9 +258,11 @@ class BlendNetwork(nn.Module):
         Returns:
             Shape (N, K, 1, H, W).
         """
+        # the polynomial of the luma, with the mean over the exposures as its partner
         x = to_luma(planes) - 0.5
         c0, c1, c2, c3 = coefficients.unbind(2)
         logits = c0 + x * (c1 + c2 * x + c3 * x.mean(1, keepdim=True))
+        # local contrast at the finest levels
         if self.config.saliency and group < SALIENCY_GROUPS and bands is not None:
             contrast = torch.log(smooth(to_luma(bands).abs()) + SALIENCY_FLOOR)
             logits = logits + SALIENCY_SCALE * self.saliency[group] * contrast

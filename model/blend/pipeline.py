@@ -1,4 +1,4 @@
-"""The pipeline of `pyramid-blend`: reduce the picture, look at it once, blend its windows.
+"""Runs `pyramid-blend`: reduces the picture, looks at it once, and blends its windows.
 
 1. `reduce` windows bring both exposures to a coarse level and write it into the run's canvas; an
    exposure that must be warped is warped here, once, and kept as pixels.
@@ -6,7 +6,9 @@
    fused from there up.
 3. `blend` windows add the finer bands, and write pixels.
 
-Between the passes the canvas is kept, a sixty-fourth of a large picture, and the warped exposure.
+Beside the exposures and the picture, memory is taken by the windows in work and by what a run keeps
+between its passes: the canvas, both exposures at a sixty-fourth of a large picture's pixels, and
+the whole moving exposure where it is warped.
 """
 
 from collections.abc import Callable, Iterable, Sequence

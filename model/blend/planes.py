@@ -1,4 +1,4 @@
-r"""The arithmetic of `pyramid-blend` on NumPy planes, by OpenCV's and NumPy's kernels.
+r"""Computes `pyramid-blend` on NumPy planes, by OpenCV's and NumPy's kernels.
 
 Two exposures are held as their mean M and their half difference D. As their weights sum to 1,
 
@@ -139,17 +139,22 @@ def add_band(
     Returns:
         The fused picture at this level.
     """
+    # bands of the Laplacian pyramid: a level minus the expanded level above
     bands = Mixture(
         [one - expand_plane(above, one) for one, above in zip(fine.mean, coarse.mean, strict=True)],
         [one - expand_plane(above, one) for one, above in zip(fine.half, coarse.half, strict=True)],
     )
+    # z / 2: the polynomial of the lumas, and the contrast of the bands
     tilt = _evaluate(maps.polynomial, take_luma(fine.mean), take_luma(fine.half))
     if saliency != 0:
         tilt += _compare_contrast(bands, saliency)
+    # weights of both exposures in one number: w_u - w_o = tanh(z / 2)
     np.tanh(tilt, out=tilt)
+    # gain of the band, within e to the power of the bias plus or minus one
     gain = np.tanh(maps.gain)
     gain += np.float32(bias)
     np.exp(gain, out=gain)
+    # collapse: up(F_above) + gain (B_mean + tilt B_half)
     result: Planes = []
     for above, mean, half in zip(fused, bands.mean, bands.half, strict=True):
         half *= tilt
@@ -199,11 +204,13 @@ def combine_coefficients(under: Plane, over: Plane) -> Planes:
 def _evaluate(polynomial: Planes, mean: Plane, half: Plane) -> Plane:
     a0, a1, a2, a3, a4, a5 = polynomial
     mean -= np.float32(0.5)
+    # m (a1 + a2 m + a3 d), by Horner's scheme and without new arrays
     result = a2 * mean
     result += a1
     term = a3 * half
     result += term
     result *= mean
+    # d (a4 + a5 d)
     np.multiply(a5, half, out=term)
     term += a4
     term *= half

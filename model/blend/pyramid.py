@@ -1,4 +1,4 @@
-"""Laplacian pyramids on tensors, and which of their levels does what in a picture of a given size.
+"""Builds Laplacian pyramids on tensors, and decides what each level of a picture is for.
 
 Borders follow cv2.pyrDown and cv2.pyrUp, by index, so that sides of one pixel work and a
 pyramid on the CPU by OpenCV's kernels is the same pyramid.

@@ -5,6 +5,7 @@ and take cores from other windows. Torch's convolutions to a few maps also add i
 depends on the number of threads.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,16 +20,19 @@ def hold_single_thread() -> Iterator[None]:
     """Compute on one thread within the block; several threads may hold it at the same time.
 
     OpenCV has one number of threads for the process. Torch has one for each thread, which a thread
-    takes from the process at its first operation: so every thread sets its own to 1 and gets back
-    the number that was found before any of them came. A thread of a pool that computes on behalf of
-    the holder calls `use_one_torch_thread` for itself.
+    takes from the process at its first operation: so every thread sets its own to 1, and when it
+    leaves its outermost block it gets back the number that was found before any thread came. A
+    thread of a pool that computes on behalf of the holder calls `use_one_torch_thread` for itself.
     """
     with _COUNTS.hold() as torch_threads:
         use_one_torch_thread()
+        _HELD.blocks += 1
         try:
             yield
         finally:
-            torch.set_num_threads(torch_threads)
+            _HELD.blocks -= 1
+            if _HELD.blocks == 0:
+                torch.set_num_threads(torch_threads)
 
 
 def use_one_torch_thread() -> None:
@@ -48,3 +52,12 @@ def _one_opencv_thread() -> Iterator[int]:
 
 
 _COUNTS = SharedSettings(_one_opencv_thread)
+
+
+class _Held(threading.local):
+    """How many blocks the calling thread is in, one inside the other."""
+
+    blocks = 0
+
+
+_HELD = _Held()

@@ -1,4 +1,4 @@
-"""The passes of `pyramid-blend` in torch: on CUDA, and anywhere as the reference of the CPU's."""
+"""Computes the passes of `pyramid-blend` in torch: on CUDA, and as the CPU's reference."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -86,8 +86,10 @@ class TorchCanvas:
         assert self._maps is not None
         rows, columns = window.source.reduced(levels.reduction).slices
         with _EXACT_CONVOLUTIONS.hold():
+            # the exposures of the window; at the reduced level those of the whole picture
             pyramid = build_pyramid(self._load(exposures), levels.reduction - 1)
             pyramid.append(self._reduced[..., rows, columns])
+            # the collapse from there down to pixels, of which the core is kept
             fused = self._fused[..., rows, columns]
             for level in reversed(range(levels.reduction)):
                 maps = bring_maps(self._maps, levels, level, window.source.reduced(level))

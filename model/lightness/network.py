@@ -1,4 +1,4 @@
-"""The fusion network of Im et al. 2023, shaped after DenseFuse, on CIELAB lightness."""
+"""Defines the fusion network of Im et al. 2023 on CIELAB lightness, shaped after DenseFuse."""
 
 from typing import Literal
 
@@ -134,11 +134,13 @@ class FusionNetwork(nn.Module):
                 f"got {tuple(under_l.shape)} and {tuple(over_l.shape)}"
             )
         scale = self.config.lightness_scale / LIGHTNESS_MAX
+        # encode both exposures, and add their features
         features = self.encoders[0](under_l * scale, padding) + self.encoders[-1](
             over_l * scale, padding
         )
         if self.config.feature_fusion == "mean":
             features = features / 2
+        # decode
         margin = "reflect" if padding == "reflect" else "none"
         *layers, last = self.decoder
         for layer in layers:

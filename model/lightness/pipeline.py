@@ -1,4 +1,4 @@
-"""The pipeline of `hyperp-mb`: warp -> CIELAB -> network -> chroma -> RGB, window by window."""
+"""Runs `hyperp-mb` window by window: warp -> CIELAB -> network -> chroma -> RGB."""
 
 from collections.abc import Sequence
 
@@ -82,10 +82,12 @@ class LightnessPipeline:
 
     def _fuse_chunk(self, chunk: Sequence[tuple[FusionRun, Window]]) -> None:
         window = chunk[0][1]
+        # both exposures of the windows in CIELAB
         under, over = (
             linear_to_lab(torch.cat([self._linear(run, window, name) for run, window in chunk]))
             for name in ("under", "over")
         )
+        # lightness by the network
         lightness = self.runtime.run(under[:, :1], over[:, :1], padding=_padding(window))
         covered = self._covered(window)
         expected = (len(chunk), 1, covered.height, covered.width)
@@ -93,6 +95,7 @@ class LightnessPipeline:
             raise InferenceError(
                 f"expected a network result of shape {expected}, got {tuple(lightness.shape)}"
             )
+        # chroma by the rule, where the network gave lightness
         rows, columns = covered.relative_to(window.source).slices
         chroma = torch.stack((under[:, 1:, rows, columns], over[:, 1:, rows, columns]), dim=2)
         a, b = (fuse_chroma(channel, rule=self.chroma) for channel in chroma.unbind(1))

@@ -1,4 +1,4 @@
-"""Where a network runs: ONNX Runtime on the CPU, torch on CUDA; one call for both."""
+"""Runs the network `hyperp-mb` on a device: by ONNX Runtime on the CPU, by torch on CUDA."""
 
 from pathlib import Path
 from typing import Protocol

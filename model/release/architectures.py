@@ -1,4 +1,4 @@
-"""The networks of the project behind one name each: a config in, its network out."""
+"""Builds the network that a config describes, of either architecture."""
 
 from typing import overload
 

@@ -1,4 +1,4 @@
-"""What a manifest says as tables, for a terminal and for the model card."""
+"""Puts what a manifest says into tables, for a terminal and for the model card."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,9 +1,8 @@
-"""Every check of a weights version, one by one, with what passed and what did not.
+"""Checks a weights version and says of every check whether it passed.
 
-`model.release.weights.load_weights` stops at the first fault, which is right for a start. Here a
-person
-asks: each check says its own result, and where the CPU serves from graphs, those run the golden
-pair too.
+`model.release.weights.load_weights` stops at the first fault, which is right when a service starts.
+A person who asks wants to know the result of every check. Where the CPU serves from graphs, the
+graphs fuse the golden pair too.
 """
 
 from collections.abc import Callable, Iterator

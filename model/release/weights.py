@@ -1,4 +1,4 @@
-"""Released parameters: save, verify and load them; safetensors and a manifest, never a pickle."""
+"""Saves, verifies and loads released parameters: safetensors and a manifest, never a pickle."""
 
 from dataclasses import dataclass
 from pathlib import Path

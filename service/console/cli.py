@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TypeAlias, get_args
 
 from expofuse.files.headers import ImageFormat
 from model.errors import FusionError
 from model.exposure import AlignMode
-from service.console.client import ClientError, fuse_files
-from service.console.weights import WeightsCommandError, add_weights_parser, run_weights_command
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 FORMAT_BY_SUFFIX: dict[str, ImageFormat] = {
     ".jpg": "jpeg",
@@ -77,6 +77,8 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 def _fuse(parsed: argparse.Namespace) -> int:
     """Fuse in this process, or through a running service when its URL is given."""
+    from service.console.client import ClientError
+
     image_format = parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower())
     run = _fuse_here if parsed.url is None else _fuse_there
     try:
@@ -114,6 +116,8 @@ def _fuse_here(
 def _fuse_there(
     parsed: argparse.Namespace, image_format: ImageFormat | None
 ) -> tuple[bytes, tuple[str, str, str]]:
+    from service.console.client import fuse_files
+
     answer = fuse_files(
         parsed.under,
         parsed.over,
@@ -127,6 +131,7 @@ def _fuse_there(
 
 
 def _weights(parsed: argparse.Namespace) -> int:
+    from service.console.weights import WeightsCommandError, run_weights_command
     from service.settings import SettingsError
 
     try:
@@ -147,7 +152,7 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM; settings from EXPOFUSE_ variables")
     commands.add_parser("version", help="print the version")
-    add_weights_parser(commands)
+    _add_weights_parser(commands)
     fuse = commands.add_parser("fuse", help="fuse two files, here or through a running service")
     fuse.add_argument("under", type=Path, help="the darker exposure")
     fuse.add_argument("over", type=Path, help="the brighter exposure")
@@ -164,3 +169,23 @@ def _make_parser() -> argparse.ArgumentParser:
         help="a bundled version, a path with a /, or what the service at URL has loaded",
     )
     return parser
+
+
+def _add_weights_parser(commands: Subparsers) -> None:
+    """Declare the arguments of `expofuse weights`."""
+    parser = commands.add_parser("weights", help="list, verify or show the weights versions")
+    actions = parser.add_subparsers(dest="action", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--dir", type=Path, help="where weights lie; default: where the service looks"
+    )
+    actions.add_parser("list", parents=[shared], help="the versions that are there")
+    verify = actions.add_parser(
+        "verify", parents=[shared], help="check the schema, the hashes and the network's answer"
+    )
+    chosen = verify.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("version", nargs="?", metavar="NAME-VERSION", help="or a path with a /")
+    chosen.add_argument("--all", action="store_true", help="every version that is there")
+    show = actions.add_parser("show", parents=[shared], help="what a version's manifest says")
+    show.add_argument("version", metavar="NAME-VERSION", help="or a path with a /")
+    show.add_argument("--json", action="store_true", help="the manifest as JSON")

@@ -1,24 +1,19 @@
-"""`expofuse weights`: which versions are there, whether they are sound, and what they are."""
+"""Runs `expofuse weights`: lists, verifies and shows weights versions."""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
 from expofuse.bundled_weights import locate_weights
 from model.errors import WeightsError
 from model.manifest import Manifest, count_parameters, read_manifest
 from model.release.manifest_tables import format_score, group_data, tabulate_scores
-
-if TYPE_CHECKING:
-    from service.settings import Settings
+from service.settings import Settings, load_settings
 
 LISTED_METRICS = ("MEF-SSIM", "Qabf")
 DEFAULT_MARK, LOADED_MARK = "*", "+"
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 class WeightsCommandError(Exception):
@@ -41,29 +36,6 @@ class _Listed:
         return self.manifest.name, tuple(int(part) for part in self.manifest.version.split("."))
 
 
-def add_weights_parser(commands: Subparsers) -> None:
-    """Declare the arguments of `expofuse weights`."""
-    parser = commands.add_parser("weights", help="list, verify or show the weights versions")
-    actions = parser.add_subparsers(dest="action", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--dir", type=Path, help="where weights lie; default: where the service looks"
-    )
-    listing = actions.add_parser("list", parents=[shared], help="the versions that are there")
-    listing.set_defaults(run_action=_list)
-    verify = actions.add_parser(
-        "verify", parents=[shared], help="check the schema, the hashes and the network's answer"
-    )
-    chosen = verify.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("version", nargs="?", metavar="NAME-VERSION", help="or a path with a /")
-    chosen.add_argument("--all", action="store_true", help="every version that is there")
-    verify.set_defaults(run_action=_verify)
-    show = actions.add_parser("show", parents=[shared], help="what a version's manifest says")
-    show.add_argument("version", metavar="NAME-VERSION", help="or a path with a /")
-    show.add_argument("--json", action="store_true", help="the manifest as JSON")
-    show.set_defaults(run_action=_show)
-
-
 def run_weights_command(options: argparse.Namespace) -> int:
     """Run `expofuse weights` as the options say.
 
@@ -74,15 +46,12 @@ def run_weights_command(options: argparse.Namespace) -> int:
         WeightsCommandError: The directory or the version is not there, or its manifest is broken.
         SettingsError: The environment holds a setting that is none.
     """
-    # Needs the service's dependencies, which `expofuse fuse` does without.
-    from service.settings import load_settings
-
     settings = load_settings()
-    action: Callable[[argparse.Namespace, Settings], int] = options.run_action
-    return action(options, settings)
+    actions = {"list": _list, "verify": _verify, "show": _show}
+    return actions[options.action](options, settings)
 
 
-def _list(options: argparse.Namespace, settings: "Settings") -> int:
+def _list(options: argparse.Namespace, settings: Settings) -> int:
     default, *others = (directory.resolve() for directory in settings.weights_directories)
     marks = dict.fromkeys(others, LOADED_MARK) | {default: DEFAULT_MARK}
     found = _find_versions(options.dir or settings.weights_dir)
@@ -121,7 +90,7 @@ def _describe_listed(one: _Listed) -> list[str]:
     ]
 
 
-def _verify(options: argparse.Namespace, settings: "Settings") -> int:
+def _verify(options: argparse.Namespace, settings: Settings) -> int:
     if options.all:
         found = _find_versions(options.dir or settings.weights_dir)
         directories = [one.directory for one in found]
@@ -149,7 +118,7 @@ def _verify_one(directory: Path) -> bool:
     return not faults
 
 
-def _show(options: argparse.Namespace, settings: "Settings") -> int:
+def _show(options: argparse.Namespace, settings: Settings) -> int:
     directory = _locate(options, settings)
     try:
         manifest = read_manifest(directory)
@@ -246,7 +215,7 @@ def _inspect(directory: Path) -> _Listed:
         return _Listed(directory, None, 0, error.message)
 
 
-def _locate(options: argparse.Namespace, settings: "Settings") -> Path:
+def _locate(options: argparse.Namespace, settings: Settings) -> Path:
     """The directory of the version that was asked for, by the same rule as `EXPOFUSE_WEIGHTS`."""
     version: str = options.version
     folder: Path = options.dir or settings.weights_dir

@@ -1,5 +1,6 @@
 """A small world for the model's tests: a network of each architecture with a lively output."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,15 @@ from model.release.weights import (
     load_weights,
     save_parameters,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    """The pictures are tiny, and threads that wait for each other make a busy machine crawl."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_network(config: NetworkConfig) -> FusionNetwork:

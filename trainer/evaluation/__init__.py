@@ -1,4 +1,4 @@
-"""Evaluation of weights beside other methods, on full-resolution pictures of the service's path."""
+"""Compares weights with other methods on full-resolution pictures, fused as the service does."""
 
 from trainer.evaluation.methods.weights import WeightsMethod
 from trainer.evaluation.pairs import EvaluationPair, list_pairs

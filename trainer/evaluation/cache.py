@@ -1,4 +1,4 @@
-"""What is known of each pair between runs: a file per pair, keyed on everything that decides it."""
+"""Keeps what is known of each pair between runs, in a file keyed on everything that decides it."""
 
 import hashlib
 from functools import cache

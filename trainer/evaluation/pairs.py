@@ -1,4 +1,4 @@
-"""The pairs of an evaluation set: which files they are, and their exposures when needed."""
+"""Lists the pairs of an evaluation set, and decodes their exposures when they are needed."""
 
 import hashlib
 from collections.abc import Mapping

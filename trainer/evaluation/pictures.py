@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from expofuse.errors import FileError
-from expofuse.files.formats import EncodeOptions, ImageMetadata
-from expofuse.files.headers import PixelLimits
-from expofuse.files.images import decode, encode
+from expofuse.files.images import decode
 from expofuse.files.images import read_profile as read_icc_profile
+from expofuse.kinds import OWN_FILES
 from model.exposure import Pixels
 from trainer.errors import DataError
 from trainer.files import write_whole
@@ -23,9 +22,6 @@ Picture = NDArray[np.uint8]
 """Shape (H, W, 3), RGB."""
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
-
-OWN_FILES = PixelLimits(max_pixels=1_000_000_000, max_side_px=1_000_000)
-"""An evaluation set's pictures are as large as they are."""
 
 
 def read_picture(path: Path, *, untagged: bytes | None = None) -> Pixels:
@@ -75,8 +71,15 @@ def fit_to(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def write_png(path: Path, pixels: Pixels) -> None:
-    """Write RGB pixels as PNG; the file appears whole or not at all."""
-    write_whole(path, encode(pixels, options=EncodeOptions("png"), metadata=ImageMetadata()))
+    """Write RGB pixels as PNG without a profile; the file appears whole or not at all.
+
+    Not by the service's encoder, which tags its files as sRGB: `enfuse` would then blend in another
+    colour space.
+    """
+    is_encoded, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    if not is_encoded:
+        raise DataError(f"expected {path.name} to be encoded as PNG, got a failure")
+    write_whole(path, encoded.tobytes())
 
 
 def mean_lightness(picture: Picture) -> float:

@@ -1,4 +1,4 @@
-"""The evaluation: every pair by every method in worker processes, and the documents of it."""
+"""Runs an evaluation: fuses and scores every pair by every method, and writes the documents."""
 
 import sys
 from collections.abc import Sequence

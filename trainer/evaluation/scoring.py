@@ -1,4 +1,4 @@
-"""One pair, all methods: what is not known yet is fused and scored. Runs in a worker process."""
+"""Fuses and scores one pair by all methods, as far as it is not known; in a worker process."""
 
 import math
 import subprocess

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.blend.cpu_engine import CpuEngine
+from model.blend.single_thread import hold_single_thread
 
 TIMEOUT_S = 20.0
 
@@ -64,6 +65,14 @@ def test_two_threads_that_fuse_at_once_leave_the_thread_counts_as_they_were(
     assert count_threads() == counts
     with ThreadPoolExecutor(1) as pool:  # a thread that had no part in it
         assert pool.submit(count_threads).result() == counts
+
+
+def test_a_block_within_a_block_leaves_the_outer_one_at_one_thread(counts):
+    with hold_single_thread():
+        with hold_single_thread():
+            assert count_threads() == (1, 1)
+        assert count_threads() == (1, 1)
+    assert count_threads() == counts
 
 
 @pytest.mark.parametrize("raised", [MemoryError, ValueError])

@@ -388,7 +388,7 @@ def measure_peak_mib(weights_dir, side):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
-def test_peak_memory_depends_on_the_window_and_not_on_the_photo(blend_weights_dir):
+def test_peak_memory_beside_the_picture_is_that_of_the_windows_and_the_canvas(blend_weights_dir):
     small, large = (measure_peak_mib(blend_weights_dir, side) for side in (500, 3000))
     # Two exposures of the larger picture as float planes would take 206 MiB alone.
     assert large < 150

@@ -289,7 +289,7 @@ def measure_peak_mib(weights_dir, side):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
-def test_peak_memory_depends_on_the_window_and_not_on_the_photo(weights_dir):
+def test_peak_memory_beside_the_picture_is_that_of_the_window(weights_dir):
     small, large = (measure_peak_mib(weights_dir, side) for side in (500, 1300))
     # Sixty-four float planes of the larger picture alone would take 410 MiB.
     assert large < 200

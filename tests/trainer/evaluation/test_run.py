@@ -71,8 +71,9 @@ def mean_of(root, name):
 
 
 def run(folder, out, **options):
-    given = {"weights": (), "methods": ("mean",), "metrics": QUICK, "workers": 1} | options
-    return evaluate(folder, out, **given)
+    """Evaluate in this process; without a report, whose plots take most of the time."""
+    given = {"weights": (), "methods": ("mean",), "metrics": QUICK, "workers": 1, "report": False}
+    return evaluate(folder, out, **given | options)
 
 
 def read_scores(out):
@@ -452,6 +453,7 @@ class DeadlyMethod:
         return sources.exposures.under
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_pair_alone(pairs, tmp_path, weights):
     methods = (WeightsMethod(weights), MeanMethod(), DeadlyMethod())
     metrics = {"AG": "any", "chroma": "any"}

@@ -1,1 +1,1 @@
-"""Comparison of methods by people who do not know which is which."""
+"""Lets people compare methods who do not know which picture is whose."""

@@ -1,4 +1,4 @@
-"""Blind comparison: a sheet for each pair on which methods are letters, and the key to them."""
+"""Draws a sheet for each pair on which methods are letters, and keeps the key to them."""
 
 import random
 import string

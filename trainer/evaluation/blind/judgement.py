@@ -1,4 +1,4 @@
-"""What somebody thinks of the sheets of a blind comparison, and whom it turns out to be about."""
+"""Reads what a person prefers on the sheets of a blind comparison, and counts it by method."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The methods that our weights are compared with: simple ones, a programme, other people's."""
+"""Makes the pictures that ours are compared with: simple methods, enfuse, published ones."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""`report.html`: the tables, plots and contact sheets of an evaluation; opens without a network."""
+"""Writes `report.html`: the tables, plots and contact sheets; it opens without a network."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Distributions of the scores over the pairs, a picture for each metric."""
+"""Draws the distributions of the scores over the pairs, a picture for each metric."""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Contact sheets: under | over | each method of one pair, to be looked at by people."""
+"""Draws contact sheets for people to look at: under | over | each method of one pair."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

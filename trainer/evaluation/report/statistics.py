@@ -1,4 +1,4 @@
-"""From scores per pair to what is said about methods: means, ranks, intervals, margins."""
+"""Computes means, ranks, intervals and margins of methods from their scores on the pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From the outcomes of all pairs to the summary."""
+"""Builds the summary of an evaluation from the outcomes of its pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The documents of an evaluation: `summary.json` and `scores.csv`."""
+"""Defines, reads and writes the documents of an evaluation: `summary.json`, `scores.csv`."""
 
 import csv
 import io
