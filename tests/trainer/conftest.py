@@ -25,9 +25,14 @@ tone = 0.001
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_in_shared_fixtures():
     torch.set_num_threads(1)  # what small networks need; more only wait for each other
+
+
+@pytest.fixture(autouse=True)
+def one_thread(one_thread_in_shared_fixtures):
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
