@@ -19,7 +19,7 @@ from model.manifest import (
 )
 from tests.paths import ROOT
 
-BUNDLED = ROOT / "weights" / "hyperp-mb-1.0.0"
+BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
 ADDED = ("summary", "intended_use", "limits")
 ADDED_TO_TRAINING = ("checkpoint", "exported_step", "started_from")
 ADDED_TO_EVALUATION = ("methods", "ranks", "lower_is_better", "align")
@@ -27,7 +27,7 @@ ADDED_TO_EVALUATION = ("methods", "ranks", "lower_is_better", "align")
 
 @pytest.fixture
 def first_schema():
-    """The bundled manifest with the keys that version 1.0.0 was released with."""
+    """The bundled manifest with the keys that the first version was released with."""
     document = json.loads((BUNDLED / "manifest.json").read_text())
     for key in ADDED:
         document.pop(key, None)
@@ -42,7 +42,7 @@ def first_schema():
 def test_a_manifest_of_the_first_schema_is_read(first_schema):
     first_schema["evaluation"] = [{"dataset": "set", "pairs": 2, "scores": {"AG": 5.0}}]
     manifest = Manifest.model_validate_json(json.dumps(first_schema))
-    assert manifest.label == "hyperp-mb-1.0.0"
+    assert manifest.label == "hyperp-mb-1.1.0"
     assert (manifest.summary, manifest.intended_use, manifest.limits) == ("", "", ())
     assert manifest.training.checkpoint == "last"
     assert manifest.training.exported_step is None
@@ -106,7 +106,7 @@ def test_texts_and_evaluations_survive_writing_and_reading(tmp_path):
         pairs=2,
         scores={"PIQE": 20.0, "AG": 5.0},
         methods={"peer": {"AG": 4.0}},
-        ranks={"hyperp-mb-1.0.0": 1.0, "peer": 2.0},
+        ranks={"hyperp-mb-1.1.0": 1.0, "peer": 2.0},
         lower_is_better=("PIQE",),
         align="auto",
     )

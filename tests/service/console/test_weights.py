@@ -14,7 +14,7 @@ from service.console.cli import main
 from tests.paths import ROOT
 from tests.service.versions import write_blend_version
 
-BUNDLED = ROOT / "weights" / "hyperp-mb-1.0.0"
+BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
 
 
 def copy_version(folder: Path, label: str, **changes) -> Path:
@@ -56,7 +56,7 @@ def test_versions_are_listed_by_number_with_the_default_marked(folder, run, monk
     code, lines, _ = run("list")
     assert code == 0
     assert lines[0].split()[:4] == ["version", "architecture", "parameters", "size"]
-    assert lines[1].split()[:5] == ["*", "some-1.9.0", "hyperp-mb", "88,225", "1.18"]
+    assert lines[1].split()[:5] == ["*", "some-1.9.0", "hyperp-mb", "88,225", "1.08"]
     assert lines[2].split()[0] == "some-1.10.0"
     assert lines[3].startswith("* what `expofuse serve` loads")
 
@@ -222,7 +222,7 @@ def test_a_version_is_shown_for_people(folder, run):
         assert source.licence in text
         assert source.source in text
     assert manifest.training.commit in text
-    assert "    steps = 18400" in lines
+    assert "    steps = 14000" in lines
     assert "  not evaluated yet" in lines
     assert lines[-1] == "  A limit."
 
@@ -286,7 +286,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_without_a_trace():
 def test_listing_and_showing_load_neither_torch_nor_a_web_framework(tmp_path):
     code = (
         "import sys; from service.console.cli import main;"
-        "codes = main(['weights', 'list']), main(['weights', 'show', 'hyperp-mb-1.0.0']);"
+        "codes = main(['weights', 'list']), main(['weights', 'show', 'hyperp-mb-1.1.0']);"
         "assert codes == (0, 0), codes;"
         "loaded = {'torch', 'cv2', 'onnxruntime', 'fastapi', 'uvicorn'} & sys.modules.keys();"
         "assert not loaded, loaded"
@@ -301,4 +301,4 @@ def test_listing_and_showing_load_neither_torch_nor_a_web_framework(tmp_path):
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "hyperp-mb-1.0.0" in ended.stdout
+    assert "hyperp-mb-1.1.0" in ended.stdout

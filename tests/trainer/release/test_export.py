@@ -27,7 +27,7 @@ from trainer.release.model_card import CARD_NAME, render_card
 from trainer.run.folder import BEST_NAME
 from trainer.run.train import train
 
-BUNDLED = ROOT / "weights" / "hyperp-mb-1.0.0"
+BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
 
 
 @pytest.fixture(scope="module")
