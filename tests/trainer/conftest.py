@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from model.lightness.network import FusionNetwork
+from model.manifest import NetworkConfig
+from tests.trainer.graphs import copying_graphs
+from trainer.release.export import GRAPHS, export_graph
+
 EVERY_TERM = """
 tasks = 0.5
 fidelity = 1.0
@@ -33,6 +38,23 @@ def one_thread_in_shared_fixtures():
 @pytest.fixture(autouse=True)
 def one_thread(one_thread_in_shared_fixtures):
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_graphs(tmp_path_factory):
+    """Both graphs of a network of width 2, by their padding."""
+    folder = tmp_path_factory.mktemp("graphs")
+    network = FusionNetwork(NetworkConfig(width=2)).eval()
+    for name, padding in GRAPHS:
+        export_graph(network, folder / name, padding)
+    return {padding: folder / name for name, padding in GRAPHS}
+
+
+@pytest.fixture
+def ready_graphs(tiny_graphs):
+    """Exports copy graphs instead of making them."""
+    with copying_graphs(tiny_graphs):
+        yield
 
 
 @pytest.fixture(scope="session")

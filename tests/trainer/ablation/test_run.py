@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.trainer.graphs import copying_graphs
 from trainer.__main__ import main
 from trainer.ablation.run import find_weights
 from trainer.ablation.studies import plan_studies
@@ -68,7 +69,7 @@ def pairs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ablation(data_root, pairs, tmp_path_factory):
+def ablation(data_root, pairs, tiny_graphs, tmp_path_factory):
     """A real ablation of two trainings, one of which cannot start and one was interrupted."""
     root = tmp_path_factory.mktemp("ablation")
     (root / "base.toml").write_text(BASE)
@@ -80,7 +81,8 @@ def ablation(data_root, pairs, tmp_path_factory):
     train(begun, data_root, out / "runs" / begun.name, stop_after=1)
     command = ["ablate", str(studies), "--data", str(data_root), "--pairs", str(pairs)]
     command += ["--out", str(out), "--workers", "0", "--metrics", ",".join(METRICS)]
-    return command, main(command), out, planned
+    with copying_graphs(tiny_graphs):
+        return command, main(command), out, planned
 
 
 def read_sections(out):
@@ -149,6 +151,7 @@ def test_every_study_has_a_plot_of_its_losses(ablation):
         assert (out / f"{name}.svg").stat().st_size > 2000
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_a_second_call_trains_and_fuses_nothing_again(ablation):
     command, _, out, planned = ablation
     config = planned["tasks/all"].config
