@@ -4,8 +4,7 @@ import argparse
 import sys
 
 from model.errors import FusionError
-from trainer.commands import ablate, blind, card, evaluate, prepare, train
-from trainer.release import export
+from trainer.commands import ablate, blind, card, evaluate, export, prepare, train
 
 COMMANDS = (prepare, train, export, card, evaluate, blind, ablate)
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.device import Precision
 from model.manifest import AnyNetworkConfig, NetworkConfig
 from trainer.errors import ConfigError
 from trainer.losses.config import LossConfig
 from trainer.losses.registry import TERMS
+from trainer.toml import TomlTable, check_table, read_toml
 
-TomlTable = dict[str, "TomlValue"]
-TomlValue = str | int | float | bool | list["TomlValue"] | TomlTable
 Range = tuple[float, float]
 
 SelectionCriterion = Literal["mef-ssim", "mef-ssim+qabf", "fidelity+contrast"]
@@ -226,21 +225,11 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: No such file, no TOML, an unknown key, or a value out of range.
     """
-    try:
-        document: TomlTable = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise ConfigError(f"expected a config file '{path.name}', found none") from cause
-    except tomllib.TOMLDecodeError as cause:
-        raise ConfigError(f"'{path.name}' is not TOML: {cause}") from cause
+    document = read_toml(path, what="a config file")
     for override in overrides:
         document = _merge(document, _parse_override(override))
     document = _merge(_preset_of(document), document)
-    try:
-        return TrainConfig.model_validate(document)
-    except ValidationError as cause:
-        first = cause.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ConfigError(f"'{path.name}', key '{where}': {first['msg']}") from cause
+    return check_table(TrainConfig, document, name=path.name)
 
 
 def dump_config(config: TrainConfig) -> str:

@@ -28,7 +28,7 @@ from tests.service.versions import write_blend_version
 
 pytestmark = pytest.mark.e2e
 
-OLDER = "hyperp-mb-1.0.0"
+OLDER = "hyperp-mb-1.1.0"
 NAME = RELEASED.rpartition("-")[0]
 BLEND = "blend-0.1.0"
 """Of the other architecture, whose runs have three passes; nobody trained it."""
@@ -145,7 +145,7 @@ def test_what_may_be_asked_for_is_published(visitor):
     architectures = [one["architecture"] for one in weights["loaded"]]
     assert architectures == ["hyperp-mb", "pyramid-blend", "pyramid-blend"]
     version = visitor.get("/version").json()
-    assert version["weights"] == {"name": "hyperp-mb", "version": "1.0.0"}
+    assert version["weights"] == {"name": "hyperp-mb", "version": "1.1.0"}
     assert version["weights_loaded"] == weights["loaded"]
     assert [one["is_default"] for one in version["weights_loaded"]] == [True, False, False]
     paths = visitor.get("/openapi.json").json()["paths"]

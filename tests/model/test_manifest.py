@@ -27,7 +27,7 @@ ADDED_TO_EVALUATION = ("methods", "ranks", "lower_is_better", "align")
 
 @pytest.fixture
 def first_schema():
-    """The bundled manifest with the keys that version 1.0.0 was released with."""
+    """The bundled manifest with the keys that the first version was released with."""
     document = json.loads((BUNDLED / "manifest.json").read_text())
     for key in ADDED:
         document.pop(key, None)

@@ -8,6 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from model.lightness.network import FusionNetwork
+from model.manifest import NetworkConfig
+from tests.trainer.graphs import copying_graphs
+from trainer.config import load_config
+from trainer.release.export import GRAPHS, export_graph
+from trainer.run.train import train
+
 EVERY_TERM = """
 tasks = 0.5
 fidelity = 1.0
@@ -25,9 +32,31 @@ tone = 0.001
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_in_shared_fixtures():
     torch.set_num_threads(1)  # what small networks need; more only wait for each other
+
+
+@pytest.fixture(autouse=True)
+def one_thread(one_thread_in_shared_fixtures):
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_graphs(tmp_path_factory):
+    """Both graphs of a network of width 2, by their padding."""
+    folder = tmp_path_factory.mktemp("graphs")
+    network = FusionNetwork(NetworkConfig(width=2)).eval()
+    for name, padding in GRAPHS:
+        export_graph(network, folder / name, padding)
+    return {padding: folder / name for name, padding in GRAPHS}
+
+
+@pytest.fixture
+def ready_graphs(tiny_graphs):
+    """Exports copy graphs instead of making them."""
+    with copying_graphs(tiny_graphs):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -54,18 +83,38 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+TINY_RUN = """
+name = "tiny-net"
+[network]
+width = 2
+[data]
+side_px = 176
+workers = 0
+stack_share = 0.5
+[optim]
+steps = 8
+schedule = 'cosine'
+[run]
+log_every = 3
+checkpoint_every = 4
+"""
+
+
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     """A run of eight steps on a narrow network."""
     path = tmp_path / "tiny-net.toml"
-    path.write_text(
-        'name = "tiny-net"\n'
-        "[network]\nwidth = 2\n"
-        "[data]\nside_px = 176\nworkers = 0\nstack_share = 0.5\n"
-        "[optim]\nsteps = 8\nschedule = 'cosine'\n"
-        "[run]\nlog_every = 3\ncheckpoint_every = 4\n"
-    )
+    path.write_text(TINY_RUN)
     return path
+
+
+@pytest.fixture(scope="session")
+def whole(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that run, taken in one go; tests read it and leave it as it is."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "tiny-net.toml").write_text(TINY_RUN)
+    assert train(load_config(folder / "tiny-net.toml"), data_root, folder / "run") == 8
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")

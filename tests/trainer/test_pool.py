@@ -22,7 +22,7 @@ def test_a_job_that_kills_its_process_is_found_and_the_others_have_their_results
     assert results == {job: None if job == killer else eval(job) for job in jobs}
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_process_has_as_many_threads_as_it_is_told(threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     jobs = [

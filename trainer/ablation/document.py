@@ -1,102 +1,151 @@
-"""The document of an ablation: what the command wrote, and between its marks what people wrote."""
+"""The document of an ablation: a table and a plot for each study."""
 
-import re
+import csv
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.ablation.plots import plot_study
-from trainer.ablation.results import StudyResult
-from trainer.ablation.table import BETTER, WORSE, format_arms, format_scores
-from trainer.errors import RunError
+import matplotlib
+from matplotlib.figure import Figure
+
+from model.release.manifest_tables import format_score
+from trainer.ablation.studies import PlannedArm
+from trainer.evaluation import Summary
+from trainer.evaluation.report.statistics import order_of_merit
 from trainer.files import write_whole
+from trainer.markdown import draw_table
+from trainer.metrics import METRICS
+from trainer.run.folder import CURVE_NAME, RECORD_NAME
 
 DOCUMENT_NAME = "ablation.md"
-PLOTS_FOLDER = "ablation"
-SUMMARY_KEY = "summary"
-OPENING, CLOSING = "<!-- prose: {} -->", "<!-- end of prose -->"
-PROSE = re.compile(r"<!-- prose: ([a-z0-9-]+) -->(.*?)<!-- end of prose -->", re.DOTALL)
-
+BETTER, WORSE = "▲", "▼"
 LEGEND = f"""\
-In the tables {BETTER} and {WORSE} mean better and worse than the study's first arm, the 95 %
-interval of the mean paired difference (bootstrap over pairs) leaving zero out; bold is the best
-mean. Losses are means over the last tenth of the steps, square error and 1 - MS-SSIM summed over
-the tasks. Plots of differences: green is better, red is worse, grey is undecided; better lies to
-the right."""
+{BETTER} and {WORSE} mean better and worse than the study's first arm, the 95 % interval of the mean
+paired difference (bootstrap over pairs) leaving zero out; bold is the best mean. A plot shows the
+total loss in the course of training."""
 
 
-def write_document(folder: Path, results: Sequence[StudyResult], facts: Mapping[str, str]) -> Path:
-    """Write `ablation.md` and its plots; hand-written text between the marks is kept.
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What is known of one study.
 
-    Text under a study that has no results this time is kept too, at the end.
+    Attributes:
+        arms: Its arms.
+        summary: What the evaluation found, None where nothing could be scored.
+        failures: What went wrong, by the name of the training.
+    """
+
+    arms: tuple[PlannedArm, ...]
+    summary: Summary | None
+    failures: Mapping[str, str]
+
+
+def write_document(out: Path, results: Sequence[StudyResult], *, studies: str) -> Path:
+    """Write `ablation.md` and a plot for each study.
 
     Args:
-        folder: Where the document goes, e.g. `docs/results`.
+        out: Folder of the ablation.
         results: The studies.
-        facts: What holds for all of them, by title.
+        studies: Name of the file of studies.
 
     Returns:
         The document's path.
-
-    Raises:
-        RunError: A mark of the present document is damaged, so that its text would be lost.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / DOCUMENT_NAME
-    kept = read_prose(path.read_text(encoding="utf-8")) if path.exists() else {}
-    lines = [
-        "# Ablations",
-        "",
-        "Written by `python -m trainer ablate`; only the text between the `prose` marks is by",
-        "hand, and it stays when the command writes again.",
-        "",
-        *(f"- {title}: {fact}" for title, fact in facts.items()),
-        "",
-        _mark_prose(SUMMARY_KEY, kept.pop(SUMMARY_KEY, "")),
-        "",
-        LEGEND,
-    ]
+    runs = dict.fromkeys(out / "runs" / one.config.name for r in results for one in r.arms)
+    sessions = [session for run in runs for session in _read_record(run).get("sessions", [])]
+    lines = ["# Ablation", "", f"Written by `python -m trainer ablate {studies}`.", ""]
+    for title, key in (("Code", "commit"), ("Hardware", "device"), ("torch", "torch")):
+        lines += [f"- {title}: {', '.join(sorted({str(one[key]) for one in sessions}))}"]
+    lines += ["", LEGEND]
     for result in results:
-        lines += ["", *_write_study(result, folder, kept.pop(result.study.name, ""))]
-    for key, text in kept.items():
-        if text:
-            lines += ["", f"## Of another run: {key}", "", _mark_prose(key, text)]
+        study = result.arms[0].study
+        lines += ["", f"## {study.title}", "", study.question, ""]
+        if result.summary is None:
+            lines += ["Not scored.", ""]
+        else:
+            lines += [f"Means over {len(result.summary.pairs)} pairs of {result.summary.dataset}:"]
+            lines += [""]
+        lines += [*_draw_scores(result, out)]
+        if _plot_losses(result, out):
+            lines += ["", f"![Total loss of each arm]({study.name}.svg)"]
+    path = out / DOCUMENT_NAME
     write_whole(path, "\n".join(lines) + "\n")
     return path
 
 
-def read_prose(document: str) -> dict[str, str]:
-    r"""Hand-written text of a document by the name of its mark.
-
-    Example:
-        >>> read_prose("x <!-- prose: sigma -->\nTen it is.\n<!-- end of prose --> y")
-        {'sigma': 'Ten it is.'}
-
-    Raises:
-        RunError: An opening mark has no closing one.
-    """
-    found = {matched[1]: matched[2].strip() for matched in PROSE.finditer(document)}
-    opened = document.count(OPENING.partition("{")[0])
-    if opened != len(found) or opened != document.count(CLOSING):
-        raise RunError(
-            f"expected a closing mark for each of {opened} texts, got {len(found)} texts"
-        )
-    return found
-
-
-def _write_study(result: StudyResult, folder: Path, prose: str) -> list[str]:
-    study = result.study
-    lines = [f"## {study.title}", "", study.question, ""]
-    if any(arm.scores for arm in result.arms):
-        of = f" of {' and '.join(result.datasets)}" if result.datasets else ""
-        lines += [f"Means over {result.pairs} pairs{of}:", "", format_scores(result), ""]
-    lines += [format_arms(result), ""]
-    unscored = [f"- {arm.name}: {failure}" for arm in result.arms for failure in arm.unscored]
-    if unscored:
-        lines += ["Not scored:", "", *unscored, ""]
-    for title, name in plot_study(result, folder / PLOTS_FOLDER):
-        lines += [f"![{study.title}: {title}]({PLOTS_FOLDER}/{name})", ""]
-    return [*lines, _mark_prose(study.name, prose)]
+def _draw_scores(result: StudyResult, out: Path) -> list[str]:
+    """A row for each arm: what it differs in, its steps, its means and its state."""
+    summary = result.summary
+    metrics = summary.metrics if summary is not None else ()
+    header = ["arm", "differs from the base in", "steps"]
+    header += [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in metrics]
+    rows: list[list[str]] = []
+    for one in result.arms:
+        options = [f"`{item}`" for item in one.arm.set]
+        chosen = one.arm.evaluation.model_dump(exclude_defaults=True)
+        options += [f"{key} {value}" for key, value in chosen.items()]
+        steps = str(_read_record(out / "runs" / one.config.name).get("steps", 0))
+        cells = [one.arm.name, ", ".join(options) or "nothing", steps]
+        if summary is not None:
+            cells += [_format_mean(summary, result.arms[0], one, name) for name in metrics]
+            cells += [_format_rank(summary, one)]
+            cells += [format_score(summary.chroma.get(one.label))]
+        rows.append([*cells, result.failures.get(one.config.name, "")])
+    header += ["mean rank", "chroma"] if summary is not None else []
+    return draw_table([*header, "failure"], rows)
 
 
-def _mark_prose(key: str, text: str) -> str:
-    return "\n".join([OPENING.format(key), *([text] if text else []), CLOSING])
+def _format_mean(summary: Summary, first: PlannedArm, one: PlannedArm, metric: str) -> str:
+    means = {label: of_arm[metric] for label, of_arm in summary.means.items() if metric in of_arm}
+    if one.label not in means:
+        return ""
+    text = format_score(means[one.label])
+    if means[one.label] == means[order_of_merit(means, metric)[0]]:
+        text = f"**{text}**"
+    interval = summary.intervals.get(one.label, {}).get(metric)
+    if summary.ours != first.label or interval is None or interval.low <= 0 <= interval.high:
+        return text
+    # The interval is that of the first arm minus this one.
+    is_better = (interval.high < 0) == METRICS[metric].higher_is_better
+    return text + (BETTER if is_better else WORSE)
+
+
+def _format_rank(summary: Summary, one: PlannedArm) -> str:
+    rank = summary.mean_rank.get(one.label)
+    return "" if rank is None else f"{rank:.2f}"
+
+
+def _plot_losses(result: StudyResult, out: Path) -> bool:
+    """Draw the total loss of each training, under the names of all the arms that share it."""
+    names: dict[str, list[str]] = {}
+    for one in result.arms:
+        names.setdefault(one.config.name, []).append(one.arm.name)
+    figure = Figure(figsize=(6.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for run, arms in names.items():
+        path = out / "runs" / run / CURVE_NAME
+        if path.exists():
+            rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+            steps = [int(row["step"]) for row in rows]
+            axes.plot(steps, [float(row["total"]) for row in rows], label=", ".join(arms))
+    if not axes.lines:
+        return False
+    axes.set_xlabel("step")
+    axes.set_ylabel("total loss")
+    axes.set_yscale("log")
+    figure.legend(loc="outside right center", frameon=False)
+    # The same figure gives the same file, in which text stays text.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "expofuse"}):
+        name = f"{result.arms[0].study.name}.svg"
+        figure.savefig(out / name, format="svg", metadata={"Date": None})
+    return True
+
+
+def _read_record(run: Path) -> dict[str, list[dict[str, object]]]:
+    """The record of a training; empty before its first checkpoint."""
+    path = run / RECORD_NAME
+    record: dict[str, list[dict[str, object]]] = {}
+    if path.exists():
+        record = json.loads(path.read_text(encoding="utf-8"))
+    return record

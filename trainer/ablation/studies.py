@@ -1,16 +1,25 @@
 """The file of studies: which questions are asked, and which arms answer each of them."""
 
-import tomllib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.colour import ChromaRule
 from model.exposure import Reference
+from trainer.config import TrainConfig, load_config
 from trainer.errors import ConfigError
+from trainer.toml import check_table, read_toml
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+USUAL_PAIRS = "pairs"
+"""Name of the pairs of every study that names no others."""
+
+KEY_DIGITS = 8
 
 
 class _Record(BaseModel):
@@ -55,16 +64,14 @@ class Study(_Record):
         question: What is asked and where it comes from, in a sentence or two.
         pairs: Name of the pairs that answer it, where the usual ones cannot.
         max_side_px: Reduce these pairs first; None takes them as they are.
-        plot_epochs: Plot the total loss per epoch too, as the paper's Fig. 10 does.
         arms: The arms; every other one is compared with the first.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     question: str
-    pairs: str = Field(default="", pattern=r"^([a-z0-9]+(-[a-z0-9]+)*)?$")
+    pairs: str = Field(default=USUAL_PAIRS, pattern=NAME_PATTERN)
     max_side_px: int | None = Field(default=None, ge=176)
-    plot_epochs: bool = False
     arms: tuple[Arm, ...] = Field(alias="arm", min_length=1)
 
     @model_validator(mode="after")
@@ -78,7 +85,7 @@ class Studies(_Record):
 
     Attributes:
         base: Training config that every arm overrides, beside this file.
-        studies: The questions, in the order of the report.
+        studies: The questions, in the order of the document.
     """
 
     base: str
@@ -90,24 +97,79 @@ class Studies(_Record):
         return self
 
 
-def read_studies(path: Path) -> Studies:
-    """Read a file of studies.
+@dataclass(frozen=True, slots=True)
+class PlannedArm:
+    """An arm with everything decided.
+
+    Attributes:
+        study: The question.
+        arm: The arm, as the file has it.
+        config: Its training config; the same in every arm that asks for the same training.
+    """
+
+    study: Study
+    arm: Arm
+    config: TrainConfig
+
+    @property
+    def label(self) -> str:
+        """A name of its own for the weights, run this way."""
+        chosen = self.arm.evaluation.model_dump(exclude_defaults=True)
+        return "-".join([self.config.name, *(f"{key}-{value}" for key, value in chosen.items())])
+
+
+def plan_studies(
+    path: Path, overrides: Iterable[str] = (), *, names: Iterable[str] = ()
+) -> tuple[tuple[PlannedArm, ...], ...]:
+    """Read a file of studies and resolve every arm's training config.
+
+    Arms with equal configs get one name, that of the first of them and a hash of the config, and
+    so are trained once.
+
+    Args:
+        path: TOML file.
+        overrides: Overrides for all arms; an arm's own come after them.
+        names: Studies to take, all by default.
+
+    Returns:
+        The arms of each study, in the file's order.
 
     Raises:
-        ConfigError: No such file, no TOML, an unknown key, or a name that stands twice.
+        ConfigError: A file is missing or wrong, an arm's override is wrong, or there is no study of
+            one of the names.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise ConfigError(f"expected a file of studies '{path.name}', found none") from cause
-    except tomllib.TOMLDecodeError as cause:
-        raise ConfigError(f"'{path.name}' is not TOML: {cause}") from cause
-    try:
-        return Studies.model_validate(document)
-    except ValidationError as cause:
-        first = cause.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ConfigError(f"'{path.name}', key '{where}': {first['msg']}") from cause
+    file = check_table(Studies, read_toml(path, what="a file of studies"), name=path.name)
+    trainings: dict[str, str] = {}
+    planned: dict[str, tuple[PlannedArm, ...]] = {}
+    common = tuple(overrides)
+    for study in file.studies:
+        arms: list[PlannedArm] = []
+        for arm in study.arms:
+            try:
+                config = load_config(path.parent / file.base, (*common, *arm.set))
+            except ConfigError as cause:
+                raise ConfigError(f"arm '{study.name}/{arm.name}': {cause.message}") from cause
+            key = hash_config(config)
+            name = trainings.setdefault(key, f"{study.name}-{arm.name}-{key}")
+            arms.append(PlannedArm(study, arm, config.model_copy(update={"name": name})))
+        planned[study.name] = tuple(arms)
+    asked = tuple(names) or tuple(planned)
+    unknown = [name for name in asked if name not in planned]
+    if unknown:
+        raise ConfigError(
+            f"expected a study of {', '.join(sorted(planned))}, got {', '.join(unknown)}"
+        )
+    return tuple(arms for name, arms in planned.items() if name in asked)
+
+
+def hash_config(config: TrainConfig) -> str:
+    """A short hash of all that a config says besides the defaults, but for its name.
+
+    A key that is new in the config, and has its default, leaves finished trainings as they are.
+    """
+    values = config.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _check_unique(kind: str, names: list[str]) -> None:

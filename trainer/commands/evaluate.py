@@ -72,8 +72,8 @@ def resolve_weights(name: str) -> Path:
     """A weights directory: a path as given, or a name looked up below `./weights`.
 
     Example:
-        >>> resolve_weights("hyperp-mb-1.0.0").as_posix()
-        'weights/hyperp-mb-1.0.0'
+        >>> resolve_weights("hyperp-mb-1.1.0").as_posix()
+        'weights/hyperp-mb-1.1.0'
         >>> resolve_weights("./mine-1.0.0").as_posix()
         'mine-1.0.0'
     """

@@ -4,13 +4,12 @@ It is given when a version is exported or its card is written, not in the traini
 version is good for and where it fails is known only when it has been looked at.
 """
 
-import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from model.manifest import Manifest
-from trainer.errors import ConfigError
+from trainer.toml import check_table, read_toml
 
 
 class Description(BaseModel):
@@ -34,16 +33,7 @@ def load_description(path: Path) -> Description:
     Raises:
         ConfigError: No such file, no TOML, an unknown key or a value of another type.
     """
-    try:
-        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as cause:
-        raise ConfigError(f"expected the texts in '{path.name}', found none") from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise ConfigError(f"'{path.name}' is not TOML: {cause}") from cause
-    except ValidationError as cause:
-        first = cause.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"'{path.name}', key '{where}': {first['msg']}") from cause
+    return check_table(Description, read_toml(path, what="the texts in"), name=path.name)
 
 
 def apply_description(manifest: Manifest, description: Description) -> Manifest:

@@ -1,12 +1,11 @@
 """A finished run to a weights version: safetensors, manifest, model card, maybe ONNX graphs."""
 
-import argparse
 import json
 import re
 import shutil
 import warnings
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -29,10 +28,9 @@ from model.manifest import (
     write_manifest,
 )
 from model.release.weights import compute_golden, golden_pair, load_network, save_parameters
-from trainer.commands.arguments import Commands
 from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
-from trainer.release.description import Description, apply_description, load_description
+from trainer.release.description import Description, apply_description
 from trainer.release.model_card import write_card
 from trainer.run.folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
 
@@ -129,46 +127,6 @@ def export(
     write_card(partial)
     partial.rename(target)
     return manifest
-
-
-def add_parser(commands: Commands) -> None:
-    """Declare the arguments of `python -m trainer export`."""
-    parser = commands.add_parser("export", help="turn a run into a weights version")
-    parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("target", type=Path, help="weights/<name>-<version>")
-    parser.add_argument(
-        "--chroma",
-        choices=get_args(ChromaRule),
-        help="rule that fuses a* and b* (default: mean); not for a network that blends colour",
-    )
-    parser.add_argument(
-        "--reference",
-        choices=get_args(Reference),
-        default="over",
-        help="exposure onto which the other is warped",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        choices=get_args(Checkpoint),
-        help="default: the best on the validation scenes where the run has any, else the last",
-    )
-    parser.add_argument(
-        "--about", type=Path, help="TOML file with summary, intended_use and limits"
-    )
-    parser.set_defaults(run_command=run_command)
-
-
-def run_command(options: argparse.Namespace) -> int:
-    """Export as the options say."""
-    export(
-        options.run,
-        options.target,
-        chroma=options.chroma,
-        reference=options.reference,
-        checkpoint=options.checkpoint,
-        description=load_description(options.about) if options.about else None,
-    )
-    return 0
 
 
 def export_graph(network: FusionNetwork, path: Path, padding: Padding) -> None:

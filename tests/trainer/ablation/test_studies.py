@@ -3,9 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from trainer.ablation.plan import collect_jobs, plan_arms, select_arms
-from trainer.ablation.plots import average_epochs
-from trainer.ablation.studies import read_studies
+from trainer.ablation.studies import plan_studies
 from trainer.config import PRESETS, load_config
 from trainer.errors import ConfigError
 from trainer.losses.registry import TERMS
@@ -44,19 +42,18 @@ def write(tmp_path):
     return write_studies
 
 
-def plan(path, *overrides, runs=None):
-    return plan_arms(read_studies(path), path.parent, overrides, runs=runs)
+def plan(path, *overrides):
+    return [one for study in plan_studies(path, overrides) for one in study]
 
 
-def test_arms_that_ask_for_the_same_training_share_one(write):
+def test_arms_that_ask_for_the_same_training_share_one_and_are_told_apart_by_their_label(write):
     planned = plan(write(STUDIES))
-    jobs = collect_jobs(planned)
     assert len(planned) == 4
-    assert len(jobs) == 2
-    assert planned[0].config == planned[2].config == planned[3].config
-    assert [trial.pairs for trial in jobs[0].trials] == ["pairs", "colourful", "colourful"]
-    assert len({trial.label for trial in jobs[0].trials}) == 2
-    assert jobs[0].name.startswith("masks-with-")
+    assert planned[0].config == planned[2].config == planned[3].config != planned[1].config
+    assert planned[0].label == planned[2].label == planned[0].config.name
+    assert planned[3].label == f"{planned[0].config.name}-chroma-weighted"
+    assert [one.study.pairs for one in planned] == ["pairs", "pairs", "colourful", "colourful"]
+    assert planned[0].config.name.startswith("masks-with-")
 
 
 def test_an_arm_differs_from_the_base_in_its_overrides_and_name_alone(write):
@@ -75,22 +72,13 @@ def test_a_common_override_makes_new_trainings_and_an_arms_own_wins(write):
     assert not {one.config.name for one in before} & {one.config.name for one in after}
 
 
-def test_a_training_keeps_the_name_it_was_made_under(write, tmp_path):
+def test_studies_are_selected_by_name(write):
     path = write(STUDIES)
-    first = plan(path)[1]
-    (tmp_path / "runs" / first.config.name).mkdir(parents=True)
-    renamed = plan(write(STUDIES.replace('"without"', '"bare"')), runs=tmp_path / "runs")[1]
-    assert renamed.arm.name == "bare"
-    assert renamed.config == first.config
-
-
-def test_arms_are_selected_by_study_and_by_name(write):
-    planned = plan(write(STUDIES))
-    assert [one.arm.name for one in select_arms(planned, ["chroma"])] == ["mean", "weighted"]
-    assert [one.study.name for one in select_arms(planned, [], ["without"])] == ["masks"]
-    assert select_arms(planned) == planned
+    (chosen,) = plan_studies(path, names=["chroma"])
+    assert [one.arm.name for one in chosen] == ["mean", "weighted"]
+    assert chosen[0].config == plan(path)[0].config  # named as where all are asked for
     with pytest.raises(ConfigError, match=r"expected a study of chroma, masks, got sigma"):
-        select_arms(planned, ["sigma"])
+        plan_studies(path, names=["sigma"])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +101,7 @@ def test_a_wrong_file_is_refused_with_the_place(write, old, new, message):
 
 def test_an_absent_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"studies 'none.toml', found none"):
-        read_studies(tmp_path / "none.toml")
+        plan_studies(tmp_path / "none.toml")
 
 
 def test_the_shipped_studies_ask_every_point_in_which_the_readings_differ():
@@ -183,15 +171,3 @@ def test_the_studies_of_the_blend_begin_with_the_losses_and_the_data_that_ship()
     assert base.loss == ships.loss
     assert base.network == ships.network
     assert base.data.model_copy(update={"workers": ships.data.workers}) == ships.data
-
-
-def test_a_shipped_study_that_plots_epochs_has_several_whole_ones_of_its_own():
-    planned = plan(SHIPPED)
-    plotted = [one for one in planned if one.study.plot_epochs]
-    others = {one.config.name for one in planned if not one.study.plot_epochs}
-    assert plotted
-    for one in plotted:
-        steps = one.config.optim.steps
-        rows = range(one.config.run.log_every, steps + 1, one.config.run.log_every)
-        assert len(average_epochs([float(row) for row in rows], [1.0] * len(rows))) >= 4
-        assert one.config.name not in others

@@ -18,7 +18,7 @@ from trainer.evaluation.methods.weights import WeightsMethod
 from trainer.metrics import GUARDS
 from trainer.release.model_card import CARD_NAME, render_card
 
-BUNDLED = ROOT / "weights" / "hyperp-mb-1.0.0"
+BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
 METRICS = ("AG", "PIQE", "MEF-SSIM")
 
 
@@ -66,7 +66,7 @@ def test_scores_are_recorded_and_written_into_the_card(version, summary_path, ca
         found = summary.means[label] | summary.guards[label]
         assert scores == pytest.approx(found, abs=1e-6)
     assert set(evaluation.methods) == {"mean"}
-    assert set(evaluation.ranks) == {"hyperp-mb-1.0.0", "mean"}
+    assert set(evaluation.ranks) == {"hyperp-mb-1.1.0", "mean"}
     assert evaluation.lower_is_better == ("PIQE", "inversion", "halo", "hue")
     assert "**pairs**, means over 2 pairs" in (version / CARD_NAME).read_text()
 

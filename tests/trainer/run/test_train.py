@@ -24,10 +24,11 @@ def parameters(run):
     return checkpoint(run)["network"]
 
 
-def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(data_root, config_file, tmp_path):
+def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(
+    data_root, config_file, whole, tmp_path
+):
     config = load_config(config_file)
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    assert train(config, data_root, whole) == 8
+    halves = tmp_path / "halves"
     assert train(config, data_root, halves, stop_after=4) == 4
     assert train(config, data_root, halves) == 8
     first, second = parameters(whole), parameters(halves)
@@ -38,11 +39,9 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(data_root, confi
 
 
 def test_a_checkpoint_from_before_there_was_a_loss_term_is_resumed(
-    data_root, config_file, tmp_path
+    data_root, config_file, whole, tmp_path
 ):
-    config = load_config(config_file)
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    train(config, data_root, whole)
+    config, run = load_config(config_file), tmp_path / "run"
     train(config, data_root, run, stop_after=4)
     older = checkpoint(run)
     del older["sums"]["foreign_hue"]
@@ -78,10 +77,10 @@ def test_data_that_is_refused_leaves_no_run_folder(data_root, config_file, tmp_p
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_resume_changes_nothing_in_reduced_precision(data_root, config_file, tmp_path, precision):
-    config = load_config(config_file, [f"optim.precision={precision}"])
+    config = load_config(config_file, [f"optim.precision={precision}", "optim.steps=4"])
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     train(config, data_root, whole)
-    train(config, data_root, halves, stop_after=3)
+    train(config, data_root, halves, stop_after=2)
     train(config, data_root, halves)
     first, second = checkpoint(whole), checkpoint(halves)
     for name, tensor in first["network"].items():
@@ -136,15 +135,12 @@ def test_a_run_that_was_killed_after_its_checkpoint_logs_no_step_twice(
 
 @pytest.mark.parametrize("rest", ["", "st", "step,under\n3,1.2\n", "step,under\n3,1.2\n6,"])
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_its_curve_anew(
-    data_root, config_file, tmp_path, rest
+    data_root, config_file, whole, tmp_path, rest
 ):
-    config = load_config(config_file)
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    for folder in (run, whole):
-        train(config, data_root, folder, stop_after=0)
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, data_root, run, stop_after=0)
     (run / CURVE_NAME).write_text(rest)
     train(config, data_root, run)
-    train(config, data_root, whole)
     assert (run / CURVE_NAME).read_text() == (whole / CURVE_NAME).read_text()
 
 
@@ -155,11 +151,10 @@ class KilledError(Exception):
 @pytest.mark.parametrize("name", [PARAMETERS_NAME, RECORD_NAME, CHECKPOINT_NAME])
 @pytest.mark.parametrize("is_cut", [True, False])
 def test_a_run_that_was_killed_in_its_last_save_is_completed_by_the_next_start(
-    data_root, config_file, tmp_path, monkeypatch, name, is_cut
+    data_root, config_file, whole, tmp_path, monkeypatch, name, is_cut
 ):
     """Killed with half of a file written, or right after it."""
-    config, run, whole = load_config(config_file), tmp_path / "run", tmp_path / "whole"
-    train(config, data_root, whole)
+    config, run = load_config(config_file), tmp_path / "run"
     train(config, data_root, run, stop_after=5)
     replace = Path.replace
 

@@ -33,10 +33,10 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(
     held_out_root, blend_file, tmp_path
 ):
     often = ["validation.every=2", "validation.pairs=2", "validation.max_side_px=128"]
-    config = load_config(blend_file, often)
+    config = load_config(blend_file, [*often, "optim.steps=4", "run.log_every=2"])
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     train(config, held_out_root, whole)
-    train(config, held_out_root, halves, stop_after=3)
+    train(config, held_out_root, halves, stop_after=1)
     train(config, held_out_root, halves)
     first, second = checkpoint(whole), checkpoint(halves)
     for name, tensor in first["network"].items():
@@ -46,7 +46,7 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(
 
 
 def test_training_lowers_the_loss(data_root, blend_file, tmp_path):
-    without_tasks = ["loss.tasks=0", "optim.steps=24", "run.log_every=6", "data.stack_share=1.0"]
+    without_tasks = ["loss.tasks=0", "optim.steps=12", "run.log_every=3", "data.stack_share=1.0"]
     train(load_config(blend_file, without_tasks), data_root, tmp_path / "run")
     rows = [line.split(",") for line in (tmp_path / "run" / CURVE_NAME).read_text().splitlines()]
     assert float(rows[-1][1]) < 0.97 * float(rows[1][1])
@@ -100,8 +100,9 @@ def test_validation_scores_what_the_product_fuses(held_out_root, blend_file):
 def test_validation_does_not_disturb_the_training(held_out_root, blend_file, tmp_path):
     often = ["validation.every=2", "validation.pairs=2", "validation.max_side_px=128"]
     with_it, without = tmp_path / "with", tmp_path / "without"
-    train(load_config(blend_file, often), held_out_root, with_it)
-    train(load_config(blend_file), held_out_root, without)
+    short = ["optim.steps=3", "run.log_every=1"]
+    train(load_config(blend_file, [*often, *short]), held_out_root, with_it)
+    train(load_config(blend_file, short), held_out_root, without)
     assert (with_it / CURVE_NAME).read_text() == (without / CURVE_NAME).read_text()
 
 
@@ -119,7 +120,7 @@ def large_root(data_root, tmp_path):
 def test_the_selection_score_is_the_lead_over_mertens_of_the_same_scenes(
     large_root, blend_file, tmp_path
 ):
-    options = ["validation.every=4", "validation.metric=fidelity+contrast"]
+    options = ["optim.steps=2", "validation.every=1", "validation.metric=fidelity+contrast"]
     config = load_config(blend_file, options)
     run = tmp_path / "run"
     train(config, large_root, run)

@@ -154,6 +154,7 @@ assert len(joined) > len(before) and threads() == before, (before, joined, threa
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["config_file", "blend_file"])
 def test_two_processes_give_the_curve_of_one_at_the_same_global_batch(
     held_out_root, file, request, tmp_path

@@ -13,7 +13,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.run.folder import RECORD_NAME
 from trainer.run.train import start_network, train
 
-RELEASED = ROOT / "weights" / "hyperp-mb-1.0.0"
+RELEASED = ROOT / "weights" / "hyperp-mb-1.1.0"
 RELEASED_NETWORK = [
     "network.width=16",
     "network.encoders=separate",
@@ -66,7 +66,7 @@ def test_the_licences_of_what_the_weights_saw_before_must_be_accepted_too(
 
 def test_fine_tuning_with_another_network_config_is_refused(config_file):
     config = load_config(config_file, [*RELEASED_NETWORK, *FROM_RELEASED, "network.width=2"])
-    with pytest.raises(ConfigError, match=r"hyperp-mb-1\.0\.0"):
+    with pytest.raises(ConfigError, match=r"hyperp-mb-1\.1\.0"):
         start_network(config)
 
 
@@ -80,7 +80,7 @@ def test_weights_to_start_from_must_exist(config_file):
     "overrides",
     [
         ["optim.start=weights"],
-        ["optim.start=random", "optim.start_weights=weights/hyperp-mb-1.0.0"],
+        ["optim.start=random", "optim.start_weights=weights/hyperp-mb-1.1.0"],
     ],
 )
 def test_start_weights_and_the_start_from_weights_need_each_other(config_file, overrides):
