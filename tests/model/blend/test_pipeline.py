@@ -387,6 +387,7 @@ def measure_peak_mib(weights_dir, side):
     return float(result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 def test_peak_memory_beside_the_picture_is_that_of_the_windows_and_the_canvas(blend_weights_dir):
     small, large = (measure_peak_mib(blend_weights_dir, side) for side in (500, 3000))
