@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -81,7 +82,7 @@ def describe(done: Preparation, licence: str) -> str:
     lines.append(f"a line for each scene: {REPORT_NAME}")
     if done.uses and not licence.startswith(DataConfig().licences):
         consent = json.dumps([licence], ensure_ascii=False)
-        lines.append(f"training on these asks for --set 'data.licences={consent}'")
+        lines.append(f"training on these asks for --set {shlex.quote(f'data.licences={consent}')}")
     return "\n".join(lines) + "\n"
 
 

@@ -26,7 +26,7 @@ def average_each(planes: tuple[Tensor, ...], kernel: Tensor) -> tuple[Tensor, ..
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
+class LocalMoments:
     """Moments under the Gaussian window at every place; each of shape (N, 1, H - 10, W - 10).
 
     Attributes:
@@ -74,7 +74,7 @@ class Scale:
         return Scale(*(functional.avg_pool2d(plane, 2) for plane in planes))
 
     @cached_property
-    def moments(self) -> Moments:
+    def moments(self) -> LocalMoments:
         """The moments, measured when they are first asked for."""
         fused, under, over = self.fused, self.under, self.over_less_white
         window = ssim_window().to(fused)
@@ -85,7 +85,7 @@ class Scale:
         mean, square, product_u, product_o = average_each(
             (fused, fused * fused, under * fused, over * fused), window
         )
-        return Moments(
+        return LocalMoments(
             mean=mean,
             variance=(square - mean * mean).clamp_min(0),
             under_mean=mean_u,
@@ -98,7 +98,7 @@ class Scale:
         )
 
 
-class Pyramid:
+class MomentPyramid:
     """A fusion and its exposures at as many scales as the losses ask for.
 
     Args:

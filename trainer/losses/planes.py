@@ -7,7 +7,7 @@ from torch import Tensor
 
 from model.blend.network import to_luma
 from model.lightness.network import LIGHTNESS_MAX
-from trainer.losses.local_moments import DATA_RANGE, Pyramid
+from trainer.losses.local_moments import DATA_RANGE, MomentPyramid
 
 RGB_CHANNELS = 3
 
@@ -42,9 +42,9 @@ class Planes:
     rgb: ColourPlanes | None = None
 
     @cached_property
-    def pyramid(self) -> Pyramid:
+    def pyramid(self) -> MomentPyramid:
         """Local moments of the fusion as it is shown and of its exposures, shared by all terms."""
-        return Pyramid(self.shown, self.under, self.over)
+        return MomentPyramid(self.shown, self.under, self.over)
 
     @property
     def colours(self) -> ColourPlanes:

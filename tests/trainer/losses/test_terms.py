@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from model.blend.network import LUMA
 from trainer import metrics
-from trainer.losses.local_moments import Pyramid
+from trainer.losses.local_moments import MomentPyramid
 from trainer.losses.ms_ssim import ms_ssim
 from trainer.losses.planes import rgb_to_luma
 from trainer.losses.terms.colour import lost_colour
@@ -62,7 +62,7 @@ def metric_of(name, under, over, fused):
 
 TERMS = {
     # name: loss, metric that it follows, how near
-    "similarity": (lambda f, u, o: dissimilarity(Pyramid(f, u, o)), "ms_ssim", 1e-6),
+    "similarity": (lambda f, u, o: dissimilarity(MomentPyramid(f, u, o)), "ms_ssim", 1e-6),
     "edges": (lost_edges, "qabf", 0.05),  # an angle of noise is not cut at the upright
     "information": (lost_information, "viff", 2e-3),
 }

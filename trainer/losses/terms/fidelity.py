@@ -8,8 +8,8 @@ from torch import Tensor
 from trainer.losses.local_moments import (
     DATA_RANGE,
     WINDOW_PX,
-    Moments,
-    Pyramid,
+    LocalMoments,
+    MomentPyramid,
     Scale,
     average_each,
     ssim_window,
@@ -46,10 +46,10 @@ def mef_dissimilarity(output: Tensor, under: Tensor, over: Tensor) -> Tensor:
         Ma, Zeng, Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE TIP
         24(11), 2015. Ours: the mean over scales, and lightness instead of grey.
     """
-    return infidelity(Pyramid(output, under, over))
+    return infidelity(MomentPyramid(output, under, over))
 
 
-def infidelity(pyramid: Pyramid) -> Tensor:
+def infidelity(pyramid: MomentPyramid) -> Tensor:
     """`mef_dissimilarity` of planes whose moments other losses use as well. Shape (N,)."""
     total = torch.zeros_like(pyramid.scale(0).fused[:, 0, 0, 0])
     for number, weight in enumerate(SCALE_WEIGHTS):
@@ -89,7 +89,7 @@ def _reference_shares(scale: Scale) -> tuple[Tensor, Tensor]:
     return share_u * stretch, share_o * stretch
 
 
-def _compare(moments: Moments, under_share: Tensor, over_share: Tensor) -> Tensor:
+def _compare(moments: LocalMoments, under_share: Tensor, over_share: Tensor) -> Tensor:
     """Contrast-structure similarity of the output to the reference, window by window."""
     with torch.no_grad():
         reference_variance = (

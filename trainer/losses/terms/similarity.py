@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trainer.losses.local_moments import Pyramid
+from trainer.losses.local_moments import MomentPyramid
 from trainer.losses.ms_ssim import (
     COARSEST,
     SCALE_WEIGHTS,
@@ -14,7 +14,7 @@ from trainer.losses.ms_ssim import (
 from trainer.losses.term import LossTerm
 
 
-def dissimilarity(pyramid: Pyramid) -> Tensor:
+def dissimilarity(pyramid: MomentPyramid) -> Tensor:
     r"""1 - the mean of MS-SSIM(fusion, under) and MS-SSIM(fusion, over).
 
     The metric `trainer.metrics.quality.ms_ssim` as a loss; its minimum resembles both exposures

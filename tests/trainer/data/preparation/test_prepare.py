@@ -1,5 +1,6 @@
 import csv
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 
 from tests.trainer.photographs import make_exif, save, save_bracket, turn
 from trainer.__main__ import main
-from trainer.config import DataConfig
-from trainer.data.preparation.prepare import prepare, split_scenes
+from trainer.commands.prepare import describe
+from trainer.config import DataConfig, load_config
+from trainer.data.preparation.prepare import Preparation, prepare, split_scenes
 from trainer.data.preparation.tables import MANIFEST_COLUMNS
 from trainer.data.stacks import list_exposures
 from trainer.data.triples import TripleDataset
@@ -273,6 +275,14 @@ def test_the_command_line_tells_what_was_done(tree, data, tmp_path, capsys):
     assert "--set 'data.licences=[\"own photographs\"]'" in said
     assert main([*arguments, "--licence", "MIT"]) == 0
     assert "--set" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("licence", ["one's own", 'the "free" one', "a\\b $HOME"])
+def test_the_option_that_consents_to_a_licence_survives_a_shell_and_toml(licence, tmp_path):
+    said = describe(Preparation((), {"one": "train"}, 0, 0, {}), licence)
+    words = shlex.split(said.splitlines()[-1].partition("--set ")[2])
+    (tmp_path / "run.toml").write_text('name = "a"')
+    assert load_config(tmp_path / "run.toml", words).data.licences == (licence,)
 
 
 def test_the_command_line_ends_with_2_when_nothing_is_accepted(tmp_path, capsys):
