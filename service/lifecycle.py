@@ -5,7 +5,6 @@ import logging
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from expofuse.files.headers import PixelLimits
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
@@ -34,14 +33,6 @@ RESERVED_FILES = 40
 MAX_OPEN_FILES = 65_536
 
 logger = logging.getLogger(__name__)
-
-
-def service_version() -> str:
-    """Version of the installed package; `0` in a checkout that was never installed."""
-    try:
-        return version("expofuse")
-    except PackageNotFoundError:
-        return "0"
 
 
 def fit_limits(limits: LimitSettings, free_bytes: int) -> LimitSettings:

@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _version(parsed: argparse.Namespace) -> int:
-    from service.lifecycle import service_version
+    from expofuse.package_version import package_version
 
-    sys.stdout.write(f"expofuse {service_version()}\n")
+    sys.stdout.write(f"expofuse {package_version()}\n")
     return 0
 
 

@@ -2,9 +2,10 @@
 
 from fastapi import FastAPI
 
+from expofuse.package_version import package_version
 from service.http.middleware import LingeringClose, RequestContext
 from service.http.routes import create_router
-from service.lifecycle import Service, service_version
+from service.lifecycle import Service
 from service.problems import LastHandler, add_problem_handlers
 
 
@@ -20,7 +21,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(
         title="expofuse",
         summary="Fuses an under- and an over-exposed image into one display-ready picture.",
-        version=service_version(),
+        version=package_version(),
         # The pages of FastAPI load their scripts from elsewhere; the description stays.
         docs_url=None,
         redoc_url=None,

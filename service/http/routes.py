@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from expofuse.files.headers import ImageFormat, ImageHeader, check_size, sniff
+from expofuse.package_version import package_version
 from model.exposure import MIN_SIDE_PX, AlignmentReport
 from service.admission import PIXELS_PER_MEGAPIXEL, Allowance, count_megapixels
 from service.codec.messages import DecodedImage, PairAlignment
@@ -33,7 +34,7 @@ from service.http.schemas import (
     describe_weights,
 )
 from service.http.uploads import MAX_OPTION_BYTES, Form, receive_form
-from service.lifecycle import Service, service_version
+from service.lifecycle import Service
 from service.metrics import METRICS_MEDIA_TYPE
 from service.problems import FUSED_OUTCOME, PROBLEM_RESPONSES
 from service.processes.job_blocks import JobBlocks
@@ -83,7 +84,7 @@ def create_router(service: Service) -> APIRouter:
         info = service.info
         default = info.weights[0]
         return Version(
-            service=service_version(),
+            service=package_version(),
             weights=WeightsVersion(name=default.name, version=default.version),
             weights_loaded=describe_loaded(info.weights),
             device=info.device,

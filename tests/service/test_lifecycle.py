@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
+from expofuse.package_version import package_version
 from service import lifecycle
 from service.errors import ChildStartError, SharedMemoryError, WorkerStoppedError
-from service.lifecycle import BYTES_PER_MEGAPIXEL, Service, fit_limits, service_version
+from service.lifecycle import BYTES_PER_MEGAPIXEL, Service, fit_limits
 from service.settings import CodecSettings, LimitSettings, Settings
 from tests.service.backends import backend_command, copying, failing_warm_up
 
@@ -55,7 +56,7 @@ async def test_blocks_of_a_service_that_was_killed_are_swept_at_start(monkeypatc
 
 
 def test_the_version_is_a_version():
-    assert service_version()[0].isdigit()
+    assert package_version()[0].isdigit()
 
 
 def test_importing_the_server_loads_neither_torch_nor_opencv_nor_a_decoder():
