@@ -34,7 +34,8 @@ MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
 ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
 
 
-CUT_REASONS = ("stalled", "too-many")
+CUT_REASONS = ("stalled", "idle", "too-many")
+"""Reads nothing; gave way to a new one; the new one where all were busy."""
 
 
 class ChildCounts(Protocol):

@@ -51,7 +51,8 @@ class LimitSettings(BaseModel):
         120.0, description="seconds from the first byte of a request to its answer"
     )
     max_connections: PositiveInt = Field(
-        512, description="connections open at one time; one more is answered 503 and closed"
+        512,
+        description="connections open at one time; an idle one gives way, else the new one gets 503",
     )
     max_response_bytes: PositiveInt = Field(
         512 * MIB,

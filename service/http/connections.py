@@ -24,7 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionGuard:
-    """Knows every open connection; refuses those above the bound and cuts those that stall.
+    """Knows every open connection; keeps them within a bound and cuts those that stall.
+
+    Above the bound the connection that has been open for longest without a request under way gives
+    way, so that idle clients lock out neither others nor a probe; where all are busy, the new one
+    is refused.
 
     Args:
         limits: The bounds.
@@ -34,7 +38,7 @@ class ConnectionGuard:
     def __init__(self, limits: LimitSettings, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
-        self._open: set[GuardedProtocol] = set()
+        self._open: dict[GuardedProtocol, None] = {}  # Oldest first.
         self._farewells = 0
         error = QueueFullError(f"expected at most {limits.max_connections} open connections")
         self._refusal = write_refusal(error, retry_after_s=limits.retry_after_s)
@@ -57,9 +61,13 @@ class ConnectionGuard:
     def admit(self, connection: "GuardedProtocol") -> bool:
         """Count a connection in; False when there is no room for it."""
         if len(self._open) >= self._limits.max_connections:
-            self._metrics.connections_cut.labels("too-many").inc()
-            return False
-        self._open.add(connection)
+            idle = next((one for one in self._open if one.is_idle), None)
+            self._metrics.connections_cut.labels("too-many" if idle is None else "idle").inc()
+            if idle is None:
+                return False
+            self.forget(idle)
+            idle.transport.abort()
+        self._open[connection] = None
         self._metrics.connections.set(len(self._open))
         return True
 
@@ -79,7 +87,7 @@ class ConnectionGuard:
 
     def forget(self, connection: "GuardedProtocol") -> None:
         """A connection is closed."""
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         self._metrics.connections.set(len(self._open))
 
     def _part(self, transport: asyncio.Transport) -> None:
@@ -94,6 +102,11 @@ class GuardedProtocol(HttpToolsProtocol):
     _is_admitted = False
     _unsent_bytes = 0
     _stalls = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is under way; its headers may be."""
+        return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection up, or refuse it."""

@@ -174,15 +174,25 @@ def test_a_client_that_reads_slowly_gets_its_picture(strict, noisy):
     assert received[:4] == b"\x89PNG"
 
 
+def test_idle_connections_give_way_to_those_who_ask_for_something(strict):
+    with ExitStack() as held:
+        idle = [held.enter_context(connect(strict)) for _ in range(MAX_CONNECTIONS)]
+        with make_client(strict) as client:
+            assert client.get("/healthz").status_code == 200
+            assert metric(client, "connections_cut_total", reason="idle") >= 1
+        assert idle[0].recv(1) == b"", "the oldest one was closed"
+
+
 def test_a_connection_too_many_is_told_so_and_closed(strict):
+    begun = b"POST /fuse HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n"
+    begun += b"content-type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
     with ExitStack() as held:
         for _ in range(MAX_CONNECTIONS):
-            held.enter_context(connect(strict))
-        with connect(strict) as another:
-            another.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-            answer = b""
-            while piece := another.recv(65536):
-                answer += piece
+            held.enter_context(connect(strict)).sendall(begun)
+        answer = b""
+        deadline = time.monotonic() + 30
+        while b" 503 " not in answer and time.monotonic() < deadline:
+            answer = ask_health(strict)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503")
         assert b"retry-after" in head.lower()
@@ -190,6 +200,16 @@ def test_a_connection_too_many_is_told_so_and_closed(strict):
     with make_client(strict) as client:
         wait_for(lambda: is_healthy(client))
         assert metric(client, "connections_cut_total", reason="too-many") >= 1
+
+
+def ask_health(server: RunningServer) -> bytes:
+    """Everything that a connection of its own gets to hear."""
+    answer = b""
+    with connect(server) as one:
+        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        while piece := one.recv(65536):
+            answer += piece
+    return answer
 
 
 @pytest.mark.slow
