@@ -52,7 +52,7 @@ class LimitSettings(BaseModel):
     )
     max_connections: PositiveInt = Field(
         512,
-        description="connections open at one time; an idle one gives way, else the new one gets 503",
+        description="open connections; an idle one gives way to a new one, or the new one gets 503",
     )
     max_response_bytes: PositiveInt = Field(
         512 * MIB,
