@@ -65,8 +65,8 @@ def test_the_card_of_a_blend_names_its_network_its_terms_and_its_limits(run, tmp
     assert "L\\*" not in card
     (formula,) = re.findall("^Loss = (.*)$", card, re.MULTILINE)
     assert formula == (
-        "0.5 (lambda1 Loss_under + lambda2 Loss_over + Loss_co) + 1 (1 - MEF-SSIM) "
-        "+ 0.02 lost gradients + 0.0005 excursion + 0.001 tone shift "
+        "0.5 (lambda1 Loss_under + lambda2 Loss_over + Loss_co) + 0.0005 excursion "
+        "+ 1 (1 - MEF-SSIM) + 0.02 lost gradients + 0.001 tone shift "
         "+ 2 (1 - MS-SSIM with both exposures) + 0.5 (1 - Qabf) + 0.3 (1 - VIFF) "
         "+ 0.01 disorder + 0.01 rims + 0.02 lost colour + 0.01 foreign hue + 0.001 total variation"
     )
@@ -80,7 +80,7 @@ def test_without_the_papers_tasks_the_card_does_not_explain_them(data_root, blen
     train(config, data_root, tmp_path / "run")
     export(tmp_path / "run", tmp_path / "tiny-blend-1.0.0")
     card = (tmp_path / "tiny-blend-1.0.0" / CARD_NAME).read_text()
-    assert "Loss = 1 (1 - MEF-SSIM)" in card
+    assert "Loss = 0.0005 excursion + 1 (1 - MEF-SSIM)" in card
     for word in ("lambda", "Loss_", "MaskBuilder", "reading of the paper", "local contrast |"):
         assert word not in card
 
