@@ -1,4 +1,4 @@
-"""Measure alignment: known motions of real pairs, pairs at rest, and hand-held stacks.
+"""Measure alignment: known motions of real pairs, pairs at rest, hand-held and unrelated stacks.
 
 One exposure of a pair is moved by a known homography and both are cropped to where both show the
 scene, so that no border helps or hurts. From the repository root:
@@ -24,17 +24,16 @@ from numpy.typing import NDArray
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import measure, write_record
 from expofuse.files.images import to_8_bit
-from model.alignment.estimate import (
-    PROXY_MAX_PX,
-    align_pair,
-    check_gates,
-    make_proxy,
-    match_features,
-    match_keypoints,
-    rescale_homography,
-)
+from model.alignment.estimate import align_exposure, rescale_homography
+from model.alignment.features import match_features, match_keypoints
+from model.alignment.frame import common_frame
+from model.alignment.gates import check_gates
 from model.alignment.patches import frame_corners, map_points, refine_homography
-from model.exposure import ExposurePair
+from model.alignment.rest import TileMotion, measure_tiles
+from model.alignment.stack import align_stack
+from model.alignment.unrelated import AGREEMENT_LIMIT, measure_agreement
+from model.alignment.view import PROXY_MAX_PX, ExposureView, detect_keypoints, make_proxy
+from model.exposure import AlignmentReport, ExposureStack
 from trainer.evaluation import list_pairs
 from trainer.evaluation.pairs import read_exposures
 from trainer.evaluation.pictures import Picture, read_picture
@@ -49,6 +48,13 @@ PERSPECTIVE_SIDE_PX = 1_200
 """On longer images the perspective shrinks with the side, so that the frame bends alike."""
 
 WRONG_PX = 5.0
+MIDDLE_LEVEL = 118.0
+"""Grey level of a middle exposure: L* 50."""
+
+STACK_FOLDERS = ("eval", "brackets", "handheld", "stacks", "moving")
+SKETCH_SIDE_PX = 384
+UNRELATED_PAIRS = 2000
+REST_ROUNDS = 7
 CHECK_REACH_PX = 8
 CHECK_CORRELATION = 0.5
 
@@ -67,7 +73,7 @@ class MovedPair:
         motion_with_own: The same behind the motion that the pair had already, as found on it.
     """
 
-    pair: ExposurePair
+    pair: ExposureStack
     motion: Matrix
     motion_with_own: Matrix | None
 
@@ -95,11 +101,11 @@ def normalise(homography: Matrix) -> Matrix:
     return np.asarray(homography / homography[2, 2])
 
 
-def move_pair(pair: ExposurePair, motion: Matrix) -> MovedPair:
+def move_pair(pair: ExposureStack, motion: Matrix) -> MovedPair:
     """Move the under exposure so that `motion` leads back, and crop both to the common part."""
     size = (pair.width, pair.height)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    under = np.asarray(cv2.warpPerspective(pair.under, motion, size, flags=flags))
+    under = np.asarray(cv2.warpPerspective(pair.darkest, motion, size, flags=flags))
     inside = cv2.warpPerspective(
         np.full(size[::-1], 255, np.uint8), motion, size, flags=cv2.WARP_INVERSE_MAP
     )
@@ -108,15 +114,14 @@ def move_pair(pair: ExposurePair, motion: Matrix) -> MovedPair:
         share += 0.005
     window = crop(share + 0.005, *size)
     corner = translation(window[1].start, window[0].start)
-    own = refine_homography(make_proxy(pair.under), make_proxy(pair.over), np.eye(3))
+    own = refine_homography(make_proxy(pair.darkest), make_proxy(pair.brightest), np.eye(3))
     with_own = None
     if own is not None and own.is_inlier.mean() > 0.5:
-        proxy_size = make_proxy(pair.over).shape[::-1]
+        proxy_size = make_proxy(pair.brightest).shape[::-1]
         with_own = rescale_homography(own.homography, proxy_size, size) @ motion
         with_own = normalise(np.linalg.inv(corner) @ with_own @ corner)
-    moved = ExposurePair(
-        np.ascontiguousarray(under[window]), np.ascontiguousarray(pair.over[window])
-    )
+    cut = [np.ascontiguousarray(one[window]) for one in (under, pair.brightest)]
+    moved = ExposureStack(tuple(cut), (0, 1))
     return MovedPair(moved, normalise(np.linalg.inv(corner) @ motion @ corner), with_own)
 
 
@@ -126,16 +131,17 @@ def crop(share: float, width: int, height: int) -> tuple[slice, slice]:
     return slice(y, height - y), slice(x, width - x)
 
 
-def align_with_gates(pair: ExposurePair) -> Outcome:
-    """The product: `align_pair`."""
-    report = align_pair(pair)
+def align_with_gates(pair: ExposureStack) -> Outcome:
+    """The product: `align_exposure`."""
+    report = align_exposure(*pair.exposures)
     return np.reshape(report.homography, (3, 3)), report.refused
 
 
-def align_with_ransac(pair: ExposurePair) -> Outcome:
+def align_with_ransac(pair: ExposureStack) -> Outcome:
     """The product with RANSAC in place of MAGSAC++."""
-    under, over = make_proxy(pair.under), make_proxy(pair.over)
-    start = match_keypoints(under, over, estimator=cv2.RANSAC)
+    under, over = make_proxy(pair.darkest), make_proxy(pair.brightest)
+    keypoints = [detect_keypoints(proxy) for proxy in (under, over)]
+    start = match_keypoints(keypoints[0], keypoints[1], estimator=cv2.RANSAC)
     fit = None if start is None else refine_homography(under, over, start)
     if fit is None:
         return None, "few_matches" if start is None else "few_inliers"
@@ -144,9 +150,9 @@ def align_with_ransac(pair: ExposurePair) -> Outcome:
     return full, check_gates(fit, *size)
 
 
-def align_plainly(pair: ExposurePair, estimator: int, *, ratio: float, least: int) -> Outcome:
+def align_plainly(pair: ExposureStack, estimator: int, *, ratio: float, least: int) -> Outcome:
     """SIFT with its defaults on AGC images, ratio test, mutual check; no refinement, no gates."""
-    proxies = [make_proxy(image) for image in (pair.under, pair.over)]
+    proxies = [make_proxy(image) for image in (pair.darkest, pair.brightest)]
     points, features = [], []
     for proxy in proxies:
         grey = np.rint(proxy * 255.0).astype(np.uint8)
@@ -163,7 +169,7 @@ def align_plainly(pair: ExposurePair, estimator: int, *, ratio: float, least: in
     return rescale_homography(found, size, (pair.width, pair.height)), None
 
 
-ARMS: dict[str, Callable[[ExposurePair], Outcome]] = {
+ARMS: dict[str, Callable[[ExposureStack], Outcome]] = {
     "ours": align_with_gates,
     "ours, RANSAC": align_with_ransac,
     "plain RANSAC": lambda pair: align_plainly(pair, cv2.RANSAC, ratio=0.75, least=4),
@@ -172,20 +178,20 @@ ARMS: dict[str, Callable[[ExposurePair], Outcome]] = {
 }
 
 
-def corner_error_px(found: Matrix, truth: Matrix, pair: ExposurePair) -> float:
+def corner_error_px(found: Matrix, truth: Matrix, pair: ExposureStack) -> float:
     """Largest distance of a corner from where it belongs."""
     corners = frame_corners(pair.width, pair.height)
     difference = map_points(found, corners) - map_points(truth, corners)
     return float(np.linalg.norm(difference, axis=1).max())
 
 
-def see_own_shift_px(pair: ExposurePair) -> int:
+def see_own_shift_px(pair: ExposureStack) -> int:
     """Shift of a pair in whole pixels, seen without keypoints, patches or a homography.
 
     The pair and its four quarters are each shifted over one another, locally normalised log
     intensities, for the highest correlation; the largest shift of a part that correlates counts.
     """
-    under, over = (normalise_locally(image) for image in (pair.under, pair.over))
+    under, over = (normalise_locally(image) for image in (pair.darkest, pair.brightest))
     reach, (height, width) = CHECK_REACH_PX, under.shape
     rows = (slice(reach, height // 2), slice(height // 2, height - reach))
     columns = (slice(reach, width // 2), slice(width // 2, width - reach))
@@ -228,7 +234,7 @@ def summarise(cases: Sequence[Mapping[str, object]], key: str) -> dict[str, obje
 
 
 def measure_motion(
-    pairs: Mapping[str, ExposurePair], own_shifts_px: Mapping[str, int], repeats: int
+    pairs: Mapping[str, ExposureStack], own_shifts_px: Mapping[str, int], repeats: int
 ) -> dict[str, object]:
     """Move every pair `repeats` times and align it by every arm."""
     rng = np.random.default_rng(SEED)
@@ -269,7 +275,7 @@ def measure_motion(
 
 
 def measure_rest(
-    pairs: Mapping[str, ExposurePair], own_shifts_px: Mapping[str, int]
+    pairs: Mapping[str, ExposureStack], own_shifts_px: Mapping[str, int]
 ) -> dict[str, object]:
     """Align the pairs as they are; nothing may be warped that an exhaustive search sees at rest."""
     reports = {name: describe(pair) for name, pair in pairs.items()}
@@ -286,9 +292,9 @@ def measure_rest(
     }
 
 
-def describe(pair: ExposurePair) -> dict[str, object]:
+def describe(pair: ExposureStack) -> dict[str, object]:
     """Report of a pair, with the seconds it took on the clock and on all cores together."""
-    report, cost = measure(partial(align_pair, pair))
+    report, cost = measure(partial(align_exposure, pair))
     return {**asdict(report), **asdict(cost)}
 
 
@@ -300,23 +306,103 @@ def read_stacks(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
 
 
 def measure_stack(exposures: Sequence[Picture]) -> dict[str, object]:
-    """Align the outermost and the adjacent exposures; do the steps add up to the whole?"""
-    last = len(exposures) - 1
-    whole = describe(ExposurePair.from_images(exposures[0], exposures[last]))
-    steps = [
-        describe(ExposurePair.from_images(exposures[index], exposures[index + 1]))
-        for index in range(last)
-    ]
-    closure_px = None
-    if all(report["refused"] is None for report in (whole, *steps)):
-        product = np.eye(3)
-        for step in steps:
-            product = np.reshape(np.asarray(step["homography"]), (3, 3)) @ product
-        pair = ExposurePair.from_images(exposures[0], exposures[last])
-        direct = np.reshape(np.asarray(whole["homography"]), (3, 3))
-        closure_px = corner_error_px(normalise(product), direct, pair)
-    size = f"{exposures[0].shape[1]}x{exposures[0].shape[0]}"
-    return {"size": size, "outermost": whole, "adjacent": steps, "closure_px": closure_px}
+    """Align a stack to the exposure of middle brightness."""
+    middle = [abs(float(exposure.mean()) - MIDDLE_LEVEL) for exposure in exposures]
+    reference = int(np.argmin(middle))
+    reports, cost = measure(partial(align_stack, exposures, reference=reference))
+    height, width = exposures[0].shape[:2]
+    frame = common_frame(reports, height, width)
+    return {
+        "size": f"{width}x{height}",
+        "reference": reference,
+        "refused": [report.refused for report in reports if report and report.refused],
+        "reports": [None if report is None else report.describe() for report in reports],
+        "common_share": frame.height * frame.width / (height * width),
+        "torn_though_at_rest": count_torn(exposures, reports, reference),
+        **asdict(cost),
+    }
+
+
+def count_torn(
+    exposures: Sequence[Picture], reports: Sequence[AlignmentReport | None], reference: int
+) -> int:
+    """Exposures whose homography moves tiles that are at rest without it."""
+    fixed, torn = ExposureView(exposures[reference]), 0
+    for exposure, report in zip(exposures, reports, strict=True):
+        if report is not None and report.model == "homography":
+            tiles: TileMotion = measure_tiles(ExposureView(exposure), fixed)
+            torn += tiles.is_torn_by(np.reshape(np.array(report.homography), (3, 3)))
+    return torn
+
+
+def measure_rest_test(pairs: Mapping[str, ExposureStack], rounds: int) -> dict[str, object]:
+    """Core-milliseconds of the test of tiles, the median of some rounds, for each pair."""
+    costs = {}
+    for name, pair in pairs.items():
+        taken = []
+        for _ in range(rounds):
+            under, over = ExposureView(pair.darkest), ExposureView(pair.brightest)
+            tiles, cost = measure(partial(measure_tiles, under, over))
+            taken.append(1000.0 * cost.cpu_s)
+        costs[name] = {
+            "megapixels": pair.width * pair.height / 1e6,
+            "core_ms": float(np.median(taken)),
+            "tiles": len(tiles.centres),
+            "rest_share": tiles.rest_share,
+        }
+    return costs
+
+
+def measure_unrelated(stacks: Mapping[str, Sequence[Picture]]) -> dict[str, object]:
+    """Agreement of all exposures of each stack, and of exposures of different stacks."""
+    same = {
+        f"{name} {first} {second}": measure_agreement(exposures[first], exposures[second])
+        for name, exposures in stacks.items()
+        for first in range(len(exposures))
+        for second in range(first + 1, len(exposures))
+    }
+    rng, names = np.random.default_rng(SEED), sorted(stacks)
+    different: list[float] = []
+    while len(different) < UNRELATED_PAIRS:
+        one, other = rng.choice(names, 2, replace=False)
+        if one.partition("/")[2] != other.partition("/")[2]:
+            first, second = (stacks[name][rng.integers(len(stacks[name]))] for name in (one, other))
+            different.append(measure_agreement(first, second))
+    known = {name: value for name, value in same.items() if not np.isnan(value)}
+    return {
+        "limit": AGREEMENT_LIMIT,
+        "pairs_of_one_scene": len(same),
+        "of_them_below_the_limit": sum(value < AGREEMENT_LIMIT for value in known.values()),
+        "least_agreement": dict(sorted(known.items(), key=lambda item: item[1])[:8]),
+        "pairs_of_different_scenes": len(different),
+        "share_below_the_limit": float(np.mean(np.array(different) < AGREEMENT_LIMIT)),
+    }
+
+
+def read_sketches(data: Path) -> dict[str, list[Picture]]:
+    """All stacks of all folders, reduced, each ordered from dark to bright."""
+    stacks = {}
+    for folder in STACK_FOLDERS:
+        for item in sorted((data / folder).iterdir()):
+            paths = [
+                path
+                for path in sorted(item.glob("*.*"))
+                if not path.stem.startswith("peer") and not path.stem.endswith("static")
+            ]
+            exposures = [
+                cv2.resize(
+                    to_8_bit(read_picture(path)),
+                    (SKETCH_SIDE_PX, SKETCH_SIDE_PX),
+                    interpolation=cv2.INTER_AREA,
+                )
+                for path in paths
+            ]
+            if len(exposures) > 1:
+                stacks[f"{folder}/{item.name}"] = sorted(
+                    (np.asarray(exposure, np.uint8) for exposure in exposures),
+                    key=lambda exposure: float(exposure.mean()),
+                )
+    return stacks
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -328,7 +414,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     pairs = {pair.name: read_exposures(pair) for pair in list_pairs(arguments.data / "eval")}
     large = {
-        name: ExposurePair.from_images(exposures[0], exposures[-1])
+        name: ExposureStack.from_images([exposures[0], exposures[-1]])
         for name, exposures in read_stacks(arguments.data / "highres")
     }
     own = {name: see_own_shift_px(pair) for name, pair in (pairs | large).items()}
@@ -339,9 +425,12 @@ def main(argv: list[str] | None = None) -> None:
         "motion_of_eval": measure_motion(pairs, own, arguments.repeats),
         "motion_of_highres": measure_motion(large, own, arguments.repeats),
         "eval_at_rest": measure_rest(pairs, own),
-        "handheld": {
-            name: measure_stack(exposures)
-            for name, exposures in read_stacks(arguments.data / "handheld")
+        "rest_test": measure_rest_test(pairs | large, REST_ROUNDS),
+        "unrelated": measure_unrelated(read_sketches(arguments.data)),
+        "stacks": {
+            f"{folder}/{name}": measure_stack(exposures)
+            for folder in ("handheld", "brackets")
+            for name, exposures in read_stacks(arguments.data / folder)
         },
     }
     write_record(arguments.out, record)

@@ -18,8 +18,9 @@ from model.blend.pipeline import PASSES, BlendPipeline, Engine
 from model.blend.pyramid import blend_halo, plan_levels
 from model.blend.torch_engine import TorchEngine
 from model.colour import to_pixels
-from model.exposure import ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels
 from model.pipeline import create_pipeline
+from model.registration import AS_THEY_ARE, Registration
 from model.release.weights import load_weights
 from model.run import FusionRun
 from model.tiling import Window
@@ -52,8 +53,8 @@ def measure_rounds(
     megapixels = height * width / MEGAPIXEL
     work: dict[str, Callable[[], object]] = {
         "fusion": partial(pipeline.fuse, pair),
-        "fusion_warped": partial(pipeline.fuse, pair, MOTION),
-        "mertens": partial(cv2.createMergeMertens().process, [pair.under, pair.over]),
+        "fusion_warped": partial(pipeline.fuse, pair, Registration(MOTION.reference, MOTION)),
+        "mertens": partial(cv2.createMergeMertens().process, [pair.darkest, pair.brightest]),
     }
     if height * width <= LIGHTNESS_LIMIT_PX:
         lightness = create_pipeline(load_weights(lightness_dir), device="cpu", threads=threads)
@@ -76,9 +77,9 @@ def measure_rounds(
     return summary
 
 
-def measure_passes(pipeline: BlendPipeline, pair: ExposurePair) -> dict[str, Cost]:
+def measure_passes(pipeline: BlendPipeline, pair: ExposureStack) -> dict[str, Cost]:
     """Time each pass of one picture."""
-    run = pipeline.begin(pair, None)
+    run = pipeline.begin(pair, AS_THEY_ARE)
     return {
         f"pass_{name}": measure(partial(fuse_pass, pipeline, run, windows))[1]
         for name, windows in zip(PASSES, run.passes, strict=True)
@@ -100,9 +101,11 @@ def measure_exactness(weights_dir: Path) -> dict[str, object]:
     record: dict[str, object] = {}
     for height, width in EXACT_SIZES:
         pair = make_pair(height, width)
-        deep = ExposurePair(pair.under * np.uint16(257), pair.over * np.uint16(257))
+        deep = ExposureStack(
+            (pair.darkest * np.uint16(257), pair.brightest * np.uint16(257)), (0, 1)
+        )
         record[f"{height}x{width}"] = {
-            f"{name}_tiled_against_torch_whole_{one.under.dtype}": compare(
+            f"{name}_tiled_against_torch_whole_{one.darkest.dtype}": compare(
                 BlendPipeline(engine, tile_px=SMALL_TILE_PX).fuse(one), fuse_whole(network, one)
             )
             for name, engine in engines.items()
@@ -116,7 +119,7 @@ def measure_halo(network: BlendNetwork) -> dict[str, object]:
     height, width = HALO_SIZE
     levels = plan_levels(height, width, network_side_px=network.config.network_side_px)
     noise = np.random.default_rng(0).integers(0, UINT16_MAX, (2, height, width, 3), np.uint16)
-    pair = ExposurePair(noise[0], noise[1])
+    pair = ExposureStack((noise[0], noise[1]), (0, 1))
     engine = TorchEngine(network, device=torch.device("cpu"))
     whole = fuse_whole(network, pair)
     halo_px = blend_halo(levels.reduction)
@@ -130,16 +133,16 @@ def measure_halo(network: BlendNetwork) -> dict[str, object]:
     }
 
 
-def fuse_whole(network: BlendNetwork, pair: ExposurePair) -> Pixels:
+def fuse_whole(network: BlendNetwork, pair: ExposureStack) -> Pixels:
     """The network on whole pictures, rounded as the pipeline does."""
-    full = np.iinfo(pair.under.dtype).max
+    full = np.iinfo(pair.darkest.dtype).max
 
     def to_planes(pixels: Pixels) -> Tensor:
         planes = torch.from_numpy(pixels.astype(np.float32) / full)
         return planes.permute(2, 0, 1).unsqueeze(0)
 
-    fused = network(to_planes(pair.under), to_planes(pair.over))
-    return to_pixels(fused[0], pair.under)
+    fused = network(to_planes(pair.darkest), to_planes(pair.brightest))
+    return to_pixels(fused[0], pair.darkest)
 
 
 def compare(one: Pixels, other: Pixels) -> dict[str, float]:

@@ -23,7 +23,7 @@ from bench.speed import DEFAULT_WEIGHTS, RESULTS
 from bench.timing import MOTION, make_pair, write_record
 from model.colour import linear_to_lab, pixels_to_linear
 from model.device import Precision
-from model.exposure import ExposurePair
+from model.exposure import ExposureStack
 from model.lightness.network import LIGHTNESS_MAX, FusionNetwork
 from model.lightness.runtime import (
     OnnxRuntime,
@@ -32,6 +32,7 @@ from model.lightness.runtime import (
 )
 from model.manifest import read_manifest
 from model.pipeline import create_pipeline
+from model.registration import Registration
 from model.release.weights import load_weights
 from model.run import fuse_run
 from model.tiling import plan_windows
@@ -43,11 +44,11 @@ HALO_SIZE = (257, 401)
 MIB = 1024
 
 
-def read_lightness(pair: ExposurePair) -> tuple[Tensor, Tensor]:
+def read_lightness(pair: ExposureStack) -> tuple[Tensor, Tensor]:
     """L* planes of a pair, shape (1, 1, H, W)."""
     under, over = (
         linear_to_lab(pixels_to_linear(torch.from_numpy(image).permute(2, 0, 1)[None]))[:, :1]
-        for image in (pair.under, pair.over)
+        for image in (pair.darkest, pair.brightest)
     )
     return under, over
 
@@ -156,10 +157,10 @@ def measure_peak(weights_dir: Path, height: int, width: int) -> None:
     pipeline = create_pipeline(load_weights(weights_dir), device="cpu")
     loaded = read_status_mib("VmRSS")
     shape = (height, width, 3)
-    pair = ExposurePair(np.full(shape, 60, np.uint8), np.full(shape, 180, np.uint8))
+    pair = ExposureStack((np.full(shape, 60, np.uint8), np.full(shape, 180, np.uint8)), (0, 1))
     output = np.full(shape, 1, np.uint8)
     before = read_status_mib("VmRSS")
-    run = pipeline.begin(pair, MOTION, output)
+    run = pipeline.begin(pair, Registration(MOTION.reference, MOTION), output)
     fuse_run(run, pipeline.fuse_windows, batch_size=pipeline.preferred_batch)
     peak = read_status_mib("VmHWM")
     print(loaded, before, peak)

@@ -26,6 +26,7 @@ from model.lightness.network import FusionNetwork, Padding
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import OnnxRuntime
 from model.manifest import read_manifest
+from model.registration import Registration
 from model.release.weights import LoadedWeights, load_weights
 
 DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
@@ -70,7 +71,7 @@ def measure_rounds(
         runtime.spent = Cost(0.0, 0.0)
         _, still = measure(partial(pipeline.fuse, pair))
         network, runtime.spent = runtime.spent, Cost(0.0, 0.0)
-        _, warped = measure(partial(pipeline.fuse, pair, MOTION))
+        _, warped = measure(partial(pipeline.fuse, pair, Registration(MOTION.reference, MOTION)))
         colour = still - network
         if index > 0:
             rounds["eager"].append(eager)

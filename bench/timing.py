@@ -19,18 +19,23 @@ import onnxruntime
 import torch
 
 from bench.repository import read_commit
-from model.exposure import AlignmentReport, ExposurePair
+from model.exposure import AlignmentReport, ExposureStack, StackAlignment
 
 Result = TypeVar("Result")
 
-MOTION = AlignmentReport(
-    model="homography",
-    homography=(1.01, 0.02, 1.5, -0.015, 0.99, -2.0, 1e-5, 2e-5, 1.0),
-    inliers=100,
-    inlier_ratio=0.9,
-    max_corner_shift_px=30.0,
-    refused=None,
-    reference="over",
+MOTION = StackAlignment(
+    reference=1,
+    reports=(
+        AlignmentReport(
+            model="homography",
+            homography=(1.01, 0.02, 1.5, -0.015, 0.99, -2.0, 1e-5, 2e-5, 1.0),
+            inliers=100,
+            inlier_ratio=0.9,
+            max_corner_shift_px=30.0,
+            refused=None,
+        ),
+        None,
+    ),
 )
 
 
@@ -55,13 +60,13 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
     return result, Cost(perf_counter() - wall_s, process_time() - cpu_s)
 
 
-def make_pair(height: int, width: int) -> ExposurePair:
+def make_pair(height: int, width: int) -> ExposureStack:
     """A smooth seeded scene as an under and an over exposure, uint8."""
     scene = cv2.GaussianBlur(np.random.default_rng(0).random((height, width, 3)), (0, 0), 2)
     scene = (scene - scene.min()) / (scene.max() - scene.min())
     under, over = 0.4 * scene, (1.6 * scene).clip(0, 1)
-    return ExposurePair.from_images(
-        np.rint(255 * under).astype(np.uint8), np.rint(255 * over).astype(np.uint8)
+    return ExposureStack.from_images(
+        [np.rint(255 * under).astype(np.uint8), np.rint(255 * over).astype(np.uint8)]
     )
 
 

@@ -1,4 +1,4 @@
-"""Multi-exposure image fusion: two exposures of one scene in, one well-exposed picture out.
+"""Multi-exposure image fusion: two to nine exposures of one scene in, one well-exposed picture out.
 
 Names are imported on first use, so that `import expofuse` takes no time.
 """

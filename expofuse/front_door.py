@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, PACKAGED_WEIGHTS_DIR, locate_weights
 from expofuse.errors import OptionError
-from model.errors import ExposureError, WeightsError
+from model.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from expofuse.files.headers import ImageFormat
     from expofuse.kinds import File
-    from model.exposure import AlignmentReport, AlignMode, Pixels
+    from model.exposure import AlignMode, GhostsMode, Pixels, StackAlignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,38 @@ class FuseReport:
     """How a picture came about.
 
     Attributes:
-        alignment: How the exposures lie on each other; None with `align="off"`.
+        alignment: How the exposures lie on each other, dark to bright; None with `align="off"`.
         weights: Name and version of the weights that fused it.
-        is_swapped: The brighter exposure was given first.
+        order: Which of the exposures given is the darkest, the next, ... and the brightest, from 0.
+        used: Those of them that were fused: no blank one, and of equal ones a single one.
+        reference: Which of the exposures given stayed where it is, from 0.
+        replaced_share: Share of the picture in which what moved, or what only the reference
+            covers, was replaced in an exposure, 0..1.
     """
 
-    alignment: AlignmentReport | None
+    alignment: StackAlignment | None
     weights: str
-    is_swapped: bool
+    order: tuple[int, ...]
+    used: tuple[int, ...]
+    reference: int
+    replaced_share: float
+
+    def describe_order(self) -> str:
+        """The order found, as the service's header says it."""
+        from model.exposure import describe_order
+
+        return describe_order(self.order)
+
+    def describe_alignment(self) -> str:
+        """What alignment did, as the service's header says it."""
+        from model.exposure import describe_alignment
+
+        return describe_alignment(self.alignment, self.used)
+
+    @property
+    def is_swapped(self) -> bool:
+        """The exposures were not given dark to bright."""
+        return self.order != tuple(range(len(self.order)))
 
 
 @overload
@@ -45,6 +69,8 @@ def fuse(
     *,
     weights: str | Path = ...,
     align: AlignMode = ...,
+    ghosts: GhostsMode = ...,
+    reference: int | None = ...,
     device: str = ...,
     return_report: Literal[False] = False,
 ) -> Pixels: ...
@@ -55,6 +81,8 @@ def fuse(
     *,
     weights: str | Path = ...,
     align: AlignMode = ...,
+    ghosts: GhostsMode = ...,
+    reference: int | None = ...,
     device: str = ...,
     return_report: Literal[True],
 ) -> tuple[Pixels, FuseReport]: ...
@@ -65,6 +93,8 @@ def fuse(
     *,
     weights: str | Path = ...,
     align: AlignMode = ...,
+    ghosts: GhostsMode = ...,
+    reference: int | None = ...,
     device: str = ...,
     return_report: Literal[False] = False,
 ) -> Image: ...
@@ -75,6 +105,8 @@ def fuse(
     *,
     weights: str | Path = ...,
     align: AlignMode = ...,
+    ghosts: GhostsMode = ...,
+    reference: int | None = ...,
     device: str = ...,
     return_report: Literal[True],
 ) -> tuple[Image, FuseReport]: ...
@@ -85,6 +117,8 @@ def fuse(
     *,
     weights: str | Path = ...,
     align: AlignMode = ...,
+    ghosts: GhostsMode = ...,
+    reference: int | None = ...,
     device: str = ...,
     format: ImageFormat | None = ...,
     quality: int | None = ...,
@@ -97,6 +131,8 @@ def fuse(
     *,
     weights: str | Path = ...,
     align: AlignMode = ...,
+    ghosts: GhostsMode = ...,
+    reference: int | None = ...,
     device: str = ...,
     format: ImageFormat | None = ...,
     quality: int | None = ...,
@@ -108,12 +144,14 @@ def fuse(
     *,
     weights: str | Path = DEFAULT_WEIGHTS,
     align: AlignMode = "auto",
+    ghosts: GhostsMode = "auto",
+    reference: int | None = None,
     device: str = "auto",
     format: ImageFormat | None = None,
     quality: int | None = None,
     return_report: bool = False,
 ) -> object:
-    """Fuse two exposures of one scene into one well-exposed picture.
+    """Fuse two to nine exposures of one scene into one well-exposed picture.
 
     What comes in comes out: arrays give an array, images of Pillow an image, and files, as bytes
     or as paths, the bytes of a file in the format of the first exposure. Arrays are taken for sRGB
@@ -127,12 +165,15 @@ def fuse(
 
     Args:
         under: The darker exposure, (H, W, 3) of uint8 or uint16 if it is an array. Or a list of the
-            exposures, in any order; it has to hold two.
+            exposures, in any order, two to nine.
         over: The brighter exposure, of the same kind and size. Exposures that are given the other
             way round change places.
         weights: Name and version of bundled weights, or the path of a weights directory.
         align: `auto` fuses the exposures as they lie where no alignment is trusted, `off` does not
             look for one, `require` raises an error instead.
+        ghosts: `auto` replaces what moved by what the reference exposure shows, `off` leaves it.
+        reference: Number of the exposure that stays where it is, from 1 as given; None leaves the
+            choice.
         device: `auto`, `cpu` or `cuda:N`; `auto` takes a CUDA device where there is one.
         format: `jpeg`, `png`, `webp` or `tiff`, of the file that is returned.
         quality: Of JPEG and lossy WebP, 1 to 100; 90 when not given.
@@ -142,8 +183,8 @@ def fuse(
         The picture, and with `return_report` a pair of it and a `FuseReport`.
 
     Raises:
-        ExposureError: The exposures are not two, differ in size, are smaller than 16 pixels, or are
-            arrays of another shape or type.
+        ExposureError: The exposures are not two to nine, differ in size, are smaller than 16
+            pixels, or are arrays of another shape or type.
         AlignmentError: `align="require"`, and no alignment is trusted.
         WeightsError: The weights are not there or do not pass their checks.
         FileError: A file cannot be read or written, or an option has no such value.
@@ -165,27 +206,45 @@ def fuse(
 
     from expofuse.kinds import choose_kind
     from expofuse.open_weights import open_weights
-    from model.exposure import AlignMode, ExposurePair
-    from model.fuse import fuse_pair
+    from model.exposure import AlignMode, ExposureStack, GhostsMode
+    from model.fuse import fuse_stack
 
     if align not in get_args(AlignMode):
         raise OptionError(f"expected align as one of {', '.join(get_args(AlignMode))}")
+    if ghosts not in get_args(GhostsMode):
+        raise OptionError(f"expected ghosts as one of {', '.join(get_args(GhostsMode))}")
     kind = choose_kind(exposures, image_format=format, quality=quality)
-    pair = ExposurePair.from_images(*kind.read())
+    stack = ExposureStack.from_images(kind.read())
     opened = open_weights(directory, device=device)
-    fusion = fuse_pair(pair, opened.pipeline, align=align, reference=opened.reference)
-    picture = kind.write(fusion.picture, darkest=1 if pair.is_swapped else 0)
+    fusion = fuse_stack(
+        stack,
+        opened.pipeline,
+        align=align,
+        ghosts=ghosts,
+        wanted=reference,
+        default=opened.reference,
+    )
+    picture = kind.write(fusion.picture, darkest=stack.order[0])
     if not return_report:
         return picture
-    return picture, FuseReport(fusion.alignment, opened.label, pair.is_swapped)
+    used, found = fusion.registered.used, fusion.registered.registration
+    return picture, FuseReport(
+        found.alignment,
+        opened.label,
+        stack.order,
+        used.order,
+        used.order[found.reference],
+        found.replaced_share,
+    )
 
 
 def _list_exposures(under: object, over: object) -> list[object]:
+    from model.exposure import check_count
+
     exposures: list[object] = list(under) if isinstance(under, list | tuple) else [under]
     if over is not None:
         exposures.append(over)
-    if len(exposures) != 2:
-        raise ExposureError(f"expected two exposures, got {len(exposures)}")
+    check_count(len(exposures))
     return exposures
 
 

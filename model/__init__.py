@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.alignment.estimate import align_pair
+    from model.alignment.stack import align_stack
     from model.blend.network import BlendNetwork
     from model.device import resolve_device
     from model.errors import (
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         InferenceError,
         WeightsError,
     )
-    from model.exposure import AlignmentReport, ExposurePair
+    from model.exposure import AlignmentReport, ExposureStack
     from model.lightness.network import FusionNetwork
     from model.lightness.pipeline import LightnessPipeline
     from model.manifest import Manifest, NetworkConfig, PyramidBlendConfig, read_manifest
@@ -31,7 +31,7 @@ _HOME = {
     "AlignmentReport": "model.exposure",
     "BlendNetwork": "model.blend.network",
     "ExposureError": "model.errors",
-    "ExposurePair": "model.exposure",
+    "ExposureStack": "model.exposure",
     "FusionError": "model.errors",
     "FusionNetwork": "model.lightness.network",
     "FusionPipeline": "model.pipeline",
@@ -42,7 +42,7 @@ _HOME = {
     "NetworkConfig": "model.manifest",
     "PyramidBlendConfig": "model.manifest",
     "WeightsError": "model.errors",
-    "align_pair": "model.alignment.estimate",
+    "align_stack": "model.alignment.stack",
     "build_network": "model.release.architectures",
     "create_pipeline": "model.pipeline",
     "load_weights": "model.release.weights",
@@ -55,7 +55,7 @@ __all__ = [
     "AlignmentReport",
     "BlendNetwork",
     "ExposureError",
-    "ExposurePair",
+    "ExposureStack",
     "FusionError",
     "FusionNetwork",
     "FusionPipeline",
@@ -66,7 +66,7 @@ __all__ = [
     "NetworkConfig",
     "PyramidBlendConfig",
     "WeightsError",
-    "align_pair",
+    "align_stack",
     "build_network",
     "create_pipeline",
     "load_weights",

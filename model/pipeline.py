@@ -1,4 +1,4 @@
-"""Turns weights of either architecture into a pipeline that fuses exposure pairs.
+"""Turns weights of either architecture into a pipeline that fuses stacks of exposures.
 
 Fusing one picture is a run. A run has passes, and a pass has windows. The pipeline of `hyperp-mb`
 decides each pixel by its neighbours, so it has one pass. The pipeline of `pyramid-blend` looks at
@@ -13,9 +13,10 @@ from model.blend.network import BlendNetwork
 from model.blend.pipeline import BlendPipeline, create_engine
 from model.colour import ChromaRule
 from model.device import Precision, resolve_device
-from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import create_runtime
+from model.registration import Registration
 from model.release.weights import LoadedWeights
 from model.run import FusionRun
 from model.tiling import Window
@@ -24,7 +25,7 @@ __all__ = ["FusionPipeline", "FusionRun", "create_pipeline"]
 
 
 class FusionPipeline(Protocol):
-    """Weights on a device, ready to fuse exposure pairs window by window.
+    """Weights on a device, ready to fuse stacks of exposures window by window.
 
     Attributes:
         tile_px: Largest side of a window's core.
@@ -43,13 +44,16 @@ class FusionPipeline(Protocol):
         ...
 
     def begin(
-        self, pair: ExposurePair, report: AlignmentReport | None, out: Pixels | None = None
+        self,
+        stack: ExposureStack,
+        registration: Registration = ...,
+        out: Pixels | None = None,
     ) -> FusionRun:
-        """Plan the fusion of one pair; computes nothing.
+        """Plan the fusion of one stack; computes nothing.
 
         Args:
-            pair: The exposures.
-            report: How they lie on each other; None and the model `identity` warp nothing.
+            stack: The exposures.
+            registration: How they go together; as they are when not given.
             out: Array for the result, shape and dtype of the exposures; None allocates one.
 
         Returns:
@@ -78,15 +82,15 @@ class FusionPipeline(Protocol):
         """
         ...
 
-    def fuse(self, pair: ExposurePair, report: AlignmentReport | None = None) -> Pixels:
-        """Fuse one pair.
+    def fuse(self, stack: ExposureStack, registration: Registration = ...) -> Pixels:
+        """Fuse one stack.
 
         Args:
-            pair: The exposures.
-            report: How they lie on each other; None warps nothing.
+            stack: The exposures.
+            registration: How they go together; as they are when not given.
 
         Returns:
-            The picture. Shape (H, W, 3), dtype of the pair.
+            The picture. Shape (H, W, 3), dtype of the stack.
         """
         ...
 

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from model.exposure import AlignmentReport, ExposurePair, Pixels
-from model.tiling import Window
-from model.warp import reference_to_moving
+from model.exposure import ExposureStack, Pixels, StackAlignment
+from model.ghosts.ghost_map import GhostMap
+from model.ghosts.replace import replace_ghosts
+from model.registration import Registration
+from model.tiling import Rect, Window
+from model.warp import reference_to_moving, warp_pixels
+
+Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,29 +23,50 @@ class FusionRun:
     """One picture on its way: views of its exposures, its passes, and where the result goes.
 
     Attributes:
-        pair: The exposures, not copied.
+        stack: The exposures, not copied.
         passes: The windows of the picture, pass by pass, none of them empty. All windows of a pass
             must be fused, in any order, before one of the next pass is.
-        output: The picture. Shape (H, W, 3), dtype of the pair; complete once the last pass was
+        output: The picture. Shape (H, W, 3), dtype of the stack; complete once the last pass was
             fused.
-        to_moving: Reference pixel -> moving-exposure pixel, None where nothing is warped.
-        is_under_moving: The under exposure is the one that is warped.
+        motions: Of each exposure, reference pixel -> pixel of that exposure; None where it is not
+            warped.
+        ghosts: Of each exposure, what moved in it; None where nothing did.
+        reference: The exposure that the others lie on, and that says what moved.
     """
 
-    pair: ExposurePair
+    stack: ExposureStack
     passes: tuple[tuple[Window, ...], ...]
     output: Pixels
-    to_moving: NDArray[np.float64] | None
-    is_under_moving: bool
+    motions: tuple[Matrix | None, ...]
+    ghosts: tuple[GhostMap | None, ...]
+    reference: int
+
+    def is_prepared(self, index: int) -> bool:
+        """An exposure is warped, or freed of ghosts, before it is fused."""
+        return self.motions[index] is not None or self.ghosts[index] is not None
 
 
-def prepare_output(pair: ExposurePair, out: Pixels | None) -> Pixels:
+def prepare_ghosts(stack: ExposureStack, registration: Registration) -> tuple[GhostMap | None, ...]:
+    """What moved in each exposure; None where nothing did.
+
+    Raises:
+        ValueError: Their number is not the stack's.
+    """
+    ghosts = registration.ghosts
+    if ghosts is None:
+        return (None,) * len(stack)
+    if len(ghosts) != len(stack):
+        raise ValueError(f"expected ghosts of {len(stack)} exposures, got {len(ghosts)}")
+    return ghosts
+
+
+def prepare_output(stack: ExposureStack, out: Pixels | None) -> Pixels:
     """The array for the result: the one given, or a new one.
 
     Raises:
         ValueError: `out` does not fit.
     """
-    shape, dtype = pair.under.shape, pair.under.dtype
+    shape, dtype = stack.darkest.shape, stack.darkest.dtype
     output = np.empty(shape, dtype) if out is None else out
     if output.shape != shape or output.dtype != dtype or not output.flags.writeable:
         raise ValueError(
@@ -49,18 +76,54 @@ def prepare_output(pair: ExposurePair, out: Pixels | None) -> Pixels:
     return output
 
 
-def prepare_warp(
-    pair: ExposurePair, report: AlignmentReport | None
-) -> tuple[NDArray[np.float64] | None, bool]:
-    """Reference pixel -> moving pixel, None where nothing is warped; whether under moves.
+def prepare_motions(
+    stack: ExposureStack, alignment: StackAlignment | None
+) -> tuple[Matrix | None, ...]:
+    """Of each exposure, reference pixel -> pixel of that exposure; None where it is not warped.
 
     Raises:
-        ValueError: The homography cannot warp the picture.
+        ValueError: A homography cannot warp the picture, or their number is not the stack's.
     """
-    if report is None or report.model == "identity":
-        return None, False
-    to_moving = reference_to_moving(report.homography, pair.height, pair.width)
-    return to_moving, report.reference == "over"
+    if alignment is None:
+        return (None,) * len(stack)
+    if len(alignment.reports) != len(stack):
+        raise ValueError(
+            f"expected alignment of {len(stack)} exposures, got {len(alignment.reports)}"
+        )
+    return tuple(
+        None
+        if report is None or report.model == "identity"
+        else reference_to_moving(report.homography, stack.height, stack.width)
+        for report in alignment.reports
+    )
+
+
+def prepare_window(run: FusionRun, window: Rect, *, device: torch.device) -> list[Pixels]:
+    """Read a window of every exposure: warped onto the reference, and freed of ghosts.
+
+    Args:
+        run: The picture.
+        window: In reference pixels.
+        device: Where the warp is computed.
+
+    Returns:
+        Shape (window.height, window.width, 3) each, of the stack's type; views of the exposures
+        that are neither warped nor freed.
+    """
+    exposures = [
+        pixels[window.slices]
+        if motion is None
+        else warp_pixels(pixels, motion, window, device=device)
+        for pixels, motion in zip(run.stack.exposures, run.motions, strict=True)
+    ]
+    return replace_ghosts(
+        exposures,
+        run.ghosts,
+        reference=run.reference,
+        window=window,
+        height=run.stack.height,
+        width=run.stack.width,
+    )
 
 
 def check_batch(batch: Sequence[tuple[FusionRun, Window]]) -> None:

@@ -1,7 +1,7 @@
 """Decides which requests are let in: budgets that refuse at once and never make anybody wait."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from expofuse.errors import PixelLimitError
@@ -11,18 +11,27 @@ from service.metrics import Metrics
 from service.settings import LimitSettings
 
 PIXELS_PER_MEGAPIXEL = 1e6
+PICTURES_OF_A_PAIR = 3
+"""Two exposures and the result."""
 
 
-def count_megapixels(under: ImageHeader, over: ImageHeader) -> float:
-    """What a pair counts against the budget: its larger image, twice when it is of 16 bit.
+def count_megapixels(headers: Sequence[ImageHeader]) -> float:
+    """What a stack counts against the budget: what a pair of its largest exposure would.
+
+    A pair counts as one of its exposures, and so every further exposure as a third of one; a stack
+    of 16 bits counts twice.
 
     Example:
         >>> header = ImageHeader("png", 4000, 3000, 16)
-        >>> count_megapixels(header, header)
+        >>> count_megapixels([header, header])
+        24.0
+        >>> count_megapixels([ImageHeader("png", 4000, 3000, 8)] * 5)
         24.0
     """
-    depth_factor = 2 if 16 in (under.bits, over.bits) else 1
-    return max(under.pixels, over.pixels) * depth_factor / PIXELS_PER_MEGAPIXEL
+    depth_factor = 2 if 16 in (header.bits for header in headers) else 1
+    pictures = len(headers) + 1
+    largest = max(header.pixels for header in headers)
+    return largest * depth_factor * pictures / PICTURES_OF_A_PAIR / PIXELS_PER_MEGAPIXEL
 
 
 class Allowance:
@@ -158,8 +167,8 @@ class Admission:
         most = self._limits.max_megapixels_in_flight
         if megapixels > most:
             raise PixelLimitError(
-                f"expected a pair of at most {most:g} megapixels, a 16-bit pair counting twice, "
-                f"got {megapixels:.1f}"
+                f"expected at most {most:g} megapixels, each exposure beyond two counting a third "
+                f"and 16 bits twice, got {megapixels:.1f}"
             )
         if self._megapixels >= most or self._megapixels + megapixels > most:
             raise QueueFullError(

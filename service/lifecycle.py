@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expofuse.files.headers import PixelLimits
+from model.exposure import MAX_EXPOSURES
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.device.job_queue import JobQueue
@@ -138,8 +139,8 @@ class Service:
                 processes=settings.codec.count,
                 call_timeout_s=settings.codec.timeout_s,
                 memory_limit_bytes=settings.codec.memory_bytes,
-                # Two decodings a job at most; admission refuses before this bound does.
-                max_waiting=2 * settings.limits.max_jobs,
+                # As many decodings a job at most; admission refuses before this bound does.
+                max_waiting=MAX_EXPOSURES * settings.limits.max_jobs,
                 limits=self.pixel_limits,
                 abandon_grace_s=settings.codec.abandon_grace_s,
                 supervision=supervision,

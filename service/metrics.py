@@ -29,6 +29,7 @@ PREFIX = "expofuse"
 
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+SHARE_BUCKETS = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
 
 ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
@@ -63,6 +64,7 @@ class Metrics:
             as fast as another.
         pair_megapixels: Size of admitted pairs.
         alignments: Aligned pairs by what was applied.
+        replaced_share: Share of a picture in which what moved was replaced.
         jobs_in_flight: Jobs admitted and not yet settled.
         megapixels_in_flight: What they count against the budget.
         upload_bytes: Bytes of request bodies held.
@@ -102,6 +104,11 @@ class Metrics:
         self.alignments = self._counter("alignments", "Pairs by what was applied.", "outcome")
         for outcome in ALIGNMENT_OUTCOMES:
             self.alignments.labels(outcome)
+        self.replaced_share = self._histogram(
+            "replaced_share",
+            "Share of a picture in which what moved was replaced.",
+            buckets=SHARE_BUCKETS,
+        )
         self.jobs_in_flight = self._gauge("jobs_in_flight", "Jobs admitted and not yet settled.")
         self.megapixels_in_flight = self._gauge(
             "megapixels_in_flight", "Megapixels of admitted jobs; a 16-bit pair counts twice."

@@ -56,7 +56,9 @@ def adaptive_gamma(intensity: NDArray[FloatT]) -> float:
     return math.exp((1.0 - (mu + sigma)) / 2.0)
 
 
-def apply_gamma(intensity: NDArray[FloatT], gamma: float) -> NDArray[FloatT]:
+def apply_gamma(
+    intensity: NDArray[FloatT], gamma: float, *, mean: float | None = None
+) -> NDArray[FloatT]:
     r"""Apply a gamma; dark images are lifted so that their mean comes to lie near one half.
 
     With the mean :math:`\mu` of the input and the Heaviside step H (0 at 0):
@@ -72,6 +74,7 @@ def apply_gamma(intensity: NDArray[FloatT], gamma: float) -> NDArray[FloatT]:
     Args:
         intensity: Intensities in 0..1, not empty, any shape.
         gamma: The exponent, positive; `adaptive_gamma` gives it.
+        mean: The mean mu where the intensities are a table of levels and not the image itself.
 
     Returns:
         Corrected intensities in 0..1, same shape and dtype as the input.
@@ -91,7 +94,7 @@ def apply_gamma(intensity: NDArray[FloatT], gamma: float) -> NDArray[FloatT]:
         raise ValueError("expected an image with at least one pixel, got an empty one")
     if not gamma > 0.0:
         raise ValueError(f"expected a positive gamma, got {gamma}")
-    mu = float(intensity.mean(dtype=np.float64))
+    mu = float(intensity.mean(dtype=np.float64)) if mean is None else mean
     powered = np.power(intensity, gamma, dtype=np.float64)
     if 0.0 < mu < 0.5:
         powered /= powered + (1.0 - powered) * mu**gamma

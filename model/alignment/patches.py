@@ -1,8 +1,8 @@
-"""Refines a homography to parts of a pixel: finds small patches again and fits them at once."""
+"""Sub-pixel refinement of a homography: small patches are sought again and fitted at once."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -39,6 +39,21 @@ EPSILON = 1e-9
 
 Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
+Motion = Literal["homography", "similarity"]
+
+FREEDOMS: dict[Motion, Matrix] = {
+    "homography": np.eye(8),
+    "similarity": np.array(
+        [
+            [1, 0, 0, 0, 1, 0, 0, 0],
+            [0, -1, 0, 1, 0, 0, 0, 0],
+            [0, 0, 1, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0, 1, 0, 0],
+        ],
+        np.float64,
+    ).T,
+}
+"""The eight parameters of `_map_with_slopes` by the free ones of each motion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,9 @@ def frame_corners(width: int, height: int) -> Matrix:
     return np.array([[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])
 
 
-def refine_homography(moving: Grey, fixed: Grey, start: Matrix) -> PatchFit | None:
+def refine_homography(
+    moving: Grey, fixed: Grey, start: Matrix, *, motion: Motion = "homography"
+) -> PatchFit | None:
     """Refine a homography that is right within a few pixels.
 
     Each round warps the moving exposure by the homography so far, seeks patches of it in the
@@ -94,6 +111,8 @@ def refine_homography(moving: Grey, fixed: Grey, start: Matrix) -> PatchFit | No
         moving: Grey image, AGC-corrected, 0..1. Shape (H, W), float32.
         fixed: The reference exposure, alike.
         start: Homography to start from. Shape (3, 3), float64.
+        motion: What is refined; a similarity (shift, turn and scale) is what patches in a strip of
+            the picture can still say.
 
     Returns:
         The fit, or None where too few patches can be found again.
@@ -107,14 +126,14 @@ def refine_homography(moving: Grey, fixed: Grey, start: Matrix) -> PatchFit | No
     for search_px in SEARCH_RADII_PX:
         if not _is_regular(homography):
             return None
-        # search: patches of the warped moving exposure in the reference
         centres, offsets, information = _seek_patches(moving, fixed, homography, search_px)
         if len(centres) < MIN_PATCHES:
             return None
-        # fit: the homography that remains, put before the one so far
         found = centres + offsets
         moving_points = map_points(np.linalg.inv(homography).astype(np.float64), centres)
-        rest, sigma_px = _fit_homography(centres, offsets, information, fixed.shape)
+        rest, sigma_px = _fit_homography(
+            centres, offsets, information, fixed.shape, FREEDOMS[motion]
+        )
         residuals_px = np.linalg.norm(map_points(rest, centres) - found, axis=1)
         homography = rest @ homography
         homography = homography / homography[2, 2]
@@ -137,16 +156,13 @@ def _seek_patches(
     """Centres in the warped moving exposure (M, 2), offsets (M, 2), information (M, 2, 2)."""
     height, width = fixed.shape
     size = (width, height)
-    # the moving exposure as the homography so far lays it on the reference
     warped = cv2.warpPerspective(
         moving, homography, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.float32, copy=False)
-    # places whose whole search window the moving exposure covers
     reach = PATCH_RADIUS_PX + search_px
     covered = cv2.warpPerspective(np.ones(moving.shape, np.uint8), homography, size)
     window_shape = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     inside = cv2.erode(covered, window_shape, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    # a patch for each cell of the grid, where it can be found again
     centres, offsets, information = [], [], []
     for x, y in _choose_centres(warped, fixed, inside):
         window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
@@ -193,13 +209,11 @@ def _locate_patch(warped: Grey, fixed: Grey, search_px: int) -> tuple[Matrix, Ma
     patch = warped[search_px:-search_px, search_px:-search_px]
     if patch.std() < MIN_TEXTURE or fixed.std() < MIN_TEXTURE:
         return None
-    # the best whole pixel by normalised cross-correlation
     scores = cv2.matchTemplate(fixed, patch, cv2.TM_CCOEFF_NORMED)
     _, best, _, (col, row) = cv2.minMaxLoc(scores)
     is_inside = 0 < col < 2 * search_px and 0 < row < 2 * search_px
     if best < MIN_CORRELATION or not is_inside:
         return None
-    # the quadratic through its neighbours: slope and curvature
     near = scores[row - 1 : row + 2, col - 1 : col + 2].astype(np.float64)
     slope = np.array([(near[:, 2] - near[:, 0]).sum(), (near[2] - near[0]).sum()]) / 6.0
     bend_x = (near[:, 0] + near[:, 2] - 2.0 * near[:, 1]).sum() / 3.0
@@ -208,7 +222,6 @@ def _locate_patch(warped: Grey, fixed: Grey, search_px: int) -> tuple[Matrix, Ma
     curvature = -np.array([[bend_x, bend_xy], [bend_xy, bend_y]])
     if np.linalg.eigvalsh(curvature)[0] < MIN_CURVATURE:
         return None
-    # its maximum, within a pixel
     shift = np.linalg.solve(curvature, slope)
     if np.abs(shift).max() > 1.0:
         return None
@@ -217,21 +230,25 @@ def _locate_patch(warped: Grey, fixed: Grey, search_px: int) -> tuple[Matrix, Ma
 
 
 def _fit_homography(
-    centres: Matrix, offsets: Matrix, information: Matrix, shape: tuple[int, ...]
+    centres: Matrix,
+    offsets: Matrix,
+    information: Matrix,
+    shape: tuple[int, ...],
+    freedom: Matrix,
 ) -> tuple[Matrix, float]:
     """Homography near the identity (3, 3) and the largest standard error of a corner in pixels.
 
-    Gauss-Newton steps on the whitened residuals of eight parameters, in coordinates that span
-    about -1..1; each patch is weighted by Tukey's biweight of its distance in pixels.
+    Gauss-Newton steps on the whitened residuals of the free parameters, in coordinates that span
+    about -1..1; the eight of a homography are `freedom` (8, F) times these. Each patch is weighted
+    by Tukey's biweight of its distance in pixels.
     """
-    # unit coordinates, and residuals whitened by the information of each patch
     middle = centres.mean(axis=0)
     scale = max(float(np.abs(centres - middle).max()), 1.0)
     points, targets = (centres - middle) / scale, (centres + offsets - middle) / scale
     typical = np.median(np.trace(information, axis1=1, axis2=2)) / 2.0
     whiten = np.linalg.cholesky(information / typical).transpose(0, 2, 1)
-    ridge = EPSILON * len(points) * np.eye(8)
-    # Gauss-Newton under Tukey's biweight, whose cut-off is lowered step by step
+    free = freedom.shape[1]
+    ridge = EPSILON * len(points) * np.eye(free)
     parameters = np.zeros(8)
     for cutoff_px in TUKEY_CUTOFFS_PX:
         for _ in range(STEPS_PER_CUTOFF):
@@ -239,19 +256,18 @@ def _fit_homography(
             residuals = targets - mapped
             distances_px = np.linalg.norm(residuals, axis=1) * scale
             weights = (1.0 - np.minimum(distances_px / cutoff_px, 1.0) ** 2) ** 2
-            design = whiten @ slopes
+            design = whiten @ slopes @ freedom
             white = np.einsum("mij,mj->mi", whiten, residuals)
             normal = np.einsum("mij,m,mik->jk", design, weights, design) + ridge
-            parameters += np.linalg.solve(normal, np.einsum("mij,m,mi->j", design, weights, white))
-    # back to pixels
+            slope = np.einsum("mij,m,mi->j", design, weights, white)
+            parameters += freedom @ np.linalg.solve(normal, slope)
     to_unit = np.array([[1.0, 0.0, -middle[0]], [0.0, 1.0, -middle[1]], [0.0, 0.0, scale]])
     unit = np.append(parameters, 0.0).reshape(3, 3) + np.eye(3)
     homography: Matrix = np.linalg.inv(to_unit) @ unit @ to_unit
-    # the covariance of the parameters, carried to the corners of the frame
-    degrees = max(2.0 * float(weights.sum()) - 8.0, 1.0)
+    degrees = max(2.0 * float(weights.sum()) - free, 1.0)
     variance = float((weights * (white**2).sum(axis=1)).sum()) / degrees
     corners = (frame_corners(shape[1], shape[0]) - middle) / scale
-    spread = _map_with_slopes(parameters, corners)[1]
+    spread = _map_with_slopes(parameters, corners)[1] @ freedom
     covariance = spread @ np.linalg.inv(normal) @ spread.transpose(0, 2, 1) * variance
     sigma_px = scale * float(np.sqrt(np.trace(covariance, axis1=1, axis2=2).max()))
     return homography, sigma_px

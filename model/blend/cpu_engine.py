@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -17,20 +17,17 @@ from model.blend.network import BlendMaps, BlendNetwork, build_pyramid, to_luma
 from model.blend.planes import (
     LevelMaps,
     Mixture,
+    PairArithmetic,
     Plane,
     Planes,
-    add_band,
-    combine_coefficients,
     finish_pixels,
     load_planes,
-    magnify_map,
-    mix,
-    mix_stack,
     reduce_plane,
     reduce_stack,
 )
 from model.blend.pyramid import BANDS, Levels, size_at
 from model.blend.single_thread import hold_single_thread, use_one_torch_thread
+from model.blend.stack_planes import StackArithmetic, StackLevel, StackMaps
 from model.errors import InferenceError
 from model.exposure import Pixels
 from model.tiling import Rect, Window
@@ -43,6 +40,61 @@ CPU_TILE_PX = 384
 
 WINDOWS_PER_THREAD = 4
 """Windows of a micro-batch for each thread, so that none waits long for the last."""
+
+
+class Level(Protocol):
+    """Exposures at one level of the pyramid, as an arithmetic holds them."""
+
+    def reduced(self) -> Self:
+        """The next coarser level."""
+        ...
+
+
+class Maps(Protocol):
+    """What the network says of one level, as an arithmetic holds it."""
+
+    def magnified(self, times: int, place: Rect) -> Self:
+        """The maps at the pixels of a finer level."""
+        ...
+
+
+LevelType = TypeVar("LevelType", bound=Level)
+MapsType = TypeVar("MapsType", bound=Maps)
+
+
+class Arithmetic(Protocol[LevelType, MapsType]):
+    """The steps of a blend on planes: of two exposures, or of any number of them.
+
+    Attributes:
+        load_scale: Scale at which a window's exposures are loaded.
+    """
+
+    load_scale: float
+
+    def gather(self, exposures: Sequence[Planes]) -> LevelType:
+        """The finest level of exposures that were loaded at `load_scale`."""
+        ...
+
+    def gather_stack(self, stack: Plane) -> LevelType:
+        """A level that lies in one array, (K, 3, h, w), at full scale."""
+        ...
+
+    def read_maps(self, maps: BlendMaps, group: int) -> MapsType:
+        """What the network says of one group of levels, at its own level."""
+        ...
+
+    def add_band(
+        self,
+        fused: Planes,
+        fine: LevelType,
+        coarse: LevelType,
+        maps: MapsType,
+        *,
+        bias: float,
+        saliency: float,
+    ) -> Planes:
+        """One step of the collapse, see `BlendNetwork.add_band`."""
+        ...
 
 
 class CpuEngine:
@@ -72,9 +124,13 @@ class CpuEngine:
         saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
-    def start(self, levels: Levels, height: int, width: int) -> "CpuCanvas":
+    def start(
+        self, levels: Levels, exposures: int, height: int, width: int
+    ) -> "CpuCanvas[Mixture, LevelMaps] | CpuCanvas[StackLevel, StackMaps]":
         """See `Engine.start`."""
-        return CpuCanvas(self, levels, height, width)
+        if exposures == 2:
+            return CpuCanvas(self, PairArithmetic(), levels, exposures, height, width)
+        return CpuCanvas(self, StackArithmetic(), levels, exposures, height, width)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
@@ -84,17 +140,26 @@ class CpuEngine:
             return _run_all(self._pool, partial(_work_alone, work), items)
 
 
-class CpuCanvas:
+class CpuCanvas(Generic[LevelType, MapsType]):
     """What a run keeps between its passes: two small pictures and the network's maps."""
 
-    def __init__(self, engine: CpuEngine, levels: Levels, height: int, width: int) -> None:
+    def __init__(
+        self,
+        engine: CpuEngine,
+        arithmetic: Arithmetic[LevelType, MapsType],
+        levels: Levels,
+        exposures: int,
+        height: int,
+        width: int,
+    ) -> None:
         self._engine = engine
         self._levels = levels
         self._whole = Rect(0, 0, height, width)
         size = size_at(height, width, levels.reduction)
-        self._reduced: Plane = np.empty((2, 3, *size), np.float32)
+        self._reduced: Plane = np.empty((exposures, 3, *size), np.float32)
         self._fused: Planes = []
-        self._maps: dict[int, LevelMaps] = {}
+        self._maps: dict[int, MapsType] = {}
+        self._arithmetic = arithmetic
 
     def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """See `Canvas.reduce`."""
@@ -124,46 +189,43 @@ class CpuCanvas:
             pyramid = build_pyramid(planes, levels.base - levels.network)
             fused = network.blend(pyramid, maps, levels, finest=levels.network)
             groups = {levels.group_of(level) for level in range(levels.network)}
-            self._maps = {group: _read_maps(maps, group) for group in groups}
+            self._maps = {group: self._arithmetic.read_maps(maps, group) for group in groups}
             # and by OpenCV from there to the reduced level, where windows take over
-            mixtures = [mix_stack(stack) for stack in stacks]
+            gathered = [self._arithmetic.gather_stack(stack) for stack in stacks]
             top = list(fused[0].numpy())
-            self._fused = self._descend(top, mixtures, self._whole, finest=levels.reduction)
+            self._fused = self._descend(top, gathered, self._whole, finest=levels.reduction)
 
     def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
         # the exposures of the window at its finest levels
-        under, over = (load_planes(pixels, scale=0.5) for pixels in exposures)
-        mixtures = [mix(under, over)]
+        arithmetic = self._arithmetic
+        scale = arithmetic.load_scale
+        gathered = [arithmetic.gather([load_planes(pixels, scale=scale) for pixels in exposures])]
         for _ in range(reduction - 1):
-            mixtures.append(mixtures[-1].reduced())
+            gathered.append(gathered[-1].reduced())
         # at the reduced level both they and what is fused come from the whole picture
         rows, columns = window.source.reduced(reduction).slices
-        mixtures.append(mix_stack(self._reduced[:, :, rows, columns]))
+        gathered.append(arithmetic.gather_stack(self._reduced[:, :, rows, columns]))
         top = [np.ascontiguousarray(plane[rows, columns]) for plane in self._fused]
         # the collapse down to pixels, of which the core is kept
-        fused = self._descend(top, mixtures, window.source, finest=0)
+        fused = self._descend(top, gathered, window.source, finest=0)
         core = window.core.relative_to(window.source)
         return finish_pixels(fused, core, like, self._engine.chroma_gain)
 
     def _descend(
-        self, fused: Planes, mixtures: Sequence[Mixture], source: Rect, *, finest: int
+        self, fused: Planes, gathered: Sequence[LevelType], source: Rect, *, finest: int
     ) -> Planes:
-        """Collapse the levels of a window, from the coarsest of its mixtures to `finest`."""
+        """Collapse the levels of a window, from the coarsest that is gathered to `finest`."""
         levels, engine = self._levels, self._engine
-        for index in reversed(range(len(mixtures) - 1)):
+        for index in reversed(range(len(gathered) - 1)):
             level = finest + index
             group, times = levels.group_of(level), levels.network - level
-            maps, place = self._maps[group], source.reduced(level)
-            fused = add_band(
+            fused = self._arithmetic.add_band(
                 fused,
-                mixtures[index],
-                mixtures[index + 1],
-                LevelMaps(
-                    [magnify_map(one, times, place) for one in maps.polynomial],
-                    magnify_map(maps.gain, times, place),
-                ),
+                gathered[index],
+                gathered[index + 1],
+                self._maps[group].magnified(times, source.reduced(level)),
                 bias=engine.band_gain[group],
                 saliency=engine.saliency[group],
             )
@@ -205,11 +267,6 @@ def _run_all(
 def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
     with torch.inference_mode():
         return network.encode(luma, exposure)
-
-
-def _read_maps(maps: BlendMaps, group: int) -> LevelMaps:
-    under, over = maps.coefficients[0, :, group].numpy()
-    return LevelMaps(combine_coefficients(under, over), maps.gains[0, group].numpy())
 
 
 @contextmanager

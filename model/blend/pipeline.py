@@ -23,10 +23,18 @@ from model.blend.network import BlendNetwork
 from model.blend.pyramid import Levels, blend_halo, plan_levels, reduce_halo
 from model.blend.torch_engine import TorchEngine
 from model.device import Precision
-from model.exposure import AlignmentReport, ExposurePair, Pixels
-from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
+from model.exposure import ExposureStack, Pixels
+from model.registration import AS_THEY_ARE, Registration
+from model.run import (
+    FusionRun,
+    check_batch,
+    fuse_run,
+    prepare_ghosts,
+    prepare_motions,
+    prepare_output,
+    prepare_window,
+)
 from model.tiling import Rect, Window, WindowKind, plan_grid_windows
-from model.warp import warp_pixels
 
 PASSES: tuple[WindowKind, ...] = ("reduce", "coarse", "blend")
 
@@ -65,8 +73,8 @@ class Engine(Protocol):
     tile_px: int
     preferred_batch: int
 
-    def start(self, levels: Levels, height: int, width: int) -> Canvas:
-        """An empty canvas for a picture."""
+    def start(self, levels: Levels, exposures: int, height: int, width: int) -> Canvas:
+        """An empty canvas for a picture of so many exposures."""
         ...
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -84,18 +92,18 @@ class BlendRun(FusionRun):
 
     Attributes:
         canvas: What is kept between the passes.
-        moved: The moving exposure at the reference's pixels, complete after the first pass; None
-            where nothing is warped.
+        prepared: Each exposure that is warped or freed of ghosts, at the reference's pixels,
+            complete after the first pass; None for the others.
         done: Windows of each pass that were fused.
     """
 
     canvas: Canvas
-    moved: Pixels | None
+    prepared: tuple[Pixels | None, ...]
     done: tuple[set[Window], ...]
 
 
 class BlendPipeline:
-    """Fuse exposure pairs in three passes.
+    """Fuse stacks of exposures in three passes.
 
     Args:
         engine: What computes them.
@@ -115,28 +123,36 @@ class BlendPipeline:
         self.halo_px = halo_px
 
     def begin(
-        self, pair: ExposurePair, report: AlignmentReport | None, out: Pixels | None = None
+        self,
+        stack: ExposureStack,
+        registration: Registration = AS_THEY_ARE,
+        out: Pixels | None = None,
     ) -> BlendRun:
         """See `FusionPipeline.begin`."""
-        output = prepare_output(pair, out)
-        to_moving, is_under_moving = prepare_warp(pair, report)
-        height, width = pair.height, pair.width
+        output = prepare_output(stack, out)
+        motions = prepare_motions(stack, registration.alignment)
+        ghosts = prepare_ghosts(stack, registration)
+        height, width = stack.height, stack.width
         side_px = self.engine.network.config.network_side_px
         levels = plan_levels(height, width, network_side_px=side_px)
         whole = Rect(0, 0, height, width)
         halo_px = blend_halo(levels.reduction) if self.halo_px is None else self.halo_px
         return BlendRun(
-            pair,
+            stack,
             (
                 self._plan("reduce", whole, levels, reduce_halo(levels.reduction)),
                 (Window("coarse", whole, whole),),
                 self._plan("blend", whole, levels, halo_px),
             ),
             output,
-            to_moving,
-            is_under_moving,
-            self.engine.start(levels, height, width),
-            None if to_moving is None else np.empty_like(output),
+            motions,
+            ghosts,
+            registration.reference,
+            self.engine.start(levels, len(stack), height, width),
+            tuple(
+                None if motion is None and ghost is None else np.empty_like(output)
+                for motion, ghost in zip(motions, ghosts, strict=True)
+            ),
             tuple(set() for _ in PASSES),
         )
 
@@ -156,9 +172,9 @@ class BlendPipeline:
             for run, window in chunk:
                 run.done[PASSES.index(window.kind)].add(window)
 
-    def fuse(self, pair: ExposurePair, report: AlignmentReport | None = None) -> Pixels:
+    def fuse(self, stack: ExposureStack, registration: Registration = AS_THEY_ARE) -> Pixels:
         """See `FusionPipeline.fuse`."""
-        run = self.begin(pair, report)
+        run = self.begin(stack, registration)
         return fuse_run(run, self.fuse_windows, batch_size=self.preferred_batch)
 
     def _plan(
@@ -173,21 +189,23 @@ class BlendPipeline:
     def _fuse_window(self, turn: tuple[BlendRun, Window]) -> Pixels | None:
         run, window = turn
         with torch.inference_mode():
-            exposures = [self._read(run, window, is_under=is_under) for is_under in (True, False)]
             if window.kind == "reduce":
-                run.canvas.reduce(exposures, window)
+                run.canvas.reduce(self._prepare(run, window), window)
                 return None
+            exposures = [
+                (given if prepared is None else prepared)[window.source.slices]
+                for given, prepared in zip(run.stack.exposures, run.prepared, strict=True)
+            ]
             return run.canvas.blend(exposures, window, run.output)
 
-    def _read(self, run: BlendRun, window: Window, *, is_under: bool) -> Pixels:
-        pixels = run.pair.under if is_under else run.pair.over
-        if run.to_moving is None or run.moved is None or is_under != run.is_under_moving:
-            return pixels[window.source.slices]
-        if window.kind == "blend":
-            return run.moved[window.source.slices]
-        moved = warp_pixels(pixels, run.to_moving, window.source, device=self.engine.device)
-        run.moved[window.core.slices] = moved[window.core.relative_to(window.source).slices]
-        return moved
+    def _prepare(self, run: BlendRun, window: Window) -> list[Pixels]:
+        """Read a window of every exposure: warped, freed of ghosts, and kept for the last pass."""
+        exposures = prepare_window(run, window.source, device=self.engine.device)
+        inside = window.core.relative_to(window.source).slices
+        for exposure, prepared in zip(exposures, run.prepared, strict=True):
+            if prepared is not None:
+                prepared[window.core.slices] = exposure[inside]
+        return exposures
 
     @staticmethod
     def _write(chunk: Sequence[tuple[BlendRun, Window]], cores: Sequence[Pixels | None]) -> None:

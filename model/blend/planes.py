@@ -12,13 +12,14 @@ their lumas, m counted from 1/2, the polynomials of `BlendNetwork` become one:
     z / 2 = a_0 + m (a_1 + a_2 m + a_3 d) + d (a_4 + a_5 d)
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.blend.network import LUMA, SALIENCY_FLOOR, SALIENCY_SCALE
+from model.blend.network import LUMA, SALIENCY_FLOOR, SALIENCY_SCALE, BlendMaps
 from model.blend.pyramid import TAPS, find_cells
 from model.exposure import Pixels
 from model.tiling import Rect
@@ -59,6 +60,13 @@ class LevelMaps(NamedTuple):
 
     polynomial: Planes
     gain: Plane
+
+    def magnified(self, times: int, place: Rect) -> "LevelMaps":
+        """The maps at the pixels of a finer level."""
+        return LevelMaps(
+            [magnify_map(one, times, place) for one in self.polynomial],
+            magnify_map(self.gain, times, place),
+        )
 
 
 def load_planes(pixels: Pixels, scale: float = 1.0) -> Planes:
@@ -221,14 +229,55 @@ def _evaluate(polynomial: Planes, mean: Plane, half: Plane) -> Plane:
 
 def _compare_contrast(bands: Mixture, saliency: float) -> Plane:
     mean, half = take_luma(bands.mean), take_luma(bands.half)
-    ratio = _smooth_contrast(mean + half)
-    ratio /= _smooth_contrast(mean - half)
+    ratio = smooth_contrast(mean + half)
+    ratio /= smooth_contrast(mean - half)
     np.log(ratio, out=ratio)
     ratio *= np.float32(saliency * SALIENCY_SCALE / 2)
     return ratio
 
 
-def _smooth_contrast(band: Plane) -> Plane:
+def smooth_contrast(band: Plane) -> Plane:
+    """Local contrast of a band, S(|band| + floor); the band is overwritten."""
     np.abs(band, out=band)
     band += np.float32(SALIENCY_FLOOR)
     return cast(Plane, cv2.sepFilter2D(band, -1, SMOOTHING, SMOOTHING))
+
+
+class PairArithmetic:
+    """The steps of a blend of two exposures.
+
+    Attributes:
+        load_scale: Scale at which a window's exposures are loaded.
+    """
+
+    load_scale = 0.5
+
+    @staticmethod
+    def gather(exposures: Sequence[Planes]) -> Mixture:
+        """The finest level of exposures that were loaded at `load_scale`."""
+        under, over = exposures
+        return mix(under, over)
+
+    @staticmethod
+    def gather_stack(stack: Plane) -> Mixture:
+        """A level that lies in one array, (2, 3, h, w), at full scale."""
+        return mix_stack(stack)
+
+    @staticmethod
+    def read_maps(maps: BlendMaps, group: int) -> LevelMaps:
+        """What the network says of one group of levels, at its own level."""
+        under, over = maps.coefficients[0, :, group].numpy()
+        return LevelMaps(combine_coefficients(under, over), maps.gains[0, group].numpy())
+
+    @staticmethod
+    def add_band(
+        fused: Planes,
+        fine: Mixture,
+        coarse: Mixture,
+        maps: LevelMaps,
+        *,
+        bias: float,
+        saliency: float,
+    ) -> Planes:
+        """One step of the collapse, see `BlendNetwork.add_band`."""
+        return add_band(fused, fine, coarse, maps, bias=bias, saliency=saliency)

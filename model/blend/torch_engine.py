@@ -41,9 +41,9 @@ class TorchEngine:
         self.network.load_state_dict(network.state_dict())
         self.network.to(device)
 
-    def start(self, levels: Levels, height: int, width: int) -> "TorchCanvas":
+    def start(self, levels: Levels, exposures: int, height: int, width: int) -> "TorchCanvas":
         """See `Engine.start`."""
-        return TorchCanvas(self, levels, height, width)
+        return TorchCanvas(self, levels, exposures, height, width)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
@@ -53,11 +53,13 @@ class TorchEngine:
 class TorchCanvas:
     """What a run keeps on the device between its passes."""
 
-    def __init__(self, engine: TorchEngine, levels: Levels, height: int, width: int) -> None:
+    def __init__(
+        self, engine: TorchEngine, levels: Levels, exposures: int, height: int, width: int
+    ) -> None:
         self._engine = engine
         self._levels = levels
         size = size_at(height, width, levels.reduction)
-        self._reduced = torch.empty((1, 2, 3, *size), device=engine.device)
+        self._reduced = torch.empty((1, exposures, 3, *size), device=engine.device)
         self._fused: Tensor | None = None
         self._maps: BlendMaps | None = None
 

@@ -18,12 +18,24 @@ from model.colour import (
 )
 from model.device import Precision
 from model.errors import InferenceError
-from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels
 from model.lightness.network import Padding
 from model.lightness.runtime import Runtime
-from model.run import FusionRun, check_batch, fuse_run, prepare_output, prepare_warp
+from model.registration import AS_THEY_ARE, Registration
+from model.run import (
+    FusionRun,
+    check_batch,
+    fuse_run,
+    prepare_ghosts,
+    prepare_motions,
+    prepare_output,
+    prepare_window,
+)
 from model.tiling import Rect, Window, plan_windows
 from model.warp import warp_window
+
+DARKEST, BRIGHTEST = 0, -1
+"""The network is for pairs: of a stack it takes these two."""
 
 
 class LightnessPipeline:
@@ -60,12 +72,24 @@ class LightnessPipeline:
         return self.runtime.preferred_batch
 
     def begin(
-        self, pair: ExposurePair, report: AlignmentReport | None, out: Pixels | None = None
+        self,
+        stack: ExposureStack,
+        registration: Registration = AS_THEY_ARE,
+        out: Pixels | None = None,
     ) -> FusionRun:
-        """See `FusionPipeline.begin`."""
-        output = prepare_output(pair, out)
-        windows = plan_windows(pair.height, pair.width, halo_px=self.halo_px, tile_px=self.tile_px)
-        return FusionRun(pair, (windows,), output, *prepare_warp(pair, report))
+        """See `FusionPipeline.begin`; of a stack the darkest and the brightest are fused."""
+        output = prepare_output(stack, out)
+        windows = plan_windows(
+            stack.height, stack.width, halo_px=self.halo_px, tile_px=self.tile_px
+        )
+        return FusionRun(
+            stack,
+            (windows,),
+            output,
+            prepare_motions(stack, registration.alignment),
+            prepare_ghosts(stack, registration),
+            registration.reference,
+        )
 
     def fuse_windows(self, batch: Sequence[tuple[FusionRun, Window]]) -> None:
         """See `FusionPipeline.fuse_windows`."""
@@ -75,19 +99,16 @@ class LightnessPipeline:
             for start in range(0, len(batch), size):
                 self._fuse_chunk(batch[start : start + size])
 
-    def fuse(self, pair: ExposurePair, report: AlignmentReport | None = None) -> Pixels:
+    def fuse(self, stack: ExposureStack, registration: Registration = AS_THEY_ARE) -> Pixels:
         """See `FusionPipeline.fuse`."""
-        run = self.begin(pair, report)
+        run = self.begin(stack, registration)
         return fuse_run(run, self.fuse_windows, batch_size=self.preferred_batch)
 
     def _fuse_chunk(self, chunk: Sequence[tuple[FusionRun, Window]]) -> None:
         window = chunk[0][1]
         # both exposures of the windows in CIELAB
-        under, over = (
-            linear_to_lab(torch.cat([self._linear(run, window, name) for run, window in chunk]))
-            for name in ("under", "over")
-        )
-        # lightness by the network
+        stacks = [self._read(run, window) for run, window in chunk]
+        under, over = (linear_to_lab(torch.cat(planes)) for planes in zip(*stacks, strict=True))
         lightness = self.runtime.run(under[:, :1], over[:, :1], padding=_padding(window))
         covered = self._covered(window)
         expected = (len(chunk), 1, covered.height, covered.width)
@@ -101,16 +122,27 @@ class LightnessPipeline:
         a, b = (fuse_chroma(channel, rule=self.chroma) for channel in chroma.unbind(1))
         self._write(chunk, linear_to_srgb(lab_to_linear(lightness[:, 0], a, b)))
 
-    def _linear(self, run: FusionRun, window: Window, exposure: str) -> Tensor:
-        """One exposure's window as linear sRGB on the device. Shape (1, 3, H, W), float32."""
-        is_under = exposure == "under"
-        pixels = run.pair.under if is_under else run.pair.over
-        if run.to_moving is not None and is_under == run.is_under_moving:
-            return srgb_to_linear(
-                warp_window(pixels, run.to_moving, window.source, device=self.runtime.device)
-            )
-        source = torch.from_numpy(np.array(pixels[window.source.slices]))
-        return pixels_to_linear(source.to(self.runtime.device).permute(2, 0, 1).unsqueeze(0))
+    def _read(self, run: FusionRun, window: Window) -> tuple[Tensor, Tensor]:
+        """The darkest and the brightest exposure's window as linear sRGB on the device.
+
+        A window that is only warped stays unrounded. Shape (1, 3, H, W) each, float32.
+        """
+        if any(ghost is not None for ghost in run.ghosts):
+            exposures = prepare_window(run, window.source, device=self.runtime.device)
+            return self._to_linear(exposures[DARKEST]), self._to_linear(exposures[BRIGHTEST])
+        return self._warp(run, window, DARKEST), self._warp(run, window, BRIGHTEST)
+
+    def _warp(self, run: FusionRun, window: Window, index: int) -> Tensor:
+        pixels, motion = run.stack.exposures[index], run.motions[index]
+        if motion is None:
+            return self._to_linear(pixels[window.source.slices])
+        return srgb_to_linear(
+            warp_window(pixels, motion, window.source, device=self.runtime.device)
+        )
+
+    def _to_linear(self, pixels: Pixels) -> Tensor:
+        values = torch.from_numpy(np.array(pixels)).to(self.runtime.device)
+        return pixels_to_linear(values.permute(2, 0, 1).unsqueeze(0))
 
     def _covered(self, window: Window) -> Rect:
         """The pixels for which the network gives a result: without padding the halo is lost."""

@@ -7,7 +7,7 @@ import logging
 import resource
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +17,13 @@ import numpy as np
 from expofuse.files.formats import FORMAT_DEPTHS, EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from expofuse.files.images import configure_libvips, decode, encode
-from model.alignment.estimate import align_pair
-from model.errors import AlignmentError, FusionError
-from model.exposure import ExposurePair
+from model.alignment.stack import align_stack
+from model.errors import FusionError
+from model.exposure import ExposureStack
+from model.fuse import register
+from model.ghosts.packing import pack_ghost
 from service.codec.messages import (
     CODEC_WIRE,
-    AlignCall,
     Answer,
     Begun,
     Call,
@@ -31,8 +32,9 @@ from service.codec.messages import (
     Encoded,
     Failure,
     FromCodec,
-    PairAlignment,
     Ready,
+    RegisterCall,
+    StackFound,
     ToCodec,
 )
 from service.errors import CodecError, CodecMemoryError
@@ -96,15 +98,15 @@ def _warm_up() -> None:
     for image_format in FORMAT_DEPTHS:
         options = EncodeOptions(image_format)
         decode(encode(pixels, options=options, metadata=ImageMetadata()), limits=limits)
-    align_pair(ExposurePair.from_images(pixels, pixels * 2))
+    align_stack([pixels, pixels * 2], reference=1)
 
 
 def _answer(call: Call, read_payload: Callable[[], bytearray]) -> tuple[Answer, bytes]:
     try:
         if isinstance(call, DecodeCall):
             return _decode(call, read_payload()), b""
-        if isinstance(call, AlignCall):
-            return _align(call), b""
+        if isinstance(call, RegisterCall):
+            return _register(call), b""
         with attach(call.pixels) as pixels:
             return Encoded(), encode(pixels, options=call.options, metadata=call.metadata)
     except FusionError as error:
@@ -132,17 +134,33 @@ def _decode(call: DecodeCall, payload: bytearray) -> DecodedImage:
     return DecodedImage(pixels, metadata)
 
 
-def _align(call: AlignCall) -> PairAlignment:
-    with attach(call.first) as first, attach(call.second) as second:
-        pair = ExposurePair.from_images(first, second)
-        report = None if call.mode == "off" else align_pair(pair, reference=call.reference)
-        is_swapped = pair.is_swapped
-        del pair
-    if call.mode == "require" and report is not None and report.refused is not None:
-        raise AlignmentError(
-            f"expected an alignment that passes its gates, got one refused for {report.refused}"
+def _register(call: RegisterCall) -> StackFound:
+    with ExitStack() as attached:
+        stack = ExposureStack.from_images(
+            [attached.enter_context(attach(one)) for one in call.images]
         )
-    return PairAlignment(is_swapped, report)
+        found = register(
+            stack,
+            align=call.align,
+            ghosts=call.ghosts,
+            wanted=call.reference,
+            default=call.pair_reference,
+        )
+        order, used, useless = stack.order, found.used.order, dict(found.useless)
+        registration = found.registration
+        del stack, found
+    ghosts = None
+    if registration.ghosts is not None:
+        ghosts = tuple(None if one is None else pack_ghost(one) for one in registration.ghosts)
+    return StackFound(
+        order,
+        used,
+        useless,
+        registration.reference,
+        registration.alignment,
+        ghosts,
+        registration.replaced_share,
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from pydantic import Field, TypeAdapter
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from model.exposure import AlignmentReport, Reference
 from model.exposure import AlignMode as AlignMode
+from model.exposure import GhostsMode, Reference, StackAlignment, Useless
+from model.ghosts.ghost_map import PackedGhost
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
 
@@ -29,17 +30,27 @@ class DecodedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class PairAlignment:
-    """How two decoded images form an exposure pair.
+class StackFound:
+    """How decoded images form a stack of exposures.
 
     Attributes:
-        is_swapped: The first image is the brighter one.
-        report: What alignment found; None when it was not asked for.
+        order: Which of the images each exposure is, dark to bright, from 0.
+        used: Those of them that are fused; indices below are into these.
+        useless: Number of each other image, from 0, and why it is not used.
+        reference: Which used exposure stays where it is, from 0, dark to bright.
+        alignment: How the exposures lie on it; None when it was not asked for.
+        ghosts: What moved in each exposure; None when it was not asked for.
+        replaced_share: Share of the picture that is replaced in an exposure for it.
     """
 
-    is_swapped: bool
-    report: AlignmentReport | None
-    kind: Literal["aligned"] = "aligned"
+    order: tuple[int, ...]
+    used: tuple[int, ...]
+    useless: dict[int, Useless]
+    reference: int
+    alignment: StackAlignment | None
+    ghosts: tuple[PackedGhost | None, ...] | None
+    replaced_share: float
+    kind: Literal["registered"] = "registered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +63,23 @@ class DecodeCall:
 
 
 @dataclass(frozen=True, slots=True)
-class AlignCall:
-    """Order two decoded images and align them."""
+class RegisterCall:
+    """Order decoded images and align them.
 
-    first: SharedDescriptor
-    second: SharedDescriptor
-    mode: AlignMode
-    reference: Reference
-    kind: Literal["align"] = "align"
+    Attributes:
+        images: As they were given.
+        align: `off` does not look, `require` makes a refused alignment an error.
+        ghosts: `off` does not look.
+        reference: Number of the image that stays where it is, from 1; None leaves the choice.
+        pair_reference: Of a pair, the exposure that is then chosen.
+    """
+
+    images: tuple[SharedDescriptor, ...]
+    align: AlignMode
+    ghosts: GhostsMode
+    reference: int | None
+    pair_reference: Reference
+    kind: Literal["register"] = "register"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +127,8 @@ class Failure:
     kind: Literal["failure"] = "failure"
 
 
-Call = DecodeCall | AlignCall | EncodeCall
-Answer = DecodedImage | PairAlignment | Encoded | Failure
+Call = DecodeCall | RegisterCall | EncodeCall
+Answer = DecodedImage | StackFound | Encoded | Failure
 
 ToCodec = Annotated[Call | Ping | Stop, Field(discriminator="kind")]
 FromCodec = Annotated[Answer | Ready | Begun | Pong | StartFailed, Field(discriminator="kind")]

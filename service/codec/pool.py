@@ -9,14 +9,14 @@ import asyncio
 import os
 import sys
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from model.exposure import Reference
+from model.exposure import GhostsMode, Reference
 from service.codec.messages import (
-    AlignCall,
     AlignMode,
     Answer,
     Call,
@@ -25,7 +25,8 @@ from service.codec.messages import (
     EncodeCall,
     Encoded,
     Failure,
-    PairAlignment,
+    RegisterCall,
+    StackFound,
 )
 from service.codec.slot import CodecSlot, PendingCall
 from service.errors import CodecError, QueueFullError, WorkerStoppedError, error_from_code
@@ -161,32 +162,36 @@ class CodecPool:
             raise _unexpected(answer)
         return answer
 
-    async def align(
+    async def register(
         self,
-        first: SharedDescriptor,
-        second: SharedDescriptor,
+        images: Sequence[SharedDescriptor],
         *,
-        mode: AlignMode,
-        reference: Reference = "over",
-    ) -> PairAlignment:
-        """Check that two decoded images form a pair, order them, and align them.
+        align: AlignMode,
+        ghosts: GhostsMode = "auto",
+        reference: int | None = None,
+        pair_reference: Reference = "over",
+    ) -> StackFound:
+        """Check that decoded images form a stack, order them, and align them.
 
         Args:
-            first: The image that the client called under.
-            second: The image that the client called over.
-            mode: `off` only orders, `require` makes a refused alignment an error.
-            reference: The exposure that stays where it is; the weights' manifest says which.
+            images: The images as the client sent them.
+            align: `off` does not look, `require` makes a refused alignment an error.
+            ghosts: `off` does not look for what moved.
+            reference: Number of the image that stays where it is, from 1; None leaves the choice.
+            pair_reference: Of a pair, the exposure that is then chosen; the weights' manifest
+                says which.
 
         Returns:
-            The order and the alignment report.
+            The order, the reference, the alignment, and what moved.
 
         Raises:
-            ExposureError: They differ in size, or are too small.
+            ExposureError: They differ in size, are too small, or have no such reference.
             AlignmentError: `require`, and the gates refused.
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
-        answer, _ = await self._submit(AlignCall(first, second, mode, reference), b"")
-        if not isinstance(answer, PairAlignment):
+        call = RegisterCall(tuple(images), align, ghosts, reference, pair_reference)
+        answer, _ = await self._submit(call, b"")
+        if not isinstance(answer, StackFound):
             raise _unexpected(answer)
         return answer
 

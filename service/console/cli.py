@@ -13,7 +13,7 @@ from typing import TypeAlias, get_args
 
 from expofuse.files.headers import ImageFormat
 from model.errors import FusionError
-from model.exposure import AlignMode
+from model.exposure import AlignMode, GhostsMode
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -28,6 +28,8 @@ FORMAT_BY_SUFFIX: dict[str, ImageFormat] = {
 EXAMPLE_URL = "http://127.0.0.1:8000"
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
+PAIR_AND_PICTURE = 3
+"""How many files are named without `-o`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,6 +81,11 @@ def _fuse(parsed: argparse.Namespace) -> int:
     """Fuse in this process, or through a running service when its URL is given."""
     from service.console.client import ClientError
 
+    if parsed.out is None:
+        if len(parsed.files) != PAIR_AND_PICTURE:
+            # Not the last one, as in `cp`: `expofuse fuse *.jpg` would write over an exposure.
+            return _complain("expected -o OUT, or two exposures and OUT", EXIT_MISUSED)
+        *parsed.files, parsed.out = parsed.files
     image_format = parsed.format or FORMAT_BY_SUFFIX.get(parsed.out.suffix.lower())
     run = _fuse_here if parsed.url is None else _fuse_there
     try:
@@ -101,16 +108,16 @@ def _fuse_here(
 
     configure_libvips()  # This process is ours alone, and is to print nothing of a file's contents.
     picture, report = fuse(
-        parsed.under,
-        parsed.over,
+        parsed.files,
         weights=parsed.weights or DEFAULT_WEIGHTS,
         align=parsed.align or "auto",
+        ghosts=parsed.ghosts or "auto",
+        reference=None if parsed.reference in (None, "auto") else int(parsed.reference),
         format=image_format,
         quality=parsed.quality,
         return_report=True,
     )
-    alignment = "off" if report.alignment is None else report.alignment.describe()
-    return picture, (report.weights, alignment, "swapped" if report.is_swapped else "as-given")
+    return picture, (report.weights, report.describe_alignment(), report.describe_order())
 
 
 def _fuse_there(
@@ -119,12 +126,13 @@ def _fuse_there(
     from service.console.client import fuse_files
 
     answer = fuse_files(
-        parsed.under,
-        parsed.over,
+        parsed.files,
         url=parsed.url,
         image_format=image_format,
         quality=parsed.quality,
         align=parsed.align,
+        ghosts=parsed.ghosts,
+        reference=parsed.reference,
         weights=parsed.weights,
     )
     return answer.picture, (answer.weights, answer.alignment, answer.exposure_order)
@@ -153,16 +161,29 @@ def _make_parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="serve until SIGTERM; settings from EXPOFUSE_ variables")
     commands.add_parser("version", help="print the version")
     _add_weights_parser(commands)
-    fuse = commands.add_parser("fuse", help="fuse two files, here or through a running service")
-    fuse.add_argument("under", type=Path, help="the darker exposure")
-    fuse.add_argument("over", type=Path, help="the brighter exposure")
-    fuse.add_argument("out", type=Path, help="where the picture goes")
+    fuse = commands.add_parser("fuse", help="fuse files, here or through a running service")
+    fuse.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="the exposures, two to nine, in any order; without -o two, and then the picture",
+    )
+    fuse.add_argument("-o", "--out", type=Path, help="where the picture goes")
     fuse.add_argument("--url", help="fuse through the service there, for example " + EXAMPLE_URL)
     fuse.add_argument(
-        "--format", choices=get_args(ImageFormat), help="default: OUT's name, else UNDER's"
+        "--format",
+        choices=get_args(ImageFormat),
+        help="default: by the picture's name, else that of the first file",
     )
     fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
     fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
+    fuse.add_argument("--ghosts", choices=get_args(GhostsMode), help="default: auto")
+    fuse.add_argument(
+        "--reference",
+        choices=["auto", *"123456789"],
+        help="number of the file that stays where it is; default: auto",
+    )
     fuse.add_argument(
         "--weights",
         metavar="NAME-VERSION",

@@ -1,13 +1,16 @@
-"""Sends two files to a running service and takes its picture; the standard library is enough."""
+"""Sends files to a running service and takes its picture; the standard library is enough."""
 
 import http.client
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 TIMEOUT_S = 300.0
+PAIR_FIELDS = ("under", "over")
+STACK_FIELD = "exposures"
 
 
 class ClientError(Exception):
@@ -22,7 +25,7 @@ class Answer:
         picture: Encoded picture.
         weights: Name and version of the weights that fused it.
         alignment: Outcome of the alignment.
-        exposure_order: `as-given` or `swapped`.
+        exposure_order: `as-given` or `swapped`; of more than two, their numbers dark to bright.
     """
 
     picture: bytes
@@ -32,24 +35,26 @@ class Answer:
 
 
 def fuse_files(
-    under: Path,
-    over: Path,
+    exposures: Sequence[Path],
     *,
     url: str,
     image_format: str | None = None,
     quality: int | None = None,
     align: str | None = None,
+    ghosts: str | None = None,
+    reference: str | None = None,
     weights: str | None = None,
 ) -> Answer:
-    """Send two files to a running service.
+    """Send the exposures of one scene to a running service.
 
     Args:
-        under: File of the darker exposure.
-        over: File of the brighter exposure.
+        exposures: Their files, two to nine.
         url: Of the service, without a path.
         image_format: Option `format`; None leaves the choice to the service.
         quality: Option `quality`.
         align: Option `align`.
+        ghosts: Option `ghosts`.
+        reference: Option `reference`.
         weights: Option `weights`; None leaves the choice to the service.
 
     Returns:
@@ -59,8 +64,17 @@ def fuse_files(
         ClientError: The service cannot be reached, or answers with a problem.
         OSError: A file cannot be read.
     """
-    body, content_type = _encode_form({"under": under.read_bytes(), "over": over.read_bytes()})
-    given = {"format": image_format, "quality": quality, "align": align, "weights": weights}
+    names = PAIR_FIELDS if len(exposures) == len(PAIR_FIELDS) else (STACK_FIELD,) * len(exposures)
+    contents = [path.read_bytes() for path in exposures]
+    body, content_type = _encode_form(list(zip(names, contents, strict=True)))
+    given = {
+        "format": image_format,
+        "quality": quality,
+        "align": align,
+        "ghosts": ghosts,
+        "reference": reference,
+        "weights": weights,
+    }
     query = urlencode({name: value for name, value in given.items() if value is not None})
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or parts.hostname is None:
@@ -90,10 +104,10 @@ def fuse_files(
     )
 
 
-def _encode_form(files: dict[str, bytes]) -> tuple[bytes, str]:
+def _encode_form(files: Sequence[tuple[str, bytes]]) -> tuple[bytes, str]:
     boundary = uuid.uuid4().hex
     lines: list[bytes] = []
-    for name, content in files.items():
+    for name, content in files:
         disposition = f'Content-Disposition: form-data; name="{name}"; filename="{name}"'
         lines += [f"--{boundary}".encode(), disposition.encode(), b"", content]
     lines += [f"--{boundary}--".encode(), b""]

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from model.errors import WeightsError
-from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels
+from model.registration import Registration
 from model.tiling import Window
 from service.served_weights import ServedWeights, WorkerInfo
 
@@ -31,13 +32,13 @@ class BackendPipeline:
     Attributes:
         max_batch: Most windows in one micro-batch.
         warm_up: Runs the real shapes once.
-        begin: Plans the fusion of one pair into a given output.
+        begin: Plans the fusion of one stack into a given output.
         fuse_windows: Fuses one micro-batch of windows of equal keys.
     """
 
     max_batch: int
     warm_up: Callable[[], None]
-    begin: Callable[[ExposurePair, AlignmentReport | None, Pixels], "FusionRun"]
+    begin: Callable[[ExposureStack, Registration, Pixels], "FusionRun"]
     fuse_windows: Callable[[Sequence[tuple["FusionRun", Window]]], None]
 
 
@@ -145,7 +146,7 @@ def _describe(manifest: "Manifest", precision: str) -> ServedWeights:
 def _warm_up(pipeline: "FusionPipeline") -> None:
     side_px = WARM_UP_TILES * pipeline.tile_px
     black = np.zeros((side_px, side_px, 3), np.uint8)
-    pipeline.fuse(ExposurePair(black, black))
+    pipeline.fuse(ExposureStack((black, black), (0, 1)))
 
 
 def classify_torch_error(error: Exception) -> FailureKind:

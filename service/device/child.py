@@ -14,7 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from model.errors import FusionError, InferenceError
-from model.exposure import ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels
+from model.ghosts.packing import unpack_ghost
+from model.registration import Registration
 from model.tiling import Window
 from service.device.backend import (
     Backend,
@@ -92,11 +94,11 @@ class Worker:
         """
         arrays: list[AttachedArray] = []
         try:
-            for descriptor in (job.under, job.over, job.output):
+            for descriptor in (*job.exposures, job.output):
                 arrays.append(AttachedArray(descriptor))
-            under, over, output = (attached.array for attached in arrays)
-            pair = ExposurePair(under, over, job.is_swapped)
-            run = self._begin(job, pair, output)
+            *exposures, output = (attached.array for attached in arrays)
+            stack = ExposureStack(tuple(exposures), job.order)
+            run = self._begin(job, stack, output)
         except (FusionError, ValueError, RuntimeError, MemoryError) as error:
             for attached in arrays:
                 attached.close()
@@ -132,16 +134,20 @@ class Worker:
         if self.is_idle:
             self._batch_limits = _full_batches(self._backend)
 
-    def _begin(self, job: FuseJob, pair: ExposurePair, output: Pixels) -> "FusionRun":
+    def _begin(self, job: FuseJob, stack: ExposureStack, output: Pixels) -> "FusionRun":
         """Plan a job; what it keeps between its passes is on the device, whose memory may lack."""
         pipeline = self._backend.pipelines[job.weights]
+        ghosts = None
+        if job.ghosts is not None:
+            ghosts = tuple(None if one is None else unpack_ghost(one) for one in job.ghosts)
+        registration = Registration(job.reference, job.alignment, ghosts)
         try:
-            return pipeline.begin(pair, job.report, output)
+            return pipeline.begin(stack, registration, output)
         except (RuntimeError, MemoryError) as error:
             if self._backend.classify(error) != "memory":
                 raise
         self._backend.free_memory()
-        return pipeline.begin(pair, job.report, output)
+        return pipeline.begin(stack, registration, output)
 
     def _fuse(self, weights: str, batch: Sequence[tuple[int, Window]]) -> None:
         failed = self._attempt(weights, batch)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from model.exposure import AlignmentReport
+from model.exposure import StackAlignment
+from model.ghosts.ghost_map import PackedGhost
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
 from service.served_weights import WorkerInfo
@@ -13,22 +14,24 @@ from service.served_weights import WorkerInfo
 
 @dataclass(frozen=True, slots=True)
 class FuseJob:
-    """One pair to be fused.
+    """One stack to be fused.
 
     Attributes:
-        under: The darker exposure, RGB, where it lies.
-        over: The brighter exposure, same shape and type.
+        exposures: The exposures, RGB, dark to bright, where they lie; of one shape and type.
+        order: Which of the images given each of them is, from 0.
         output: Where the picture goes, same shape and type.
-        is_swapped: The caller gave the brighter exposure first.
-        report: How the exposures lie on each other; None warps nothing.
+        reference: The exposure that the others lie on, from 0, dark to bright.
+        alignment: How the exposures lie on it; None warps nothing.
+        ghosts: What moved in each exposure; None replaces nothing.
         weights: Label of the weights version that fuses it, one that the worker serves.
     """
 
-    under: SharedDescriptor
-    over: SharedDescriptor
+    exposures: tuple[SharedDescriptor, ...]
+    order: tuple[int, ...]
     output: SharedDescriptor
-    is_swapped: bool
-    report: AlignmentReport | None
+    reference: int
+    alignment: StackAlignment | None
+    ghosts: tuple[PackedGhost | None, ...] | None
     weights: str
 
 

@@ -20,7 +20,7 @@ def create_app(service: Service) -> FastAPI:
     """
     app = FastAPI(
         title="expofuse",
-        summary="Fuses an under- and an over-exposed image into one display-ready picture.",
+        summary="Fuses two to nine exposures of one scene into one display-ready picture.",
         version=package_version(),
         # The pages of FastAPI load their scripts from elsewhere; the description stays.
         docs_url=None,

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
 from expofuse.files.formats import EncodeOptions, check_encodable
 from expofuse.files.headers import ImageFormat, ImageHeader
-from service.codec.messages import AlignMode
+from model.exposure import AlignMode, GhostsMode
 from service.served_weights import ServedWeights
 
-FileField = Literal["under", "over"]
+FileField = Literal["under", "over", "exposures"]
 FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)
-OPTION_NAMES = ("format", "quality", "align", "weights")
+PAIR_FIELDS: tuple[FileField, ...] = ("under", "over")
+STACK_FIELD: FileField = "exposures"
+OPTION_NAMES = ("format", "quality", "align", "ghosts", "reference", "weights")
+AUTO_REFERENCE = "auto"
 
 DEFAULT_QUALITY = 90
 MIN_QUALITY, MAX_QUALITY = 1, 100
@@ -24,6 +27,7 @@ MEDIA_TYPES: dict[ImageFormat, str] = {
     "webp": "image/webp",
     "tiff": "image/tiff",
 }
+Mode = TypeVar("Mode", bound=str)
 _FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
 
@@ -32,15 +36,20 @@ class FuseOptions:
     """The options of one request.
 
     Attributes:
-        format: Format of the answer; None: by `Accept`, else that of the under exposure.
+        format: Format of the answer; None: by `Accept`, else that of the first exposure.
         quality: Of JPEG and WebP, 1..100; lossless formats ignore it.
         align: `auto` falls back to the identity, `off` does not look, `require` refuses.
+        ghosts: `auto` replaces what moved by what the reference shows, `off` leaves it.
+        reference: Number of the exposure that stays where it is, from 1, as sent (`under` is 1 and
+            `over` 2); None leaves the choice to the service.
         weights: Name or label of a weights version, as given; None: the default.
     """
 
     format: ImageFormat | None = None
     quality: int = DEFAULT_QUALITY
     align: AlignMode = "auto"
+    ghosts: GhostsMode = "auto"
+    reference: int | None = None
     weights: str | None = None
 
 
@@ -68,12 +77,14 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
         format=_parse_format(given.get("format")),
         quality=_parse_quality(given.get("quality")),
         align=_parse_align(given.get("align")),
+        ghosts=_parse_ghosts(given.get("ghosts")),
+        reference=_parse_reference(given.get("reference")),
         weights=given.get("weights"),
     )
 
 
-def choose_format(options: FuseOptions, accept: str | None, under: ImageFormat) -> ImageFormat:
-    """The format of the answer: the option, else what `Accept` names, else that of `under`.
+def choose_format(options: FuseOptions, accept: str | None, first: ImageFormat) -> ImageFormat:
+    """The format of the answer: by the option, else by `Accept`, else that of the first exposure.
 
     A header that names none of our formats is no reason to refuse (RFC 9110, section 12.5.1).
 
@@ -85,7 +96,7 @@ def choose_format(options: FuseOptions, accept: str | None, under: ImageFormat) 
     """
     if options.format is not None:
         return options.format
-    best, best_weight = under, 0.0
+    best, best_weight = first, 0.0
     for item in (accept or "").split(","):
         media_type, *parameters = (part.strip().lower() for part in item.split(";"))
         named = _FORMATS.get(media_type)
@@ -95,19 +106,19 @@ def choose_format(options: FuseOptions, accept: str | None, under: ImageFormat) 
     return best
 
 
-def choose_encoding(options: FuseOptions, accept: str | None, under: ImageHeader) -> EncodeOptions:
+def choose_encoding(options: FuseOptions, accept: str | None, first: ImageHeader) -> EncodeOptions:
     """How the answer will be written; known before any work is done.
 
     Args:
         options: Of the request.
         accept: Its `Accept` header.
-        under: Header of the under exposure; both exposures have its size, if any of them is fused.
+        first: Header of the first exposure; all have its size, if they are fused.
 
     Raises:
         OptionError: The format cannot hold a picture of this size.
     """
-    encoding = EncodeOptions(choose_format(options, accept, under.format), options.quality)
-    check_encodable(encoding, width_px=under.width_px, height_px=under.height_px)
+    encoding = EncodeOptions(choose_format(options, accept, first.format), options.quality)
+    check_encodable(encoding, width_px=first.width_px, height_px=first.height_px)
     return encoding
 
 
@@ -180,10 +191,31 @@ def _parse_align(value: str | None) -> AlignMode:
     if value is None:
         return "auto"
     modes: tuple[AlignMode, ...] = get_args(AlignMode)
+    return _choose("align", value, modes)
+
+
+def _choose(name: str, value: str, modes: tuple[Mode, ...]) -> Mode:
     for mode in modes:
         if value == mode:
             return mode
-    raise OptionError(f"expected align as one of {', '.join(modes)}, got another")
+    raise OptionError(f"expected {name} as one of {', '.join(modes)}, got another")
+
+
+def _parse_ghosts(value: str | None) -> GhostsMode:
+    if value is None:
+        return "auto"
+    modes: tuple[GhostsMode, ...] = get_args(GhostsMode)
+    return _choose("ghosts", value, modes)
+
+
+def _parse_reference(value: str | None) -> int | None:
+    if value is None or value == AUTO_REFERENCE:
+        return None
+    if len(value) != 1 or value not in "123456789":
+        raise OptionError(
+            f"expected reference as {AUTO_REFERENCE} or the number of an exposure, got another"
+        )
+    return int(value)
 
 
 def _parse_weight(parameters: list[str]) -> float:

@@ -2,20 +2,29 @@
 
 import asyncio
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from expofuse.files.headers import ImageFormat, ImageHeader, check_size, sniff
+from expofuse.errors import FileError
+from expofuse.files.headers import ImageHeader, check_size, sniff
 from expofuse.package_version import package_version
-from model.exposure import MIN_SIDE_PX, AlignmentReport
-from service.admission import PIXELS_PER_MEGAPIXEL, Allowance, count_megapixels
-from service.codec.messages import DecodedImage, PairAlignment
+from model.exposure import (
+    MIN_SIDE_PX,
+    GhostsMode,
+    describe_alignment,
+    describe_order,
+    describe_useless,
+    summarise_alignment,
+)
+from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels
+from service.codec.messages import DecodedImage, StackFound
 from service.device.messages import FuseJob
-from service.errors import DeadlineError, WorkerStoppedError
+from service.errors import CodecError, DeadlineError, WorkerStoppedError
 from service.http.disconnect import cancel_when_client_leaves
 from service.http.options import (
-    FILE_FIELDS,
     MEDIA_TYPES,
     choose_encoding,
     choose_weights,
@@ -53,7 +62,7 @@ def create_router(service: Service) -> APIRouter:
 
     @router.post(
         "/fuse",
-        summary="Fuse an under- and an over-exposed image",
+        summary="Fuse two to nine exposures of one scene",
         response_class=Response,
         responses=PROBLEM_RESPONSES
         | {200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}}},
@@ -131,101 +140,47 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             headers = _judge_headers(form, service)
             accept = request.headers.get("accept")
             encoding = choose_encoding(options, accept, headers[0])
-        megapixels = count_megapixels(*headers)
+        megapixels = count_megapixels(headers)
         record.megapixels = megapixels
         with service.admission.admit(megapixels), JobBlocks() as blocks:
             service.metrics.pair_megapixels.observe(headers[0].pixels / PIXELS_PER_MEGAPIXEL)
             async with cancel_when_client_leaves(request.receive):
                 with stages.measure("decode"):
-                    under, over = await _decode_pair(form, headers, blocks, service)
+                    images = await _decode(form, headers, blocks, service)
                     form.files.clear()
                     upload.release()
                 with stages.measure("align"):
-                    alignment = await service.codec.align(
-                        under.pixels,
-                        over.pixels,
-                        mode=options.align,
-                        reference=weights.reference,
+                    registration = await service.codec.register(
+                        [image.pixels for image in images],
+                        align=options.align,
+                        ghosts=options.ghosts,
+                        reference=options.reference,
+                        pair_reference=weights.reference,
                     )
-                output = await blocks.create(under.pixels.shape, under.pixels.dtype)
-                job = _make_job(under, over, alignment, output, weights)
-                times = await service.device.fuse(job)
-                stages.record("queue", times.queue_s)
-                stages.record("fuse", times.fuse_s)
-                darker = over if alignment.is_swapped else under
+                darkest = images[registration.order[0]]
+                output = await _fuse(images, registration, weights, record, blocks, service)
                 with stages.measure("encode"):
                     picture = await service.codec.encode(
-                        output,
-                        options=encoding,
-                        metadata=darker.metadata,
+                        output, options=encoding, metadata=darkest.metadata
                     )
             # Before the job's budgets are given back, so that no byte is uncounted for a moment.
             allowance = service.admission.hold_response(len(picture))
-    return _respond(picture, allowance, encoding.format, weights, alignment, record, service)
-
-
-def _judge_headers(form: Form, service: Service) -> tuple[ImageHeader, ImageHeader]:
-    under, over = sniff(form.files["under"]), sniff(form.files["over"])
-    for header in (under, over):
-        check_size(header, service.pixel_limits)
-    return under, over
-
-
-async def _decode_pair(
-    form: Form, headers: tuple[ImageHeader, ImageHeader], blocks: JobBlocks, service: Service
-) -> tuple[DecodedImage, DecodedImage]:
-    dtype: SampleType = "uint16" if 16 in {header.bits for header in headers} else "uint8"
-    destinations = [
-        await blocks.create((header.height_px, header.width_px, 3), dtype) for header in headers
-    ]
-    decodings = [
-        asyncio.ensure_future(service.codec.decode(form.files[field], destination=destination))
-        for field, destination in zip(FILE_FIELDS, destinations, strict=True)
-    ]
-    try:
-        under, over = await asyncio.gather(*decodings)
-    finally:
-        # The first failure decides the answer; the other call must not go on behind its back.
-        for decoding in decodings:
-            decoding.cancel()
-        await asyncio.gather(*decodings, return_exceptions=True)
-    return under, over
-
-
-def _make_job(
-    under: DecodedImage,
-    over: DecodedImage,
-    alignment: PairAlignment,
-    output: SharedDescriptor,
-    weights: ServedWeights,
-) -> FuseJob:
-    darker, brighter = under.pixels, over.pixels
-    if alignment.is_swapped:
-        darker, brighter = brighter, darker
-    return FuseJob(darker, brighter, output, alignment.is_swapped, alignment.report, weights.label)
-
-
-def _respond(
-    picture: bytes,
-    allowance: Allowance,
-    answer_format: ImageFormat,
-    weights: ServedWeights,
-    alignment: PairAlignment,
-    record: RequestRecord,
-    service: Service,
-) -> Response:
-    outcome, description = _describe_alignment(alignment.report)
-    service.metrics.alignments.labels(outcome).inc()
+    order = registration.order
+    service.metrics.alignments.labels(summarise_alignment(registration.alignment)).inc()
+    service.metrics.replaced_share.observe(registration.replaced_share)
     record.outcome = FUSED_OUTCOME
     record.end = time.monotonic()
     return PictureResponse(
         picture,
         allowance,
-        media_type=MEDIA_TYPES[answer_format],
+        media_type=MEDIA_TYPES[encoding.format],
         headers={
             "X-Expofuse-Weights": weights.label,
-            "X-Expofuse-Alignment": description,
-            "X-Expofuse-Exposure-Order": "swapped" if alignment.is_swapped else "as-given",
+            "X-Expofuse-Exposure-Order": describe_order(order),
+            "X-Expofuse-Unused": describe_useless(registration.useless),
+            "X-Expofuse-Reference": str(registration.used[registration.reference] + 1),
+            "X-Expofuse-Alignment": describe_alignment(registration.alignment, registration.used),
+            "X-Expofuse-Ghosts": describe_ghosts(options.ghosts, registration),
             "Server-Timing": record.stages.server_timing(),
             "Vary": "Accept",
             "Cache-Control": "no-store",
@@ -233,10 +188,80 @@ def _respond(
     )
 
 
-def _describe_alignment(report: AlignmentReport | None) -> tuple[str, str]:
-    """The outcome as a metric label, and as a header with its figures."""
-    if report is None:
-        return "off", "off"
-    if report.refused is not None:
-        return "refused", report.describe()
-    return report.model, report.describe()
+async def _fuse(
+    images: Sequence[DecodedImage],
+    found: StackFound,
+    weights: ServedWeights,
+    record: RequestRecord,
+    blocks: JobBlocks,
+    service: Service,
+) -> SharedDescriptor:
+    """Have the used exposures fused; a single one is the picture."""
+    exposures = tuple(images[index].pixels for index in found.used)
+    if len(exposures) == 1:
+        record.stages.record("queue", 0.0)
+        record.stages.record("fuse", 0.0)
+        return exposures[0]
+    output = await blocks.create(exposures[0].shape, exposures[0].dtype)
+    job = FuseJob(
+        exposures,
+        found.used,
+        output,
+        found.reference,
+        found.alignment,
+        found.ghosts,
+        weights.label,
+    )
+    times = await service.device.fuse(job)
+    record.stages.record("queue", times.queue_s)
+    record.stages.record("fuse", times.fuse_s)
+    return output
+
+
+def describe_ghosts(mode: GhostsMode, found: StackFound) -> str:
+    """Whether ghosts were sought, and the share of the picture in which something was replaced.
+
+    Also without ghosts an edge that only the reference covers is replaced.
+    """
+    return f"{mode}; replaced={found.replaced_share:.4f}"
+
+
+def _judge_headers(form: Form, service: Service) -> list[ImageHeader]:
+    headers: list[ImageHeader] = []
+    for index, file in enumerate(form.files):
+        with _naming(form.name_exposure(index)):
+            header = sniff(file)
+            check_size(header, service.pixel_limits)
+        headers.append(header)
+    return headers
+
+
+async def _decode(
+    form: Form, headers: Sequence[ImageHeader], blocks: JobBlocks, service: Service
+) -> list[DecodedImage]:
+    dtype: SampleType = "uint16" if 16 in {header.bits for header in headers} else "uint8"
+    destinations = [
+        await blocks.create((header.height_px, header.width_px, 3), dtype) for header in headers
+    ]
+
+    async def decode(index: int) -> DecodedImage:
+        with _naming(form.name_exposure(index)):
+            return await service.codec.decode(form.files[index], destination=destinations[index])
+
+    decodings = [asyncio.ensure_future(decode(index)) for index in range(len(headers))]
+    try:
+        return await asyncio.gather(*decodings)
+    finally:
+        # The first failure decides the answer; the other calls must not go on behind its back.
+        for decoding in decodings:
+            decoding.cancel()
+        await asyncio.gather(*decodings, return_exceptions=True)
+
+
+@contextmanager
+def _naming(exposure: str) -> Iterator[None]:
+    """Let the message of an error say which exposure it is about."""
+    try:
+        yield
+    except (FileError, CodecError) as error:
+        raise type(error)(f"{exposure}: {error.message}") from error

@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES
 from service.http.options import (
+    AUTO_REFERENCE,
     DEFAULT_QUALITY,
     MAX_QUALITY,
     MEDIA_TYPES,
@@ -113,7 +115,7 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
     "format": {
         "type": "string",
         "enum": list(MEDIA_TYPES),
-        "description": "format of the answer; default: by Accept, else the format of `under`",
+        "description": "format of the answer; default: by Accept, else that of the first exposure",
     },
     "quality": {
         "type": "integer",
@@ -128,9 +130,21 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "default": "auto",
         "description": "`auto` falls back to no alignment, `require` refuses with 422 instead",
     },
+    "ghosts": {
+        "type": "string",
+        "enum": ["auto", "off"],
+        "default": "auto",
+        "description": "`auto` replaces what moved by what the reference exposure shows",
+    },
+    "reference": {
+        "type": "string",
+        "default": AUTO_REFERENCE,
+        "pattern": "^(auto|[1-9])$",
+        "description": "exposure that stays where it is: its number as sent, from 1; `under` is 1",
+    },
     "weights": {
         "type": "string",
-        "description": "weights version that fuses the pair, one of `names` at `GET /weights`: "
+        "description": "weights version that fuses, one of `names` at `GET /weights`: "
         "`name-x.y.z`, or `name` for the highest version loaded; default: `default` there",
     },
 }
@@ -147,11 +161,19 @@ FUSE_OPENAPI: dict[str, object] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["under", "over"],
+                    "oneOf": [{"required": ["under", "over"]}, {"required": ["exposures"]}],
                     "additionalProperties": False,
                     "properties": {
                         "under": _IMAGE_SCHEMA,
                         "over": _IMAGE_SCHEMA,
+                        "exposures": {
+                            "type": "array",
+                            "items": _IMAGE_SCHEMA,
+                            "minItems": MIN_EXPOSURES,
+                            "maxItems": MAX_EXPOSURES,
+                            "description": "instead of `under` and `over`: the exposures of one "
+                            "scene in any order, the field repeated",
+                        },
                         **_OPTION_SCHEMAS,
                     },
                 }

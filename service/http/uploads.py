@@ -7,9 +7,16 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from expofuse.errors import MediaTypeError, OptionError
+from model.exposure import MAX_EXPOSURES, check_count
 from service.admission import Allowance
 from service.errors import BodyTooLargeError, DisconnectedError, LengthRequiredError, MultipartError
-from service.http.options import FILE_FIELDS, OPTION_NAMES, FileField
+from service.http.options import (
+    FILE_FIELDS,
+    OPTION_NAMES,
+    PAIR_FIELDS,
+    STACK_FIELD,
+    FileField,
+)
 
 FORM_MEDIA_TYPE = b"multipart/form-data"
 MAX_OPTION_BYTES = 255
@@ -21,12 +28,25 @@ class Form:
     """The parts of one body.
 
     Attributes:
-        files: Encoded images by field; both are present once `receive_form` returned.
+        fields: The field of each encoded exposure: `under` and `over`, or `exposures` repeated.
+        files: The encoded exposures, under before over, others as they were sent.
         options: Options given as fields, by name.
     """
 
-    files: dict[FileField, bytearray] = field(default_factory=dict)
+    fields: list[FileField] = field(default_factory=list)
+    files: list[bytearray] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_named_pair(self) -> bool:
+        """The exposures came as `under` and `over`."""
+        return STACK_FIELD not in self.fields
+
+    def name_exposure(self, index: int) -> str:
+        """What an exposure is called when a client is told about it."""
+        if self.is_named_pair:
+            return self.fields[index]
+        return f"exposure {index + 1} of {len(self.fields)}"
 
 
 async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int) -> Form:
@@ -38,13 +58,15 @@ async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int
         max_bytes: Most bytes of this body, declared or sent.
 
     Returns:
-        Both images and the options.
+        Two to nine exposures and the options.
 
     Raises:
         LengthRequiredError: There is no body.
         BodyTooLargeError: The body is declared or turns out to be longer than `max_bytes`.
         MediaTypeError: The body is no multipart form.
-        MultipartError: The form is malformed, ends early, or lacks an image.
+        MultipartError: The form is malformed, ends early, or has neither `under` and `over` nor
+            `exposures`, or both.
+        ExposureError: `exposures` comes fewer than two or more than nine times.
         OptionError: A field is unknown, comes twice, or is too long.
         QueueFullError: The budget of all bodies is used up.
         DisconnectedError: The client left half-way.
@@ -122,10 +144,20 @@ class _FormReader:
     def finish(self) -> Form:
         if not self._is_complete:
             raise MultipartError("expected the closing boundary, the body ended before it")
-        for name in FILE_FIELDS:
-            if name not in self._form.files:
-                raise MultipartError(f"expected the fields under and over, '{name}' is missing")
-        return self._form
+        form = self._form
+        if not form.is_named_pair:
+            check_count(len(form.files))
+            return form
+        for name in PAIR_FIELDS:
+            if name not in form.fields:
+                raise MultipartError(
+                    "expected the fields under and over, or exposures two to nine times; "
+                    f"'{name}' is missing"
+                )
+        if form.fields != list(PAIR_FIELDS):
+            form.fields.reverse()
+            form.files.reverse()
+        return form
 
     def _begin_part(self) -> None:
         self._disposition = None
@@ -147,17 +179,31 @@ class _FormReader:
     def _open_part(self) -> None:
         _, parameters = parse_options_header((self._disposition or b"").decode("latin-1"))
         name = parameters.get(b"name", b"").decode("latin-1")
-        known = (*FILE_FIELDS, *OPTION_NAMES)
-        if name not in known:
-            raise OptionError(f"expected the fields {', '.join(known)}, got an unknown one")
-        if name in self._form.files or name in self._form.options:
-            raise OptionError(f"expected the field '{name}' once, got it twice")
         for file_field in FILE_FIELDS:
             if name == file_field:
-                self._file = self._form.files[file_field] = bytearray()
+                self._open_file(file_field)
                 return
+        if name not in OPTION_NAMES:
+            known = ", ".join((*FILE_FIELDS, *OPTION_NAMES))
+            raise OptionError(f"expected the fields {known}, got an unknown one")
+        if name in self._form.options:
+            raise OptionError(f"expected the field '{name}' once, got it twice")
         self._option_name = name
         self._option.clear()
+
+    def _open_file(self, name: FileField) -> None:
+        form = self._form
+        if form.fields and (name == STACK_FIELD) == form.is_named_pair:
+            raise MultipartError(
+                "expected either under and over, or exposures two to nine times, got both"
+            )
+        if name != STACK_FIELD and name in form.fields:
+            raise OptionError(f"expected the field '{name}' once, got it twice")
+        if len(form.fields) == MAX_EXPOSURES:
+            check_count(MAX_EXPOSURES + 1)
+        self._file = bytearray()
+        form.fields.append(name)
+        form.files.append(self._file)
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model.exposure import ExposurePair
+from model.exposure import ExposureStack
 from tests.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -28,8 +28,8 @@ def over() -> np.ndarray:
 
 
 def test_sample_pair_is_a_pair_in_the_right_order(under: np.ndarray, over: np.ndarray) -> None:
-    pair = ExposurePair.from_images(under, over)
-    assert not pair.is_swapped
+    pair = ExposureStack.from_images([under, over])
+    assert not pair.is_reordered
     assert under.shape == over.shape == (640, 960, 3)
 
 

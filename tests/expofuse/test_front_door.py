@@ -1,6 +1,7 @@
 """The front door: what comes in comes out, whatever the kind of the exposures."""
 
 import io
+import itertools
 import subprocess
 import sys
 import threading
@@ -96,10 +97,14 @@ def test_16_bits_are_kept_and_win_over_8():
 
 def test_the_report_tells_of_the_alignment_the_weights_and_the_order(fused):
     picture, report = fuse(OVER, UNDER, align="off", return_report=True)
-    assert report == FuseReport(None, "pyramid-blend-1.1.0", True)
+    share = report.replaced_share
+    assert report == FuseReport(None, "pyramid-blend-1.1.0", (1, 0), (1, 0), 0, share)
+    assert 0 <= report.replaced_share < 1
+    assert report.is_swapped
     np.testing.assert_array_equal(picture, fuse(UNDER, OVER, align="off"))
     _, report = fuse(UNDER, OVER, return_report=True)
-    assert report.alignment.model == "identity"
+    assert report.alignment.reports[0].model == "identity"
+    assert report.describe_order() == "as-given"
     assert not report.is_swapped
 
 
@@ -107,9 +112,62 @@ def test_a_list_of_exposures_is_the_same_as_two_of_them(fused):
     np.testing.assert_array_equal(fuse([UNDER, OVER]), fused)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_another_number_of_exposures_than_two_is_refused(count):
-    with pytest.raises(ExposureError, match=f"expected two exposures, got {count}"):
+BRACKET = [images.scene(gain=gain) for gain in (1.0, 0.25, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def fused_bracket():
+    return fuse(BRACKET, align="off")
+
+
+def test_a_bracket_is_fused_in_whatever_order_it_is_given(fused_bracket):
+    assert (fused_bracket.shape, fused_bracket.dtype) == (BRACKET[0].shape, np.uint8)
+    assert BRACKET[1].mean() < fused_bracket.mean() < BRACKET[0].mean()
+    for order in itertools.permutations(BRACKET):
+        np.testing.assert_array_equal(fuse(order, align="off"), fused_bracket)
+    assert (fused_bracket != fuse(BRACKET[1], BRACKET[0], align="off")).any()
+
+
+@pytest.mark.parametrize("as_path", [bytes, Path, str])
+def test_a_bracket_of_files_gives_a_file_in_the_format_of_the_first(
+    fused_bracket, tmp_path, as_path
+):
+    data = [
+        images.encoded(form, pixels=pixels)
+        for form, pixels in zip(("png", "tiff", "png"), BRACKET, strict=True)
+    ]
+    if as_path is not bytes:
+        paths = [tmp_path / str(number) for number in range(3)]
+        for path, content in zip(paths, data, strict=True):
+            path.write_bytes(content)
+        data = [as_path(path) for path in paths]
+    picture = fuse(data, align="off")
+    assert picture.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(pixels_of(picture), fused_bracket)
+
+
+def test_a_bracket_of_pillow_images_gives_an_image(fused_bracket):
+    picture = fuse([Image.fromarray(pixels) for pixels in BRACKET], align="off")
+    assert isinstance(picture, Image.Image)
+    np.testing.assert_array_equal(np.asarray(picture), fused_bracket)
+
+
+def test_the_report_of_a_bracket_tells_of_its_exposures_as_they_were_given():
+    _, report = fuse(BRACKET, reference=1, return_report=True)
+    assert report.order == (1, 2, 0)
+    assert report.reference == 0
+    assert report.describe_order() == "2,3,1"
+    assert report.alignment.reference == 2
+    assert report.alignment.reports[2] is None
+    assert "2=" in report.describe_alignment()
+    assert "1=" not in report.describe_alignment()
+    with pytest.raises(ExposureError, match="reference from 1 to 3, got 4"):
+        fuse(BRACKET, reference=4)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_another_number_of_exposures_than_two_to_nine_is_refused(count):
+    with pytest.raises(ExposureError, match=f"expected 2 to 9 exposures, got {count}"):
         fuse([UNDER] * count)
 
 
@@ -150,7 +208,9 @@ def test_weights_are_a_bundled_version_or_a_directory(fused):
 def test_the_reference_is_that_of_the_weights():
     black = np.zeros((32, 32, 3), np.uint8)
     _, report = fuse(black, black, return_report=True)
-    assert report.alignment.reference == read_manifest(WEIGHTS / report.weights).reference
+    assert ("under", "over")[report.alignment.reference] == (
+        read_manifest(WEIGHTS / report.weights).reference
+    )
 
 
 def test_threads_that_fuse_at_once_share_the_weights_and_get_the_same_picture(fused, monkeypatch):

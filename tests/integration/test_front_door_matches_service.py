@@ -37,8 +37,8 @@ def test_files_give_the_bytes_of_the_answer(client, weights, moved, image_format
         *moved, weights=weights, format=image_format, quality=80, device="cpu", return_report=True
     )
     assert picture == response.content
-    assert report.alignment.describe() == response.headers["x-expofuse-alignment"]
-    assert report.alignment.model == "homography"
+    assert report.describe_alignment() == response.headers["x-expofuse-alignment"]
+    assert report.describe_alignment().startswith("homography; ")
     assert report.weights == response.headers["x-expofuse-weights"]
 
 

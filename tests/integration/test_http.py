@@ -98,17 +98,27 @@ def test_orientation_is_applied_before_the_sizes_are_compared(post, over):
 
 
 def test_a_requirement_to_align_that_cannot_be_met_is_refused(post):
+    flat = [
+        images.encoded("png", pixels=np.full((64, 64, 3), level, np.uint8)) for level in (90, 200)
+    ]
+    refused = post("?align=require", under=flat[0], over=flat[1])
+    assert refused.status_code == 422
+    assert problem_of(refused)["type"] == "urn:expofuse:problem:alignment-failed"
+    fallen_back = post("?align=auto", under=flat[0], over=flat[1])
+    assert fallen_back.status_code == 200
+    assert fallen_back.headers["x-expofuse-alignment"].startswith("refused; reason=")
+
+
+def test_pictures_of_different_scenes_are_refused_unless_nobody_looks(post):
     rng = np.random.default_rng(3)
     noise = [
         images.encoded("png", pixels=(rng.integers(0, 256, (64, 64, 3)) // share).astype(np.uint8))
         for share in (3, 1)
     ]
-    refused = post("?align=require", under=noise[0], over=noise[1])
+    refused = post(under=noise[0], over=noise[1])
     assert refused.status_code == 422
-    assert problem_of(refused)["type"] == "urn:expofuse:problem:alignment-failed"
-    fallen_back = post("?align=auto", under=noise[0], over=noise[1])
-    assert fallen_back.status_code == 200
-    assert fallen_back.headers["x-expofuse-alignment"].startswith("refused; reason=")
+    assert "shows nothing of the others" in problem_of(refused)["detail"]
+    assert post("?align=off", under=noise[0], over=noise[1]).status_code == 200
 
 
 def test_the_same_request_gets_the_same_bytes_alone_and_under_load(server, post, reference):
@@ -179,7 +189,11 @@ def test_the_api_describes_itself(client):
     description = client.get("/openapi.json").json()
     operation = description["paths"]["/fuse"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["required"] == ["under", "over"]
+    assert form["oneOf"] == [{"required": ["under", "over"]}, {"required": ["exposures"]}]
+    assert {"under", "over", "exposures", "reference"} <= form["properties"].keys()
+    exposures = form["properties"]["exposures"]
+    assert (exposures["minItems"], exposures["maxItems"]) == (2, 9)
+    assert "reference" in {option["name"] for option in operation["parameters"]}
     assert {"400", "411", "413", "415", "422", "503", "504"} <= operation["responses"].keys()
 
 

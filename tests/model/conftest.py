@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from model.blend.network import BlendNetwork
-from model.exposure import AlignmentReport, ExposurePair
+from model.exposure import AlignmentReport, ExposureStack, StackAlignment
 from model.lightness.network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
@@ -150,20 +150,46 @@ def loaded_weights(weights_dir) -> LoadedWeights:
 def make_scene():
     """Builds an exposure pair of one smooth coloured scene with clipped and dark regions."""
 
-    def make(height: int, width: int, dtype=np.uint8, *, seed: int = 0) -> ExposurePair:
+    def make(height: int, width: int, dtype=np.uint8, *, seed: int = 0) -> ExposureStack:
         rng = np.random.default_rng(seed)
         scene = cv2.GaussianBlur(rng.random((height, width, 3)), (0, 0), 1.5)
         scene = (scene - scene.min()) / (scene.max() - scene.min())
         full = np.iinfo(dtype).max
         under = np.rint(0.4 * scene * full).astype(dtype)
         over = np.rint((1.6 * scene).clip(0, 1) * full).astype(dtype)
-        return ExposurePair.from_images(under, over)
+        return ExposureStack.from_images([under, over])
 
     return make
 
 
 @pytest.fixture
-def tilted() -> AlignmentReport:
+def make_stack():
+    """Builds a bracket of one smooth coloured scene, dark to bright, clipped where it is bright."""
+
+    def make(
+        count: int,
+        height: int,
+        width: int,
+        dtype=np.uint8,
+        *,
+        seed: int = 0,
+        order: tuple[int, ...] | None = None,
+    ) -> ExposureStack:
+        rng = np.random.default_rng(seed)
+        scene = cv2.GaussianBlur(rng.random((height, width, 3)), (0, 0), 1.5)
+        scene = (scene - scene.min()) / (scene.max() - scene.min())
+        full = np.iinfo(dtype).max
+        exposures = tuple(
+            np.rint((gain * scene).clip(0, 1) * full).astype(dtype)
+            for gain in np.geomspace(0.25, 2.5, count)
+        )
+        return ExposureStack(exposures, order or tuple(range(count)))
+
+    return make
+
+
+@pytest.fixture
+def tilt() -> AlignmentReport:
     """A report of a motion with rotation, shift and perspective."""
     return AlignmentReport(
         model="homography",
@@ -172,5 +198,10 @@ def tilted() -> AlignmentReport:
         inlier_ratio=0.9,
         max_corner_shift_px=5.0,
         refused=None,
-        reference="over",
     )
+
+
+@pytest.fixture
+def tilted(tilt) -> StackAlignment:
+    """The alignment of a pair of which the under exposure moved so."""
+    return StackAlignment(1, (tilt, None))

@@ -13,6 +13,7 @@ from model.manifest import NetworkConfig, PyramidBlendConfig
 from model.pipeline import create_pipeline
 from model.release.architectures import build_network
 from model.release.weights import load_weights
+from tests.model.laid import laid
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,8 @@ def test_weights_decide_the_pipeline(weights_dir, blend_weights_dir):
 def test_one_driver_runs_either(request, fixture, make_scene, tilted):
     pipeline = create_pipeline(load_weights(request.getfixturevalue(fixture)), device="cpu")
     pair = make_scene(61, 131)
-    out = np.zeros_like(pair.under)
-    run = pipeline.begin(pair, tilted, out)
+    out = np.zeros_like(pair.darkest)
+    run = pipeline.begin(pair, laid(tilted), out)
     for windows in run.passes:
         assert windows
         groups = {}
@@ -49,7 +50,7 @@ def test_one_driver_runs_either(request, fixture, make_scene, tilted):
             groups.setdefault(window.batch_key, []).append((run, window))
         for batch in groups.values():
             pipeline.fuse_windows(batch)
-    assert np.array_equal(out, pipeline.fuse(pair, tilted))
+    assert np.array_equal(out, pipeline.fuse(pair, laid(tilted)))
     assert out.std() > 10
 
 

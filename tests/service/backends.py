@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from model.exposure import AlignmentReport, ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels, StackAlignment
 from model.tiling import Window, WindowKind, plan_windows
 from service.device.backend import Backend, BackendPipeline, FailureKind
 from service.device.child import run_process
@@ -36,14 +36,14 @@ class LostError(RuntimeError):
 
 @dataclass(frozen=True)
 class CopyRun:
-    pair: ExposurePair
+    stack: ExposureStack
     passes: tuple[tuple[Window, ...], ...]
     output: Pixels
     drafted: list[Window] = field(default_factory=list)
 
     @property
     def deed(self) -> int:
-        return int(self.pair.under[0, 0, 0])
+        return int(self.stack.darkest[0, 0, 0])
 
     def fuse(self, window: Window) -> None:
         if window.kind == DRAFT:
@@ -51,7 +51,7 @@ class CopyRun:
             return
         if any(len(windows) != len(self.drafted) for windows in self.passes[:-1]):
             raise RuntimeError("a window of a pass that is not open")
-        self.output[window.core.slices] = self.pair.under[window.core.slices]
+        self.output[window.core.slices] = self.stack.darkest[window.core.slices]
 
 
 class CopyBackend:
@@ -70,11 +70,13 @@ class CopyBackend:
         self.batches: list[list[int]] = []
         self.frees = 0
 
-    def begin(self, pair: ExposurePair, report: AlignmentReport | None, output: Pixels) -> CopyRun:
-        height, width = pair.height, pair.width
+    def begin(
+        self, stack: ExposureStack, alignment: StackAlignment | None, output: Pixels
+    ) -> CopyRun:
+        height, width = stack.height, stack.width
         windows = plan_windows(height, width, halo_px=0, tile_px=TILE_PX)
         draft = tuple(replace(window, kind=DRAFT) for window in windows)
-        return CopyRun(pair, (draft, windows) if self.has_draft else (windows,), output)
+        return CopyRun(stack, (draft, windows) if self.has_draft else (windows,), output)
 
     def fuse_windows(self, batch: Sequence[tuple[CopyRun, Window]]) -> None:
         self.batches.append([run.deed for run, _ in batch])

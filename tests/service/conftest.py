@@ -27,7 +27,9 @@ def make_job() -> Iterator[Callable[..., tuple[FuseJob, SharedArray, np.ndarray]
         expected[0, 0, 0] = deed
         under.array[:] = expected
         over.array[:] = 255
-        job = FuseJob(under.descriptor, over.descriptor, output.descriptor, False, None, weights)
+        job = FuseJob(
+            (under.descriptor, over.descriptor), (0, 1), output.descriptor, 1, None, None, weights
+        )
         return job, output, expected
 
     yield make

@@ -23,8 +23,14 @@ def admission(metrics):
 
 def test_a_16_bit_image_counts_twice_and_the_larger_one_decides():
     small, large = ImageHeader("png", 1000, 1000, 8), ImageHeader("png", 2000, 1000, 8)
-    assert count_megapixels(small, large) == count_megapixels(large, small) == 2
-    assert count_megapixels(small, ImageHeader("tiff", 1000, 1000, 16)) == 2
+    assert count_megapixels([small, large]) == count_megapixels([large, small]) == 2
+    assert count_megapixels([small, ImageHeader("tiff", 1000, 1000, 16)]) == 2
+
+
+def test_every_further_exposure_counts_a_third_of_a_pair():
+    header = ImageHeader("png", 3000, 1000, 8)
+    assert [count_megapixels([header] * count) for count in (2, 3, 5, 9)] == [3, 4, 6, 10]
+    assert count_megapixels([header] * 4 + [ImageHeader("png", 3000, 1000, 16)]) == 12
 
 
 def test_megapixels_are_refused_above_the_budget_and_given_back(admission, metrics):

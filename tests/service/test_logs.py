@@ -88,11 +88,12 @@ print(count_dropped_lines(), flush=True)
         dropped = int(process.stdout.readline())  # It got here although nobody reads the other.
         lines = [json.loads(line) for line in process.stderr]
         assert process.wait(60) == 0
-    assert 0 < dropped < 6000 - MAX_WAITING_LINES + 100
+    assert 0 < dropped <= 6000 - MAX_WAITING_LINES
     told = [line["lines"] for line in lines if line["message"] == "log lines were dropped"]
     written = [line["index"] for line in lines if line["message"] == "line"]
-    assert written == list(range(len(written)))
-    assert len(written) + sum(told) >= 6000 or process.returncode == 0
+    assert written == sorted(set(written))
+    assert MAX_WAITING_LINES // 2 < len(written) <= 6000 - dropped
+    assert 0 < sum(told) <= dropped
 
 
 def test_a_line_waits_for_a_slow_reader_and_is_not_lost():

@@ -42,6 +42,7 @@ def add_parser(commands: Commands) -> None:
         help="reduce the exposures first: quick, not full resolution",
     )
     parser.add_argument("--align", choices=("auto", "off"), default="auto")
+    parser.add_argument("--ghosts", choices=("auto", "off"), default="auto")
     parser.add_argument(
         "--workers", type=at_least(1), help="processes (default: one for each core)"
     )
@@ -55,7 +56,8 @@ def run_command(options: argparse.Namespace) -> int:
         options.pairs_dir,
         options.out,
         weights=[
-            WeightsMethod(resolve_weights(name), align=options.align) for name in options.weights
+            WeightsMethod(resolve_weights(name), align=options.align, ghosts=options.ghosts)
+            for name in options.weights
         ],
         methods=options.methods,
         use_peers=options.peers,

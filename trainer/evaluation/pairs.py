@@ -1,7 +1,7 @@
 """Lists the pairs of an evaluation set, and decodes their exposures when they are needed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from expofuse.files.images import to_8_bit
-from model.alignment.estimate import align_pair
-from model.exposure import AlignmentReport, ExposurePair, Pixels, Reference
-from model.run import prepare_warp
+from model.alignment.stack import align_stack
+from model.exposure import AlignmentReport, ExposureStack, Pixels, Reference, StackAlignment
+from model.run import prepare_motions
+from model.selection import choose_reference
 from model.tiling import Rect
 from model.warp import warp_pixels
 from trainer.data.pixels import limit_side
@@ -75,7 +76,7 @@ def list_pairs(folder: Path) -> list[EvaluationPair]:
     return scenes
 
 
-def read_exposures(pair: EvaluationPair, *, max_side_px: int | None = None) -> ExposurePair:
+def read_exposures(pair: EvaluationPair, *, max_side_px: int | None = None) -> ExposureStack:
     """Decode a pair, or the darkest and the brightest exposure of a stack by mean lightness.
 
     Args:
@@ -91,13 +92,10 @@ def read_exposures(pair: EvaluationPair, *, max_side_px: int | None = None) -> E
     """
     if pair.problem is not None:
         raise DataError(pair.problem)
-    first, second = _choose(pair.exposure_paths)
-    pair_of_both = ExposurePair.from_images(first, second)
+    both = ExposureStack.from_images(_choose(pair.exposure_paths))
     if max_side_px is None:
-        return pair_of_both
-    return ExposurePair.from_images(
-        limit_side(pair_of_both.under, max_side_px), limit_side(pair_of_both.over, max_side_px)
-    )
+        return both
+    return ExposureStack.from_images([limit_side(one, max_side_px) for one in both.exposures])
 
 
 class Sources:
@@ -111,7 +109,7 @@ class Sources:
     def __init__(self, pair: EvaluationPair, *, max_side_px: int | None = None) -> None:
         self.pair = pair
         self._max_side_px = max_side_px
-        self._alignments: dict[Reference, AlignmentReport] = {}
+        self._alignments: dict[tuple[int, int], tuple[AlignmentReport | None, ...]] = {}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -122,19 +120,19 @@ class Sources:
         return digest.hexdigest()
 
     @cached_property
-    def exposures(self) -> ExposurePair:
+    def exposures(self) -> ExposureStack:
         """The decoded pair; see `read_exposures` for what it may raise."""
         return read_exposures(self.pair, max_side_px=self._max_side_px)
 
     @cached_property
     def greys(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Under and over as the metrics take them: grey, 8 bit."""
-        return to_grey(self.exposures.under), to_grey(self.exposures.over)
+        return to_grey(self.exposures.darkest), to_grey(self.exposures.brightest)
 
     @cached_property
     def pictures(self) -> tuple[Picture, Picture]:
         """Under and over in colour, 8 bit."""
-        return to_8_bit(self.exposures.under), to_8_bit(self.exposures.over)
+        return to_8_bit(self.exposures.darkest), to_8_bit(self.exposures.brightest)
 
     @cached_property
     def greys_hash(self) -> str:
@@ -148,26 +146,31 @@ class Sources:
         """Decode the exposures now, so that a bad pair fails before any method does."""
         _ = self.exposures
 
-    def align(self, reference: Reference) -> AlignmentReport:
-        """How the exposures lie on each other, as the service finds it."""
-        return self.find_alignment(self.exposures, reference=reference)
+    def find_alignment(
+        self, exposures: Sequence[Pixels], reference: int
+    ) -> tuple[AlignmentReport | None, ...]:
+        """The alignment of these exposures, for `align_as_asked`; found once for all methods."""
+        key = (len(exposures), reference)
+        if key not in self._alignments:
+            self._alignments[key] = align_stack(exposures, reference=reference)
+        return self._alignments[key]
 
-    def find_alignment(self, pair: ExposurePair, *, reference: Reference) -> AlignmentReport:
-        """The alignment of these exposures, for `fuse_pair`; found once for all methods."""
-        if reference not in self._alignments:
-            self._alignments[reference] = align_pair(pair, reference=reference)
-        return self._alignments[reference]
-
-    def move(self, reference: Reference) -> ExposurePair:
-        """The exposures as the service lays them on each other: the other one warped."""
-        pair = self.exposures
-        to_moving, is_under_moved = prepare_warp(pair, self.align(reference))
-        if to_moving is None:
-            return pair
-        moving = pair.under if is_under_moved else pair.over
-        whole = Rect(0, 0, pair.height, pair.width)
-        moved = warp_pixels(moving, to_moving, whole, device=torch.device("cpu"))
-        return replace(pair, under=moved) if is_under_moved else replace(pair, over=moved)
+    def move(self, reference: Reference) -> ExposureStack:
+        """The exposures as the service lays them on each other: those that move, warped."""
+        stack = self.exposures
+        index = choose_reference(stack, default=reference)
+        reports = self.find_alignment(stack.exposures, index)
+        motions = prepare_motions(stack, StackAlignment(index, reports))
+        if all(motion is None for motion in motions):
+            return stack
+        whole = Rect(0, 0, stack.height, stack.width)
+        moved = tuple(
+            pixels
+            if motion is None
+            else warp_pixels(pixels, motion, whole, device=torch.device("cpu"))
+            for pixels, motion in zip(stack.exposures, motions, strict=True)
+        )
+        return replace(stack, exposures=moved)
 
 
 def to_grey(pixels: Pixels) -> NDArray[np.uint8]:

@@ -172,8 +172,8 @@ def _update_picture(
     if known is not None and (known.picture, known.code) == (fingerprint, hash_code()):
         return known
     fused = method.fuse(sources)
-    if fused.shape != sources.exposures.under.shape:
-        raise ValueError(f"expected a picture {sources.exposures.under.shape}, got {fused.shape}")
+    if fused.shape != sources.exposures.darkest.shape:
+        raise ValueError(f"expected a picture {sources.exposures.darkest.shape}, got {fused.shape}")
     made = MethodRecord(picture=fingerprint, code=hash_code(), greys=sources.greys_hash)
     if (
         known is not None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.blend.pipeline import BlendPipeline, create_engine
 from model.colour import ChromaRule
-from model.exposure import ExposurePair, Pixels
+from model.exposure import ExposureStack, Pixels
 from model.lightness.network import FusionNetwork
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
@@ -46,7 +46,7 @@ class Scene:
     """
 
     name: str
-    pair: ExposurePair
+    pair: ExposureStack
     greys: tuple[NDArray[np.uint8], NDArray[np.uint8]]
     mertens: dict[str, float]
 
@@ -164,7 +164,7 @@ def validate(
         values = scene.score(fused, names)
         scores[index] = torch.tensor([values[name] for name in names], dtype=torch.float64)
         if len(pictures) < PICTURES_KEPT:
-            pictures[scene.name] = np.hstack([scene.pair.under, scene.pair.over, fused])
+            pictures[scene.name] = np.hstack([*scene.pair.exposures, fused])
     means = dict(zip(names, world.sum(scores).mean(dim=0).tolist(), strict=True))
     compared = scenes[0].mertens if scenes else {}
     mertens = {
@@ -192,7 +192,7 @@ def _read_scene(root: Path, name: str, config: ValidationConfig) -> Scene:
         )
     exposures.sort(key=lambda image: float(image.mean()))
     under, over = (limit_side(image, config.max_side_px) for image in (exposures[0], exposures[-1]))
-    pair = ExposurePair(under, over)
+    pair = ExposureStack((under, over), (0, 1))
     scene = Scene(name, pair, (rgb_to_grey(under), rgb_to_grey(over)), {})
     if config.metric != "fidelity+contrast":
         return scene
@@ -201,4 +201,4 @@ def _read_scene(root: Path, name: str, config: ValidationConfig) -> Scene:
             f"expected sides of at least {MIN_SIDE_PX} pixels for the metric '{config.metric}', "
             f"the scene '{name}' has {under.shape[1]}x{under.shape[0]}"
         )
-    return replace(scene, mertens=scene.score(fuse_as_mertens(pair), COMPARED_METRICS))
+    return replace(scene, mertens=scene.score(fuse_as_mertens(pair.exposures), COMPARED_METRICS))

@@ -5,21 +5,13 @@ import cv2
 import numpy as np
 import pytest
 
-import model.alignment.estimate as align
-from model.alignment.estimate import (
-    GATES,
-    PROXY_MAX_PX,
-    align_pair,
-    check_gates,
-    is_plausible,
-    make_proxy,
-    match_features,
-    match_keypoints,
-    rescale_homography,
-    shift_corners,
-)
+import model.alignment.view as view
+from model.alignment.estimate import align_exposure, rescale_homography
+from model.alignment.features import match_features, match_keypoints
+from model.alignment.gates import GATES, check_gates, is_plausible, shift_corners
 from model.alignment.patches import PatchFit, frame_corners, map_points, refine_homography
-from model.exposure import IDENTITY, ExposurePair
+from model.alignment.view import PROXY_MAX_PX, detect_keypoints, make_proxy
+from model.exposure import IDENTITY, ExposureStack
 
 WIDTH, HEIGHT = 360, 270
 MARGIN = 60
@@ -74,8 +66,8 @@ def corner_error_px(report, homography, width=WIDTH, height=HEIGHT):
 
 def make_pair(homography, dtype=np.uint8, seed=0):
     scene = make_scene(seed)
-    return ExposurePair.from_images(
-        expose(scene, 0.08, dtype, homography), expose(scene, 0.8, dtype)
+    return ExposureStack.from_images(
+        [expose(scene, 0.08, dtype, homography), expose(scene, 0.8, dtype)]
     )
 
 
@@ -91,10 +83,9 @@ MOTIONS = {
     ("motion", "dtype"), [*((motion, np.uint8) for motion in MOTIONS), ("all", np.uint16)]
 )
 def test_known_motion_is_found_within_half_a_pixel(motion, dtype):
-    report = align_pair(make_pair(MOTIONS[motion], dtype))
+    report = align_exposure(*make_pair(MOTIONS[motion], dtype).exposures)
     assert report.model == "homography"
     assert report.refused is None
-    assert report.reference == "over"
     assert corner_error_px(report, MOTIONS[motion]) < 0.5
     expected = shift_corners(MOTIONS[motion], WIDTH, HEIGHT)
     assert report.max_corner_shift_px == pytest.approx(expected, abs=0.5)
@@ -104,15 +95,14 @@ def test_known_motion_is_found_within_half_a_pixel(motion, dtype):
 
 def test_the_other_reference_gives_the_inverse_motion():
     pair = make_pair(MOTIONS["all"])
-    report = align_pair(pair, reference="under")
-    assert report.reference == "under"
+    report = align_exposure(*reversed(pair.exposures))
     assert corner_error_px(report, np.linalg.inv(MOTIONS["all"])) < 0.5
 
 
 def test_refinement_is_nearer_than_the_keypoints_alone():
     pair = make_pair(MOTIONS["all"])
-    moving, fixed = make_proxy(pair.under), make_proxy(pair.over)
-    coarse = match_keypoints(moving, fixed)
+    moving, fixed = make_proxy(pair.darkest), make_proxy(pair.brightest)
+    coarse = match_keypoints(detect_keypoints(moving), detect_keypoints(fixed))
     fit = refine_homography(moving, fixed, coarse)
     corners = frame_corners(WIDTH, HEIGHT)
     truth = map_points(MOTIONS["all"], corners)
@@ -122,16 +112,16 @@ def test_refinement_is_nearer_than_the_keypoints_alone():
 
 
 def test_a_homography_found_on_a_proxy_is_right_at_full_size(monkeypatch):
-    monkeypatch.setattr(align, "PROXY_MAX_PX", WIDTH * HEIGHT // 3)
+    monkeypatch.setattr(view, "PROXY_MAX_PX", WIDTH * HEIGHT // 3)
     pair = make_pair(MOTIONS["all"])
-    assert make_proxy(pair.over).size <= WIDTH * HEIGHT // 3
-    report = align_pair(pair)
+    assert make_proxy(pair.brightest).size <= WIDTH * HEIGHT // 3
+    report = align_exposure(*pair.exposures)
     assert report.model == "homography"
     assert corner_error_px(report, MOTIONS["all"]) < 1.0
 
 
 def test_exposures_that_lie_on_each_other_are_left_alone():
-    report = align_pair(make_pair(np.eye(3)))
+    report = align_exposure(*make_pair(np.eye(3)).exposures)
     assert (report.model, report.refused) == ("identity", None)
     assert report.homography == IDENTITY
     assert report.max_corner_shift_px < 0.3
@@ -139,7 +129,7 @@ def test_exposures_that_lie_on_each_other_are_left_alone():
 
 
 def test_motion_below_half_a_pixel_is_measured_and_not_applied():
-    report = align_pair(make_pair(turn(shift=(0.3, 0.0))))
+    report = align_exposure(*make_pair(turn(shift=(0.3, 0.0))).exposures)
     assert (report.model, report.refused) == ("identity", None)
     assert report.max_corner_shift_px == pytest.approx(0.3, abs=0.15)
 
@@ -147,7 +137,7 @@ def test_motion_below_half_a_pixel_is_measured_and_not_applied():
 def test_motion_that_only_a_corner_shows_is_not_applied():
     motion = turn(degrees=0.2)
     assert shift_corners(motion, WIDTH, HEIGHT) > 0.7
-    report = align_pair(make_pair(motion))
+    report = align_exposure(*make_pair(motion).exposures)
     assert (report.model, report.refused) == ("identity", None)
     assert report.max_corner_shift_px > 0.5
 
@@ -158,7 +148,7 @@ def test_a_moving_subject_does_not_turn_the_camera():
     under[80:180, 120:220] = expose(make_scene(9), 0.08)[80:180, 120:220]
     over = expose(scene, 0.8)
     over[80:180, 140:240] = expose(make_scene(9), 0.8)[80:180, 120:220]
-    report = align_pair(ExposurePair.from_images(under, over))
+    report = align_exposure(*ExposureStack.from_images([under, over]).exposures)
     assert report.model == "homography"
     assert corner_error_px(report, MOTIONS["rotation"]) < 0.5
 
@@ -168,7 +158,7 @@ def test_a_moving_subject_does_not_turn_the_camera():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_images_without_structure_are_refused(size, levels, dtype):
     first, second = (np.full((*size, 3), level, dtype) for level in levels)
-    report = align_pair(ExposurePair.from_images(first, second))
+    report = align_exposure(*ExposureStack.from_images([first, second]).exposures)
     assert (report.model, report.refused) == ("identity", "few_matches")
     assert report.homography == IDENTITY
 
@@ -176,19 +166,19 @@ def test_images_without_structure_are_refused(size, levels, dtype):
 @pytest.mark.parametrize("size", [(16, 16), (17, 240), (240, 16), (30, 41)])
 def test_tiny_images_do_not_raise(size):
     noise = np.random.default_rng(0).integers(0, 120, (*size, 3)).astype(np.uint8)
-    report = align_pair(ExposurePair.from_images(noise, noise * 2))
+    report = align_exposure(*ExposureStack.from_images([noise, noise * 2]).exposures)
     assert report.model == "identity"
 
 
 def test_a_black_exposure_next_to_a_scene_is_refused():
     over = expose(make_scene(), 0.8)
-    report = align_pair(ExposurePair.from_images(np.zeros_like(over), over))
+    report = align_exposure(*ExposureStack.from_images([np.zeros_like(over), over]).exposures)
     assert (report.model, report.refused) == ("identity", "few_matches")
 
 
 def test_different_scenes_are_refused():
-    pair = ExposurePair.from_images(expose(make_scene(1), 0.08), expose(make_scene(2), 0.8))
-    report = align_pair(pair)
+    pair = ExposureStack.from_images([expose(make_scene(1), 0.08), expose(make_scene(2), 0.8)])
+    report = align_exposure(*pair.exposures)
     assert report.model == "identity"
     assert report.refused is not None
 
@@ -201,7 +191,7 @@ def test_structure_in_one_corner_alone_is_refused():
     for image in (under, over):
         image[:, WIDTH // 2 :] = 128
         image[HEIGHT // 3 :] = 128
-    report = align_pair(ExposurePair.from_images(under, over))
+    report = align_exposure(*ExposureStack.from_images([under, over]).exposures)
     assert report.model == "identity"
     assert report.refused in ("few_inliers", "poor_spread", "uncertain")
 
@@ -213,14 +203,14 @@ def test_the_same_pair_gives_the_same_report_on_any_number_of_threads():
     try:
         for count in (1, 1, 3):
             cv2.setNumThreads(count)
-            reports.append(pickle.dumps(align_pair(pair)))
+            reports.append(pickle.dumps(align_exposure(*pair.exposures)))
     finally:
         cv2.setNumThreads(threads)
     assert len(set(reports)) == 1
 
 
 def test_a_report_is_plain_data():
-    report = align_pair(make_pair(MOTIONS["all"]))
+    report = align_exposure(*make_pair(MOTIONS["all"]).exposures)
     assert {type(value) for value in report.homography} == {float}
     assert report.homography[8] == 1.0
     assert (type(report.inliers), type(report.inlier_ratio)) == (int, float)

@@ -16,12 +16,14 @@ from model.blend.pyramid import blend_halo, plan_levels, reduce_halo
 from model.blend.torch_engine import TorchEngine
 from model.colour import quantise
 from model.errors import InferenceError
-from model.exposure import IDENTITY, ExposurePair
+from model.exposure import IDENTITY, ExposureStack, StackAlignment
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
 from model.manifest import PyramidBlendConfig
+from model.registration import AS_THEY_ARE
 from model.tiling import Rect
 from model.warp import reference_to_moving, warp_window
+from tests.model.laid import laid
 
 SIZES = [(1, 1), (1, 40), (3, 2), (16, 16), (17, 333), (40, 31), (131, 260)]
 SMALL_TILE_PX = 40
@@ -56,7 +58,9 @@ def to_pixels(planes, dtype):
 
 def fuse_whole(network, pair):
     """The network on whole pictures, without passes and windows."""
-    return to_pixels(network(to_planes(pair.under), to_planes(pair.over)), pair.under.dtype)
+    return to_pixels(
+        network(to_planes(pair.darkest), to_planes(pair.brightest)), pair.darkest.dtype
+    )
 
 
 def assert_equal_to_rounding(one, other):
@@ -72,8 +76,8 @@ def assert_equal_to_rounding(one, other):
 def make_pair(make_scene, height, width, dtype=np.uint8):
     """A scene of any size; the smallest that a client may send is larger than some of them."""
     scene = make_scene(max(height, 16), max(width, 16), dtype)
-    under, over = (image[:height, :width].copy() for image in (scene.under, scene.over))
-    return ExposurePair(under, over)
+    under, over = (image[:height, :width].copy() for image in (scene.darkest, scene.brightest))
+    return ExposureStack((under, over), (0, 1))
 
 
 @pytest.mark.parametrize("side_px", NETWORK_SIDES_PX)
@@ -89,7 +93,7 @@ def test_windows_equal_the_whole(
         tiled = BlendPipeline(make_engine(network), tile_px=tile_px).fuse(pair)
         assert_equal_to_rounding(tiled, whole)
     if min(height, width) > 1:
-        assert np.abs(whole.astype(int) - pair.over).mean() > 0.01 * np.iinfo(dtype).max
+        assert np.abs(whole.astype(int) - pair.brightest).mean() > 0.01 * np.iinfo(dtype).max
 
 
 @pytest.mark.parametrize("side_px", NETWORK_SIDES_PX[1:])
@@ -99,7 +103,7 @@ def test_one_grid_step_less_of_halo_breaks_it(make_engine, make_blend, side_px):
     # 16 bit, where rounding decides one at most.
     shape, full = (131, 173, 3), 65535
     noise = np.random.default_rng(0).integers(0, full, (2, *shape), np.uint16, endpoint=True)
-    pair = ExposurePair(*noise)
+    pair = ExposureStack(tuple(noise), (0, 1))
     whole = fuse_whole(network, pair).astype(int)
     reduction = plan_levels(131, 173, network_side_px=side_px).reduction
     halo_px = blend_halo(reduction)
@@ -117,12 +121,12 @@ def test_the_reduced_picture_is_the_whole_s_by_no_smaller_halo(
 ):
     network = make_blend(network_side_px=64 if reduction == 2 else 32)
     pair = make_scene(131, 173)
-    planes = torch.stack([to_planes(pair.under), to_planes(pair.over)], dim=1)
+    planes = torch.stack([to_planes(pair.darkest), to_planes(pair.brightest)], dim=1)
     whole = build_pyramid(planes, reduction)[-1][0].numpy()
 
     def measure_difference():
         pipeline = BlendPipeline(make_engine(network), tile_px=SMALL_TILE_PX)
-        run = pipeline.begin(pair, None)
+        run = pipeline.begin(pair, AS_THEY_ARE)
         pipeline.fuse_windows([(run, window) for window in run.passes[0]])
         return np.abs(np.asarray(run.canvas._reduced).reshape(whole.shape) - whole).max()
 
@@ -133,44 +137,47 @@ def test_the_reduced_picture_is_the_whole_s_by_no_smaller_halo(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize(("reference", "moving"), [("over", "under"), ("under", "over")])
+@pytest.mark.parametrize(("reference", "moving"), [(1, 0), (0, 1)])
 def test_a_warped_pair_is_fused_as_if_it_had_come_warped(
-    make_engine, blend_network, make_scene, tilted, dtype, reference, moving
+    make_engine, blend_network, make_scene, tilt, dtype, reference, moving
 ):
     pair = make_scene(61, 131, dtype)
-    report = dataclasses.replace(tilted, reference=reference)
-    to_moving = reference_to_moving(report.homography, 61, 131)
+    reports = tuple(None if index == reference else tilt for index in range(2))
+    to_moving = reference_to_moving(tilt.homography, 61, 131)
     warped = warp_window(
-        getattr(pair, moving), to_moving, Rect(0, 0, 61, 131), device=torch.device("cpu")
+        pair.exposures[moving], to_moving, Rect(0, 0, 61, 131), device=torch.device("cpu")
     )
-    moved = dataclasses.replace(pair, **{moving: to_pixels(warped, dtype)})
+    moved_exposures = list(pair.exposures)
+    moved_exposures[moving] = to_pixels(warped, dtype)
+    moved = dataclasses.replace(pair, exposures=tuple(moved_exposures))
     pipeline = BlendPipeline(make_engine(blend_network), tile_px=SMALL_TILE_PX)
-    fused = pipeline.fuse(pair, report)
+    fused = pipeline.fuse(pair, laid(StackAlignment(reference, reports)))
     np.testing.assert_array_equal(fused, pipeline.fuse(moved))
-    whole = blend_network(to_planes(moved.under), to_planes(moved.over))
+    whole = blend_network(to_planes(moved.darkest), to_planes(moved.brightest))
     assert_equal_to_rounding(fused, to_pixels(whole, dtype))
     assert np.abs(pipeline.fuse(pair).astype(int) - fused).max() > 10
 
 
-def test_a_report_of_the_identity_warps_nothing(engine, make_scene, tilted):
+def test_a_report_of_the_identity_warps_nothing(engine, make_scene, tilt):
     pair = make_scene(40, 50)
-    report = dataclasses.replace(tilted, model="identity", homography=IDENTITY)
+    report = dataclasses.replace(tilt, model="identity", homography=IDENTITY)
+    alignment = StackAlignment(1, (report, None))
     pipeline = BlendPipeline(engine)
-    assert pipeline.begin(pair, report).to_moving is None
-    assert np.array_equal(pipeline.fuse(pair, report), pipeline.fuse(pair))
+    assert pipeline.begin(pair, laid(alignment)).motions == (None, None)
+    assert np.array_equal(pipeline.fuse(pair, laid(alignment)), pipeline.fuse(pair))
 
 
 def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
     blend_network, make_scene, monkeypatch
 ):
     pipeline = BlendPipeline(CpuEngine(blend_network, threads=1))
-    run = pipeline.begin(make_scene(61, 131), None)
+    run = pipeline.begin(make_scene(61, 131), AS_THEY_ARE)
     pipeline.fuse_windows([(run, run.passes[0][0])])
 
     def refuse(stack):
         return cv2.pyrDown(stack[:0])
 
-    monkeypatch.setattr("model.blend.cpu_engine.mix_stack", refuse)
+    monkeypatch.setattr("model.blend.planes.mix_stack", refuse)
     with pytest.raises(InferenceError, match="OpenCV failed"):
         pipeline.fuse_windows([(run, run.passes[1][0])])
 
@@ -178,7 +185,7 @@ def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_exposures_that_change_places_give_the_same_picture(engine, make_scene, dtype):
     pair = make_scene(61, 131, dtype)
-    turned = ExposurePair(pair.over, pair.under)
+    turned = ExposureStack((pair.brightest, pair.darkest), (0, 1))
     pipeline = BlendPipeline(engine, tile_px=SMALL_TILE_PX)
     assert_equal_to_rounding(pipeline.fuse(turned), pipeline.fuse(pair))
 
@@ -187,7 +194,7 @@ def test_exposures_that_change_places_give_the_same_picture(engine, make_scene, 
 def test_equal_exposures_come_back_from_the_initial_network(make_engine, dtype):
     full = np.iinfo(dtype).max
     pixels = np.random.default_rng(0).integers(0, full, (61, 75, 3), dtype=dtype, endpoint=True)
-    pair = ExposurePair.from_images(pixels, pixels)
+    pair = ExposureStack.from_images([pixels, pixels])
     network = BlendNetwork(PyramidBlendConfig()).eval().requires_grad_(False)
     assert np.array_equal(BlendPipeline(make_engine(network)).fuse(pair), pixels)
 
@@ -195,7 +202,7 @@ def test_equal_exposures_come_back_from_the_initial_network(make_engine, dtype):
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_stay_black_and_white(engine, level):
     pixels = np.full((40, 50, 3), level, np.uint8)
-    assert (BlendPipeline(engine).fuse(ExposurePair(pixels, pixels)) == level).all()
+    assert (BlendPipeline(engine).fuse(ExposureStack((pixels, pixels), (0, 1))) == level).all()
 
 
 @pytest.mark.parametrize("is_warped", [False, True])
@@ -204,8 +211,8 @@ def test_a_picture_has_the_same_bits_alone_and_in_company(engine, make_scene, ti
     pipeline = BlendPipeline(engine, tile_px=SMALL_TILE_PX)
     pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
     pairs.append(make_scene(100, 40))
-    alone = [pipeline.fuse(pair, report) for pair in pairs]
-    runs = [pipeline.begin(pair, report) for pair in pairs]
+    alone = [pipeline.fuse(pair, laid(report)) for pair in pairs]
+    runs = [pipeline.begin(pair, laid(report)) for pair in pairs]
     for windows in zip(*(run.passes for run in runs), strict=True):
         turns = [(run, one) for run, some in zip(runs, windows, strict=True) for one in some]
         assert len({window.batch_key for _, window in turns}) == 1
@@ -222,7 +229,7 @@ def test_threads_do_not_change_a_bit(blend_network, make_scene, tilted):
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             engine = create_engine(blend_network, device="cpu", threads=threads)
-            pictures.append(BlendPipeline(engine, tile_px=SMALL_TILE_PX).fuse(pair, tilted))
+            pictures.append(BlendPipeline(engine, tile_px=SMALL_TILE_PX).fuse(pair, laid(tilted)))
     finally:
         assert torch.get_num_threads() == 3
         torch.set_num_threads(torch_threads)
@@ -234,7 +241,7 @@ def test_threads_do_not_change_a_bit(blend_network, make_scene, tilted):
 def test_a_window_may_be_fused_again(engine, make_scene):
     pair = make_scene(61, 131)
     pipeline = BlendPipeline(engine, tile_px=SMALL_TILE_PX)
-    run = pipeline.begin(pair, None)
+    run = pipeline.begin(pair, AS_THEY_ARE)
     for windows in run.passes:
         for window in (*windows, *windows[:2]):
             pipeline.fuse_windows([(run, window)])
@@ -243,7 +250,7 @@ def test_a_window_may_be_fused_again(engine, make_scene):
 
 def test_a_window_before_its_turn_is_refused(engine, make_scene):
     pipeline = BlendPipeline(engine, tile_px=SMALL_TILE_PX)
-    run = pipeline.begin(make_scene(61, 131), None)
+    run = pipeline.begin(make_scene(61, 131), AS_THEY_ARE)
     reduce, coarse, blend = run.passes
     for window in reduce[1:]:
         pipeline.fuse_windows([(run, window)])
@@ -257,24 +264,24 @@ def test_a_window_before_its_turn_is_refused(engine, make_scene):
 def test_runs_and_batches_of_others_are_refused(engine, lively_network, make_scene):
     pipeline = BlendPipeline(engine, tile_px=SMALL_TILE_PX)
     pair = make_scene(61, 75)
-    run = pipeline.begin(pair, None)
+    run = pipeline.begin(pair, AS_THEY_ARE)
     with pytest.raises(ValueError, match="got 0 keys"):
         pipeline.fuse_windows([])
     with pytest.raises(ValueError, match="got 3 keys"):
         pipeline.fuse_windows([(run, windows[0]) for windows in run.passes])
     runtime = TorchRuntime(lively_network, device=torch.device("cpu"))
-    other = LightnessPipeline(runtime, chroma="mean").begin(pair, None)
+    other = LightnessPipeline(runtime, chroma="mean").begin(pair, AS_THEY_ARE)
     with pytest.raises(ValueError, match="that this pipeline began"):
         pipeline.fuse_windows([(other, other.passes[0][0])])
 
 
 def test_read_only_exposures_are_fused_into_the_given_array(engine, make_scene):
     pair = make_scene(40, 50)
-    pair.under.flags.writeable = False
-    pair.over.flags.writeable = False
+    pair.darkest.flags.writeable = False
+    pair.brightest.flags.writeable = False
     pipeline = BlendPipeline(engine)
-    out = np.zeros_like(pair.under)
-    run = pipeline.begin(pair, None, out)
+    out = np.zeros_like(pair.darkest)
+    run = pipeline.begin(pair, AS_THEY_ARE, out)
     assert run.output is out
     for window in itertools.chain.from_iterable(run.passes):
         pipeline.fuse_windows([(run, window)])
@@ -284,7 +291,7 @@ def test_read_only_exposures_are_fused_into_the_given_array(engine, make_scene):
 def test_an_output_that_does_not_fit_is_refused(engine, make_scene):
     pipeline = BlendPipeline(engine)
     with pytest.raises(ValueError, match="expected a writeable output"):
-        pipeline.begin(make_scene(20, 30), None, np.zeros((30, 20, 3), np.uint8))
+        pipeline.begin(make_scene(20, 30), AS_THEY_ARE, np.zeros((30, 20, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +306,7 @@ def test_a_failing_window_writes_nothing_and_breaks_no_other_run(
 ):
     pipeline = BlendPipeline(CpuEngine(blend_network, threads=2))
     pairs = [make_scene(40, 50, seed=seed) for seed in range(2)]
-    runs = [pipeline.begin(pair, None, np.full_like(pair.under, 7)) for pair in pairs]
+    runs = [pipeline.begin(pair, AS_THEY_ARE, np.full_like(pair.darkest, 7)) for pair in pairs]
     for number in range(2):
         pipeline.fuse_windows([(run, run.passes[number][0]) for run in runs])
     blend = type(runs[0].canvas).blend
@@ -329,7 +336,9 @@ def test_cuda_gives_the_picture_of_the_cpu(
     pair = make_pair(make_scene, height, width, dtype)
     report = tilted if min(height, width) >= 16 else None
     engines = (create_engine(network, device=device) for device in ("cpu", "cuda:0"))
-    pictures = [BlendPipeline(one, tile_px=SMALL_TILE_PX).fuse(pair, report) for one in engines]
+    pictures = [
+        BlendPipeline(one, tile_px=SMALL_TILE_PX).fuse(pair, laid(report)) for one in engines
+    ]
     assert_equal_to_rounding(pictures[1], pictures[0])
 
 
@@ -339,7 +348,7 @@ def test_on_cuda_a_picture_has_the_same_bits_alone_and_in_company(blend_network,
     pipeline = BlendPipeline(create_engine(blend_network, device="cuda:0"), tile_px=SMALL_TILE_PX)
     pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
     alone = [pipeline.fuse(pair) for pair in pairs]
-    runs = [pipeline.begin(pair, None) for pair in pairs]
+    runs = [pipeline.begin(pair, AS_THEY_ARE) for pair in pairs]
     for number in range(3):
         windows = [(run, window) for run in runs for window in run.passes[number]]
         pipeline.fuse_windows(windows[::-1])
@@ -354,8 +363,9 @@ MEASURE_PEAK = """
     import numpy as np
     import torch
 
-    from model.exposure import ExposurePair
+    from model.exposure import ExposureStack
     from model.pipeline import create_pipeline
+    from model.registration import AS_THEY_ARE
     from model.release.weights import load_weights
 
     def status_mib(field):
@@ -365,10 +375,12 @@ MEASURE_PEAK = """
     torch.set_num_threads(1)
     side = int(sys.argv[2])
     pipeline = create_pipeline(load_weights(Path(sys.argv[1])), device="cpu", threads=1)
-    pair = ExposurePair(*(np.full((side, side, 3), level, np.uint8) for level in (60, 180)))
+    levels = np.linspace(60, 180, int(sys.argv[3])).astype(np.uint8)
+    exposures = tuple(np.full((side, side, 3), level, np.uint8) for level in levels)
+    stack = ExposureStack(exposures, tuple(range(len(exposures))))
     out = np.full((side, side, 3), 1, np.uint8)
     before = status_mib("VmRSS")
-    run = pipeline.begin(pair, None, out)
+    run = pipeline.begin(stack, AS_THEY_ARE, out)
     for windows in run.passes:
         for window in windows:
             pipeline.fuse_windows([(run, window)])
@@ -376,10 +388,10 @@ MEASURE_PEAK = """
 """
 
 
-def measure_peak_mib(weights_dir, side):
+def measure_peak_mib(weights_dir, side, count=2):
     program = textwrap.dedent(MEASURE_PEAK)
     result = subprocess.run(
-        [sys.executable, "-c", program, str(weights_dir), str(side)],
+        [sys.executable, "-c", program, str(weights_dir), str(side), str(count)],
         capture_output=True,
         text=True,
         check=True,

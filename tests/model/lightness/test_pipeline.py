@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from model.errors import InferenceError
-from model.exposure import IDENTITY, ExposurePair
+from model.exposure import IDENTITY, ExposureStack, StackAlignment
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import OnnxRuntime, TorchRuntime
+from model.registration import AS_THEY_ARE
+from tests.model.laid import laid
 
 SIZES = [(16, 16), (16, 203), (17, 33), (31, 47), (61, 131)]
 SMALL_TILE_PX = 24
@@ -58,10 +60,10 @@ def fuse_whole(network, pair):
     """The path without windows, in the order of the pipeline."""
     from model.colour import lab_to_srgb, quantise, srgb_to_lab
 
-    full = np.iinfo(pair.under.dtype).max
+    full = np.iinfo(pair.darkest.dtype).max
     under, over = (
         srgb_to_lab(torch.from_numpy(image.astype(np.float32) / full).permute(2, 0, 1)[None])
-        for image in (pair.under, pair.over)
+        for image in (pair.darkest, pair.brightest)
     )
     fused = (under + over) / 2
     fused[:, :1] = network(under[:, :1], over[:, :1])
@@ -76,7 +78,7 @@ def test_tiled_equals_whole(runtime, lively_network, make_scene, height, width, 
     tiled = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX).fuse(pair)
     whole = fuse_whole(lively_network, pair)
     difference = np.abs(tiled.astype(int) - whole.astype(int))
-    assert tiled.shape == pair.under.shape
+    assert tiled.shape == pair.darkest.shape
     assert tiled.dtype == dtype
     # One step where rounding falls on either side; a step of uint16 is 1.5e-5 of full scale.
     assert difference.max() <= 1
@@ -119,7 +121,7 @@ def test_one_pixel_less_of_halo_breaks_it(runtime, lively_network, make_scene):
 def test_a_warped_pair_is_fused_alike_in_any_tiling(runtime, make_scene, tilted, dtype):
     pair = make_scene(61, 131, dtype)
     pictures = [
-        LightnessPipeline(runtime, chroma="weighted", tile_px=tile_px).fuse(pair, tilted)
+        LightnessPipeline(runtime, chroma="weighted", tile_px=tile_px).fuse(pair, laid(tilted))
         for tile_px in (SMALL_TILE_PX, WHOLE_TILE_PX)
     ]
     assert np.abs(pictures[0].astype(int) - pictures[1].astype(int)).max() <= 1
@@ -132,8 +134,8 @@ def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, t
     report = tilted if is_warped else None
     pipeline = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX)
     pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
-    alone = [pipeline.fuse(pair, report) for pair in pairs]
-    runs = [pipeline.begin(pair, report) for pair in pairs]
+    alone = [pipeline.fuse(pair, laid(report)) for pair in pairs]
+    runs = [pipeline.begin(pair, laid(report)) for pair in pairs]
     batches: dict[object, list] = {}
     for windows in zip(runs[0].passes[0], reversed(runs[1].passes[0]), strict=True):
         for run, window in zip(runs, windows, strict=True):
@@ -149,14 +151,14 @@ def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, t
 def test_equal_exposures_come_back_where_the_network_is_the_identity(chroma, dtype):
     full = np.iinfo(dtype).max
     pixels = np.random.default_rng(0).integers(0, full, (61, 75, 3), dtype=dtype, endpoint=True)
-    pair = ExposurePair.from_images(pixels, pixels)
+    pair = ExposureStack.from_images([pixels, pixels])
     assert np.array_equal(LightnessPipeline(MeanRuntime(), chroma=chroma).fuse(pair), pixels)
 
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_stay_black_and_white(level):
     pixels = np.full((40, 50, 3), level, np.uint8)
-    pair = ExposurePair.from_images(pixels, pixels)
+    pair = ExposureStack.from_images([pixels, pixels])
     assert (LightnessPipeline(MeanRuntime(), chroma="weighted").fuse(pair) == level).all()
 
 
@@ -168,35 +170,38 @@ def test_interior_windows_run_without_padding_and_the_border_with_it(make_scene)
     assert max(shape[0] for _, shape in runtime.calls) == runtime.preferred_batch
 
 
-@pytest.mark.parametrize(("reference", "moving"), [("over", "under"), ("under", "over")])
-def test_the_exposure_that_is_not_the_reference_moves(make_scene, tilted, reference, moving):
+@pytest.mark.parametrize(("reference", "moving"), [(1, 0), (0, 1)])
+def test_the_exposure_that_is_not_the_reference_moves(make_scene, tilt, reference, moving):
     pair = make_scene(61, 75)
-    still = dataclasses.replace(pair, **{moving: getattr(pair, reference)})
-    report = dataclasses.replace(
-        tilted, reference=reference, homography=(1, 0, 5, 0, 1, 0, 0, 0, 1)
-    )
+    fixed = pair.exposures[reference]
+    still = dataclasses.replace(pair, exposures=(fixed, fixed))
+    report = dataclasses.replace(tilt, homography=(1, 0, 5, 0, 1, 0, 0, 0, 1))
+    reports = tuple(None if index == reference else report for index in range(2))
     pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
-    shifted = getattr(pair, reference)[:, (np.arange(75) - 5).clip(0)]
-    expected = pipeline.fuse(dataclasses.replace(still, **{moving: shifted}))
-    difference = np.abs(pipeline.fuse(still, report).astype(int) - expected.astype(int))
+    exposures = [fixed, fixed]
+    exposures[moving] = fixed[:, (np.arange(75) - 5).clip(0)]
+    expected = pipeline.fuse(dataclasses.replace(still, exposures=tuple(exposures)))
+    fused = pipeline.fuse(still, laid(StackAlignment(reference, reports)))
+    difference = np.abs(fused.astype(int) - expected.astype(int))
     assert difference.max() <= 1
 
 
-def test_a_report_of_the_identity_warps_nothing(make_scene, tilted):
+def test_a_report_of_the_identity_warps_nothing(make_scene, tilt):
     pair = make_scene(40, 50)
-    report = dataclasses.replace(tilted, model="identity", homography=IDENTITY)
+    report = dataclasses.replace(tilt, model="identity", homography=IDENTITY)
+    alignment = StackAlignment(1, (report, None))
     pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
-    assert pipeline.begin(pair, report).to_moving is None
-    assert np.array_equal(pipeline.fuse(pair, report), pipeline.fuse(pair))
+    assert pipeline.begin(pair, laid(alignment)).motions == (None, None)
+    assert np.array_equal(pipeline.fuse(pair, laid(alignment)), pipeline.fuse(pair))
 
 
 def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
     pair = make_scene(40, 50)
-    pair.under.flags.writeable = False
-    pair.over.flags.writeable = False
+    pair.darkest.flags.writeable = False
+    pair.brightest.flags.writeable = False
     pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
-    out = np.zeros_like(pair.under)
-    run = pipeline.begin(pair, None, out)
+    out = np.zeros_like(pair.darkest)
+    run = pipeline.begin(pair, AS_THEY_ARE, out)
     assert run.output is out
     for window in itertools.chain.from_iterable(run.passes):
         pipeline.fuse_windows([(run, window)])
@@ -205,10 +210,12 @@ def test_read_only_exposures_are_fused_into_the_given_array(make_scene):
 
 def test_uint8_and_uint16_pictures_share_a_micro_batch(make_scene):
     pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
-    runs = [pipeline.begin(make_scene(20, 20, dtype), None) for dtype in (np.uint8, np.uint16)]
+    runs = [
+        pipeline.begin(make_scene(20, 20, dtype), AS_THEY_ARE) for dtype in (np.uint8, np.uint16)
+    ]
     pipeline.fuse_windows([(run, run.passes[0][0]) for run in runs])
     for run in runs:
-        assert np.array_equal(run.output, pipeline.fuse(run.pair))
+        assert np.array_equal(run.output, pipeline.fuse(run.stack))
 
 
 @pytest.mark.parametrize("fault", ["short", "fails"])
@@ -216,7 +223,7 @@ def test_a_failing_window_writes_nothing_and_breaks_no_other_run(make_scene, fau
     runtime = FaultyRuntime()
     pipeline = LightnessPipeline(runtime, chroma="mean")
     runs = [
-        pipeline.begin(pair, None, np.full_like(pair.under, 7))
+        pipeline.begin(pair, AS_THEY_ARE, np.full_like(pair.darkest, 7))
         for pair in (make_scene(20, 20, seed=seed) for seed in range(2))
     ]
     runtime.fault = fault
@@ -225,13 +232,13 @@ def test_a_failing_window_writes_nothing_and_breaks_no_other_run(make_scene, fau
     assert all((run.output == 7).all() for run in runs)
     runtime.fault = None
     pipeline.fuse_windows([(runs[1], runs[1].passes[0][0])])
-    assert np.array_equal(runs[1].output, pipeline.fuse(runs[1].pair))
+    assert np.array_equal(runs[1].output, pipeline.fuse(runs[1].stack))
     assert (runs[0].output == 7).all()
 
 
 def test_a_micro_batch_of_none_or_of_unequal_windows_is_refused(make_scene):
     pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
-    run = pipeline.begin(make_scene(61, 75), None)
+    run = pipeline.begin(make_scene(61, 75), AS_THEY_ARE)
     with pytest.raises(ValueError, match="got 0 keys"):
         pipeline.fuse_windows([])
     with pytest.raises(ValueError, match="got 3 keys"):
@@ -241,11 +248,11 @@ def test_a_micro_batch_of_none_or_of_unequal_windows_is_refused(make_scene):
 def test_an_output_that_does_not_fit_is_refused(make_scene):
     pair = make_scene(20, 30)
     pipeline = LightnessPipeline(MeanRuntime(), chroma="mean")
-    frozen = np.zeros_like(pair.under)
+    frozen = np.zeros_like(pair.darkest)
     frozen.flags.writeable = False
     for out in (np.zeros((30, 20, 3), np.uint8), np.zeros((20, 30, 3), np.uint16), frozen):
         with pytest.raises(ValueError, match="expected a writeable output"):
-            pipeline.begin(pair, None, out)
+            pipeline.begin(pair, AS_THEY_ARE, out)
 
 
 MEASURE_PEAK = """
@@ -255,8 +262,9 @@ MEASURE_PEAK = """
     import numpy as np
     import torch
 
-    from model.exposure import ExposurePair
+    from model.exposure import ExposureStack
     from model.pipeline import create_pipeline
+    from model.registration import AS_THEY_ARE
     from model.release.weights import load_weights
 
     def status_mib(field):
@@ -266,10 +274,12 @@ MEASURE_PEAK = """
     torch.set_num_threads(1)
     side = int(sys.argv[2])
     pipeline = create_pipeline(load_weights(Path(sys.argv[1])), device="cpu", threads=1)
-    pair = ExposurePair(*(np.full((side, side, 3), level, np.uint8) for level in (60, 180)))
+    levels = np.linspace(60, 180, int(sys.argv[3])).astype(np.uint8)
+    exposures = tuple(np.full((side, side, 3), level, np.uint8) for level in levels)
+    stack = ExposureStack(exposures, tuple(range(len(exposures))))
     out = np.full((side, side, 3), 1, np.uint8)
     before = status_mib("VmRSS")
-    run = pipeline.begin(pair, None, out)
+    run = pipeline.begin(stack, AS_THEY_ARE, out)
     for windows in run.passes:
         for window in windows:
             pipeline.fuse_windows([(run, window)])
@@ -277,10 +287,10 @@ MEASURE_PEAK = """
 """
 
 
-def measure_peak_mib(weights_dir, side):
+def measure_peak_mib(weights_dir, side, count=2):
     program = textwrap.dedent(MEASURE_PEAK)
     result = subprocess.run(
-        [sys.executable, "-c", program, str(weights_dir), str(side)],
+        [sys.executable, "-c", program, str(weights_dir), str(side), str(count)],
         capture_output=True,
         text=True,
         check=True,

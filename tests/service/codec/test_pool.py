@@ -142,9 +142,11 @@ def test_a_pair_is_decoded_aligned_and_encoded(loop_runner, shared_pool):
             assert over.metadata.exif is None
             assert b"Maker" in under.metadata.exif
             np.testing.assert_array_equal(first.array, images.scene(96, 128))
-            alignment = await shared_pool.align(over.pixels, under.pixels, mode="auto")
-            assert alignment.is_swapped
-            assert len(alignment.report.homography) == 9
+            found = await shared_pool.register([over.pixels, under.pixels], align="auto")
+            assert (found.order, found.reference) == ((1, 0), 1)
+            report, nothing = found.alignment.reports
+            assert len(report.homography) == 9
+            assert nothing is None
             file = await shared_pool.encode(
                 over.pixels, options=EncodeOptions("png"), metadata=under.metadata
             )
@@ -172,9 +174,10 @@ def test_align_off_only_orders(loop_runner, shared_pool):
             SharedArray.create((32, 32, 3), "uint8") as bright,
         ):
             bright.array[:] = 200
-            result = await shared_pool.align(dark.descriptor, bright.descriptor, mode="off")
-            assert not result.is_swapped
-            assert result.report is None
+            both = [dark.descriptor, bright.descriptor]
+            result = await shared_pool.register(both, align="off")
+            assert result.order == (0, 1)
+            assert result.alignment is None
 
     loop_runner.run(scenario())
 
@@ -185,14 +188,14 @@ def test_align_require_refuses_a_pair_without_structure(loop_runner, shared_pool
             SharedArray.create((64, 64, 3), "uint8") as dark,
             SharedArray.create((64, 64, 3), "uint8") as bright,
         ):
-            bright.array[:] = 200
-            report = (
-                await shared_pool.align(dark.descriptor, bright.descriptor, mode="auto")
-            ).report
+            dark.array[:], bright.array[:] = 90, 200
+            both = [dark.descriptor, bright.descriptor]
+            found = await shared_pool.register(both, align="auto")
+            report, _ = found.alignment.reports
             assert report.model == "identity"
             assert report.refused is not None
             with pytest.raises(AlignmentError, match=report.refused):
-                await shared_pool.align(dark.descriptor, bright.descriptor, mode="require")
+                await shared_pool.register(both, align="require")
 
     loop_runner.run(scenario())
 
@@ -201,10 +204,13 @@ def test_align_require_refuses_a_pair_without_structure(loop_runner, shared_pool
 def test_align_keeps_the_exposure_that_it_is_told_to(loop_runner, shared_pool, reference):
     async def scenario():
         with SharedArray.create((64, 64, 3), "uint8") as dark:
-            answer = await shared_pool.align(
-                dark.descriptor, dark.descriptor, mode="auto", reference=reference
+            answer = await shared_pool.register(
+                [dark.descriptor, dark.descriptor], align="auto", pair_reference=reference
             )
-            assert answer.report.reference == reference
+            fixed = ("under", "over").index(reference)
+            assert answer.reference == answer.alignment.reference == fixed
+            assert answer.alignment.reports[fixed] is None
+            assert answer.alignment.reports[1 - fixed] is not None
 
     loop_runner.run(scenario())
 
@@ -216,7 +222,7 @@ def test_align_refuses_images_that_do_not_belong_together(loop_runner, shared_po
             SharedArray.create((32, 40, 3), "uint8") as other,
             pytest.raises(ExposureError, match="32x32 and 40x32"),
         ):
-            await shared_pool.align(one.descriptor, other.descriptor, mode="off")
+            await shared_pool.register([one.descriptor, other.descriptor], align="off")
 
     loop_runner.run(scenario())
 

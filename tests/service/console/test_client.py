@@ -49,12 +49,21 @@ def files(tmp_path):
 
 
 def test_files_and_options_are_sent_and_the_picture_comes_back(server, files):
-    answer = fuse_files(*files, url=f"{server.url}/", image_format="png", quality=3, weights="b")
+    answer = fuse_files(files, url=f"{server.url}/", image_format="png", quality=3, weights="b")
     assert (answer.picture, answer.weights, answer.alignment) == (b"picture", "w-1.0.0", "")
     path, body = server.seen[0]
     assert path == "/fuse?format=png&quality=3&weights=b"
     assert b'name="under"' in body
     assert b"\r\n\r\nbright\r\n" in body
+
+
+def test_more_than_two_files_are_sent_as_exposures(server, files):
+    fuse_files((*files, files[0]), url=server.url, reference="2")
+    path, body = server.seen[0]
+    assert path == "/fuse?reference=2"
+    assert body.count(b'name="exposures"; filename') == 3
+    assert b'name="under"' not in body
+    assert body.index(b"\r\n\r\nbright\r\n") < body.rindex(b"\r\n\r\ndark\r\n")
 
 
 @pytest.mark.parametrize(
@@ -68,18 +77,18 @@ def test_files_and_options_are_sent_and_the_picture_comes_back(server, files):
 def test_a_refusal_is_told_in_one_sentence(server, files, content, sentence):
     server.answer = (413, content)
     with pytest.raises(ClientError, match=sentence):
-        fuse_files(*files, url=server.url)
+        fuse_files(files, url=server.url)
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://"])
 def test_a_url_that_is_none_is_told(files, url):
     with pytest.raises(ClientError, match="http://"):
-        fuse_files(*files, url=url)
+        fuse_files(files, url=url)
 
 
 def test_no_service_at_all_is_told(files):
     with pytest.raises(ClientError, match=r"no answer from 127\.0\.0\.1:9"):
-        fuse_files(*files, url="http://127.0.0.1:9")
+        fuse_files(files, url="http://127.0.0.1:9")
 
 
 def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
@@ -87,6 +96,39 @@ def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
     assert main(["fuse", *map(str, files), str(out), "--url", server.url]) == 0
     assert out.read_bytes() == b"picture"
     assert capsys.readouterr().out.startswith("w-1.0.0; ")
+
+
+def test_the_command_line_sends_a_stack_and_writes_the_picture(server, files, tmp_path):
+    out = tmp_path / "fused.png"
+    command = ["fuse", *map(str, files), str(files[0]), "-o", str(out), "--url", server.url]
+    assert main([*command, "--reference", "3"]) == 0
+    assert out.read_bytes() == b"picture"
+    path, body = server.seen[0]
+    assert path == "/fuse?format=png&reference=3"
+    assert body.count(b'name="exposures"; filename') == 3
+
+
+def test_the_command_line_fuses_a_stack_here(tmp_path, capsys):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, gain in zip(paths, (1.0, 0.25, 0.5), strict=True):
+        path.write_bytes(images.encoded(pixels=images.scene(gain=gain)))
+    out = tmp_path / "fused.jpg"
+    options = ["--out", str(out), "--align", "off", "--reference", "1"]
+    assert main(["fuse", *map(str, paths), *options]) == 0
+    assert out.read_bytes().startswith(b"\xff\xd8")
+    assert capsys.readouterr().out == "pyramid-blend-1.1.0; off; 2,3,1\n"
+    assert main(["fuse", *map(str, paths), "-o", str(out), "--reference", "4"]) == 1
+    assert "reference from 1 to 3, got 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_the_command_line_writes_over_no_exposure_of_a_stack(tmp_path, capsys, count):
+    paths = [tmp_path / f"{number}.png" for number in range(count)]
+    for path in paths:
+        path.write_bytes(images.encoded())
+    assert main(["fuse", *map(str, paths)]) == 2
+    assert "expected -o OUT" in capsys.readouterr().err
+    assert all(path.read_bytes() == images.encoded() for path in paths)
 
 
 @pytest.mark.parametrize(

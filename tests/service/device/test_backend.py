@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from model.errors import InferenceError, WeightsError
-from model.exposure import ExposurePair
+from model.exposure import ExposureStack
 from model.manifest import PARAMETERS_NAME
+from model.registration import AS_THEY_ARE
 from service.device.backend import Backend, BackendConfig, classify_torch_error, create_backend
 from service.device.child import Worker
 from service.device.messages import BatchDone, Finished
@@ -69,16 +70,16 @@ def test_every_version_fuses_a_pair_window_by_window(config):
     backend.free_memory()
     assert tuple(one.label for one in backend.info.weights) == LABELS == tuple(backend.pipelines)
     assert backend.info.device == "cpu"
-    pair = ExposurePair(images.scene(gain=0.3), images.scene())
+    pair = ExposureStack((images.scene(gain=0.3), images.scene()), (0, 1))
     pictures = []
     for pipeline in backend.pipelines.values():
         pipeline.warm_up()
-        output = np.zeros_like(pair.under)
-        run = pipeline.begin(pair, None, output)
+        output = np.zeros_like(pair.darkest)
+        run = pipeline.begin(pair, AS_THEY_ARE, output)
         for windows in run.passes:
             for window in windows:
                 pipeline.fuse_windows([(run, window)])
-        assert pair.under.mean() < output.mean()
+        assert pair.darkest.mean() < output.mean()
         pictures.append(output)
     assert (pictures[0] != pictures[1]).any()
     assert [pipeline.max_batch for pipeline in backend.pipelines.values()] == [1, 4]

@@ -309,7 +309,7 @@ def test_a_device_that_is_lost_when_a_job_begins_ends_the_loop(messages, make_jo
 
 def test_a_job_that_cannot_begin_fails_alone(messages, make_job):
     def begin(begin_run, pair, *given):
-        if pair.under[0, 0, 0] == RAISE:
+        if pair.darkest[0, 0, 0] == RAISE:
             raise RuntimeError("a run that cannot begin")
         return begin_run(pair, *given)
 

@@ -71,6 +71,17 @@ async def post(client, under=None, over=None, query="?align=off&format=png", **m
     return await client.post(f"/fuse{query}", files=files, **more)
 
 
+async def post_stack(client, files, query="?align=off&format=png", **more):
+    """Post encoded exposures, or pictures, as the field `exposures` repeated."""
+    contents = [one if isinstance(one, bytes) else images.encoded(pixels=one) for one in files]
+    parts = [("exposures", (f"{index}", content)) for index, content in enumerate(contents)]
+    return await client.post(f"/fuse{query}", files=parts, **more)
+
+
+def bracket(count, height=48, width=64):
+    return [images.scene(height, width, gain=gain) for gain in np.geomspace(0.2, 1.0, count)]
+
+
 def outcome_count(client, outcome):
     registry = client.service.metrics.registry
     return registry.get_sample_value("expofuse_requests_total", {"outcome": outcome})
@@ -205,3 +216,138 @@ async def test_metadata_is_that_of_the_darker_exposure(client):
         response = await client.post("/fuse?align=off", files={"under": under, "over": over})
         exif = Image.open(io.BytesIO(response.content)).getexif()
         assert exif[0x010F] == "Maker"
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+async def test_a_stack_is_fused_in_whatever_order_it_was_sent(client, count):
+    exposures = bracket(count)
+    orders = [range(count), range(count)[::-1], [*range(1, count), 0]]
+    for order in orders:
+        response = await post_stack(client, [exposures[index] for index in order])
+        assert response.status_code == 200, response.text
+        picture = np.asarray(Image.open(io.BytesIO(response.content)))
+        np.testing.assert_array_equal(picture, exposures[0])
+        sent = [list(order).index(index) + 1 for index in range(count)]
+        expected = ",".join(map(str, sent))
+        if count == 2:
+            expected = "as-given" if sent == [1, 2] else "swapped"
+        assert response.headers["x-expofuse-exposure-order"] == expected
+        assert int(response.headers["x-expofuse-reference"]) in range(1, count + 1)
+        assert response.headers["x-expofuse-alignment"] == "off"
+
+
+async def test_a_pair_is_the_same_under_either_name(client):
+    under, over = images.scene(gain=0.3), images.scene()
+    named, listed = (
+        await post(client, under, over, query=""),
+        await post_stack(client, [under, over], query=""),
+    )
+    assert named.content == listed.content
+    for header in ("exposure-order", "reference", "alignment", "weights"):
+        assert named.headers[f"x-expofuse-{header}"] == listed.headers[f"x-expofuse-{header}"]
+    assert named.headers["x-expofuse-reference"] == "2"
+
+
+@pytest.mark.parametrize("reference", [1, 2, 3])
+async def test_the_reference_of_a_stack_is_the_one_asked_for(client, reference):
+    dark, middle, bright = bracket(3, 96, 128)
+    response = await post_stack(client, [bright, dark, middle], f"?reference={reference}")
+    assert response.status_code == 200, response.text
+    assert response.headers["x-expofuse-reference"] == str(reference)
+    assert response.headers["x-expofuse-exposure-order"] == "2,3,1"
+    outcome, *others = response.headers["x-expofuse-alignment"].split("; ")
+    assert outcome in ("identity", "homography", "refused")
+    named = {one.partition("=")[0] for one in others} - {"reason"}
+    assert named == {"1", "2", "3"} - {str(reference)}
+
+
+async def test_an_exposure_of_16_bits_brings_the_stack_to_16(client):
+    dark, *others = bracket(3)
+    deep = images.png16(dark.astype(np.uint16) * 257)
+    response = await post_stack(client, [deep, *others], "?align=off&format=tiff")
+    picture = tifffile.imread(io.BytesIO(response.content))
+    np.testing.assert_array_equal(picture, dark.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize(("count", "place"), [(5, 3), (2, 1), (9, 9)])
+async def test_a_damaged_exposure_of_a_stack_is_named(client, count, place):
+    files = [images.encoded(pixels=pixels) for pixels in bracket(count)]
+    for broken in (images.truncated(files[place - 1]), b"no image"):
+        files[place - 1] = broken
+        response = await post_stack(client, files)
+        assert response.status_code in (415, 422)
+        assert response.json()["detail"].startswith(f"exposure {place} of {count}: ")
+
+
+@pytest.mark.parametrize("size", [(48, 66), (50, 64), (24, 32)])
+async def test_exposures_of_other_sizes_are_refused_with_the_sizes(client, size):
+    files = bracket(5)
+    files[2] = images.scene(*size, gain=0.4)
+    response = await post_stack(client, files, "")
+    assert response.status_code == 422
+    assert response.json()["type"] == "urn:expofuse:problem:exposure-mismatch"
+    sizes = f"64x48, 64x48, {size[1]}x{size[0]}, 64x48 and 64x48"
+    assert sizes in response.json()["detail"]
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_another_number_of_exposures_is_refused(client, count):
+    response = await post_stack(client, [images.scene()] * count)
+    assert response.status_code == 422
+    assert response.json()["type"] == "urn:expofuse:problem:exposure-mismatch"
+    assert f"expected 2 to 9 exposures, got {count}" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["under", "over"])
+async def test_exposures_beside_under_or_over_are_refused(client, name):
+    parts = [("exposures", images.encoded()), ("exposures", images.encoded())]
+    for mixed in ([*parts, (name, images.encoded())], [(name, images.encoded()), *parts]):
+        response = await client.post("/fuse", files=mixed)
+        assert response.status_code == 400
+        assert "either under and over, or exposures" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("align", ["auto", "off"])
+async def test_a_reference_beyond_the_stack_is_refused(client, align):
+    response = await post_stack(client, bracket(5), f"?reference=6&align={align}")
+    assert response.status_code == 422
+    assert "expected a reference from 1 to 5, got 6" in response.json()["detail"]
+    refused = await post_stack(client, bracket(5), "?reference=10")
+    assert refused.json()["type"] == "urn:expofuse:problem:bad-option"
+
+
+async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_served():
+    limits = {"max_megapixels": 0.01, "max_megapixels_in_flight": 0.01}
+    async with serving(**limits) as client:
+        files = bracket(5, 64, 80)  # 5120 pixels, counted twice for five exposures
+        assert (await post_stack(client, files[:2])).status_code == 200
+        assert (await post_stack(client, files[:4])).status_code == 200
+        refused = await post_stack(client, files)
+        assert refused.status_code == 413
+        assert refused.json()["type"] == "urn:expofuse:problem:too-many-pixels"
+        assert "each exposure beyond two counting a third" in refused.json()["detail"]
+        assert not client.service.admission.jobs
+    async with serving(max_body_bytes=40_000, max_upload_bytes=40_000) as client:
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        assert (await post_stack(client, [noise] * 3)).status_code == 200
+        refused = await post_stack(client, [noise] * 5)
+        assert refused.status_code == 413
+        assert refused.json()["type"] == "urn:expofuse:problem:body-too-large"
+    assert not list(MOUNT.glob(f"expofuse-{os.getpid()}-*"))
+
+
+async def test_require_refuses_a_stack_of_which_one_exposure_cannot_be_aligned(client):
+    files = [*bracket(2, 96, 128), np.full((96, 128, 3), 240, np.uint8)]
+    response = await post_stack(client, files, "?align=require")
+    assert response.status_code == 422
+    assert "few_matches" in response.json()["detail"]
+    assert (await post_stack(client, files, "?align=auto")).status_code == 200
+
+
+async def test_a_stack_is_described_in_the_schema(client):
+    operation = (await client.get("/openapi.json")).json()["paths"]["/fuse"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    exposures = form["properties"]["exposures"]
+    assert (exposures["type"], exposures["minItems"], exposures["maxItems"]) == ("array", 2, 9)
+    assert {"required": ["exposures"]} in form["oneOf"]
+    assert "reference" in {option["name"] for option in operation["parameters"]}

@@ -2,6 +2,7 @@ import pytest
 from starlette.requests import Request
 
 from expofuse.errors import MediaTypeError, OptionError
+from model.errors import ExposureError
 from service.admission import Admission
 from service.errors import (
     BodyTooLargeError,
@@ -24,6 +25,10 @@ def part(name, content, disposition="form-data"):
 
 def body(**parts):
     return b"".join(part(name, content) for name, content in parts.items()) + END
+
+
+def stack_body(count):
+    return b"".join(part("exposures", f"file {n}".encode()) for n in range(count)) + END
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
@@ -66,14 +71,31 @@ def admission(metrics):
 async def test_images_and_options_arrive_whole_however_they_are_cut(admission, step):
     content = body(align=b"off", under=b"dark\r\n--ed", over=b"\x00\xff" * 50, quality=b"4")
     form = await receive(admission, content, step=step)
-    assert form.files == {"under": b"dark\r\n--ed", "over": b"\x00\xff" * 50}
+    assert form.fields == ["under", "over"]
+    assert form.files == [b"dark\r\n--ed", b"\x00\xff" * 50]
     assert form.options == {"align": "off", "quality": "4"}
 
 
 async def test_a_body_of_unknown_length_is_taken(admission):
     headers = {"content-length": None, "transfer-encoding": "chunked"}
     form = await receive(admission, PAIR, step=9, headers=headers)
-    assert set(form.files) == {"under", "over"}
+    assert form.fields == ["under", "over"]
+
+
+async def test_under_comes_before_over_whichever_was_sent_first(admission):
+    form = await receive(admission, body(over=b"bright", under=b"dark"))
+    assert form.files == [b"dark", b"bright"]
+    assert [form.name_exposure(index) for index in range(2)] == ["under", "over"]
+
+
+@pytest.mark.parametrize("step", [None, 7])
+@pytest.mark.parametrize("count", [2, 3, 9])
+async def test_exposures_are_kept_as_they_were_sent(admission, count, step):
+    content = part("align", b"off") + stack_body(count)
+    form = await receive(admission, content, step=step)
+    assert form.files == [f"file {number}".encode() for number in range(count)]
+    assert form.options == {"align": "off"}
+    assert form.name_exposure(count - 1) == f"exposure {count} of {count}"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +103,12 @@ async def test_a_body_of_unknown_length_is_taken(admission):
     [
         (body(under=b"x"), MultipartError, "'over' is missing"),
         (body(over=b"x"), MultipartError, "'under' is missing"),
+        (stack_body(1), ExposureError, "2 to 9 exposures, got 1"),
+        (stack_body(10), ExposureError, "2 to 9 exposures, got 10"),
+        (body(under=b"x", exposures=b"y"), MultipartError, "either .* got both"),
+        (body(under=b"x", over=b"y", exposures=b"z"), MultipartError, "either .* got both"),
+        (part("exposures", b"x") + PAIR, MultipartError, "either .* got both"),
+        (END, MultipartError, "fields under and over, or exposures two to nine times"),
         (PAIR[: -len(END)], MultipartError, "the body ended before it"),
         (b"no multipart at all", MultipartError, "well-formed"),
         (b"", MultipartError, "ended before"),

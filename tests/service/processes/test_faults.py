@@ -121,8 +121,10 @@ class DeviceUser:
             under.array[:] = np.random.default_rng(deed).integers(0, 200, shape)
             under.array[0, 0, 0] = deed
             over.array[:] = 255
-            places = [block.descriptor for block in blocks]
-            await self.owner.fuse(FuseJob(*places, False, None, LABEL))
+            exposures = (under.descriptor, over.descriptor)
+            await self.owner.fuse(
+                FuseJob(exposures, (0, 1), output.descriptor, 1, None, None, LABEL)
+            )
             np.testing.assert_array_equal(output.array, under.array)
         finally:
             for block in blocks:

@@ -45,8 +45,8 @@ def test_pairs_and_stacks_are_listed_by_name_with_their_peers(folder):
 
 def test_of_a_stack_the_darkest_and_the_brightest_are_taken(folder):
     exposures = read_exposures(list_pairs(folder)[0])
-    np.testing.assert_array_equal(exposures.under, exposure(0.2))
-    np.testing.assert_array_equal(exposures.over, exposure(1.0))
+    np.testing.assert_array_equal(exposures.darkest, exposure(0.2))
+    np.testing.assert_array_equal(exposures.brightest, exposure(1.0))
 
 
 def test_a_stack_is_ordered_by_lightness_and_not_by_the_mean_of_its_samples(tmp_path):
@@ -57,26 +57,26 @@ def test_a_stack_is_ordered_by_lightness_and_not_by_the_mean_of_its_samples(tmp_
         write_png(tmp_path / "pairs" / "stack" / f"{index}.png", pixels)
     assert blue.mean() > grey.mean()
     exposures = read_exposures(list_pairs(tmp_path / "pairs")[0])
-    assert (exposures.under[0, 0] == blue[0, 0]).all()
+    assert (exposures.darkest[0, 0] == blue[0, 0]).all()
 
 
 def test_exposures_named_the_wrong_way_round_are_put_right(tmp_path):
     write_png(tmp_path / "pairs" / "one" / "under.png", exposure(1.0))
     write_png(tmp_path / "pairs" / "one" / "over.png", exposure(0.3))
     exposures = read_exposures(list_pairs(tmp_path / "pairs")[0])
-    np.testing.assert_array_equal(exposures.under, exposure(0.3))
-    assert exposures.is_swapped
+    np.testing.assert_array_equal(exposures.darkest, exposure(0.3))
+    assert exposures.is_reordered
 
 
 def test_16_bits_are_kept_and_reduction_is_by_area(folder):
     for name, gain in (("under", 0.3), ("over", 1.0)):
         write_png(folder / "b-pair" / f"{name}.png", exposure(gain, dtype=np.uint16))
     pair = list_pairs(folder)[1]
-    assert read_exposures(pair).under.dtype == np.uint16
+    assert read_exposures(pair).darkest.dtype == np.uint16
     reduced = read_exposures(pair, max_side_px=30)
-    assert (reduced.height, reduced.width, reduced.over.dtype) == (20, 30, np.uint16)
+    assert (reduced.height, reduced.width, reduced.brightest.dtype) == (20, 30, np.uint16)
     mean = exposure(1.0, dtype=np.uint16).reshape(20, 2, 30, 2, 3).mean(axis=(1, 3))
-    assert np.abs(reduced.over - mean).max() <= 0.5
+    assert np.abs(reduced.brightest - mean).max() <= 0.5
 
 
 @pytest.mark.parametrize(
@@ -124,18 +124,18 @@ def test_the_fingerprint_follows_the_files_and_the_reduction(folder):
 def test_the_moved_exposures_lie_on_each_other(tmp_path, reference, dtype):
     still = make_pair(np.eye(3), dtype)
     moved = make_pair(MOTIONS["shift"], dtype)  # its under exposure
-    for role in ("under", "over"):
-        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", getattr(moved, role))
+    for role, pixels in zip(("under", "over"), moved.exposures, strict=True):
+        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", pixels)
     sources = Sources(list_pairs(tmp_path / "pairs")[0])
     pair = sources.move(reference)
-    assert pair.under.dtype == pair.over.dtype == dtype
+    assert pair.darkest.dtype == pair.brightest.dtype == dtype
     inner = (slice(30, -30), slice(30, -30))
     if reference == "over":
-        np.testing.assert_array_equal(pair.over, moved.over)
-        given, got, wanted = moved.under, pair.under, still.under
+        np.testing.assert_array_equal(pair.brightest, moved.brightest)
+        given, got, wanted = moved.darkest, pair.darkest, still.darkest
     else:
-        np.testing.assert_array_equal(pair.under, moved.under)
-        given, got = moved.over, pair.over
+        np.testing.assert_array_equal(pair.darkest, moved.darkest)
+        given, got = moved.brightest, pair.brightest
         wanted = expose(make_scene(), 0.8, dtype, MOTIONS["shift"])
     full = np.iinfo(dtype).max
     before, after = (
@@ -146,8 +146,8 @@ def test_the_moved_exposures_lie_on_each_other(tmp_path, reference, dtype):
 
 def test_exposures_at_rest_are_not_moved(tmp_path):
     still = make_pair(np.eye(3))
-    for role in ("under", "over"):
-        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", getattr(still, role))
+    for role, pixels in zip(("under", "over"), still.exposures, strict=True):
+        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", pixels)
     (pair,) = list_pairs(tmp_path / "pairs")
     sources = Sources(pair)
     assert sources.move("over") is sources.exposures
@@ -159,11 +159,11 @@ def test_exposures_at_rest_are_not_moved(tmp_path):
 
 def test_mertens_gets_the_exposures_as_the_service_moves_them(tmp_path):
     still, moved = make_pair(np.eye(3)), make_pair(MOTIONS["all"])
-    for role in ("under", "over"):
-        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", getattr(moved, role))
+    for role, pixels in zip(("under", "over"), moved.exposures, strict=True):
+        write_png(tmp_path / "pairs" / "desk" / f"{role}.png", pixels)
     sources = Sources(list_pairs(tmp_path / "pairs")[0])
     plain, aligned = (one.fuse(sources) for one in make_methods(["mertens", "mertens-aligned"])[0])
-    wanted = fuse_as_mertens(still)
+    wanted = fuse_as_mertens(still.exposures)
     inner = (slice(30, -30), slice(30, -30))
     far, near = (
         np.abs(one[inner].astype(float) - wanted[inner]).mean() for one in (plain, aligned)

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-from model import align_pair, create_pipeline, load_weights, read_manifest
+from model import create_pipeline, load_weights, read_manifest
 from model.errors import WeightsError
-from model.exposure import ExposurePair
+from model.exposure import ExposureStack
+from model.fuse import fuse_stack
 from tests import images
 from tests.paths import ROOT
 from trainer.__main__ import main
@@ -187,15 +188,15 @@ def test_weights_are_run_as_the_service_runs_them(pairs, tmp_path, name):
     ours_minus_mean = summary.means[label]["AG"] - summary.means["mean"]["AG"]
     assert interval.difference == pytest.approx(ours_minus_mean, rel=1e-9)
     under, over = (read_picture(pairs / "first" / f"{n}.png") for n in ("under", "over"))
-    pair = ExposurePair.from_images(under, over)
+    pair = ExposureStack.from_images([under, over])
     pipeline = create_pipeline(load_weights(weights), device="cpu")
-    expected = pipeline.fuse(pair, align_pair(pair, reference=manifest.reference))
+    expected = fuse_stack(pair, pipeline, default=manifest.reference).picture
     fused = read_picture(out / "fused" / label / "first.png")
     np.testing.assert_array_equal(fused, expected)
 
 
 def test_options_of_weights_are_columns_of_their_own(pairs, tmp_path, weights):
-    options = [WeightsMethod(weights), WeightsMethod(weights, "weighted", "off", "weighted")]
+    options = [WeightsMethod(weights), WeightsMethod(weights, "weighted", "off", chroma="weighted")]
     summary = run(pairs, tmp_path, weights=options, methods=(), pairs=["first"])
     assert summary.chroma["weighted"] != summary.chroma[weights.name]
     assert summary.methods["weighted"].align == "off"
@@ -421,7 +422,7 @@ def test_bad_pairs_are_reported_and_the_others_scored(pairs, tmp_path, capsys):
     }
     assert summary.counts["same"] == 1
     written = capsys.readouterr().err
-    assert "mismatched: exposure-mismatch: expected two images of equal size" in written
+    assert "mismatched: exposure-mismatch: expected exposures of equal size" in written
     assert str(pairs) not in (tmp_path / "out" / SUMMARY_NAME).read_text()
 
 
@@ -450,7 +451,7 @@ class DeadlyMethod:
     def fuse(self, sources):
         if sources.pair.name == "first":
             os._exit(3)
-        return sources.exposures.under
+        return sources.exposures.darkest
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.exposure import ExposurePair
+from model.exposure import ExposureStack
 from model.manifest import PARAMETERS_NAME, read_manifest
 from model.pipeline import create_pipeline
 from model.release.verify import verify_weights
@@ -41,7 +41,7 @@ def test_an_exported_blend_passes_every_check_and_fuses(run, tmp_path):
         assert torch.equal(tensor, trained[name]), name
     rng = np.random.default_rng(1)
     under, over = (rng.integers(low, low + 120, (70, 90, 3), dtype=np.uint8) for low in (0, 130))
-    fused = create_pipeline(weights, device="cpu").fuse(ExposurePair(under, over))
+    fused = create_pipeline(weights, device="cpu").fuse(ExposureStack((under, over), (0, 1)))
     assert under.mean() < fused.mean() < over.mean()
 
 

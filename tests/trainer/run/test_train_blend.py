@@ -10,7 +10,6 @@ import torch
 
 from model.blend.network import BlendNetwork
 from model.colour import quantise
-from model.exposure import ExposurePair
 from trainer.config import ValidationConfig, dump_config, load_config
 from trainer.data.triples import TripleDataset
 from trainer.errors import ConfigError, DataError
@@ -87,7 +86,8 @@ def test_validation_scores_what_the_product_fuses(held_out_root, blend_file):
     outcome = validate(network, scenes, config, ALONE)
     pair = scenes[0].pair
     planes = [
-        torch.from_numpy(x.copy()).permute(2, 0, 1)[None] / 255 for x in (pair.under, pair.over)
+        torch.from_numpy(x.copy()).permute(2, 0, 1)[None] / 255
+        for x in (pair.darkest, pair.brightest)
     ]
     with torch.no_grad():
         whole = quantise(network(*planes)[0], torch.uint8).permute(1, 2, 0).numpy()
@@ -133,7 +133,7 @@ def test_the_selection_score_is_the_lead_over_mertens_of_the_same_scenes(
     assert [row["objective"] for row in table] == pytest.approx(leads, abs=1e-4)
     best = json.loads((run / RECORD_NAME).read_text())["best_objective"]
     assert best == pytest.approx(max(leads), abs=1e-4)
-    fused = fuse_as_mertens(scene.pair)
+    fused = fuse_as_mertens(scene.pair.exposures)
     assert scene.score(fused, COMPARED_METRICS) == scene.mertens
 
 
@@ -155,7 +155,7 @@ def test_mertens_itself_has_no_lead_and_a_shortfall_outweighs_a_lead():
 
 def test_mertens_of_equal_exposures_is_the_exposure():
     picture = np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    fused = fuse_as_mertens(ExposurePair(picture, picture))
+    fused = fuse_as_mertens([picture, picture])
     assert np.abs(fused.astype(int) - picture).max() <= 2
 
 

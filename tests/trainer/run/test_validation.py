@@ -59,8 +59,8 @@ def test_a_scene_is_the_darkest_and_the_brightest_exposure_of_its_stack(held_out
         cv2.imread(str(held_out_root / scene.name / name))[..., ::-1]
         for name in ("02.png", "00.png")
     )
-    np.testing.assert_array_equal(scene.pair.under, under)
-    np.testing.assert_array_equal(scene.pair.over, over)
+    np.testing.assert_array_equal(scene.pair.darkest, under)
+    np.testing.assert_array_equal(scene.pair.brightest, over)
     np.testing.assert_array_equal(scene.greys[1], rgb_to_grey(np.ascontiguousarray(over)))
 
 
@@ -68,7 +68,7 @@ def test_scenes_are_spread_over_the_manifest_and_reduced(held_out_root):
     config = ValidationConfig(every=1, pairs=2, max_side_px=128)
     scenes = read_scenes(held_out_root, config, trained_on=())
     assert [scene.name for scene in scenes] == ["stacks/door", "stacks/lamp"]
-    assert scenes[0].pair.under.shape == (96, 128, 3)
+    assert scenes[0].pair.darkest.shape == (96, 128, 3)
     everything = read_scenes(held_out_root, ValidationConfig(every=1, pairs=9), trained_on=())
     assert len(everything) == 4
 

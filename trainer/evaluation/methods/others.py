@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from expofuse.files.images import to_8_bit
-from model.exposure import ExposurePair, Pixels
+from model.exposure import Pixels
 from trainer.errors import DataError
 from trainer.evaluation.methods.weights import hash_model_code
 from trainer.evaluation.pairs import EvaluationPair, Sources
@@ -66,7 +66,7 @@ class MeanMethod:
 
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
-        under, over = sources.exposures.under, sources.exposures.over
+        under, over = sources.exposures.exposures
         mean = (under.astype(np.uint32) + over + 1) // 2
         return mean.astype(np.uint16) if under.dtype == np.uint16 else mean.astype(np.uint8)
 
@@ -97,8 +97,8 @@ class MertensMethod:
 
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
-        pair = sources.move("over") if self.is_aligned else sources.exposures
-        return fuse_as_mertens(ExposurePair(to_8_bit(pair.under), to_8_bit(pair.over)))
+        stack = sources.move("over") if self.is_aligned else sources.exposures
+        return fuse_as_mertens([to_8_bit(one) for one in stack.exposures])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ class EnfuseMethod:
         pair = sources.exposures
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder) / name for name in ("under.png", "over.png", "fused.png")]
-            write_png(paths[0], pair.under)
-            write_png(paths[1], pair.over)
+            write_png(paths[0], pair.darkest)
+            write_png(paths[1], pair.brightest)
             try:
                 ended = subprocess.run(
                     [self.binary, f"--output={paths[2]}", *map(str, paths[:2])],

@@ -11,8 +11,8 @@ import torch
 
 import model
 from model.colour import ChromaRule
-from model.exposure import Pixels, Reference
-from model.fuse import fuse_pair
+from model.exposure import GhostsMode, Pixels, Reference
+from model.fuse import fuse_stack
 from model.manifest import Manifest, read_manifest
 from model.pipeline import FusionPipeline, create_pipeline
 from model.release.weights import load_weights
@@ -38,6 +38,7 @@ class WeightsMethod:
         directory: `weights/<name>-<version>`.
         label: Name of the column; the directory's name when empty.
         align: `auto` as the service's default, `off` warps nothing.
+        ghosts: `auto` as the service's default, `off` replaces nothing.
         chroma: Rule that fuses a* and b*; None takes the manifest's.
         reference: Exposure that alignment keeps where it is; None takes the manifest's.
     """
@@ -45,6 +46,7 @@ class WeightsMethod:
     directory: Path
     label: str = ""
     align: Literal["auto", "off"] = "auto"
+    ghosts: GhostsMode = "auto"
     chroma: ChromaRule | None = None
     reference: Reference | None = None
 
@@ -61,7 +63,8 @@ class WeightsMethod:
         manifest = read_manifest(self.directory)
         content = manifest.model_dump_json(exclude=SAID_ABOUT_WEIGHTS)
         chroma, reference = self._resolve(manifest)
-        return f"{content} align={self.align} chroma={chroma} reference={reference}"
+        options = f"align={self.align} ghosts={self.ghosts}"
+        return f"{content} {options} chroma={chroma} reference={reference}"
 
     def fingerprint(self, pair: EvaluationPair) -> str:
         """See `Method.fingerprint`; it includes the code of `model` and what runs the network."""
@@ -74,11 +77,13 @@ class WeightsMethod:
         pipeline = _open_pipeline(
             self.directory.resolve(), self.describe(), self.chroma, torch.get_num_threads()
         )
-        fusion = fuse_pair(
-            sources.exposures,
+        stack = sources.exposures
+        fusion = fuse_stack(
+            stack,
             pipeline,
             align=self.align,
-            reference=reference,
+            ghosts=self.ghosts,
+            default=reference,
             find_alignment=sources.find_alignment,
         )
         return fusion.picture

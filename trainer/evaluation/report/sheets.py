@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from expofuse.files.images import to_8_bit
-from model.exposure import ExposurePair
+from model.exposure import ExposureStack
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.pictures import (
@@ -31,7 +31,7 @@ JPEG_QUALITY = 90
 WHITE = 255
 
 
-def write_sheet(out: Path, pair: str, exposures: ExposurePair, fused: Mapping[str, Path]) -> None:
+def write_sheet(out: Path, pair: str, exposures: ExposureStack, fused: Mapping[str, Path]) -> None:
     """Write what the report shows of a pair: exposures, thumbnails, and one sheet of all.
 
     Args:
@@ -41,7 +41,7 @@ def write_sheet(out: Path, pair: str, exposures: ExposurePair, fused: Mapping[st
         fused: The pictures by method, in the order of the sheet.
     """
     pictures: dict[str, Picture] = {}
-    for name, pixels in zip(EXPOSURES, (exposures.under, exposures.over), strict=True):
+    for name, pixels in zip(EXPOSURES, exposures.exposures, strict=True):
         pictures[name] = to_8_bit(pixels)
         write_png(source_path(out, name, pair), pictures[name])
     cells: list[Picture] = []

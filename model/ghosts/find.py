@@ -1,0 +1,171 @@
+"""Finds what moved in each exposure of a stack beside its reference."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.exposure import Pixels
+from model.ghosts.consistency import (
+    Expectation,
+    expect,
+    halve,
+    join_expectations,
+    score_contradiction,
+)
+from model.ghosts.curves import Curves, Levels, Proxy, fit_curves, trust_levels
+from model.ghosts.ghost_map import CurveTable, GhostMap
+from model.ghosts.masks import WEAK, make_mask
+from model.ghosts.proxies import reduce_exposure
+
+LEAST_SHARE = 1e-5
+LEAST_KEPT = 0.3
+"""Share of the picture from which curves are fitted again without what moved."""
+
+LEAST_TRUSTED = 0.2
+LEAST_CONTRAST = 8.0
+LEAST_CORRELATION = 0.3
+"""Of an exposure and its prediction; below it they are taken for pictures of different things."""
+
+Absence = NDArray[np.uint8]
+
+
+def find_ghosts(exposures: Sequence[Pixels], *, reference: int) -> tuple[GhostMap | None, ...]:
+    """Find what moved in each exposure of an aligned stack; see `find_ghosts_of_proxies`.
+
+    Args:
+        exposures: Dark to bright, of one size. Shape (H, W, 3) each, uint8 or uint16.
+        reference: Index of the exposure that says what the scene looks like.
+
+    Returns:
+        A map for each exposure; None for the reference and where nothing moved.
+    """
+    proxies = [reduce_exposure(exposure) for exposure in exposures]
+    return find_ghosts_of_proxies(proxies, reference=reference)
+
+
+def find_ghosts_of_proxies(
+    proxies: Sequence[Proxy],
+    *,
+    reference: int,
+    absent: Sequence[Absence | None] | None = None,
+    is_motion_sought: bool = True,
+) -> tuple[GhostMap | None, ...]:
+    """Find what moved, on exposures that are reduced already.
+
+    From the reference outwards, each exposure is compared with what the reference lets expect.
+    Where the reference is clipped, or black, and can expect only a bound, the neighbour tested
+    before is asked, freed of its own ghosts: two exposures never contradict each other. Where that
+    one is clipped too, only the bound is left, and what keeps it is believed.
+
+    Exposures that have nothing in common give a large share.
+
+    Args:
+        proxies: Dark to bright, aligned, from `reduce_exposure`. Shape (h, w, 3) each, uint8.
+        reference: Index of the reference.
+        absent: Of each exposure the pixels that it does not cover, 255 there and 0 elsewhere, shape
+            (h, w); None where it covers all. They are taken from the prediction too.
+        is_motion_sought: Look for what moved; else only what is absent is replaced.
+
+    Returns:
+        A map for each exposure; None for the reference and where nothing moved.
+
+    Raises:
+        ValueError: The sizes differ, or there is no such exposure.
+
+    Reference:
+        Ma et al., "Robust multi-exposure image fusion: a structural patch decomposition
+        approach", IEEE TIP 2017: consistency with a reference by its intensity mapping. Ours:
+        bounds where it is clipped, the chain of neighbours, and tolerance from measured spread.
+    """
+    if not 0 <= reference < len(proxies) or len({proxy.shape for proxy in proxies}) != 1:
+        raise ValueError(
+            f"expected exposures of one size and a reference among the {len(proxies)}, "
+            f"got {reference} and {sorted({proxy.shape for proxy in proxies})}"
+        )
+    ghosts: list[GhostMap | None] = [None] * len(proxies)
+    for step in (-1, 1):
+        neighbour: Proxy | None = None
+        index = reference + step
+        while 0 <= index < len(proxies):
+            found = _compare(
+                proxies[index],
+                proxies[reference],
+                neighbour,
+                None if absent is None else absent[index],
+                is_brighter=step > 0,
+                is_motion_sought=is_motion_sought,
+            )
+            ghosts[index], neighbour = found
+            index += step
+    return tuple(ghosts)
+
+
+def _compare(
+    exposure: Proxy,
+    reference: Proxy,
+    neighbour: Proxy | None,
+    absent: Absence | None,
+    *,
+    is_brighter: bool,
+    is_motion_sought: bool,
+) -> tuple[GhostMap | None, Proxy]:
+    """The map of one exposure, and its proxy freed of ghosts."""
+    trust = trust_levels(is_brighter=is_brighter)
+    sources = [reference] if neighbour is None else [reference, neighbour]
+    small = [halve(source) for source in sources]
+    small_exposure = halve(exposure)
+
+    def expect_from(planes: Sequence[Proxy], curves: Sequence[Curves]) -> Expectation:
+        parts = [
+            expect(plane, curve, trust, is_brighter=is_brighter)
+            for plane, curve in zip(planes, curves, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else join_expectations(parts[0], parts[1])
+
+    # What moved bends the first curves, and is left out of the second.
+    curves = [fit_curves(source, small_exposure) for source in small]
+    keep = score_contradiction(small_exposure, expect_from(small, curves)) < WEAK
+    if absent is not None:
+        keep &= halve(absent) == 0
+    if keep.mean() > LEAST_KEPT:
+        curves = [fit_curves(source, small_exposure, keep) for source in small]
+    expected = expect_from(sources, curves)
+    if not is_motion_sought:
+        mask = np.zeros(exposure.shape[:2], np.uint8)
+    elif _is_unrelated(exposure, expected):
+        mask = np.full(exposure.shape[:2], 255, np.uint8)
+    else:
+        mask = make_mask(score_contradiction(exposure, expected))
+    if absent is not None:
+        mask = np.maximum(mask, absent)
+    share = float(mask.mean(dtype=np.float64)) / 255.0
+    if share < LEAST_SHARE:
+        return None, exposure
+    weight = mask.astype(np.float32) / np.float32(255)
+    freed = cv2.blendLinear(expected.levels, exposure, weight, 1 - weight)
+    own, *other = (_to_table(one.levels) for one in curves)
+    ghost = GhostMap(mask, own, tuple(trust.tolist()), other[0] if other else None, share)
+    return ghost, np.asarray(freed, np.uint8)
+
+
+def _is_unrelated(exposure: Proxy, expected: Expectation) -> bool:
+    """Whether nothing that can be predicted of an exposure is seen in it."""
+    trusted = expected.trust > 127
+    if trusted.mean() < LEAST_TRUSTED:
+        return False
+    seen, predicted = (
+        cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY)[trusted].astype(np.float64)
+        for plane in (exposure, expected.levels)
+    )
+    if seen.std() < LEAST_CONTRAST:
+        return False
+    if predicted.std() < 1.0:
+        return True
+    return bool(np.corrcoef(seen, predicted)[0, 1] < LEAST_CORRELATION)
+
+
+def _to_table(levels: Levels) -> CurveTable:
+    red, green, blue = (tuple(channel) for channel in levels.tolist())
+    return red, green, blue

@@ -1,0 +1,61 @@
+"""Exposures that add nothing are left out, and nothing else is."""
+
+import numpy as np
+import pytest
+
+from model.exposure import ExposureStack, describe_useless
+from model.fuse import register
+from model.selection import choose_reference, find_useless, keep_useful
+from tests import images
+
+
+def stack_of(*pictures):
+    return ExposureStack.from_images(pictures)
+
+
+def bracket(count, dtype=np.uint8):
+    return [images.scene(96, 128, dtype=dtype, gain=gain) for gain in np.geomspace(0.2, 1, count)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_exposures_of_a_bracket_are_all_useful(count, dtype):
+    assert find_useless(stack_of(*bracket(count, dtype))) == {}
+
+
+@pytest.mark.parametrize(("level", "index"), [(0, 0), (2, 0), (253, 3), (255, 3)])
+def test_a_black_or_a_white_frame_is_blank(level, index):
+    stack = stack_of(*bracket(3), np.full((96, 128, 3), level, np.uint8))
+    assert find_useless(stack) == {index: "blank"}
+    assert len(keep_useful(stack, find_useless(stack))) == 3
+
+
+def test_of_equal_exposures_one_stays_and_it_is_the_wanted_one():
+    one, other = bracket(2)
+    noise = np.random.default_rng(0).integers(0, 2, one.shape, np.uint8)
+    stack = stack_of(one, other, one + noise)
+    assert find_useless(stack) == {1: "duplicate"}
+    assert find_useless(stack, wanted=1) == {0: "duplicate"}
+
+
+def test_a_stack_of_blank_frames_alone_is_left_as_it_is():
+    black, white = (np.full((32, 32, 3), level, np.uint8) for level in (0, 255))
+    assert find_useless(stack_of(black, white)) == {}
+
+
+def test_a_registered_stack_names_what_it_does_not_use_as_it_was_given():
+    pictures = bracket(3)
+    found = register(
+        stack_of(pictures[2], pictures[0] * 0, pictures[1], pictures[0], pictures[1]),
+        align="off",
+        ghosts="off",
+    )
+    assert describe_useless(found.useless) == "2=blank 5=duplicate"
+    assert found.used.order == (3, 2, 0)
+
+
+def test_the_reference_of_a_stack_shows_most_of_it_well():
+    dark, middle, bright = (np.full((48, 48, 3), level, np.uint8) for level in (8, 120, 252))
+    for picture in (dark, middle, bright):
+        picture[:8] = 60
+    assert choose_reference(stack_of(dark, middle, bright), default="over") == 1
