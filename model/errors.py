@@ -28,7 +28,7 @@ class FusionError(Exception):
 
 
 class ExposureError(FusionError):
-    """The images do not form an exposure pair: count, size, type or order."""
+    """The images do not form one set of exposures: count, size, type or order."""
 
     code = "exposure-mismatch"
 

@@ -74,7 +74,7 @@ PROBLEMS: dict[type[FusionError], Row] = {
     MediaTypeError: Row(415, "Not a media type that is taken here"),
     ImageDecodeError: Row(422, "The image is damaged"),
     UnsupportedImageError: Row(422, "The image is of a kind that is not fused"),
-    ExposureError: Row(422, "The images do not form an exposure pair"),
+    ExposureError: Row(422, "The images do not form one set of exposures"),
     OptionError: Row(422, "An option is not accepted"),
     AlignmentError: Row(422, "The images could not be aligned"),
     DisconnectedError: Row(CLIENT_LEFT_STATUS, "The client left"),
