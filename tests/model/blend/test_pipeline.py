@@ -1,8 +1,5 @@
 import dataclasses
 import itertools
-import subprocess
-import sys
-import textwrap
 
 import cv2
 import numpy as np
@@ -24,6 +21,7 @@ from model.registration import AS_THEY_ARE
 from model.tiling import Rect
 from model.warp import reference_to_moving, warp_window
 from tests.model.laid import laid
+from tests.model.peak_memory import measure_peak_mib, needs_proc
 
 SIZES = [(1, 1), (1, 40), (3, 2), (16, 16), (17, 333), (40, 31), (131, 260)]
 SMALL_TILE_PX = 40
@@ -356,51 +354,8 @@ def test_on_cuda_a_picture_has_the_same_bits_alone_and_in_company(blend_network,
         assert np.array_equal(run.output, picture)
 
 
-MEASURE_PEAK = """
-    import sys
-    from pathlib import Path
-
-    import numpy as np
-    import torch
-
-    from model.exposure import ExposureStack
-    from model.pipeline import create_pipeline
-    from model.registration import AS_THEY_ARE
-    from model.release.weights import load_weights
-
-    def status_mib(field):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
-
-    torch.set_num_threads(1)
-    side = int(sys.argv[2])
-    pipeline = create_pipeline(load_weights(Path(sys.argv[1])), device="cpu", threads=1)
-    levels = np.linspace(60, 180, int(sys.argv[3])).astype(np.uint8)
-    exposures = tuple(np.full((side, side, 3), level, np.uint8) for level in levels)
-    stack = ExposureStack(exposures, tuple(range(len(exposures))))
-    out = np.full((side, side, 3), 1, np.uint8)
-    before = status_mib("VmRSS")
-    run = pipeline.begin(stack, AS_THEY_ARE, out)
-    for windows in run.passes:
-        for window in windows:
-            pipeline.fuse_windows([(run, window)])
-    print(status_mib("VmHWM") - before)
-"""
-
-
-def measure_peak_mib(weights_dir, side, count=2):
-    program = textwrap.dedent(MEASURE_PEAK)
-    result = subprocess.run(
-        [sys.executable, "-c", program, str(weights_dir), str(side), str(count)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(result.stdout)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+@needs_proc
 def test_peak_memory_beside_the_picture_is_that_of_the_windows_and_the_canvas(blend_weights_dir):
     small, large = (measure_peak_mib(blend_weights_dir, side) for side in (500, 3000))
     # Two exposures of the larger picture as float planes would take 206 MiB alone.

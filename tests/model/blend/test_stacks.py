@@ -19,11 +19,11 @@ from model.warp import reference_to_moving, warp_pixels
 from tests.model.blend.test_pipeline import (
     SMALL_TILE_PX,
     assert_equal_to_rounding,
-    measure_peak_mib,
     to_pixels,
     to_planes,
 )
 from tests.model.laid import laid
+from tests.model.peak_memory import measure_peak_mib, needs_proc
 
 COUNTS = [3, 5, 9]
 CPU = torch.device("cpu")
@@ -151,6 +151,7 @@ def test_the_pipeline_for_pairs_takes_the_darkest_and_the_brightest(
 
 
 @pytest.mark.slow
+@needs_proc
 def test_peak_memory_of_a_stack_is_that_of_the_windows_and_the_canvas(blend_weights_dir):
     small, large = (measure_peak_mib(blend_weights_dir, side, count=5) for side in (500, 3000))
     # Five exposures of the larger picture as float planes would take 515 MiB alone.
