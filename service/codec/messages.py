@@ -50,7 +50,7 @@ class StackFound:
     alignment: StackAlignment | None
     ghosts: tuple[PackedGhost | None, ...] | None
     replaced_share: float
-    kind: Literal["registered"] = "registered"
+    kind: Literal["stack-found"] = "stack-found"
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class JobQueue:
         await self._supervisor.stop(is_graceful=is_idle)
 
     async def fuse(self, job: FuseJob) -> FuseTimes:
-        """Have a pair fused into its output; a cancelled caller's job is dropped.
+        """Have a stack fused into its output; a cancelled caller's job is dropped.
 
         Raises:
             QueueFullError: Every waiting place is taken.

@@ -27,7 +27,9 @@ MEDIA_TYPES: dict[ImageFormat, str] = {
     "webp": "image/webp",
     "tiff": "image/tiff",
 }
-Mode = TypeVar("Mode", bound=str)
+ALIGN_MODES: tuple[AlignMode, ...] = get_args(AlignMode)
+GHOSTS_MODES: tuple[GhostsMode, ...] = get_args(GhostsMode)
+Choice = TypeVar("Choice", bound=str)
 _FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
 
@@ -74,10 +76,10 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
             raise OptionError(f"expected the option '{name}' once, got it twice")
         given[name] = value
     return FuseOptions(
-        format=_parse_format(given.get("format")),
+        format=_choose(given, "format", tuple(MEDIA_TYPES)),
         quality=_parse_quality(given.get("quality")),
-        align=_parse_align(given.get("align")),
-        ghosts=_parse_ghosts(given.get("ghosts")),
+        align=_choose(given, "align", ALIGN_MODES) or "auto",
+        ghosts=_choose(given, "ghosts", GHOSTS_MODES) or "auto",
         reference=_parse_reference(given.get("reference")),
         weights=given.get("weights"),
     )
@@ -167,15 +169,6 @@ def _version_numbers(weights: ServedWeights) -> tuple[int, ...]:
     return tuple(int(part) for part in weights.version.split("."))
 
 
-def _parse_format(value: str | None) -> ImageFormat | None:
-    if value is None:
-        return None
-    for name in MEDIA_TYPES:
-        if value == name:
-            return name
-    raise OptionError(f"expected format as one of {', '.join(MEDIA_TYPES)}, got another")
-
-
 def _parse_quality(value: str | None) -> int:
     if value is None:
         return DEFAULT_QUALITY
@@ -187,25 +180,15 @@ def _parse_quality(value: str | None) -> int:
     return int(value)
 
 
-def _parse_align(value: str | None) -> AlignMode:
+def _choose(given: Mapping[str, str], name: str, choices: tuple[Choice, ...]) -> Choice | None:
+    """The choice that an option names; None when it is not given."""
+    value = given.get(name)
     if value is None:
-        return "auto"
-    modes: tuple[AlignMode, ...] = get_args(AlignMode)
-    return _choose("align", value, modes)
-
-
-def _choose(name: str, value: str, modes: tuple[Mode, ...]) -> Mode:
-    for mode in modes:
-        if value == mode:
-            return mode
-    raise OptionError(f"expected {name} as one of {', '.join(modes)}, got another")
-
-
-def _parse_ghosts(value: str | None) -> GhostsMode:
-    if value is None:
-        return "auto"
-    modes: tuple[GhostsMode, ...] = get_args(GhostsMode)
-    return _choose("ghosts", value, modes)
+        return None
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise OptionError(f"expected {name} as one of {', '.join(choices)}, got another")
 
 
 def _parse_reference(value: str | None) -> int | None:
