@@ -141,11 +141,17 @@ def register(
         ExposureError: There is no exposure of the wanted number, or one is of another scene.
         AlignmentError: `require`, and for an exposure no homography passes the gates.
     """
-    useless = find_useless(stack, wanted=find_wanted(stack, wanted))
-    used = keep_useful(stack, useless)
+    # Every choice is made on the same small pictures; reducing those again changes nothing.
+    small = [reduce_exposure(exposure) for exposure in stack.exposures]
+    reduced = ExposureStack(tuple(small), stack.order)
+    useless = find_useless(reduced, wanted=find_wanted(stack, wanted))
+    used, reduced = keep_useful(stack, useless), keep_useful(reduced, useless)
+    small = [proxy for index, proxy in enumerate(small) if index not in useless]
     by_number = {stack.order[index]: reason for index, reason in useless.items()}
     reference = (
-        choose_reference(used, default=default) if wanted is None else used.order.index(wanted - 1)
+        choose_reference(reduced, default=default)
+        if wanted is None
+        else used.order.index(wanted - 1)
     )
     alignment = align_as_asked(used, mode=align, reference=reference, find_alignment=find_alignment)
     if alignment is not None:
@@ -155,7 +161,7 @@ def register(
     )
     if ghosts == "off" and not is_warped:
         return RegisteredStack(used, Registration(reference, alignment), by_number)
-    proxies, absent = _lay_proxies(used, alignment)
+    proxies, absent = _lay_proxies(used, small, alignment)
     found = find_ghosts_of_proxies(
         proxies, reference=reference, absent=absent, is_motion_sought=ghosts == "auto"
     )
@@ -172,10 +178,10 @@ def _refuse_unrelated(stack: ExposureStack, alignment: StackAlignment) -> None:
 
 
 def _lay_proxies(
-    stack: ExposureStack, alignment: StackAlignment | None
+    stack: ExposureStack, given: Sequence[Proxy], alignment: StackAlignment | None
 ) -> tuple[list[Proxy], list[Absence | None]]:
     """Small pictures of the exposures as they lie on the reference, and what they do not cover."""
-    proxies = [reduce_exposure(exposure) for exposure in stack.exposures]
+    proxies = list(given)
     absent: list[Absence | None] = [None] * len(proxies)
     height, width = proxies[0].shape[:2]
     for index, report in enumerate(alignment.reports if alignment is not None else ()):

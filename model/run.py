@@ -41,10 +41,6 @@ class FusionRun:
     ghosts: tuple[GhostMap | None, ...]
     reference: int
 
-    def is_prepared(self, index: int) -> bool:
-        """An exposure is warped, or freed of ghosts, before it is fused."""
-        return self.motions[index] is not None or self.ghosts[index] is not None
-
 
 def prepare_ghosts(stack: ExposureStack, registration: Registration) -> tuple[GhostMap | None, ...]:
     """What moved in each exposure; None where nothing did.

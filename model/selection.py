@@ -25,7 +25,7 @@ def find_useless(stack: ExposureStack, *, wanted: int | None = None) -> Mapping[
     At least one exposure is left. Of two that are equal the darker one stays, or the wanted one.
 
     Args:
-        stack: The exposures.
+        stack: The exposures; small pictures from `reduce_exposure` will do.
         wanted: An exposure that stays in any case, from 0, dark to bright.
 
     Returns:
@@ -83,7 +83,7 @@ def choose_reference(stack: ExposureStack, *, default: Reference) -> int:
     """The exposure that stays where it is: the one that shows most of the scene well.
 
     Args:
-        stack: The exposures.
+        stack: The exposures; small pictures from `reduce_exposure` will do.
         default: The reference of a pair, which its weights prefer.
     """
     if len(stack) <= 2:

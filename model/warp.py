@@ -16,9 +16,6 @@ KEYS_A = -0.5
 TAPS_BEFORE, TAPS_AFTER = 1, 2
 TAPS = TAPS_BEFORE + 1 + TAPS_AFTER
 
-COVER_TOLERANCE_PX = 1e-6
-"""How far outside an exposure a pixel may lie and still count as covered: rounding of the map."""
-
 CPU_CHUNK_PX = 8192
 """Pixels sampled at once on the CPU: their taps stay in the cache, and take half the time."""
 
@@ -108,37 +105,6 @@ def warp_pixels(
 ) -> Pixels:
     """See `warp_window`; rounded to the type of the moving exposure. (H, W, 3) of the window."""
     return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
-
-
-def find_covered(
-    to_moving: NDArray[np.float64], target: Rect, height: int, width: int, *, device: torch.device
-) -> Tensor | None:
-    """Which pixels of a window the warped exposure covers.
-
-    The exposure is convex, and so is its image: where it covers the corners of the window it
-    covers all of it, which four points tell.
-
-    Args:
-        to_moving: Reference pixel -> moving pixel, from `reference_to_moving`. Shape (3, 3).
-        target: The window, in reference pixels.
-        height: Height of the moving exposure.
-        width: Width of the moving exposure.
-        device: Where to compute.
-
-    Returns:
-        None where every pixel is covered. Otherwise shape (1, 1, target.height, target.width),
-        bool.
-    """
-    x, y, depth = to_moving @ _corners(target)
-    slack, right, bottom = COVER_TOLERANCE_PX, width - 1, height - 1
-    at_x, at_y = x / depth, y / depth
-    inside_x = (at_x >= -slack) & (at_x <= right + slack)
-    if (inside_x & (at_y >= -slack) & (at_y <= bottom + slack)).all():
-        return None
-    across, down = _positions(to_moving, target, device)
-    is_covered = (across >= -slack) & (across <= right + slack)
-    is_covered &= (down >= -slack) & (down <= bottom + slack)
-    return is_covered.reshape(1, 1, target.height, target.width)
 
 
 def _positions(

@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 
 from model.exposure import AlignmentReport
 from model.tiling import Rect
-from model.warp import COVER_TOLERANCE_PX, reference_to_moving
+from model.warp import reference_to_moving
 
 NOTHING = Rect(0, 0, 0, 0)
+
+COVER_TOLERANCE_PX = 1e-6
+"""How far outside an exposure a pixel may lie and still count as covered: rounding of the map."""
 
 Matrix = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ import torch
 
 from model.exposure import IDENTITY
 from model.tiling import Rect, plan_windows
-from model.warp import find_covered, reference_to_moving, warp_window
+from model.warp import reference_to_moving, warp_window
 
 CPU = torch.device("cpu")
 HOMOGRAPHY = (1.02, 0.03, -4.3, -0.025, 0.98, 6.7, 3e-5, -4e-5, 1.0)
@@ -113,32 +113,3 @@ def test_overshoot_stays_in_range():
 def test_a_homography_that_cannot_warp_the_picture_is_refused(homography, message):
     with pytest.raises(ValueError, match=message):
         reference_to_moving(homography, 100, 200)
-
-
-@pytest.mark.parametrize(
-    "homography",
-    [
-        (1.0, 0.0, 5.0, 0.0, 1.0, -3.0, 0.0, 0.0, 1.0),
-        (1.01, 0.02, 4.5, -0.015, 0.99, -2.0, 1e-4, 2e-4, 1.0),
-        (0.5, 0.0, 10.0, 0.0, 0.5, 8.0, 0.0, 0.0, 1.0),
-    ],
-)
-def test_covered_pixels_are_those_that_fall_inside_the_moving_exposure(homography):
-    height, width = 40, 60
-    inverse = reference_to_moving(homography, height, width)
-    rows, columns = np.mgrid[:height, :width]
-    x, y, depth = (row[0] * columns + row[1] * rows + row[2] for row in inverse)
-    x, y = x / depth, y / depth
-    expected = (x > -1e-6) & (y > -1e-6) & (x < width - 1 + 1e-6) & (y < height - 1 + 1e-6)
-    for window in (Rect(0, 0, height, width), Rect(0, 0, 13, 60), Rect(30, 40, 10, 20)):
-        covered = find_covered(inverse, window, height, width, device=CPU)
-        part = expected[window.slices]
-        assert (covered is None) == bool(part.all())
-        if covered is not None:
-            assert covered.shape == (1, 1, window.height, window.width)
-            np.testing.assert_array_equal(covered[0, 0].numpy(), part)
-
-
-def test_a_window_inside_the_moving_exposure_needs_no_mask():
-    inverse = reference_to_moving((1.0, 0.0, 5.0, 0.0, 1.0, -3.0, 0.0, 0.0, 1.0), 40, 60)
-    assert find_covered(inverse, Rect(10, 10, 20, 20), 40, 60, device=CPU) is None
