@@ -99,6 +99,7 @@ def busy_image():
 @asynccontextmanager
 async def frozen_call(pool):
     """A call that is surely running: its process, the only one, is stopped; yields both."""
+    await until(lambda: len(children()) == 1)
     (process,) = children()
     process.suspend()
     call = asyncio.create_task(decode(pool, images.encoded("png")))
@@ -337,6 +338,7 @@ async def test_a_call_that_loses_two_processes_fails():
             call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
             for deaths in (1, 2):
                 await until(lambda: pool.running == 1)
+                await until(lambda: len(children()) == 1)
                 (process,) = children()
                 await until_it_computes(process)
                 process.kill()
@@ -349,6 +351,7 @@ async def test_a_call_that_loses_two_processes_fails():
 
 async def test_a_call_that_the_ended_process_had_not_read_is_not_held_to_be_the_cause():
     async with running_pool(processes=1) as pool:
+        await until(lambda: len(children()) == 1)
         (process,) = children()
         process.suspend()
         with busy_image() as block:
@@ -356,6 +359,7 @@ async def test_a_call_that_the_ended_process_had_not_read_is_not_held_to_be_the_
             await until(lambda: pool.running == 1)
             process.kill()  # It has not read the call.
             await until(lambda: pool.restarts == 1 and pool.running == 1)
+            await until(lambda: len(children()) == 1)
             (process,) = children()
             await until_it_computes(process)
             process.kill()  # The first loss that may be the call's fault: it has one more try.
