@@ -33,7 +33,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     esac \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
-COPY README.md LICENSE ./
+COPY README.md LICENSE setup.py ./
 COPY expofuse expofuse
 COPY model model
 COPY service service

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
+KERNELS := setup.py model/blend/kernels.c
 TORCH ?= cuda
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(TORCH)),-cpu)
@@ -72,7 +73,7 @@ $(BIN)/python:
 	  || { echo "$(PYTHON) has no venv module (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(SERVICE): $(PINS) | $(BIN)/python
+$(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	@echo 'installing the service (minutes the first time: PyTorch is large)'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service]'
 	touch $@

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs
+from bench.timing import MOTION, Cost, make_pair, make_stack, measure, spread, spread_costs
 from model.blend.cpu_engine import CpuEngine
 from model.blend.network import BlendNetwork
 from model.blend.pipeline import PASSES, BlendPipeline, Engine
@@ -75,6 +75,32 @@ def measure_rounds(
             summary[f"{name}_over_fusion_wall"] = spread([a.wall_s / b.wall_s for a, b in pairs])
             summary[f"{name}_over_fusion_cpu"] = spread([a.cpu_s / b.cpu_s for a, b in pairs])
     return summary
+
+
+def measure_stacks(
+    weights_dir: Path, counts: Sequence[int], *, height: int, width: int, repeats: int
+) -> dict[str, object]:
+    """Interleave the blend of so many exposures with Mertens's of the same, on every core."""
+    pipeline = BlendPipeline(CpuEngine(take_network(weights_dir)))
+    megapixels = height * width / MEGAPIXEL
+    torch.set_num_threads(1)
+    record: dict[str, object] = {}
+    for count in counts:
+        stack = make_stack(height, width, count)
+        rounds: dict[str, list[Cost]] = {"fusion": [], "mertens": []}
+        for index in range(repeats + 1):
+            _, fusion = measure(partial(pipeline.fuse, stack))
+            _, mertens = measure(partial(cv2.createMergeMertens().process, list(stack.exposures)))
+            if index > 0:
+                rounds["fusion"].append(fusion)
+                rounds["mertens"].append(mertens)
+        pairs = list(zip(rounds["fusion"], rounds["mertens"], strict=True))
+        record[f"{count}"] = {
+            **spread_costs(rounds, megapixels=megapixels),
+            "fusion_over_mertens_wall": spread([a.wall_s / b.wall_s for a, b in pairs]),
+            "fusion_over_mertens_cpu": spread([a.cpu_s / b.cpu_s for a, b in pairs]),
+        }
+    return record
 
 
 def measure_passes(pipeline: BlendPipeline, pair: ExposureStack) -> dict[str, Cost]:

@@ -2,9 +2,10 @@
 
 Of `hyperp-mb` the network in ONNX Runtime over windows against eager torch, and what surrounds it;
 of `pyramid-blend` every pass and the whole against OpenCV's MergeMertens and `hyperp-mb`, at 1 and
-12 megapixels. Every round runs each of them once, one after the other, so that a busy machine
-slows all alike; the ratio is taken per round. CPU seconds are reported beside wall seconds: with
-one thread they do not see what else the machine does. From the repository root:
+12 megapixels, and of stacks the whole against MergeMertens. Every round runs each of them once, one
+after the other, so that a busy machine slows all alike; the ratio is taken per round. CPU seconds
+are reported beside wall seconds: with one thread they do not see what else the machine does. From
+the repository root:
 
     python -m bench.speed [--weights weights/NAME-VERSION] [--repeats 7]
 """
@@ -33,6 +34,9 @@ DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
 RESULTS = ROOT / "bench" / "results"
 RESULT_NAMES = {"hyperp-mb": "speed.json", "pyramid-blend": "speed-pyramid-blend.json"}
 MEGAPIXEL = 1e6
+STACKS = (3, 5, 9)
+"""Numbers of exposures whose fusion is measured, beside pairs."""
+
 SIZE = (864, 1152)
 LARGE_SIZE = (3000, 4000)
 
@@ -128,6 +132,9 @@ def measure_blend(
             }
             for height, width in sizes
         },
+        "by_exposures": blend.measure_stacks(
+            weights_dir, STACKS, height=sizes[-1][0], width=sizes[-1][1], repeats=repeats
+        ),
     }
 
 

@@ -62,11 +62,18 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
 
 def make_pair(height: int, width: int) -> ExposureStack:
     """A smooth seeded scene as an under and an over exposure, uint8."""
+    return make_stack(height, width, 2)
+
+
+def make_stack(height: int, width: int, count: int) -> ExposureStack:
+    """A smooth seeded scene in so many exposures, two stops from the first to the last, uint8."""
     scene = cv2.GaussianBlur(np.random.default_rng(0).random((height, width, 3)), (0, 0), 2)
     scene = (scene - scene.min()) / (scene.max() - scene.min())
-    under, over = 0.4 * scene, (1.6 * scene).clip(0, 1)
     return ExposureStack.from_images(
-        [np.rint(255 * under).astype(np.uint8), np.rint(255 * over).astype(np.uint8)]
+        [
+            np.rint(255 * (gain * scene).clip(0, 1)).astype(np.uint8)
+            for gain in np.geomspace(0.4, 1.6, count)
+        ]
     )
 
 

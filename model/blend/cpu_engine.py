@@ -6,28 +6,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.blend.network import BlendMaps, BlendNetwork, build_pyramid, to_luma
-from model.blend.planes import (
-    LevelMaps,
-    Mixture,
-    PairArithmetic,
-    Plane,
-    Planes,
-    finish_pixels,
-    load_planes,
-    reduce_plane,
-    reduce_stack,
+from model.blend.kernels import Planes, add_band, finish_pixels, load_planes, reduce_planes
+from model.blend.network import (
+    SALIENCY_SCALE,
+    TERMS,
+    BlendMaps,
+    BlendNetwork,
+    build_pyramid,
+    to_luma,
 )
 from model.blend.pyramid import BANDS, Levels, size_at
 from model.blend.single_thread import hold_single_thread, use_one_torch_thread
-from model.blend.stack_planes import StackArithmetic, StackLevel, StackMaps
 from model.errors import InferenceError
 from model.exposure import Pixels
 from model.tiling import Rect, Window
@@ -35,66 +31,11 @@ from model.tiling import Rect, Window
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CPU_TILE_PX = 384
+CPU_TILE_PX = 512
 """Side of a core; see `bench/speed.py`."""
 
 WINDOWS_PER_THREAD = 4
 """Windows of a micro-batch for each thread, so that none waits long for the last."""
-
-
-class Level(Protocol):
-    """Exposures at one level of the pyramid, as an arithmetic holds them."""
-
-    def reduced(self) -> Self:
-        """The next coarser level."""
-        ...
-
-
-class Maps(Protocol):
-    """What the network says of one level, as an arithmetic holds it."""
-
-    def magnified(self, times: int, place: Rect) -> Self:
-        """The maps at the pixels of a finer level."""
-        ...
-
-
-LevelType = TypeVar("LevelType", bound=Level)
-MapsType = TypeVar("MapsType", bound=Maps)
-
-
-class Arithmetic(Protocol[LevelType, MapsType]):
-    """The steps of a blend on planes: of two exposures, or of any number of them.
-
-    Attributes:
-        load_scale: Scale at which a window's exposures are loaded.
-    """
-
-    load_scale: float
-
-    def gather(self, exposures: Sequence[Planes]) -> LevelType:
-        """The finest level of exposures that were loaded at `load_scale`."""
-        ...
-
-    def gather_stack(self, stack: Plane) -> LevelType:
-        """A level that lies in one array, (K, 3, h, w), at full scale."""
-        ...
-
-    def read_maps(self, maps: BlendMaps, group: int) -> MapsType:
-        """What the network says of one group of levels, at its own level."""
-        ...
-
-    def add_band(
-        self,
-        fused: Planes,
-        fine: LevelType,
-        coarse: LevelType,
-        maps: MapsType,
-        *,
-        bias: float,
-        saliency: float,
-    ) -> Planes:
-        """One step of the collapse, see `BlendNetwork.add_band`."""
-        ...
 
 
 class CpuEngine:
@@ -124,13 +65,9 @@ class CpuEngine:
         saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
-    def start(
-        self, levels: Levels, exposures: int, height: int, width: int
-    ) -> "CpuCanvas[Mixture, LevelMaps] | CpuCanvas[StackLevel, StackMaps]":
+    def start(self, levels: Levels, exposures: int, height: int, width: int) -> "CpuCanvas":
         """See `Engine.start`."""
-        if exposures == 2:
-            return CpuCanvas(self, PairArithmetic(), levels, exposures, height, width)
-        return CpuCanvas(self, StackArithmetic(), levels, exposures, height, width)
+        return CpuCanvas(self, levels, exposures, height, width)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
@@ -140,26 +77,19 @@ class CpuEngine:
             return _run_all(self._pool, partial(_work_alone, work), items)
 
 
-class CpuCanvas(Generic[LevelType, MapsType]):
+class CpuCanvas:
     """What a run keeps between its passes: two small pictures and the network's maps."""
 
     def __init__(
-        self,
-        engine: CpuEngine,
-        arithmetic: Arithmetic[LevelType, MapsType],
-        levels: Levels,
-        exposures: int,
-        height: int,
-        width: int,
+        self, engine: CpuEngine, levels: Levels, exposures: int, height: int, width: int
     ) -> None:
         self._engine = engine
         self._levels = levels
         self._whole = Rect(0, 0, height, width)
         size = size_at(height, width, levels.reduction)
-        self._reduced: Plane = np.empty((exposures, 3, *size), np.float32)
-        self._fused: Planes = []
-        self._maps: dict[int, MapsType] = {}
-        self._arithmetic = arithmetic
+        self._reduced: Planes = np.empty((exposures, 3, *size), np.float32)
+        self._fused: Planes = np.empty(0, np.float32)
+        self._maps: dict[int, Planes] = {}
 
     def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """See `Canvas.reduce`."""
@@ -167,10 +97,10 @@ class CpuCanvas(Generic[LevelType, MapsType]):
         target = window.core.reduced(level)
         rows, columns = target.relative_to(window.source.reduced(level)).slices
         for exposure, pixels in enumerate(exposures):
-            for channel, plane in enumerate(load_planes(pixels)):
-                for _ in range(level):
-                    plane = reduce_plane(plane)
-                self._reduced[exposure, channel][target.slices] = plane[rows, columns]
+            planes = load_planes([pixels])[0]
+            for _ in range(level):
+                planes = reduce_planes(planes)
+            self._reduced[exposure, :, *target.slices] = planes[:, rows, columns]
 
     def predict(self) -> None:
         """See `Canvas.predict`."""
@@ -179,7 +109,7 @@ class CpuCanvas(Generic[LevelType, MapsType]):
             # the exposures at the levels from the reduced one to the network's
             stacks = [self._reduced]
             for _ in range(levels.network - levels.reduction):
-                stacks.append(reduce_stack(stacks[-1]))
+                stacks.append(reduce_planes(stacks[-1]))
             # The network's look at the whole picture. From its level up torch does the rest as
             # well: these levels are small.
             planes = torch.from_numpy(stacks[-1]).unsqueeze(0)
@@ -189,47 +119,54 @@ class CpuCanvas(Generic[LevelType, MapsType]):
             pyramid = build_pyramid(planes, levels.base - levels.network)
             fused = network.blend(pyramid, maps, levels, finest=levels.network)
             groups = {levels.group_of(level) for level in range(levels.network)}
-            self._maps = {group: self._arithmetic.read_maps(maps, group) for group in groups}
-            # and by OpenCV from there to the reduced level, where windows take over
-            gathered = [self._arithmetic.gather_stack(stack) for stack in stacks]
-            top = list(fused[0].numpy())
-            self._fused = self._descend(top, gathered, self._whole, finest=levels.reduction)
+            self._maps = {group: _read_maps(maps, group) for group in groups}
+            # and by compiled code from there to the reduced level, where windows take over
+            self._fused = self._descend(
+                fused[0].numpy(), stacks, self._whole, finest=levels.reduction
+            )
 
     def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
         # the exposures of the window at its finest levels
-        arithmetic = self._arithmetic
-        scale = arithmetic.load_scale
-        gathered = [arithmetic.gather([load_planes(pixels, scale=scale) for pixels in exposures])]
+        stacks = [load_planes(exposures)]
         for _ in range(reduction - 1):
-            gathered.append(gathered[-1].reduced())
+            stacks.append(reduce_planes(stacks[-1]))
         # at the reduced level both they and what is fused come from the whole picture
         rows, columns = window.source.reduced(reduction).slices
-        gathered.append(arithmetic.gather_stack(self._reduced[:, :, rows, columns]))
-        top = [np.ascontiguousarray(plane[rows, columns]) for plane in self._fused]
+        stacks.append(self._reduced[..., rows, columns])
         # the collapse down to pixels, of which the core is kept
-        fused = self._descend(top, gathered, window.source, finest=0)
+        fused = self._descend(self._fused[:, rows, columns], stacks, window.source, finest=0)
         core = window.core.relative_to(window.source)
         return finish_pixels(fused, core, like, self._engine.chroma_gain)
 
     def _descend(
-        self, fused: Planes, gathered: Sequence[LevelType], source: Rect, *, finest: int
+        self, fused: Planes, stacks: Sequence[Planes], source: Rect, *, finest: int
     ) -> Planes:
-        """Collapse the levels of a window, from the coarsest that is gathered to `finest`."""
+        """Collapse the levels of a window, from the coarsest of its stacks to `finest`."""
         levels, engine = self._levels, self._engine
-        for index in reversed(range(len(gathered) - 1)):
+        for index in reversed(range(len(stacks) - 1)):
             level = finest + index
-            group, times = levels.group_of(level), levels.network - level
-            fused = self._arithmetic.add_band(
+            group = levels.group_of(level)
+            fused = add_band(
                 fused,
-                gathered[index],
-                gathered[index + 1],
-                self._maps[group].magnified(times, source.reduced(level)),
+                stacks[index],
+                stacks[index + 1],
+                self._maps[group],
+                times=levels.network - level,
+                place=source.reduced(level),
                 bias=engine.band_gain[group],
-                saliency=engine.saliency[group],
+                saliency=SALIENCY_SCALE * engine.saliency[group],
             )
         return fused
+
+
+def _read_maps(maps: BlendMaps, group: int) -> Planes:
+    """What `add_band` needs of the network's maps for one group of levels."""
+    coefficients, gain = maps.coefficients[0, :, group], maps.gains[0, group : group + 1]
+    assert coefficients.shape[1] == TERMS
+    together: Planes = torch.cat((coefficients.flatten(0, 1), gain)).numpy()
+    return together
 
 
 def _work_alone(work: Callable[[Item], Result], item: Item) -> Result:

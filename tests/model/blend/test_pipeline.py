@@ -172,10 +172,10 @@ def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
     run = pipeline.begin(make_scene(61, 131), AS_THEY_ARE)
     pipeline.fuse_windows([(run, run.passes[0][0])])
 
-    def refuse(stack):
-        return cv2.pyrDown(stack[:0])
+    def refuse(planes):
+        return cv2.pyrDown(planes[0, 0, :0])
 
-    monkeypatch.setattr("model.blend.planes.mix_stack", refuse)
+    monkeypatch.setattr("model.blend.cpu_engine.to_luma", refuse)
     with pytest.raises(InferenceError, match="OpenCV failed"):
         pipeline.fuse_windows([(run, run.passes[1][0])])
 

@@ -1,0 +1,156 @@
+"""The compiled arithmetic against the network's own, on shapes that reach every border rule."""
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.blend import kernels
+from model.blend.kernels import add_band, finish_pixels, load_planes, reduce_planes
+from model.blend.network import SALIENCY_SCALE, BlendMaps, bring_maps
+from model.blend.pyramid import Levels, down
+from model.tiling import Rect
+
+SIZES = [(1, 1), (1, 7), (2, 2), (3, 1), (5, 4), (16, 31), (33, 70)]
+FLOAT_TOLERANCE = 3e-6
+LIBRARIES = sorted(Path(kernels.__file__).parent.glob("kernels_*.so"))
+
+
+@pytest.fixture(params=LIBRARIES, ids=lambda path: path.stem)
+def library(request, monkeypatch):
+    """Each compiled library in turn; one that this machine cannot run is left to others."""
+    if request.param not in kernels.list_libraries():
+        pytest.skip("this machine lacks its instructions")
+    monkeypatch.setattr(kernels, "_KERNELS", kernels.open_library(request.param))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def noise(rng, *shape):
+    return rng.random(shape, dtype=np.float32)
+
+
+def test_this_machine_has_a_library_and_takes_the_fastest():
+    assert [path.stem for path in kernels.list_libraries()][-1] == "kernels_any"
+    assert isinstance(kernels._KERNELS, ctypes.CDLL)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_are_loaded_from_windows_and_from_odd_arrays(rng, dtype):
+    full = np.iinfo(dtype).max
+    picture = rng.integers(0, full, (40, 50, 3), dtype=dtype, endpoint=True)
+    window = picture[3:30, 5:44]
+    flipped = picture[:, ::-1][3:30, 5:44]
+    loaded = load_planes([window, flipped])
+    for one, planes in zip((window, flipped), loaded, strict=True):
+        np.testing.assert_allclose(planes, one.transpose(2, 0, 1) / full, rtol=2e-7)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("size", SIZES)
+def test_a_reduction_is_that_of_the_pyramid(rng, size):
+    planes = noise(rng, 2, 3, *size)
+    reduced = reduce_planes(planes)
+    np.testing.assert_allclose(reduced, down(torch.from_numpy(planes)), atol=FLOAT_TOLERANCE)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("times", [0, 1, 3])
+@pytest.mark.parametrize("count", [2, 3, 9])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, times):
+    network = make_blend(saliency=True)
+    height, width = size
+    fine, fused = noise(rng, count, 3, *size), noise(rng, 3, (height + 1) // 2, (width + 1) // 2)
+    coarse = reduce_planes(fine)
+    map_size = (-(-height >> times), -(-width >> times))
+    coefficients = torch.from_numpy(3 * noise(rng, 1, count, 6, 4, *map_size) - 1)
+    gains = torch.from_numpy(2 * noise(rng, 1, 5, *map_size) - 1)
+    maps = BlendMaps(coefficients, gains)
+    place = Rect(0, 0, height, width)
+    levels = Levels(network=times, base=times + 3, reduction=0)
+    group = levels.group_of(0)
+    expected = network.add_band(
+        torch.from_numpy(fused)[None],
+        torch.from_numpy(fine)[None],
+        torch.from_numpy(coarse)[None],
+        bring_maps(maps, levels, 0, place),
+        group,
+    )
+    given = torch.cat((coefficients[0, :, group].flatten(0, 1), gains[0, group : group + 1]))
+    saliency = network.saliency.tolist()[group] if group < 2 else 0.0
+    result = add_band(
+        fused,
+        fine,
+        coarse,
+        given.numpy(),
+        times=times,
+        place=place,
+        bias=float(network.band_gain[group]),
+        saliency=SALIENCY_SCALE * saliency,
+    )
+    np.testing.assert_allclose(result, expected[0].numpy(), atol=FLOAT_TOLERANCE)
+
+
+@pytest.mark.usefixtures("library")
+def test_the_bits_of_a_pixel_do_not_depend_on_where_its_array_begins(rng):
+    fine, fused = noise(rng, 3, 3, 64, 96), noise(rng, 3, 32, 48)
+    coarse, maps = reduce_planes(fine), noise(rng, 13, 16, 24)
+    options = {"times": 2, "bias": 0.1, "saliency": 1.5}
+    whole = add_band(fused, fine, coarse, maps, place=Rect(0, 0, 64, 96), **options)
+    for top, left, bottom, right in [(8, 10, 50, 90), (2, 4, 64, 71), (20, 0, 41, 33)]:
+        part = add_band(
+            fused[:, top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)],
+            fine[:, :, top:bottom, left:right],
+            coarse[:, :, top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)],
+            maps,
+            place=Rect(top, left, bottom - top, right - left),
+            **options,
+        )
+        inner = part[:, 4:-4, 4:-4]
+        np.testing.assert_array_equal(
+            inner, whole[:, top + 4 : bottom - 4, left + 4 : right - 4], strict=True
+        )
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("logit", [-1e30, -200.0, 0.0, 200.0, 1e30])
+def test_no_logit_is_too_large(rng, logit):
+    fine, fused = noise(rng, 2, 3, 8, 8), np.zeros((3, 4, 4), np.float32)
+    maps = np.zeros((9, 8, 8), np.float32)
+    maps[0], maps[8] = logit, 50.0
+    place, coarse = Rect(0, 0, 8, 8), np.zeros((2, 3, 4, 4), np.float32)
+    result = add_band(fused, fine, coarse, maps, times=0, place=place, bias=0.0, saliency=0.0)
+    chosen = {True: fine[0], False: fine[1]}[logit > 0] if logit else fine.mean(axis=0)
+    np.testing.assert_allclose(result, np.e * chosen, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_are_rounded_and_clamped(dtype):
+    full = np.iinfo(dtype).max
+    levels = np.array([-9.0, -0.4, 0.4, 1.6, 2.4, 3.4, full - 0.6, full, full + 7.0])
+    fused = np.tile(np.float32(levels / full), (3, 2, 1))
+    like = np.empty((1, 1, 3), dtype)
+    pixels = finish_pixels(fused, Rect(1, 0, 1, 9), like, 1.0)
+    assert pixels.dtype == dtype
+    exact = [0, 0, 0, 2, 2, 3, full - 1, full, full]
+    np.testing.assert_array_equal(pixels, np.repeat(np.reshape(exact, (1, 9, 1)), 3, axis=2))
+    grey = finish_pixels(fused, Rect(0, 0, 2, 9), like, 3.0)
+    np.testing.assert_array_equal(grey, np.repeat(pixels, 2, axis=0))
+
+
+def test_levels_that_do_not_fit_are_refused(rng):
+    fine = noise(rng, 2, 3, 8, 8)
+    maps, coarse = noise(rng, 9, 4, 4), reduce_planes(fine)
+    options = {"times": 1, "place": Rect(0, 0, 8, 8), "bias": 0.0, "saliency": 0.0}
+    with pytest.raises(ValueError, match="expected levels that fit"):
+        add_band(noise(rng, 3, 4, 5), fine, coarse, maps, **options)
+    with pytest.raises(ValueError, match="expected levels that fit"):
+        add_band(noise(rng, 3, 4, 4), fine, coarse, maps[:8], **options)
