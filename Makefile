@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
-KERNELS := setup.py model/blend/kernels.c
+KERNELS := setup.py model/kernels/arithmetic.h model/kernels/blend.c model/kernels/warp.c
 TORCH ?= cuda
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(TORCH)),-cpu)

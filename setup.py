@@ -1,4 +1,4 @@
-"""Compiles the kernels of `model.blend`; everything else about the package is in pyproject.toml.
+"""Compiles `model/kernels`; everything else about the package is in pyproject.toml.
 
 They are plain shared libraries, which need no headers of Python and serve every version of it. The
 compiler is Zig's, which pip fetches for the build alone, so that no machine needs one of its own.
@@ -19,7 +19,7 @@ FLAGS = (
     "-ffp-contract=on",
 )  # fmt: skip
 KERNELS: dict[str, tuple[str, ...]] = {"any": (), "avx2": ("-mavx2", "-mfma")}
-"""Flags of each library, by the machines it is for; `model/blend/kernels.py` chooses."""
+"""Flags of each library, by the machines it is for; `model/kernels/library.py` chooses."""
 
 X86 = {"x86_64", "amd64"}
 
@@ -44,7 +44,10 @@ def list_libraries() -> list[Extension]:
     is_x86 = platform.machine().lower() in X86
     return [
         Extension(
-            f"model.blend.kernels_{name}", ["model/blend/kernels.c"], extra_compile_args=list(flags)
+            f"model.kernels.library_{name}",
+            sources=["model/kernels/blend.c", "model/kernels/warp.c"],
+            depends=["model/kernels/arithmetic.h"],
+            extra_compile_args=list(flags),
         )
         for name, flags in KERNELS.items()
         if name == "any" or is_x86

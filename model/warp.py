@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
+from model.kernels.library import CHANNELS, LIBRARY, as_rows
 from model.tiling import Rect
 
 KEYS_A = -0.5
@@ -104,7 +105,18 @@ def warp_pixels(
     moving: Pixels, to_moving: NDArray[np.float64], target: Rect, *, device: torch.device
 ) -> Pixels:
     """See `warp_window`; rounded to the type of the moving exposure. (H, W, 3) of the window."""
-    return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
+    if device.type != "cpu":
+        return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
+    picture, row_pixels = as_rows(moving)
+    height, width = picture.shape[:2]
+    warped = np.empty((target.height, target.width, CHANNELS), moving.dtype)
+    warp = LIBRARY.warp_uint8 if moving.dtype == np.uint8 else LIBRARY.warp_uint16
+    warp(
+        picture.ctypes.data, height, width, row_pixels,
+        np.ascontiguousarray(to_moving, np.float64).ctypes.data,
+        target.top, target.left, target.height, target.width, warped.ctypes.data,
+    )  # fmt: skip
+    return warped
 
 
 def _positions(

@@ -51,8 +51,9 @@ def test_every_image_carries_the_version_of_the_project(repository: Path) -> Non
 
 
 def run_make(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kernels = ("setup.py", "model/blend/kernels.c")
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", *kernels):
+    names = ["Makefile", "pyproject.toml", "constraints.txt", "setup.py"]
+    names += [f"model/kernels/{name}" for name in ("arithmetic.h", "blend.c", "warp.c")]
+    for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / name, folder / name)
     return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True)

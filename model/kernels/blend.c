@@ -4,18 +4,14 @@
  * model/blend/pyramid.py. Every function computes on the calling thread, keeps nothing, and writes
  * each value by the same operations wherever its pixel lies in the array.
  *
- * setup.py compiles this file once for every machine and once for those with AVX2 and FMA;
- * model/blend/kernels.py chooses, checks sizes and types, and calls.
+ * model/blend/kernels.py checks sizes and types, and calls.
  */
 
-#include <stddef.h>
-#include <stdint.h>
+#include "arithmetic.h"
 
-#define TAPS 5       /* of the binomial 1 4 6 4 1 */
-#define REACH 2      /* of it on either side */
-#define TERMS 4      /* coefficients of an exposure's logit */
-#define CHANNELS 3
-#define EACH _Pragma("clang loop vectorize(assume_safety)")
+#define TAPS 5  /* of the binomial 1 4 6 4 1 */
+#define REACH 2 /* of it on either side */
+#define TERMS 4 /* coefficients of an exposure's logit */
 
 static const float LUMA[CHANNELS] = {0.298936f, 0.587043f, 0.114021f};
 static const float SALIENCY_FLOOR = 0.06f;
@@ -32,21 +28,6 @@ static int mirror(int index, int length) {
     int period = 2 * length - 2;
     index = ((index % period) + period) % period;
     return index < length ? index : period - index;
-}
-
-static int clamp_index(int index, int length) {
-    return index < 0 ? 0 : index < length ? index : length - 1;
-}
-
-static inline float clamp(float x, float low, float high) {
-    x = x < low ? low : x;
-    return x > high ? high : x;
-}
-
-/* To the nearest whole number, half to even, of |x| below 2^22. */
-static inline float round_even(float x) {
-    const float magic = 12582912.0f;
-    return (x + magic) - magic;
 }
 
 /* e^x for |x| up to 87: x = n ln 2 + r, and Taylor's series of r up to its sixth power. */

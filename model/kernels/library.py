@@ -1,0 +1,97 @@
+"""Opens the fastest of the compiled libraries that this machine can run.
+
+A call does not hold the interpreter's lock.
+"""
+
+import ctypes
+from pathlib import Path
+
+import cv2
+
+from model.exposure import Pixels
+
+CHANNELS = 3
+
+
+class Band(ctypes.Structure):
+    """What `add_band` is given; the fields are those of the structure in `blend.c`."""
+
+    _fields_ = (
+        ("exposures", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("fine", ctypes.c_void_p),
+        ("coarse", ctypes.c_void_p),
+        ("fused", ctypes.c_void_p),
+        ("result", ctypes.c_void_p),
+        ("maps", ctypes.c_void_p),
+        ("map_height", ctypes.c_int),
+        ("map_width", ctypes.c_int),
+        ("times", ctypes.c_int),
+        ("top", ctypes.c_int),
+        ("left", ctypes.c_int),
+        ("bias", ctypes.c_float),
+        ("saliency", ctypes.c_float),
+    )
+
+
+def as_rows(pixels: Pixels) -> tuple[Pixels, int]:
+    """Pixels whose rows have no gaps, and the distance of two rows in pixels.
+
+    Args:
+        pixels: Shape (H, W, 3), uint8 or uint16. A window of a picture is not copied.
+    """
+    pixel_bytes = CHANNELS * pixels.itemsize
+    has_gaps = pixels.strides[1:] != (pixel_bytes, pixels.itemsize)
+    if has_gaps or pixels.strides[0] % pixel_bytes:
+        pixels = pixels.copy()
+    return pixels, pixels.strides[0] // pixel_bytes
+
+
+def list_libraries() -> list[Path]:
+    """The compiled libraries that this machine can run, the fastest first."""
+    # A feature that OpenCV knows and the machine lacks has a question mark. Every processor of
+    # today with AVX2 has FMA.
+    has_avx2 = "AVX2" in cv2.getCPUFeaturesLine().replace("*", "").split()
+    names = ("library_avx2", "library_any") if has_avx2 else ("library_any",)
+    paths = [Path(__file__).with_name(f"{name}.so") for name in names]
+    return [path for path in paths if path.exists()]
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """Load a library and declare its functions."""
+    library = ctypes.CDLL(str(path))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _open_fastest() -> ctypes.CDLL:
+    libraries = list_libraries()
+    if not libraries:
+        raise ImportError(
+            "expected the compiled kernels of expofuse, found none: "
+            "`pip install --editable .` compiles them"
+        )
+    return open_library(libraries[0])
+
+
+_SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
+_LOAD = [_AT, _SIZE, _WHOLE, _WHOLE, _AT]
+_FINISH = [_AT, _SIZE, _SIZE, _WHOLE, _WHOLE, ctypes.c_float, _AT]
+_WARP = [_AT, _WHOLE, _WHOLE, _SIZE, _AT, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _AT]
+_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "load_uint8": (None, _LOAD),
+    "load_uint16": (None, _LOAD),
+    "reduce_planes": (None, [_AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
+    "count_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
+    "add_band": (None, [ctypes.POINTER(Band), _AT]),
+    "finish_uint8": (None, _FINISH),
+    "finish_uint16": (None, _FINISH),
+    "warp_uint8": (None, _WARP),
+    "warp_uint16": (None, _WARP),
+}
+
+LIBRARY = _open_fastest()
+"""The compiled functions."""
