@@ -4,6 +4,7 @@ A call does not hold the interpreter's lock.
 """
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -63,7 +64,7 @@ def open_library(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+        function.restype, function.argtypes = result, list(arguments)
     return library
 
 
@@ -81,7 +82,7 @@ _SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
 _LOAD = [_AT, _SIZE, _WHOLE, _WHOLE, _AT]
 _FINISH = [_AT, _SIZE, _SIZE, _WHOLE, _WHOLE, ctypes.c_float, _AT]
 _WARP = [_AT, _WHOLE, _WHOLE, _SIZE, _AT, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _AT]
-_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+_SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "load_uint8": (None, _LOAD),
     "load_uint16": (None, _LOAD),
     "reduce_planes": (None, [_AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),

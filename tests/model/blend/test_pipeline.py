@@ -19,7 +19,7 @@ from model.lightness.runtime import TorchRuntime
 from model.manifest import PyramidBlendConfig
 from model.registration import AS_THEY_ARE
 from model.tiling import Rect
-from model.warp import reference_to_moving, warp_window
+from model.warp import reference_to_moving, warp_pixels
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
 
@@ -142,11 +142,10 @@ def test_a_warped_pair_is_fused_as_if_it_had_come_warped(
     pair = make_scene(61, 131, dtype)
     reports = tuple(None if index == reference else tilt for index in range(2))
     to_moving = reference_to_moving(tilt.homography, 61, 131)
-    warped = warp_window(
+    moved_exposures = list(pair.exposures)
+    moved_exposures[moving] = warp_pixels(
         pair.exposures[moving], to_moving, Rect(0, 0, 61, 131), device=torch.device("cpu")
     )
-    moved_exposures = list(pair.exposures)
-    moved_exposures[moving] = to_pixels(warped, dtype)
     moved = dataclasses.replace(pair, exposures=tuple(moved_exposures))
     pipeline = BlendPipeline(make_engine(blend_network), tile_px=SMALL_TILE_PX)
     fused = pipeline.fuse(pair, laid(StackAlignment(reference, reports)))

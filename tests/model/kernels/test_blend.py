@@ -1,29 +1,16 @@
 """The compiled arithmetic against the network's own, on shapes that reach every border rule."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from model.blend import kernels
 from model.blend.kernels import add_band, finish_pixels, load_planes, reduce_planes
 from model.blend.network import SALIENCY_SCALE, BlendMaps, bring_maps
 from model.blend.pyramid import Levels, down
-from model.kernels import library
 from model.tiling import Rect
 
 SIZES = [(1, 1), (1, 7), (2, 2), (3, 1), (5, 4), (16, 31), (33, 70)]
 FLOAT_TOLERANCE = 3e-6
-LIBRARIES = sorted(Path(library.__file__).parent.glob("library_*.so"))
-
-
-@pytest.fixture(params=LIBRARIES, ids=lambda path: path.stem)
-def each_library(request, monkeypatch):
-    """Each compiled library in turn; one that this machine cannot run is left to others."""
-    if request.param not in library.list_libraries():
-        pytest.skip("this machine lacks its instructions")
-    monkeypatch.setattr(kernels, "LIBRARY", library.open_library(request.param))
 
 
 @pytest.fixture
