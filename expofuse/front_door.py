@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from expofuse.files.headers import ImageFormat
     from expofuse.kinds import File
-    from model.exposure import AlignMode, GhostsMode, Pixels, StackAlignment
+    from expofuse.open_weights import OpenWeights
+    from model.exposure import AlignMode, CropMode, GhostsMode, Pixels, StackAlignment
+    from model.register import RegisteredStack
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +31,37 @@ class FuseReport:
 
     Attributes:
         alignment: How the exposures lie on each other, dark to bright; None with `align="off"`.
+            Those that had another size than the reference say so in `own_size`.
         weights: Name and version of the weights that fused it.
         order: Which of the exposures given is the darkest, the next, ... and the brightest, from 0.
-        used: Those of them that were fused: no blank one, and of equal ones a single one.
+        used: Those of them that add something: no blank one, and of equal ones a single one.
+        fused: Those of them that the picture is made of; weights for pairs, `hyperp-mb`, take the
+            darkest and the brightest.
         reference: Which of the exposures given stayed where it is, from 0.
         replaced_share: Share of the picture in which what moved, or what only the reference
             covers, was replaced in an exposure, 0..1.
+        frame: What all used exposures cover: left, top, width and height in pixels of the picture
+            before it was cropped; None where they share nothing.
     """
 
     alignment: StackAlignment | None
     weights: str
     order: tuple[int, ...]
     used: tuple[int, ...]
+    fused: tuple[int, ...]
     reference: int
     replaced_share: float
+    frame: tuple[int, int, int, int] | None
 
     def describe_order(self) -> str:
         """The order found, as the service's header says it."""
-        from model.exposure import describe_order
+        from model.describe import describe_order
 
         return describe_order(self.order)
 
     def describe_alignment(self) -> str:
         """What alignment did, as the service's header says it."""
-        from model.exposure import describe_alignment
+        from model.describe import describe_alignment
 
         return describe_alignment(self.alignment, self.used)
 
@@ -70,6 +79,7 @@ def fuse(
     weights: str | Path = ...,
     align: AlignMode = ...,
     ghosts: GhostsMode = ...,
+    crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
     return_report: Literal[False] = False,
@@ -82,6 +92,7 @@ def fuse(
     weights: str | Path = ...,
     align: AlignMode = ...,
     ghosts: GhostsMode = ...,
+    crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
     return_report: Literal[True],
@@ -94,6 +105,7 @@ def fuse(
     weights: str | Path = ...,
     align: AlignMode = ...,
     ghosts: GhostsMode = ...,
+    crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
     return_report: Literal[False] = False,
@@ -106,6 +118,7 @@ def fuse(
     weights: str | Path = ...,
     align: AlignMode = ...,
     ghosts: GhostsMode = ...,
+    crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
     return_report: Literal[True],
@@ -118,6 +131,7 @@ def fuse(
     weights: str | Path = ...,
     align: AlignMode = ...,
     ghosts: GhostsMode = ...,
+    crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
     format: ImageFormat | None = ...,
@@ -132,6 +146,7 @@ def fuse(
     weights: str | Path = ...,
     align: AlignMode = ...,
     ghosts: GhostsMode = ...,
+    crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
     format: ImageFormat | None = ...,
@@ -145,6 +160,7 @@ def fuse(
     weights: str | Path = DEFAULT_WEIGHTS,
     align: AlignMode = "auto",
     ghosts: GhostsMode = "auto",
+    crop: CropMode = "none",
     reference: int | None = None,
     device: str = "auto",
     format: ImageFormat | None = None,
@@ -166,14 +182,17 @@ def fuse(
     Args:
         under: The darker exposure, (H, W, 3) of uint8 or uint16 if it is an array. Or a list of the
             exposures, in any order, two to nine.
-        over: The brighter exposure, of the same kind and size. Exposures that are given the other
-            way round change places.
+        over: The brighter exposure, of the same kind. Exposures that are given the other way round
+            change places.
         weights: Name and version of bundled weights, or the path of a weights directory.
         align: `auto` fuses the exposures as they lie where no alignment is trusted, `off` does not
-            look for one, `require` raises an error instead.
+            look for one, `require` raises an error instead. Exposures of one scene whose sizes
+            differ are brought to that of the reference; with `off` they are refused.
         ghosts: `auto` replaces what moved by what the reference exposure shows, `off` leaves it.
-        reference: Number of the exposure that stays where it is, from 1 as given; None leaves the
-            choice.
+        crop: `common` cuts the picture to the largest rectangle that all exposures cover once they
+            are aligned; `none` leaves it whole.
+        reference: Number of the exposure that stays where it is, from 1 as given, and whose size
+            the picture has; None leaves the choice.
         device: `auto`, `cpu` or `cuda:N`; `auto` takes a CUDA device where there is one.
         format: `jpeg`, `png`, `webp` or `tiff`, of the file that is returned.
         quality: Of JPEG and lossy WebP, 1 to 100; 90 when not given.
@@ -183,8 +202,9 @@ def fuse(
         The picture, and with `return_report` a pair of it and a `FuseReport`.
 
     Raises:
-        ExposureError: The exposures are not two to nine, differ in size, are smaller than 16
-            pixels, or are arrays of another shape or type.
+        ExposureError: The exposures are not two to nine, are of several scenes, differ in size
+            with `align="off"`, share too little for `crop="common"`, are smaller than 16 pixels,
+            or are arrays of another shape or type.
         AlignmentError: `align="require"`, and no alignment is trusted.
         WeightsError: The weights are not there or do not pass their checks.
         FileError: A file cannot be read or written, or an option has no such value.
@@ -206,36 +226,51 @@ def fuse(
 
     from expofuse.kinds import choose_kind
     from expofuse.open_weights import open_weights
-    from model.exposure import AlignMode, ExposureStack, GhostsMode
+    from model.exposure import AlignMode, CropMode, ExposureSet, GhostsMode
     from model.fuse import fuse_stack
 
-    if align not in get_args(AlignMode):
-        raise OptionError(f"expected align as one of {', '.join(get_args(AlignMode))}")
-    if ghosts not in get_args(GhostsMode):
-        raise OptionError(f"expected ghosts as one of {', '.join(get_args(GhostsMode))}")
+    _check_choice("align", align, get_args(AlignMode))
+    _check_choice("ghosts", ghosts, get_args(GhostsMode))
+    _check_choice("crop", crop, get_args(CropMode))
     kind = choose_kind(exposures, image_format=format, quality=quality)
-    stack = ExposureStack.from_images(kind.read())
+    given = ExposureSet.from_images(kind.read())
     opened = open_weights(directory, device=device)
     fusion = fuse_stack(
-        stack,
+        given,
         opened.pipeline,
         align=align,
         ghosts=ghosts,
         wanted=reference,
         default=opened.reference,
+        crop=crop,
     )
-    picture = kind.write(fusion.picture, darkest=stack.order[0])
+    picture = kind.write(fusion.picture, darkest=given.order[0])
     if not return_report:
         return picture
-    used, found = fusion.registered.used, fusion.registered.registration
-    return picture, FuseReport(
-        found.alignment,
-        opened.label,
-        stack.order,
-        used.order,
-        used.order[found.reference],
-        found.replaced_share,
+    return picture, _make_report(fusion.registered, given.order, opened)
+
+
+def _make_report(
+    registered: RegisteredStack, order: tuple[int, ...], opened: OpenWeights
+) -> FuseReport:
+    from model.describe import list_fused
+
+    used, found, frame = registered.used.order, registered.registration, registered.frame
+    return FuseReport(
+        alignment=found.alignment,
+        weights=opened.label,
+        order=order,
+        used=used,
+        fused=list_fused(used, is_for_pairs=opened.is_for_pairs),
+        reference=used[found.reference],
+        replaced_share=found.replaced_share,
+        frame=None if frame is None else (frame.left, frame.top, frame.width, frame.height),
     )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise OptionError(f"expected {name} as one of {', '.join(choices)}")
 
 
 def _list_exposures(under: object, over: object) -> list[object]:

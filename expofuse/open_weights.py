@@ -23,11 +23,13 @@ class OpenWeights:
     Attributes:
         label: Its name and version.
         reference: The exposure that alignment keeps where it is.
-        pipeline: What fuses pairs; several threads may use it at the same time.
+        is_for_pairs: Of a stack it fuses the darkest and the brightest exposure alone.
+        pipeline: What fuses stacks; several threads may use it at the same time.
     """
 
     label: str
     reference: Reference
+    is_for_pairs: bool
     pipeline: FusionPipeline
 
 
@@ -54,4 +56,5 @@ def open_weights(directory: Path, *, device: str) -> OpenWeights:
 def _open(directory: Path, device: str) -> OpenWeights:
     weights = load_weights(directory)
     pipeline = create_pipeline(weights, device=device, precision=choose_precision(device))
-    return OpenWeights(weights.manifest.label, weights.manifest.reference, pipeline)
+    manifest = weights.manifest
+    return OpenWeights(manifest.label, manifest.reference, manifest.network.is_for_pairs, pipeline)

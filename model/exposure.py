@@ -1,9 +1,8 @@
 """Describes a stack of exposures and how they lie on each other; needs NumPy only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,9 @@ UINT8_TO_UINT16 = 257
 """65535 / 255: the factor that maps the full scale of uint8 onto the full scale of uint16."""
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
 Reference = Literal["under", "over"]
 AlignMode = Literal["auto", "off", "require"]
 """`auto` warps nothing where no homography passes the gates, `off` does not look for one, `require`
@@ -25,11 +27,17 @@ refuses the pair."""
 GhostsMode = Literal["auto", "off"]
 """`auto` replaces what moved by what the reference shows, `off` leaves it."""
 
+CropMode = Literal["none", "common"]
+"""`none` leaves the reference's frame, `common` cuts the picture to what all exposures cover."""
+
 Useless = Literal["blank", "duplicate"]
 """`blank`: black or white nearly everywhere; `duplicate`: equal to another one but for noise."""
 
 AlignmentOutcome = Literal["off", "identity", "homography", "refused"]
 """What became of the alignment of a whole stack."""
+
+ALIGNMENT_HELPS = "alignment brings exposures of one scene to one size"
+TURNED = "one of them is turned by 90 degrees, as where its EXIF orientation was lost"
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -39,11 +47,11 @@ MIN_EXPOSURES, MAX_EXPOSURES = 2, 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExposureStack:
-    """RGB images of one scene, equal in size and type, dark to bright.
+class ExposureSet:
+    """RGB images of one scene and one type, dark to bright; their sizes may differ.
 
     Attributes:
-        exposures: The exposures, two to nine. Shape (H, W, 3) each, uint8 or uint16.
+        exposures: The exposures. Shape (H, W, 3) each, uint8 or uint16.
         order: Of each exposure, which of the images given it is, from 0.
     """
 
@@ -51,7 +59,7 @@ class ExposureStack:
     order: tuple[int, ...]
 
     @classmethod
-    def from_images(cls, images: Sequence[Pixels]) -> "ExposureStack":
+    def from_images(cls, images: Sequence[Pixels]) -> Self:
         """Check images and order them by what they show: by their mean intensity.
 
         Images of uint8 beside one of uint16 are brought to uint16. Images of equal mean keep the
@@ -61,27 +69,21 @@ class ExposureStack:
             images: RGB images, two to nine, in any order. Shape (H, W, 3) each, uint8 or uint16.
 
         Returns:
-            The stack; views of the images wherever no conversion is needed.
+            The exposures; views of the images wherever no conversion is needed.
 
         Raises:
             ExposureError: Their number is out of range, one is not (H, W, 3) of uint8 or uint16,
-                the sizes differ, or a side is shorter than `MIN_SIDE_PX`.
+                or a side is shorter than `MIN_SIDE_PX`.
 
         Example:
-            >>> dark = np.zeros((16, 16, 3), np.uint8)
-            >>> stack = ExposureStack.from_images([dark + 200, dark, dark + 100])
-            >>> stack.order, int(stack.exposures[-1].max())
-            ((1, 2, 0), 200)
+            >>> dark = np.zeros((17, 17, 3), np.uint8)
+            >>> found = ExposureSet.from_images([dark[:, 1:] + 200, dark, dark + 100])
+            >>> found.order, found.sizes[-1], int(found.exposures[-1].max())
+            ((1, 2, 0), (16, 17), 200)
         """
         check_count(len(images))
         for number, image in enumerate(images, start=1):
             _check_image(number, image)
-        sizes = [_size(image) for image in images]
-        if len(set(sizes)) > 1:
-            *firsts, last = sizes
-            raise ExposureError(
-                f"expected exposures of equal size, got {', '.join(firsts)} and {last} pixels"
-            )
         if len({image.dtype for image in images}) > 1:
             images = [_to_uint16(image) for image in images]
         means = [float(image.mean(dtype=np.float64)) for image in images]
@@ -93,6 +95,39 @@ class ExposureStack:
         return len(self.exposures)
 
     @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Width and height of each exposure."""
+        return tuple((image.shape[1], image.shape[0]) for image in self.exposures)
+
+    @property
+    def sizes_as_given(self) -> tuple[Size, ...]:
+        """Their sizes in the order in which the images were given."""
+        return tuple(size for _, size in sorted(zip(self.order, self.sizes, strict=True)))
+
+    @property
+    def is_reordered(self) -> bool:
+        """The images were not given dark to bright."""
+        return self.order != tuple(range(len(self.order)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExposureStack(ExposureSet):
+    """Exposures of one size, dark to bright, two to nine, as they are fused.
+
+    Raises:
+        ExposureError: The sizes differ.
+
+    Example:
+        >>> dark = np.zeros((16, 16, 3), np.uint8)
+        >>> stack = ExposureStack.from_images([dark + 200, dark, dark + 100])
+        >>> stack.order, int(stack.brightest.max())
+        ((1, 2, 0), 200)
+    """
+
+    def __post_init__(self) -> None:
+        check_one_size(self.sizes_as_given)
+
+    @property
     def darkest(self) -> Pixels:
         """The under exposure."""
         return self.exposures[0]
@@ -101,11 +136,6 @@ class ExposureStack:
     def brightest(self) -> Pixels:
         """The over exposure."""
         return self.exposures[-1]
-
-    @property
-    def is_reordered(self) -> bool:
-        """The images were not given dark to bright."""
-        return self.order != tuple(range(len(self.order)))
 
     @property
     def height(self) -> int:
@@ -131,6 +161,9 @@ class AlignmentReport:
         max_corner_shift_px: Largest motion of an image corner under the homography found, also
             where it is too small to be applied; 0 when refused.
         refused: Code of the gate that failed, None when none did.
+        own_size: Width and height of an exposure that had not the size of the reference. It has
+            been resampled by the homography, which holds its scale; the shift is what it moved
+            beside that. None for all others.
     """
 
     model: Literal["identity", "homography"]
@@ -139,15 +172,27 @@ class AlignmentReport:
     inlier_ratio: float
     max_corner_shift_px: float
     refused: str | None
+    own_size: Size | None = None
+
+    @property
+    def needs_warp(self) -> bool:
+        """The exposure must still be warped by the homography."""
+        return self.model == "homography" and self.own_size is None
 
     def describe(self) -> str:
         """The outcome and its figures on one line."""
         if self.refused is not None:
             return f"refused; reason={self.refused}"
         return (
-            f"{self.model}; inliers={self.inliers}; ratio={self.inlier_ratio:.3f}; "
+            f"{self.describe_model()}; inliers={self.inliers}; ratio={self.inlier_ratio:.3f}; "
             f"max-corner-shift-px={self.max_corner_shift_px:.2f}"
         )
+
+    def describe_model(self) -> str:
+        """What was applied, and the size that the exposure had if it was another one."""
+        if self.own_size is None:
+            return self.model
+        return f"{self.model}; resized-from={self.own_size[0]}x{self.own_size[1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,68 +213,6 @@ class StackAlignment:
         return tuple(one.refused for one in self.reports if one and one.refused is not None)
 
 
-def describe_order(order: tuple[int, ...]) -> str:
-    """The exposures as numbers from 1, dark to bright; of a pair whether it was swapped.
-
-    Example:
-        >>> describe_order((1, 0)), describe_order((2, 0, 1))
-        ('swapped', '3,1,2')
-    """
-    if len(order) == MIN_EXPOSURES:
-        return "as-given" if order == (0, 1) else "swapped"
-    return ",".join(str(index + 1) for index in order)
-
-
-def summarise_alignment(alignment: StackAlignment | None) -> AlignmentOutcome:
-    """The outcome of a whole stack: refused where any exposure was, else what was applied to any.
-
-    Example:
-        >>> summarise_alignment(None)
-        'off'
-    """
-    if alignment is None:
-        return "off"
-    reports = [one for one in alignment.reports if one is not None]
-    if any(one.refused is not None for one in reports):
-        return "refused"
-    return "homography" if any(one.model == "homography" for one in reports) else "identity"
-
-
-def describe_alignment(alignment: StackAlignment | None, order: tuple[int, ...]) -> str:
-    """What was done to each exposure, with its figures, on one line.
-
-    Args:
-        alignment: What was found.
-        order: Of each exposure of the stack, which of those given it is.
-    """
-    if alignment is None:
-        return "off"
-    if len(order) == 1:
-        return "identity; one exposure adds something"
-    if len(order) == MIN_EXPOSURES:
-        (report,) = (one for one in alignment.reports if one is not None)
-        figures = report.describe()
-        reference: Reference = "over" if alignment.reference else "under"
-        return figures if report.refused else f"{figures}; reference={reference}"
-    outcomes = [
-        f"{number + 1}={report.model if report.refused is None else report.describe()}"
-        for number, report in sorted(zip(order, alignment.reports, strict=True), key=itemgetter(0))
-        if report is not None
-    ]
-    return "; ".join([summarise_alignment(alignment), *outcomes])
-
-
-def describe_useless(useless: Mapping[int, Useless]) -> str:
-    """Which exposures, numbered as given from 1, were not used, and why; `none` where all were.
-
-    Example:
-        >>> describe_useless({}), describe_useless({4: "blank", 1: "duplicate"})
-        ('none', '2=duplicate 5=blank')
-    """
-    parts = [f"{index + 1}={reason}" for index, reason in sorted(useless.items())]
-    return " ".join(parts) or "none"
-
-
 def check_count(count: int) -> None:
     """Check how many exposures there are.
 
@@ -238,6 +221,26 @@ def check_count(count: int) -> None:
     """
     if not MIN_EXPOSURES <= count <= MAX_EXPOSURES:
         raise ExposureError(f"expected {MIN_EXPOSURES} to {MAX_EXPOSURES} exposures, got {count}")
+
+
+def check_one_size(sizes: Sequence[Size], *, advice: str = "") -> None:
+    """Check that all exposures have one size.
+
+    Args:
+        sizes: Of each exposure, as given.
+        advice: What the message adds; where they differ only in which side is the longer, it
+            says that instead.
+
+    Raises:
+        ExposureError: They differ.
+    """
+    if len(set(sizes)) <= 1:
+        return
+    *firsts, last = (f"{width}x{height}" for width, height in sizes)
+    if len({tuple(sorted(size)) for size in sizes}) == 1:
+        advice = TURNED
+    got = f"expected exposures of equal size, got {', '.join(firsts)} and {last} pixels"
+    raise ExposureError(f"{got}; {advice}" if advice else got)
 
 
 def _check_image(number: int, image: Pixels) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -47,6 +47,7 @@ class NetworkConfig(_Record):
 
     Attributes:
         architecture: Name of the architecture.
+        is_for_pairs: Of a stack it fuses the darkest and the brightest exposure alone.
         width: Feature maps of the first layer and of each dense layer.
         encoders: One encoder for both exposures, or one each.
         feature_fusion: How the two encoders' features are joined.
@@ -54,6 +55,7 @@ class NetworkConfig(_Record):
         lightness_scale: The value that L* = 100 has inside the network.
     """
 
+    is_for_pairs: ClassVar[bool] = True
     architecture: Literal["hyperp-mb"] = "hyperp-mb"
     width: int = Field(default=16, ge=1)
     encoders: Literal["tied", "separate"] = "tied"
@@ -67,12 +69,14 @@ class PyramidBlendConfig(_Record):
 
     Attributes:
         architecture: Name of the architecture.
+        is_for_pairs: It fuses all exposures of a stack.
         width: Feature maps of every layer.
         dilations: Dilation of each 3x3 layer after the first.
         network_side_px: Longest side of the reduced picture that the network looks at.
         saliency: Local contrast adds to the weight at the finest two groups of levels.
     """
 
+    is_for_pairs: ClassVar[bool] = False
     architecture: Literal["pyramid-blend"] = "pyramid-blend"
     width: int = Field(default=16, ge=1)
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8)

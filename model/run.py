@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from model.exposure import ExposureStack, Pixels, StackAlignment
+from model.geometry import reference_to_moving
 from model.ghosts.ghost_map import GhostMap
 from model.ghosts.replace import replace_ghosts
 from model.registration import Registration
 from model.tiling import Rect, Window
-from model.warp import reference_to_moving, warp_pixels
+from model.warp import warp_pixels
 
 Matrix = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def prepare_motions(
         )
     return tuple(
         None
-        if report is None or report.model == "identity"
+        if report is None or not report.needs_warp
         else reference_to_moving(report.homography, stack.height, stack.width)
         for report in alignment.reports
     )

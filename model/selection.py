@@ -1,11 +1,13 @@
 """Chooses the exposures of a stack that are worth fusing, and the one that the others lie on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from model.errors import ExposureError
-from model.exposure import ExposureStack, Reference, Useless
+from model.exposure import ExposureSet, Reference, Useless
 from model.ghosts.curves import Proxy
 from model.ghosts.proxies import choose_reference_of_proxies, reduce_exposure
 
@@ -18,14 +20,17 @@ LEAST_SHOWN = 0.005
 DUPLICATE_MEAN, DUPLICATE_WORST = 1.0, 6.0
 """Largest mean and 99.5th percentile of the difference of two exposures that are one."""
 
+Given = TypeVar("Given", bound=ExposureSet)
 
-def find_useless(stack: ExposureStack, *, wanted: int | None = None) -> Mapping[int, Useless]:
+
+def find_useless(given: ExposureSet, *, wanted: int | None = None) -> Mapping[int, Useless]:
     """Name the exposures that add nothing: fused too, they would only take weight from others.
 
     At least one exposure is left. Of two that are equal the darker one stays, or the wanted one.
+    Exposures of different sizes are not compared.
 
     Args:
-        stack: The exposures; small pictures from `reduce_exposure` will do.
+        given: The exposures; small pictures from `reduce_exposure` will do.
         wanted: An exposure that stays in any case, from 0, dark to bright.
 
     Returns:
@@ -33,11 +38,11 @@ def find_useless(stack: ExposureStack, *, wanted: int | None = None) -> Mapping[
 
     Example:
         >>> picture = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
-        >>> stack = ExposureStack.from_images([picture, picture, picture * 0])
-        >>> dict(find_useless(stack))
+        >>> given = ExposureSet.from_images([picture, picture, picture * 0])
+        >>> dict(find_useless(given))
         {0: 'blank', 2: 'duplicate'}
     """
-    proxies = [reduce_exposure(exposure) for exposure in stack.exposures]
+    proxies = [reduce_exposure(exposure) for exposure in given.exposures]
     useless: dict[int, Useless] = {}
     for index, proxy in enumerate(proxies):
         if index != wanted and _is_blank(proxy):
@@ -53,20 +58,21 @@ def find_useless(stack: ExposureStack, *, wanted: int | None = None) -> Mapping[
     return useless
 
 
-def keep_useful(stack: ExposureStack, useless: Mapping[int, Useless]) -> ExposureStack:
-    """The stack without its useless exposures; it may be left with one."""
-    kept = [index for index in range(len(stack)) if index not in useless]
-    return ExposureStack(
-        tuple(stack.exposures[index] for index in kept),
-        tuple(stack.order[index] for index in kept),
+def keep_useful(given: Given, useless: Mapping[int, Useless]) -> Given:
+    """The exposures without the useless ones; it may be left with one."""
+    kept = [index for index in range(len(given)) if index not in useless]
+    return replace(
+        given,
+        exposures=tuple(given.exposures[index] for index in kept),
+        order=tuple(given.order[index] for index in kept),
     )
 
 
-def find_wanted(stack: ExposureStack, number: int | None) -> int | None:
+def find_wanted(given: ExposureSet, number: int | None) -> int | None:
     """Where the exposure lies that was asked for as the reference.
 
     Args:
-        stack: The exposures.
+        given: The exposures.
         number: Its number as given, from 1; None asks for none.
 
     Raises:
@@ -74,21 +80,21 @@ def find_wanted(stack: ExposureStack, number: int | None) -> int | None:
     """
     if number is None:
         return None
-    if not 1 <= number <= len(stack):
-        raise ExposureError(f"expected a reference from 1 to {len(stack)}, got {number}")
-    return stack.order.index(number - 1)
+    if not 1 <= number <= len(given):
+        raise ExposureError(f"expected a reference from 1 to {len(given)}, got {number}")
+    return given.order.index(number - 1)
 
 
-def choose_reference(stack: ExposureStack, *, default: Reference) -> int:
+def choose_reference(given: ExposureSet, *, default: Reference) -> int:
     """The exposure that stays where it is: the one that shows most of the scene well.
 
     Args:
-        stack: The exposures; small pictures from `reduce_exposure` will do.
+        given: The exposures, of any sizes; small pictures from `reduce_exposure` will do.
         default: The reference of a pair, which its weights prefer.
     """
-    if len(stack) <= 2:
-        return 0 if default == "under" else len(stack) - 1
-    return choose_reference_of_proxies([reduce_exposure(one) for one in stack.exposures])
+    if len(given) <= 2:
+        return 0 if default == "under" else len(given) - 1
+    return choose_reference_of_proxies([reduce_exposure(one) for one in given.exposures])
 
 
 def _is_blank(proxy: Proxy) -> bool:
@@ -98,6 +104,8 @@ def _is_blank(proxy: Proxy) -> bool:
 
 
 def _are_equal(one: Proxy, other: Proxy) -> bool:
+    if one.shape != other.shape:
+        return False
     difference = np.abs(one.astype(np.int16) - other)
     if difference.mean() > DUPLICATE_MEAN:
         return False

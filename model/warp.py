@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
+from model.geometry import needed_region
 from model.kernels.library import CHANNELS, LIBRARY, as_rows
 from model.tiling import Rect
 
@@ -19,37 +20,6 @@ TAPS = TAPS_BEFORE + 1 + TAPS_AFTER
 
 CPU_CHUNK_PX = 8192
 """Pixels sampled at once on the CPU: their taps stay in the cache, and take half the time."""
-
-
-def reference_to_moving(
-    homography: tuple[float, ...], height: int, width: int
-) -> NDArray[np.float64]:
-    """Invert a homography and check that it can warp a whole picture.
-
-    Args:
-        homography: Moving-exposure pixel -> reference pixel, nine numbers row by row.
-        height: Height of the picture.
-        width: Width of the picture.
-
-    Returns:
-        Reference pixel -> moving-exposure pixel. Shape (3, 3), float64.
-
-    Raises:
-        ValueError: Not nine finite numbers, not invertible, or the picture crosses the horizon
-            of the map, where a pixel has no image.
-    """
-    numbers = np.array(homography, dtype=np.float64)
-    if numbers.shape != (9,) or not np.isfinite(numbers).all():
-        raise ValueError(f"expected nine finite numbers as homography, got {len(homography)}")
-    matrix: NDArray[np.float64] = numbers.reshape(3, 3)
-    if np.linalg.matrix_rank(matrix) < 3:
-        raise ValueError("expected an invertible homography, got a singular one")
-    inverse = np.linalg.inv(matrix).astype(np.float64)
-    depth = inverse[2] @ _corners(Rect(0, 0, height, width))
-    if depth.min() <= 0 < depth.max() or not depth.any():
-        raise ValueError(f"the homography's horizon crosses the picture of {width}x{height} pixels")
-    normalised: NDArray[np.float64] = inverse / inverse[2, 2]
-    return normalised
 
 
 def warp_window(
@@ -66,7 +36,7 @@ def warp_window(
 
     Args:
         moving: The moving exposure. Shape (H, W, 3), uint8 or uint16.
-        to_moving: Reference pixel -> moving pixel, from `reference_to_moving`. Shape (3, 3).
+        to_moving: Reference pixel -> moving pixel, `geometry.reference_to_moving`. Shape (3, 3).
         target: The window, in reference pixels.
         device: Where to compute.
 
@@ -78,7 +48,7 @@ def warp_window(
     """
     height, width = moving.shape[:2]
     # the part of the moving exposure that the window needs, on the device
-    region = _needed_region(to_moving, target, height, width)
+    region = needed_region(to_moving, target, height, width, margin_px=TAPS_AFTER + 1)
     pixels = torch.from_numpy(np.array(moving[region.slices])).to(device)
     values = pixels.reshape(-1, 3).to(torch.float32) / FULL_SCALE[pixels.dtype]
     x, y = _positions(to_moving, target, device)
@@ -147,36 +117,3 @@ def _taps(position: Tensor, length: int) -> tuple[Tensor, Tensor]:
     offsets = torch.arange(-TAPS_BEFORE, TAPS_AFTER + 1, dtype=torch.int32, device=position.device)
     pixels = before.to(torch.int32) + offsets.unsqueeze(1)
     return pixels.clamp_(0, length - 1), weights
-
-
-def _needed_region(to_moving: NDArray[np.float64], target: Rect, height: int, width: int) -> Rect:
-    """The pixels of the moving exposure that the window's taps touch, and one more for rounding.
-
-    A homography maps convex onto convex, so the window's corners bound its positions.
-    """
-    x, y, depth = to_moving @ _corners(target)
-    left, right = _span(x / depth, width)
-    top, bottom = _span(y / depth, height)
-    return Rect(top, left, bottom - top, right - left)
-
-
-def _span(positions: NDArray[np.float64], length: int) -> tuple[int, int]:
-    low, high = np.floor(
-        positions.clip(-TAPS, length + TAPS)[[positions.argmin(), positions.argmax()]]
-    )
-    first = min(max(int(low) - TAPS_BEFORE - 1, 0), length - 1)
-    last = min(max(int(high) + TAPS_AFTER + 1, 0), length - 1)
-    return first, last + 1
-
-
-def _corners(rect: Rect) -> NDArray[np.float64]:
-    """Centres of the corner pixels, homogeneous. Shape (3, 4)."""
-    right, bottom = rect.right - 1, rect.bottom - 1
-    return np.array(
-        [
-            [rect.left, right, rect.left, right],
-            [rect.top, rect.top, bottom, bottom],
-            [1, 1, 1, 1],
-        ],
-        dtype=np.float64,
-    )

@@ -1,6 +1,7 @@
 """Decides which requests are let in: budgets that refuse at once and never make anybody wait."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,11 +16,38 @@ PICTURES_OF_A_PAIR = 3
 """Two exposures and the result."""
 
 
-def count_megapixels(headers: Sequence[ImageHeader]) -> float:
+def count_resized(headers: Sequence[ImageHeader], reference: int | None) -> int:
+    """How many exposures may have to be brought to the size of the reference, at most.
+
+    The orientation, which no header tells, may turn an exposure; one that has the reference's sides
+    the other way round is refused later.
+
+    Args:
+        headers: Of the exposures, as sent.
+        reference: Number of the reference, from 1; None where any may become it.
+
+    Example:
+        >>> small, large = ImageHeader("png", 3000, 2000, 8), ImageHeader("png", 6000, 4000, 8)
+        >>> count_resized([small] * 2, None), count_resized([small, small, large], None)
+        (0, 2)
+        >>> count_resized([small, small, large], 1)
+        1
+    """
+    counts = Counter(header.sides for header in headers)
+    if reference is not None and reference <= len(headers):
+        return len(headers) - counts[headers[reference - 1].sides]
+    return len(headers) - min(counts.values())
+
+
+def count_megapixels(headers: Sequence[ImageHeader], *, resized: int = 0) -> float:
     """What a stack counts against the budget: what a pair of its largest exposure would.
 
-    A pair counts as one of its exposures, and so every further exposure as a third of one; a stack
-    of 16 bits counts twice.
+    A pair counts as one of its exposures, and so every further exposure, and every one that may be
+    brought to another size, as a third of one; a stack of 16 bits counts twice.
+
+    Args:
+        headers: Of the exposures.
+        resized: From `count_resized`.
 
     Example:
         >>> header = ImageHeader("png", 4000, 3000, 16)
@@ -29,7 +57,7 @@ def count_megapixels(headers: Sequence[ImageHeader]) -> float:
         24.0
     """
     depth_factor = 2 if 16 in (header.bits for header in headers) else 1
-    pictures = len(headers) + 1
+    pictures = len(headers) + 1 + resized
     largest = max(header.pixels for header in headers)
     return largest * depth_factor * pictures / PICTURES_OF_A_PAIR / PIXELS_PER_MEGAPIXEL
 
@@ -167,8 +195,8 @@ class Admission:
         most = self._limits.max_megapixels_in_flight
         if megapixels > most:
             raise PixelLimitError(
-                f"expected at most {most:g} megapixels, each exposure beyond two counting a third "
-                f"and 16 bits twice, got {megapixels:.1f}"
+                f"expected at most {most:g} megapixels, each exposure beyond two counting a third, "
+                f"one of another size another third, and 16 bits twice, got {megapixels:.1f}"
             )
         if self._megapixels >= most or self._megapixels + megapixels > most:
             raise QueueFullError(

@@ -16,6 +16,7 @@ class ServedWeights:
         summary: What it is, in a sentence or two; may be empty.
         reference: Exposure onto which the other is warped for it.
         precision: Precision of its network's feature maps.
+        is_for_pairs: Of a stack it fuses the darkest and the brightest exposure alone.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ServedWeights:
     summary: str
     reference: Reference
     precision: str
+    is_for_pairs: bool = False
 
     @property
     def label(self) -> str:

@@ -45,6 +45,11 @@ class ImageHeader:
         """Number of pixels."""
         return self.width_px * self.height_px
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Shorter and longer side in pixels, whichever way the orientation turns the image."""
+        return min(self.width_px, self.height_px), max(self.width_px, self.height_px)
+
 
 @dataclass(frozen=True, slots=True)
 class PixelLimits:

@@ -4,14 +4,14 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from model.alignment.features import match_keypoints
 from model.alignment.gates import GATES, STRIP_GATES, RefusalReason, check_gates, shift_corners
 from model.alignment.patches import Motion, refine_homography
 from model.alignment.rest import TileMotion, measure_tiles
 from model.alignment.view import FIRST_LOOK, ExposureView, Look
-from model.exposure import IDENTITY, AlignmentReport, Pixels
+from model.exposure import IDENTITY, AlignmentReport, Pixels, Size
+from model.geometry import Matrix, stretch
 
 NEGLIGIBLE_SHIFT_PX = 0.5
 """Motion, at full size, below which warping would only blur."""
@@ -28,7 +28,6 @@ MIN_LOOK_PX = 80_000
 """Least pixels of a coarser proxy: on smaller ones a few wrong patches pass the gates."""
 
 Looks = Literal["first", "both"]
-Matrix = NDArray[np.float64]
 
 
 def align_exposure(moving: Pixels, fixed: Pixels) -> AlignmentReport:
@@ -154,12 +153,8 @@ def refine_views(
     )
 
 
-def rescale_homography(
-    homography: Matrix, size: tuple[int, int], target: tuple[int, int]
-) -> Matrix:
+def rescale_homography(homography: Matrix, size: Size, target: Size) -> Matrix:
     """Carry a homography between images of one size (width, height) to images of another.
-
-    Pixel centres lie at integers, so pixel x of the one is (x + 0.5) * ratio - 0.5 of the other.
 
     Args:
         homography: Map between images of `size`. Shape (3, 3), float64.
@@ -174,8 +169,7 @@ def rescale_homography(
         >>> rescale_homography(shift, (100, 50), (200, 100))[0].tolist()
         [1.0, 0.0, 6.0]
     """
-    x, y = target[0] / size[0], target[1] / size[1]
-    enlarge = np.array([[x, 0.0, (x - 1.0) / 2.0], [0.0, y, (y - 1.0) / 2.0], [0.0, 0.0, 1.0]])
+    enlarge = stretch(size, target)
     rescaled = enlarge @ homography @ np.linalg.inv(enlarge)
     result: Matrix = rescaled / rescaled[2, 2]
     return result

@@ -3,27 +3,25 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model.exposure import AlignmentReport
+from model.exposure import AlignmentReport, Size
+from model.geometry import Matrix, reference_to_moving, stretch
 from model.tiling import Rect
-from model.warp import reference_to_moving
 
 NOTHING = Rect(0, 0, 0, 0)
 
 COVER_TOLERANCE_PX = 1e-6
 """How far outside an exposure a pixel may lie and still count as covered: rounding of the map."""
 
-Matrix = NDArray[np.float64]
-
 
 def common_frame(reports: Sequence[AlignmentReport | None], height: int, width: int) -> Rect:
     """The largest rectangle of reference pixels that every exposure covers.
 
     Args:
-        reports: Of `align_stack`; None and what is not moved covers the whole frame.
-        height: Height of the exposures.
-        width: Width of the exposures.
+        reports: Of `align_stack` or `lay_exposures`; None and what is not moved covers the whole
+            frame.
+        height: Height of the reference exposure.
+        width: Width of the reference exposure.
 
     Returns:
         The rectangle; height and width 0 where no pixel is covered by all.
@@ -32,11 +30,33 @@ def common_frame(reports: Sequence[AlignmentReport | None], height: int, width: 
         ValueError: A homography cannot warp a picture of this size.
     """
     to_moving = [
-        reference_to_moving(report.homography, height, width)
+        reference_to_moving(
+            tuple(map_frame(report, (width, height)).ravel().tolist()), height, width
+        )
         for report in reports
         if report is not None and report.model == "homography"
     ]
     return common_rectangle(to_moving, height, width)
+
+
+def map_frame(report: AlignmentReport, size: Size) -> Matrix:
+    """Map of an exposure's frame onto the reference's, as if both had the reference's size.
+
+    An exposure of another size is stretched to that first, edge onto edge: what it covers does
+    not depend on how many pixels it has.
+
+    Args:
+        report: Of the exposure.
+        size: Width and height of the reference exposure.
+
+    Returns:
+        The homography. Shape (3, 3), float64.
+    """
+    homography = np.array(report.homography, np.float64).reshape(3, 3)
+    if report.own_size is None:
+        return homography
+    in_frame: Matrix = homography @ np.linalg.inv(stretch(report.own_size, size))
+    return in_frame
 
 
 def common_rectangle(to_moving: Sequence[Matrix], height: int, width: int) -> Rect:
@@ -65,6 +85,8 @@ def common_rectangle(to_moving: Sequence[Matrix], height: int, width: int) -> Re
     best, best_area = NOTHING, 0
     rows = np.arange(height)
     for top in np.flatnonzero(first <= last).tolist():
+        if (last[top] - first[top] + 1.0) * (height - top) <= best_area:
+            continue
         left, right = np.maximum(first[top:], first[top]), np.minimum(last[top:], last[top])
         areas = np.maximum(right - left + 1.0, 0.0) * (rows[top:] - top + 1)
         bottom = int(areas.argmax())

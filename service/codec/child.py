@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +20,9 @@ from expofuse.files.headers import PixelLimits
 from expofuse.files.images import configure_libvips, decode, encode
 from model.alignment.stack import align_stack
 from model.errors import FusionError
-from model.exposure import ExposureStack
-from model.fuse import register
+from model.exposure import ExposureSet
 from model.ghosts.packing import pack_ghost
+from model.register import register
 from service.codec.messages import (
     CODEC_WIRE,
     Answer,
@@ -29,6 +30,7 @@ from service.codec.messages import (
     Call,
     DecodeCall,
     DecodedImage,
+    EncodeCall,
     Encoded,
     Failure,
     FromCodec,
@@ -40,7 +42,7 @@ from service.codec.messages import (
 from service.errors import CodecError, CodecMemoryError
 from service.logs import configure_logs
 from service.processes.child_side import ParentPipe, follow_parent
-from service.processes.shared_memory import SharedDescriptor, attach
+from service.processes.shared_memory import Samples, SharedDescriptor, attach
 from service.processes.wire import Ping, Stop
 
 logger = logging.getLogger(__name__)
@@ -107,8 +109,7 @@ def _answer(call: Call, read_payload: Callable[[], bytearray]) -> tuple[Answer, 
             return _decode(call, read_payload()), b""
         if isinstance(call, RegisterCall):
             return _register(call), b""
-        with attach(call.pixels) as pixels:
-            return Encoded(), encode(pixels, options=call.options, metadata=call.metadata)
+        return Encoded(), _encode(call)
     except FusionError as error:
         return Failure(error.code, error.message), b""
     except Exception as error:
@@ -134,21 +135,49 @@ def _decode(call: DecodeCall, payload: bytearray) -> DecodedImage:
     return DecodedImage(pixels, metadata)
 
 
+def _encode(call: EncodeCall) -> bytes:
+    with attach(call.pixels) as pixels:
+        framed = pixels if call.frame is None else pixels[call.frame.slices]
+        return encode(framed, options=call.options, metadata=call.metadata)
+
+
+class _Rooms:
+    """Hands out the blocks of a call for images that are brought to another size.
+
+    Attributes:
+        taken: The block of each such image, with the shape that it has there.
+    """
+
+    def __init__(self, call: RegisterCall, attached: ExitStack) -> None:
+        self._free = iter(call.rooms)
+        self._attached = attached
+        self.taken: dict[int, SharedDescriptor] = {}
+
+    def take(self, index: int, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Samples:
+        """See `model.alignment.sizes.MakeRoom`; all blocks are of one type."""
+        block = next(self._free)
+        self.taken[index] = SharedDescriptor(block.name, shape, block.dtype)
+        return self._attached.enter_context(attach(self.taken[index]))
+
+
 def _register(call: RegisterCall) -> StackFound:
     with ExitStack() as attached:
-        stack = ExposureStack.from_images(
+        rooms = _Rooms(call, attached)
+        given = ExposureSet.from_images(
             [attached.enter_context(attach(one)) for one in call.images]
         )
         found = register(
-            stack,
+            given,
             align=call.align,
             ghosts=call.ghosts,
             wanted=call.reference,
             default=call.pair_reference,
+            crop=call.crop,
+            make_room=rooms.take,
         )
-        order, used, useless = stack.order, found.used.order, dict(found.useless)
-        registration = found.registration
-        del stack, found
+        order, used, useless = given.order, found.used.order, dict(found.useless)
+        registration, frame = found.registration, found.frame
+        del given, found
     ghosts = None
     if registration.ghosts is not None:
         ghosts = tuple(None if one is None else pack_ghost(one) for one in registration.ghosts)
@@ -160,6 +189,8 @@ def _register(call: RegisterCall) -> StackFound:
         registration.alignment,
         ghosts,
         registration.replaced_share,
+        tuple(rooms.taken.get(index, call.images[index]) for index in used),
+        frame,
     )
 
 

@@ -8,8 +8,9 @@ from pydantic import Field, TypeAdapter
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from model.exposure import AlignMode as AlignMode
-from model.exposure import GhostsMode, Reference, StackAlignment, Useless
+from model.exposure import CropMode, GhostsMode, Reference, StackAlignment, Useless
 from model.ghosts.ghost_map import PackedGhost
+from model.tiling import Rect
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
 
@@ -41,6 +42,8 @@ class StackFound:
         alignment: How the exposures lie on it; None when it was not asked for.
         ghosts: What moved in each exposure; None when it was not asked for.
         replaced_share: Share of the picture that is replaced in an exposure for it.
+        exposures: Where the used exposures lie: the images given, or a room.
+        frame: What all of them cover, in reference pixels; None where they share nothing.
     """
 
     order: tuple[int, ...]
@@ -50,6 +53,8 @@ class StackFound:
     alignment: StackAlignment | None
     ghosts: tuple[PackedGhost | None, ...] | None
     replaced_share: float
+    exposures: tuple[SharedDescriptor, ...]
+    frame: Rect | None
     kind: Literal["stack-found"] = "stack-found"
 
 
@@ -66,27 +71,42 @@ class DecodeCall:
 class RegisterCall:
     """Order decoded images and align them.
 
+    The call may be run again on another process, so it writes to its rooms only.
+
     Attributes:
         images: As they were given.
+        rooms: Blocks for those that are brought to the size of the reference, each as large as any
+            of the images; none where all have one size.
         align: `off` does not look, `require` makes a refused alignment an error.
         ghosts: `off` does not look.
         reference: Number of the image that stays where it is, from 1; None leaves the choice.
         pair_reference: Of a pair, the exposure that is then chosen.
+        crop: `common` refuses images that share no frame to cut the picture to.
     """
 
     images: tuple[SharedDescriptor, ...]
+    rooms: tuple[SharedDescriptor, ...]
     align: AlignMode
     ghosts: GhostsMode
     reference: int | None
     pair_reference: Reference
+    crop: CropMode
     kind: Literal["register"] = "register"
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeCall:
-    """Encode a block; the answer's payload is the file."""
+    """Encode a block; the answer's payload is the file.
+
+    Attributes:
+        pixels: The block.
+        frame: The part of it that is encoded; None for all of it.
+        options: How.
+        metadata: What is written beside the pixels.
+    """
 
     pixels: SharedDescriptor
+    frame: Rect | None
     options: EncodeOptions
     metadata: ImageMetadata
     kind: Literal["encode"] = "encode"

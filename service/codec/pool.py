@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from model.exposure import GhostsMode, Reference
+from model.exposure import CropMode, GhostsMode, Reference
+from model.tiling import Rect
 from service.codec.messages import (
     AlignMode,
     Answer,
@@ -170,6 +171,8 @@ class CodecPool:
         ghosts: GhostsMode = "auto",
         reference: int | None = None,
         pair_reference: Reference = "over",
+        crop: CropMode = "none",
+        rooms: Sequence[SharedDescriptor] = (),
     ) -> StackFound:
         """Check that decoded images form a stack, order them, and align them.
 
@@ -180,23 +183,33 @@ class CodecPool:
             reference: Number of the image that stays where it is, from 1; None leaves the choice.
             pair_reference: Of a pair, the exposure that is then chosen; the weights' manifest
                 says which.
+            crop: `common` refuses images that share no frame to cut the picture to.
+            rooms: Blocks, each as large as any image, for images that are brought to the size of
+                the reference; as many as there can be.
 
         Returns:
-            The order, the reference, the alignment, and what moved.
+            The order, the reference, the alignment, what moved, and where the exposures lie.
 
         Raises:
-            ExposureError: They differ in size, are too small, or have no such reference.
+            ExposureError: They do not form a stack, see `model.register.register`.
             AlignmentError: `require`, and the gates refused.
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
-        call = RegisterCall(tuple(images), align, ghosts, reference, pair_reference)
+        call = RegisterCall(
+            tuple(images), tuple(rooms), align, ghosts, reference, pair_reference, crop
+        )
         answer, _ = await self._submit(call, b"")
         if not isinstance(answer, StackFound):
             raise _unexpected(answer)
         return answer
 
     async def encode(
-        self, pixels: SharedDescriptor, *, options: EncodeOptions, metadata: ImageMetadata
+        self,
+        pixels: SharedDescriptor,
+        *,
+        options: EncodeOptions,
+        metadata: ImageMetadata,
+        frame: Rect | None = None,
     ) -> bytes:
         """Encode a block; see `expofuse.files.images.encode`.
 
@@ -204,6 +217,7 @@ class CodecPool:
             pixels: RGB in sRGB, shape (H, W, 3).
             options: Format, quality, depth.
             metadata: That of the under exposure.
+            frame: The part of the block that is encoded; None for all of it.
 
         Returns:
             The file.
@@ -212,7 +226,7 @@ class CodecPool:
             OptionError: The format cannot meet the options.
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
-        answer, file = await self._submit(EncodeCall(pixels, options, metadata), b"")
+        answer, file = await self._submit(EncodeCall(pixels, frame, options, metadata), b"")
         if not isinstance(answer, Encoded):
             raise _unexpected(answer)
         return file

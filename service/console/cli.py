@@ -13,7 +13,7 @@ from typing import TypeAlias, get_args
 
 from expofuse.files.headers import ImageFormat
 from model.errors import FusionError
-from model.exposure import AlignMode, GhostsMode
+from model.exposure import AlignMode, CropMode, GhostsMode
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -112,6 +112,7 @@ def _fuse_here(
         weights=parsed.weights or DEFAULT_WEIGHTS,
         align=parsed.align or "auto",
         ghosts=parsed.ghosts or "auto",
+        crop=parsed.crop or "none",
         reference=None if parsed.reference in (None, "auto") else int(parsed.reference),
         format=image_format,
         quality=parsed.quality,
@@ -132,6 +133,7 @@ def _fuse_there(
         quality=parsed.quality,
         align=parsed.align,
         ghosts=parsed.ghosts,
+        crop=parsed.crop,
         reference=parsed.reference,
         weights=parsed.weights,
     )
@@ -179,6 +181,11 @@ def _make_parser() -> argparse.ArgumentParser:
     fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
     fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
     fuse.add_argument("--ghosts", choices=get_args(GhostsMode), help="default: auto")
+    fuse.add_argument(
+        "--crop",
+        choices=get_args(CropMode),
+        help="common: cut the picture to what all exposures cover; default: none",
+    )
     fuse.add_argument(
         "--reference",
         choices=["auto", *"123456789"],

@@ -42,6 +42,7 @@ def fuse_files(
     quality: int | None = None,
     align: str | None = None,
     ghosts: str | None = None,
+    crop: str | None = None,
     reference: str | None = None,
     weights: str | None = None,
 ) -> Answer:
@@ -54,6 +55,7 @@ def fuse_files(
         quality: Option `quality`.
         align: Option `align`.
         ghosts: Option `ghosts`.
+        crop: Option `crop`.
         reference: Option `reference`.
         weights: Option `weights`; None leaves the choice to the service.
 
@@ -72,6 +74,7 @@ def fuse_files(
         "quality": quality,
         "align": align,
         "ghosts": ghosts,
+        "crop": crop,
         "reference": reference,
         "weights": weights,
     }

@@ -140,6 +140,7 @@ def _describe(manifest: "Manifest", precision: str) -> ServedWeights:
         summary=manifest.summary,
         reference=manifest.reference,
         precision=precision,
+        is_for_pairs=manifest.network.is_for_pairs,
     )
 
 

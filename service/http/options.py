@@ -9,14 +9,16 @@ from starlette.datastructures import QueryParams
 from expofuse.errors import OptionError
 from expofuse.files.formats import EncodeOptions, check_encodable
 from expofuse.files.headers import ImageFormat, ImageHeader
-from model.exposure import AlignMode, GhostsMode
+from model.exposure import AlignMode, CropMode, GhostsMode
+from model.tiling import Rect
+from service.processes.shared_memory import SharedDescriptor
 from service.served_weights import ServedWeights
 
 FileField = Literal["under", "over", "exposures"]
 FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)
 PAIR_FIELDS: tuple[FileField, ...] = ("under", "over")
 STACK_FIELD: FileField = "exposures"
-OPTION_NAMES = ("format", "quality", "align", "ghosts", "reference", "weights")
+OPTION_NAMES = ("format", "quality", "align", "ghosts", "crop", "reference", "weights")
 AUTO_REFERENCE = "auto"
 
 DEFAULT_QUALITY = 90
@@ -29,6 +31,7 @@ MEDIA_TYPES: dict[ImageFormat, str] = {
 }
 ALIGN_MODES: tuple[AlignMode, ...] = get_args(AlignMode)
 GHOSTS_MODES: tuple[GhostsMode, ...] = get_args(GhostsMode)
+CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
 Choice = TypeVar("Choice", bound=str)
 _FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
@@ -42,8 +45,9 @@ class FuseOptions:
         quality: Of JPEG and WebP, 1..100; lossless formats ignore it.
         align: `auto` falls back to the identity, `off` does not look, `require` refuses.
         ghosts: `auto` replaces what moved by what the reference shows, `off` leaves it.
+        crop: `common` cuts the picture to what all exposures cover, `none` leaves it whole.
         reference: Number of the exposure that stays where it is, from 1, as sent (`under` is 1 and
-            `over` 2); None leaves the choice to the service.
+            `over` 2), and whose size the picture has; None leaves the choice to the service.
         weights: Name or label of a weights version, as given; None: the default.
     """
 
@@ -51,6 +55,7 @@ class FuseOptions:
     quality: int = DEFAULT_QUALITY
     align: AlignMode = "auto"
     ghosts: GhostsMode = "auto"
+    crop: CropMode = "none"
     reference: int | None = None
     weights: str | None = None
 
@@ -80,6 +85,7 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
         quality=_parse_quality(given.get("quality")),
         align=_choose(given, "align", ALIGN_MODES) or "auto",
         ghosts=_choose(given, "ghosts", GHOSTS_MODES) or "auto",
+        crop=_choose(given, "crop", CROP_MODES) or "none",
         reference=_parse_reference(given.get("reference")),
         weights=given.get("weights"),
     )
@@ -108,20 +114,49 @@ def choose_format(options: FuseOptions, accept: str | None, first: ImageFormat) 
     return best
 
 
-def choose_encoding(options: FuseOptions, accept: str | None, first: ImageHeader) -> EncodeOptions:
+def choose_encoding(
+    options: FuseOptions, accept: str | None, headers: Sequence[ImageHeader]
+) -> EncodeOptions:
     """How the answer will be written; known before any work is done.
+
+    The picture has the size of the reference exposure, which is known only once the exposures are
+    aligned, and may be cut then. So only what the format can hold in no case is refused here.
 
     Args:
         options: Of the request.
         accept: Its `Accept` header.
-        first: Header of the first exposure; all have its size, if they are fused.
+        headers: Of the exposures, as sent.
 
     Raises:
         OptionError: The format cannot hold a picture of this size.
     """
-    encoding = EncodeOptions(choose_format(options, accept, first.format), options.quality)
-    check_encodable(encoding, width_px=first.width_px, height_px=first.height_px)
+    encoding = EncodeOptions(choose_format(options, accept, headers[0].format), options.quality)
+    if options.crop == "none":
+        smallest = min(_find_references(options, headers), key=lambda one: max(one.sides))
+        check_encodable(encoding, width_px=smallest.width_px, height_px=smallest.height_px)
     return encoding
+
+
+def check_result(encoding: EncodeOptions, exposure: SharedDescriptor, frame: Rect | None) -> None:
+    """Check that the format can hold the picture, once its size is known.
+
+    Args:
+        encoding: How it will be written.
+        exposure: Any of the exposures that are fused.
+        frame: What the picture is cut to; None leaves it whole.
+
+    Raises:
+        OptionError: It cannot.
+    """
+    height, width = exposure.shape[:2] if frame is None else (frame.height, frame.width)
+    check_encodable(encoding, width_px=width, height_px=height)
+
+
+def _find_references(options: FuseOptions, headers: Sequence[ImageHeader]) -> Sequence[ImageHeader]:
+    """The exposures that may become the reference: the one asked for, or any."""
+    if options.reference is None or options.reference > len(headers):
+        return headers
+    return [headers[options.reference - 1]]
 
 
 def list_weights_names(served: Sequence[ServedWeights]) -> dict[str, ServedWeights]:

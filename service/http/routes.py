@@ -11,21 +11,17 @@ from starlette.responses import Response
 from expofuse.errors import FileError
 from expofuse.files.headers import ImageHeader, check_size, sniff
 from expofuse.package_version import package_version
-from model.exposure import (
-    MIN_SIDE_PX,
-    GhostsMode,
-    describe_alignment,
-    describe_order,
-    describe_useless,
-    summarise_alignment,
-)
-from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels
+from model.describe import summarise_alignment
+from model.exposure import ALIGNMENT_HELPS, MIN_SIDE_PX, check_one_size
+from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized
 from service.codec.messages import DecodedImage, StackFound
 from service.device.messages import FuseJob
 from service.errors import CodecError, DeadlineError, WorkerStoppedError
 from service.http.disconnect import cancel_when_client_leaves
 from service.http.options import (
     MEDIA_TYPES,
+    FuseOptions,
+    check_result,
     choose_encoding,
     choose_weights,
     parse_options,
@@ -42,6 +38,7 @@ from service.http.schemas import (
     describe_loaded,
     describe_weights,
 )
+from service.http.told import tell_fusion
 from service.http.uploads import MAX_OPTION_BYTES, Form, receive_form
 from service.lifecycle import Service
 from service.metrics import METRICS_MEDIA_TYPE
@@ -137,37 +134,45 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             options = parse_options(request.query_params, form.options)
             weights = choose_weights(options, service.info.weights)
             record.weights = weights.label
-            headers = _judge_headers(form, service)
+            headers = _judge_headers(form, options, service)
             accept = request.headers.get("accept")
-            encoding = choose_encoding(options, accept, headers[0])
-        megapixels = count_megapixels(headers)
+            encoding = choose_encoding(options, accept, headers)
+        largest_px = max(header.pixels for header in headers)
+        resized = count_resized(headers, options.reference)
+        megapixels = count_megapixels(headers, resized=resized)
         record.megapixels = megapixels
         with service.admission.admit(megapixels), JobBlocks() as blocks:
-            service.metrics.pair_megapixels.observe(headers[0].pixels / PIXELS_PER_MEGAPIXEL)
+            service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
             async with cancel_when_client_leaves(request.receive):
                 with stages.measure("decode"):
                     images = await _decode(form, headers, blocks, service)
                     form.files.clear()
                     upload.release()
                 with stages.measure("align"):
-                    registration = await service.codec.register(
+                    dtype = images[0].pixels.dtype
+                    found = await service.codec.register(
                         [image.pixels for image in images],
                         align=options.align,
                         ghosts=options.ghosts,
                         reference=options.reference,
                         pair_reference=weights.reference,
+                        crop=options.crop,
+                        rooms=[await blocks.create((largest_px, 3), dtype) for _ in range(resized)],
                     )
-                darkest = images[registration.order[0]]
-                output = await _fuse(images, registration, weights, record, blocks, service)
+                    frame = found.frame if options.crop == "common" else None
+                    check_result(encoding, found.exposures[0], frame)
+                output = await _fuse(found, weights, record, blocks, service)
                 with stages.measure("encode"):
                     picture = await service.codec.encode(
-                        output, options=encoding, metadata=darkest.metadata
+                        output,
+                        options=encoding,
+                        metadata=images[found.order[0]].metadata,
+                        frame=frame,
                     )
             # Before the job's budgets are given back, so that no byte is uncounted for a moment.
             allowance = service.admission.hold_response(len(picture))
-    order = registration.order
-    service.metrics.alignments.labels(summarise_alignment(registration.alignment)).inc()
-    service.metrics.replaced_share.observe(registration.replaced_share)
+    service.metrics.alignments.labels(summarise_alignment(found.alignment)).inc()
+    service.metrics.replaced_share.observe(found.replaced_share)
     record.outcome = FUSED_OUTCOME
     record.end = time.monotonic()
     return PictureResponse(
@@ -175,12 +180,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
         allowance,
         media_type=MEDIA_TYPES[encoding.format],
         headers={
-            "X-Expofuse-Weights": weights.label,
-            "X-Expofuse-Exposure-Order": describe_order(order),
-            "X-Expofuse-Unused": describe_useless(registration.useless),
-            "X-Expofuse-Reference": str(registration.used[registration.reference] + 1),
-            "X-Expofuse-Alignment": describe_alignment(registration.alignment, registration.used),
-            "X-Expofuse-Ghosts": describe_ghosts(options.ghosts, registration),
+            **tell_fusion(options, weights, found),
             "Server-Timing": record.stages.server_timing(),
             "Vary": "Accept",
             "Cache-Control": "no-store",
@@ -189,7 +189,6 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
 
 
 async def _fuse(
-    images: Sequence[DecodedImage],
     found: StackFound,
     weights: ServedWeights,
     record: RequestRecord,
@@ -197,7 +196,7 @@ async def _fuse(
     service: Service,
 ) -> SharedDescriptor:
     """Have the used exposures fused; a single one is the picture."""
-    exposures = tuple(images[index].pixels for index in found.used)
+    exposures = found.exposures
     if len(exposures) == 1:
         record.stages.record("queue", 0.0)
         record.stages.record("fuse", 0.0)
@@ -218,21 +217,16 @@ async def _fuse(
     return output
 
 
-def describe_ghosts(mode: GhostsMode, found: StackFound) -> str:
-    """Whether ghosts were sought, and the share of the picture in which something was replaced.
-
-    Also without ghosts an edge that only the reference covers is replaced.
-    """
-    return f"{mode}; replaced={found.replaced_share:.4f}"
-
-
-def _judge_headers(form: Form, service: Service) -> list[ImageHeader]:
+def _judge_headers(form: Form, options: FuseOptions, service: Service) -> list[ImageHeader]:
     headers: list[ImageHeader] = []
     for index, file in enumerate(form.files):
         with _naming(form.name_exposure(index)):
             header = sniff(file)
             check_size(header, service.pixel_limits)
         headers.append(header)
+    if options.align == "off" and len({header.sides for header in headers}) > 1:
+        sizes = [(header.width_px, header.height_px) for header in headers]
+        check_one_size(sizes, advice=ALIGNMENT_HELPS)
     return headers
 
 

@@ -136,11 +136,19 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "default": "auto",
         "description": "`auto` replaces what moved by what the reference exposure shows",
     },
+    "crop": {
+        "type": "string",
+        "enum": ["none", "common"],
+        "default": "none",
+        "description": "`common` cuts the picture to the largest rectangle that all exposures "
+        "cover",
+    },
     "reference": {
         "type": "string",
         "default": AUTO_REFERENCE,
         "pattern": "^(auto|[1-9])$",
-        "description": "exposure that stays where it is: its number as sent, from 1; `under` is 1",
+        "description": "exposure that stays where it is, and whose size the picture has: its "
+        "number as sent, from 1; `under` is 1",
     },
     "weights": {
         "type": "string",

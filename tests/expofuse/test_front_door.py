@@ -20,6 +20,7 @@ from expofuse.files.images import decode
 from model.errors import WeightsError
 from model.manifest import read_manifest
 from tests import images
+from tests.model.alignment.test_estimate import expose, make_scene
 from tests.paths import ROOT
 
 LIMITS = PixelLimits(max_pixels=10**6, max_side_px=4096)
@@ -98,7 +99,16 @@ def test_16_bits_are_kept_and_win_over_8():
 def test_the_report_tells_of_the_alignment_the_weights_and_the_order(fused):
     picture, report = fuse(OVER, UNDER, align="off", return_report=True)
     share = report.replaced_share
-    assert report == FuseReport(None, "pyramid-blend-1.1.0", (1, 0), (1, 0), 0, share)
+    assert report == FuseReport(
+        alignment=None,
+        weights="pyramid-blend-1.1.0",
+        order=(1, 0),
+        used=(1, 0),
+        fused=(1, 0),
+        reference=0,
+        replaced_share=share,
+        frame=(0, 0, 64, 48),
+    )
     assert 0 <= report.replaced_share < 1
     assert report.is_swapped
     np.testing.assert_array_equal(picture, fuse(UNDER, OVER, align="off"))
@@ -165,6 +175,38 @@ def test_the_report_of_a_bracket_tells_of_its_exposures_as_they_were_given():
         fuse(BRACKET, reference=4)
 
 
+SCENE = make_scene(8, 240, 180)
+SIZES = [expose(SCENE, 0.9)[2:], expose(SCENE, 0.1), expose(SCENE, 0.3)[:, 3:]]
+
+
+@pytest.mark.parametrize("reference", [1, 2, 3])
+def test_exposures_of_several_sizes_take_that_of_the_reference(reference):
+    picture, report = fuse(SIZES, reference=reference, return_report=True)
+    assert picture.shape == SIZES[reference - 1].shape
+    assert (report.order, report.reference) == ((1, 2, 0), reference - 1)
+    own_sizes = [one and one.own_size for one in report.alignment.reports]
+    sizes = [(240, 180), (237, 180), (240, 178)]
+    sizes[report.order.index(report.reference)] = None
+    assert own_sizes == sizes
+    left, top, width, height = report.frame
+    assert width in (236, 237)
+    assert height in (177, 178)
+    cut = fuse(SIZES, reference=reference, crop="common")
+    np.testing.assert_array_equal(cut, picture[top : top + height, left : left + width])
+
+
+def test_weights_for_pairs_say_which_exposures_they_fused():
+    options = {"align": "off", "ghosts": "off", "return_report": True}
+    pictures = [expose(SCENE, gain) for gain in (0.1, 0.3, 0.9)]
+    three, report = fuse(pictures, weights="hyperp-mb-1.1.0", **options)
+    assert (report.used, report.fused) == ((0, 1, 2), (0, 2))
+    pair, report = fuse(pictures[::2], weights="hyperp-mb-1.1.0", **options)
+    assert report.fused == (0, 1)
+    np.testing.assert_array_equal(three, pair)
+    _, report = fuse(pictures, **options)
+    assert report.fused == report.used
+
+
 @pytest.mark.parametrize("count", [1, 10])
 def test_another_number_of_exposures_than_two_to_nine_is_refused(count):
     with pytest.raises(ExposureError, match=f"expected 2 to 9 exposures, got {count}"):
@@ -172,7 +214,9 @@ def test_another_number_of_exposures_than_two_to_nine_is_refused(count):
 
 
 def test_exposures_that_do_not_belong_together_are_refused():
-    with pytest.raises(ExposureError, match="equal size"):
+    with pytest.raises(ExposureError, match="equal size, got 64x48 and 64x47 pixels; alignment"):
+        fuse(UNDER, OVER[:-1], align="off")
+    with pytest.raises(ExposureError, match="exposure 1 of 64x48 pixels in which nothing matches"):
         fuse(UNDER, OVER[:-1])
     with pytest.raises(ExposureError, match="uint8 or uint16"):
         fuse(UNDER.astype(np.float32), OVER)
@@ -192,6 +236,8 @@ def test_an_alignment_that_is_required_and_not_trusted_is_an_error():
         fuse(black, black, align="require")
     with pytest.raises(OptionError, match="expected align as one of auto, off, require"):
         fuse(black, black, align="maybe")
+    with pytest.raises(OptionError, match="expected crop as one of none, common"):
+        fuse(black, black, crop="some")
 
 
 def test_weights_are_a_bundled_version_or_a_directory(fused):

@@ -6,13 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import cv2
+import httpx
 import numpy as np
 import pytest
 
 from tests import images
 from tests.integration.conftest import MAX_BODY_BYTES, metric, problem_of, wait_for
+from tests.integration.test_evaluation_matches_service import textured
 
 pytestmark = pytest.mark.e2e
+
+TYPE = "urn:expofuse:problem:"
 
 
 @contextmanager
@@ -57,6 +62,71 @@ def test_a_bad_image_is_a_clear_problem(post, reference, kind):
     assert (response.status_code, problem["type"]) == (status, f"urn:expofuse:problem:{code}")
     assert "expected" in problem["detail"]
     assert "/" not in problem["detail"].replace("multipart/form-data", "")
+
+
+TEXTURED = [textured(gain) for gain in (0.3, 0.5, 0.7, 0.9, 1.2)]
+
+
+def post_stack(client, exposures, query="") -> httpx.Response:
+    files = [
+        one if isinstance(one, bytes) else images.encoded("png", pixels=one) for one in exposures
+    ]
+    return client.post(f"/fuse{query}", files=[("exposures", file) for file in files])
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_one_exposure_and_ten_are_refused(client, count):
+    response = post_stack(client, [images.scene()] * count)
+    assert response.status_code == 422
+    assert problem_of(response)["detail"] == f"expected 2 to 9 exposures, got {count}"
+
+
+def test_exposures_beside_under_are_refused(client, under):
+    files = [("exposures", under), ("exposures", under), ("under", under)]
+    response = client.post("/fuse", files=files)
+    assert response.status_code == 400
+    assert "either under and over, or exposures" in problem_of(response)["detail"]
+
+
+def test_one_damaged_exposure_of_five_is_named(client):
+    files = [images.encoded("png", pixels=pixels) for pixels in TEXTURED]
+    files[3] = images.truncated(files[3])
+    response = post_stack(client, files)
+    assert response.status_code == 422
+    assert problem_of(response)["detail"].startswith("exposure 4 of 5: ")
+
+
+def test_a_sixth_of_five_exposures_as_reference_is_refused(client):
+    response = post_stack(client, TEXTURED, "?reference=6")
+    assert response.status_code == 422
+    assert "expected a reference from 1 to 5, got 6" in problem_of(response)["detail"]
+
+
+def test_five_exposures_whose_sum_is_over_the_limits_are_refused(client):
+    """Any of them alone would be taken: a black picture of 50 megapixels is a small file."""
+    flat = images.png16(np.zeros((6900, 7200), np.uint16))
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8)
+    response = post_stack(client, [noise] * 5)
+    assert (response.status_code, problem_of(response)["type"]) == (413, f"{TYPE}body-too-large")
+    response = post_stack(client, [flat] * 5)
+    assert (response.status_code, problem_of(response)["type"]) == (413, f"{TYPE}too-many-pixels")
+    assert "each exposure beyond two counting a third" in problem_of(response)["detail"]
+
+
+@pytest.mark.parametrize("kind", ["two pixels", "half"])
+def test_exposures_of_one_scene_whose_sizes_differ_are_fused_unless_nobody_aligns(client, kind):
+    exposures = list(TEXTURED)
+    if kind == "half":
+        exposures[1] = cv2.resize(exposures[1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    else:
+        exposures[1] = exposures[1][:, 2:]
+    fused = post_stack(client, exposures)
+    assert fused.status_code == 200, fused.text
+    height, width = exposures[1].shape[:2]
+    assert f"2=homography; resized-from={width}x{height}" in fused.headers["x-expofuse-alignment"]
+    refused = post_stack(client, exposures, "?align=off")
+    assert (refused.status_code, problem_of(refused)["type"]) == (422, f"{TYPE}exposure-mismatch")
+    assert "alignment brings exposures of one scene to one size" in problem_of(refused)["detail"]
 
 
 def test_two_images_of_one_pixel_are_too_small(post, reference):

@@ -1,5 +1,6 @@
 """The front door gives what the service answers: the same bytes, and so the same pixels."""
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from expofuse import fuse
 from expofuse.files.headers import PixelLimits
 from expofuse.files.images import decode
+from service.console.cli import main
 from tests import images
 from tests.integration.test_evaluation_matches_service import textured
 
@@ -48,6 +50,38 @@ def test_exposures_in_the_wrong_order_give_the_bytes_of_the_answer(client, weigh
     assert response.headers["content-type"] == "image/png"
     assert response.headers["x-expofuse-exposure-order"] == "swapped"
     assert fuse(*moved[::-1], weights=weights, align=align, device="cpu") == response.content
+
+
+@pytest.mark.parametrize(
+    "query", ["", "crop=common", "reference=1", "reference=3&crop=common&ghosts=off"]
+)
+def test_exposures_of_three_sizes_give_the_bytes_of_the_answer(
+    client, server, weights, tmp_path, query
+):
+    sizes = [textured(0.35)[2:], textured(0.7)[:, :-3], cv2.resize(textured(1.2), (630, 450))]
+    files = [images.encoded("png", pixels=pixels) for pixels in sizes]
+    parts = [("exposures", file) for file in files]
+    response = client.post(f"/fuse?{query}", files=parts)
+    assert response.status_code == 200, response.text
+    options = dict(item.split("=") for item in query.split("&") if item)
+    asked = {name: int(value) if name == "reference" else value for name, value in options.items()}
+    picture, report = fuse(files, weights=weights, device="cpu", return_report=True, **asked)
+    assert picture == response.content
+    assert report.describe_alignment() == response.headers["x-expofuse-alignment"]
+    assert "resized-from=" in report.describe_alignment()
+    assert ",".join(map(str, report.frame)) == response.headers["x-expofuse-frame"]
+    assert str(report.reference + 1) == response.headers["x-expofuse-reference"]
+    # the command, here and by the service
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, file in zip(paths, files, strict=True):
+        path.write_bytes(file)
+    command = ["fuse", *map(str, paths), "--weights", weights]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    for number, where in enumerate(([], ["--url", server.base_url])):
+        out = tmp_path / f"fused{number}.png"
+        assert main([*command, "-o", str(out), *where]) == 0
+        assert out.read_bytes() == response.content
 
 
 def test_arrays_give_the_pixels_of_the_answer(client, weights, moved):

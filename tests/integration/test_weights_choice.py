@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from service.console.cli import main
+from tests import images
 from tests.integration.conftest import (
     RELEASED,
     Post,
@@ -109,6 +110,17 @@ def test_a_request_gets_the_bytes_of_a_service_that_has_only_that_version(
     assert response.status_code == 200, response.text
     assert response.headers["x-expofuse-weights"] == label
     assert response.content == answers[label]
+
+
+@pytest.mark.parametrize(
+    ("label", "unused"), [(OLDER, "1=surplus 3=duplicate"), (RELEASED, "3=duplicate")]
+)
+def test_weights_for_pairs_say_which_exposures_of_a_bracket_they_leave_out(visitor, label, unused):
+    scenes = [images.encoded(pixels=images.scene(gain=gain)) for gain in (0.6, 0.3, 0.6, 1.0)]
+    files = [("exposures", file) for file in scenes]
+    response = visitor.post(f"/fuse?weights={label}&align=off", files=files)
+    assert response.status_code == 200, response.text
+    assert response.headers["x-expofuse-unused"] == unused
 
 
 def test_requests_for_several_versions_at_one_time_keep_their_bytes(ask, answers, visitor):

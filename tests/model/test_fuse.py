@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 
+from model.describe import describe_alignment, summarise_alignment
 from model.errors import AlignmentError, ExposureError
-from model.exposure import StackAlignment, describe_alignment, summarise_alignment
-from model.fuse import align_as_asked, fuse_stack, register
+from model.exposure import StackAlignment
+from model.fuse import fuse_stack
 from model.pipeline import create_pipeline
+from model.register import align_as_asked, register
 from model.release.weights import load_weights
 from model.selection import choose_reference, find_wanted
 from tests.paths import ROOT
@@ -45,13 +47,17 @@ def test_what_is_found_is_told(make_scene, tilt, mode, reference):
 
 @pytest.mark.parametrize("mode", ["auto", "require"])
 @pytest.mark.parametrize("reference", [0, 1])
-def test_what_is_found_is_applied_and_told(
-    pipeline, make_scene, tilt, monkeypatch, mode, reference
-):
+def test_what_is_found_is_applied_and_told(pipeline, make_scene, tilt, mode, reference):
     pair = make_scene(61, 131)
     reports = (None, tilt) if reference == 0 else (tilt, None)
-    monkeypatch.setattr("model.fuse.align_stack", lambda exposures, *, reference: reports)
-    fusion = fuse_stack(pair, pipeline, align=mode, ghosts="off", wanted=reference + 1)
+    fusion = fuse_stack(
+        pair,
+        pipeline,
+        align=mode,
+        ghosts="off",
+        wanted=reference + 1,
+        find_alignment=Finder(*reports),
+    )
     registration = fusion.registered.registration
     assert registration.alignment == StackAlignment(reference, reports)
     assert registration.reference == reference
@@ -61,12 +67,12 @@ def test_what_is_found_is_applied_and_told(
     assert (fusion.picture != pipeline.fuse(pair)).any()
 
 
-def test_off_does_not_look(pipeline, make_scene, tilt, monkeypatch):
+def test_off_does_not_look(pipeline, make_scene, tilt):
     pair, find = make_scene(61, 131), Finder(tilt, None)
     assert align_as_asked(pair, mode="off", reference=1, find_alignment=find) is None
     assert find.asked == []
-    monkeypatch.setattr("model.fuse.align_stack", find)
-    fusion = fuse_stack(pair, pipeline, align="off", ghosts="off")
+    fusion = fuse_stack(pair, pipeline, align="off", ghosts="off", find_alignment=find)
+    assert find.asked == []
     assert fusion.registered.registration.alignment is None
     np.testing.assert_array_equal(fusion.picture, pipeline.fuse(pair))
 
@@ -136,6 +142,7 @@ def test_an_alignment_of_a_stack_names_its_exposures_as_they_were_given(tilt):
     assert summarise_alignment(StackAlignment(1, (still, None, still))) == "identity"
 
 
-def test_aligning_alone_loads_no_torch():
-    code = "import sys, model.fuse; assert not {'torch', 'onnxruntime'} & sys.modules.keys()"
+@pytest.mark.parametrize("module", ["model.fuse", "service.codec.child"])
+def test_aligning_alone_loads_no_torch(module):
+    code = f"import sys, {module}; assert not {{'torch', 'onnxruntime'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

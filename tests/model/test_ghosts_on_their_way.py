@@ -11,8 +11,9 @@ from model.blend.cpu_engine import CpuEngine
 from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
 from model.exposure import AlignmentReport, ExposureStack, StackAlignment
-from model.fuse import fuse_stack, register
+from model.fuse import fuse_stack
 from model.ghosts.packing import pack_ghost, unpack_ghost
+from model.register import register
 from model.registration import Registration
 from tests import images
 
@@ -93,15 +94,16 @@ def test_a_map_crosses_processes_without_loss():
 
 
 @pytest.mark.parametrize("ghosts", ["auto", "off"])
-def test_what_only_the_reference_covers_is_taken_from_it(pipeline, ghosts, monkeypatch):
+def test_what_only_the_reference_covers_is_taken_from_it(pipeline, ghosts):
     """A shifted exposure leaves an edge uncovered, which must not become streaks."""
     under, over = (images.scene(*SIZE, gain=gain) for gain in (0.3, 1.0))
     shift = (1.0, 0.0, 40.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     report = AlignmentReport("homography", shift, 99, 1.0, 40.0, None)
     moved = np.roll(under, -40, axis=1)
-    monkeypatch.setattr("model.fuse.align_stack", lambda exposures, *, reference: (report, None))
     stack = ExposureStack((moved, over), (0, 1))
-    fused = fuse_stack(stack, pipeline, ghosts=ghosts).picture
+    fused = fuse_stack(
+        stack, pipeline, ghosts=ghosts, find_alignment=lambda *_: (report, None)
+    ).picture
     truth = pipeline.fuse(ExposureStack((under, over), (0, 1)))
     edge = np.abs(fused[:, :36].astype(int) - truth[:, :36]).mean()
     warped = Registration(1, StackAlignment(1, (report, None)))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from model.exposure import ExposureStack, describe_useless
-from model.fuse import register
+from model.describe import describe_unused
+from model.exposure import ExposureStack
+from model.register import register
 from model.selection import choose_reference, find_useless, keep_useful
 from tests import images
 
@@ -50,7 +51,7 @@ def test_a_registered_stack_names_what_it_does_not_use_as_it_was_given():
         align="off",
         ghosts="off",
     )
-    assert describe_useless(found.useless) == "2=blank 5=duplicate"
+    assert describe_unused(found.useless, found.used.order) == "2=blank 5=duplicate"
     assert found.used.order == (3, 2, 0)
 
 

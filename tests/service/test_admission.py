@@ -4,7 +4,7 @@ import pytest
 
 from expofuse.errors import PixelLimitError
 from expofuse.files.headers import ImageHeader
-from service.admission import Admission, count_megapixels
+from service.admission import Admission, count_megapixels, count_resized
 from service.errors import QueueFullError, WorkerStoppedError
 from service.settings import LimitSettings
 
@@ -31,6 +31,28 @@ def test_every_further_exposure_counts_a_third_of_a_pair():
     header = ImageHeader("png", 3000, 1000, 8)
     assert [count_megapixels([header] * count) for count in (2, 3, 5, 9)] == [3, 4, 6, 10]
     assert count_megapixels([header] * 4 + [ImageHeader("png", 3000, 1000, 16)]) == 12
+
+
+@pytest.mark.parametrize(
+    ("sides", "reference", "expected"),
+    [
+        ([(4, 3), (4, 3)], None, 0),
+        ([(4, 3), (3, 4)], None, 0),
+        ([(4, 3), (4, 2)], None, 1),
+        ([(4, 3), (4, 2), (4, 3)], None, 2),
+        ([(4, 3), (4, 2), (4, 3)], 1, 1),
+        ([(4, 3), (4, 2), (3, 4)], 3, 1),
+        ([(4, 3), (4, 2), (4, 3)], 2, 2),
+        ([(4, 3), (4, 2), (4, 1)], None, 2),
+        ([(4, 3), (4, 2)], 6, 1),
+    ],
+)
+def test_what_may_be_brought_to_another_size_is_counted_at_its_most(sides, reference, expected):
+    headers = [ImageHeader("png", width * 1000, height * 1000, 8) for width, height in sides]
+    assert count_resized(headers, reference) == expected
+    largest = max(header.pixels for header in headers) / 1e6
+    pictures = len(headers) + 1 + expected
+    assert count_megapixels(headers, resized=expected) == pytest.approx(largest * pictures / 3)
 
 
 def test_megapixels_are_refused_above_the_budget_and_given_back(admission, metrics):

@@ -6,6 +6,7 @@ import pytest
 
 from model.alignment.frame import common_frame, common_rectangle
 from model.exposure import IDENTITY, AlignmentReport
+from model.geometry import stretch
 from model.tiling import Rect
 
 STILL = AlignmentReport("identity", IDENTITY, 9, 1.0, 0.0, None)
@@ -36,6 +37,25 @@ def test_the_frame_of_two_shifts_is_what_both_cover():
 
 def test_exposures_with_nothing_in_common_have_an_empty_frame():
     assert common_frame([shift_by(30.0, 0.0), shift_by(-30.0, 0.0)], 30, 40) == Rect(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("own_size", [(20, 15), (40, 30), (80, 60), (57, 43)])
+def test_an_exposure_of_any_size_that_fills_the_frame_covers_it(own_size):
+    homography = tuple(stretch(own_size, (40, 30)).ravel().tolist())
+    report = replace(STILL, model="homography", homography=homography, own_size=own_size)
+    assert common_frame([report, None], 30, 40) == Rect(0, 0, 30, 40)
+
+
+def test_an_exposure_of_fewer_pixels_covers_those():
+    report = replace(shift_by(2.0, 1.0), own_size=(37, 28))
+    assert common_frame([report, None], 30, 40) == Rect(top=1, left=2, height=28, width=37)
+
+
+def test_an_exposure_of_half_the_size_that_moved_covers_what_is_left_of_it():
+    # own pixel x is reference pixels 2x + 6 and 2x + 7
+    homography = (2.0, 0.0, 6.5, 0.0, 2.0, 0.5, 0.0, 0.0, 1.0)
+    report = replace(STILL, model="homography", homography=homography, own_size=(20, 15))
+    assert common_frame([report], 30, 40) == Rect(top=0, left=6, height=30, width=34)
 
 
 def test_a_whole_shift_keeps_its_border_pixels_whatever_the_rounding():

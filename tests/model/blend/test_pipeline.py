@@ -14,12 +14,13 @@ from model.blend.torch_engine import TorchEngine
 from model.colour import quantise
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposureStack, StackAlignment
+from model.geometry import reference_to_moving
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
 from model.manifest import PyramidBlendConfig
 from model.registration import AS_THEY_ARE
 from model.tiling import Rect
-from model.warp import reference_to_moving, warp_pixels
+from model.warp import warp_pixels
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
 

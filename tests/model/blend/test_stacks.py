@@ -10,12 +10,13 @@ from model.blend.cpu_engine import CpuEngine
 from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
 from model.exposure import ExposureStack, StackAlignment
+from model.geometry import reference_to_moving
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime
 from model.registration import AS_THEY_ARE
 from model.run import prepare_motions
 from model.tiling import Rect
-from model.warp import reference_to_moving, warp_pixels
+from model.warp import warp_pixels
 from tests.model.blend.test_pipeline import (
     SMALL_TILE_PX,
     assert_equal_to_rounding,

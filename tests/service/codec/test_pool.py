@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from expofuse.errors import ImageDecodeError, PixelLimitError, UnsupportedImageE
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits, sniff
 from model.errors import AlignmentError, ExposureError, FusionError
+from model.tiling import Rect
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.errors import (
     ChildStartError,
@@ -30,6 +31,7 @@ from service.errors import (
 from service.processes.shared_memory import SharedArray, SharedDescriptor
 from service.processes.supervision_limits import SupervisionLimits
 from tests import images
+from tests.model.alignment.test_estimate import expose, make_scene
 from tests.paths import ROOT
 
 CONFIG = CodecPoolConfig(
@@ -226,6 +228,68 @@ def test_align_refuses_images_that_do_not_belong_together(loop_runner, shared_po
             await shared_pool.register([one.descriptor, other.descriptor], align="off")
 
     loop_runner.run(scenario())
+
+
+def sizes_that_differ(stack):
+    """Blocks with exposures of two sizes, and a room for the smaller one."""
+    scene = make_scene(1, 480, 360)
+    blocks = []
+    for pixels in (expose(scene, 0.1)[3:, :-2], expose(scene, 0.3), expose(scene, 0.9)):
+        blocks.append(stack.enter_context(SharedArray.create(pixels.shape, "uint8")))
+        blocks[-1].array[:] = pixels
+    room = stack.enter_context(SharedArray.create((360 * 480, 3), "uint8"))
+    return blocks, room
+
+
+def test_an_exposure_of_another_size_lands_in_a_room_and_the_others_stay(loop_runner, shared_pool):
+    async def scenario():
+        with ExitStack() as stack:
+            blocks, room = sizes_that_differ(stack)
+            before = [block.array.copy() for block in blocks]
+            found = await shared_pool.register(
+                [block.descriptor for block in blocks],
+                align="auto",
+                reference=2,
+                rooms=[room.descriptor],
+            )
+            laid = SharedDescriptor(room.descriptor.name, (360, 480, 3), "uint8")
+            assert found.exposures == (laid, blocks[1].descriptor, blocks[2].descriptor)
+            assert found.alignment.reports[0].own_size == (478, 357)
+            assert found.frame == Rect(3, 0, 357, 478)
+            expected = np.pad(before[0], ((3, 0), (0, 2), (0, 0)), "edge")
+            np.testing.assert_array_equal(room.array.reshape(laid.shape), expected)
+            for block, pixels in zip(blocks, before, strict=True):
+                np.testing.assert_array_equal(block.array, pixels)
+            part = Rect(5, 10, 40, 60)
+            file = await shared_pool.encode(
+                laid, options=EncodeOptions("png"), metadata=PNG, frame=part
+            )
+            pixels, _ = await decode(shared_pool, file)
+            np.testing.assert_array_equal(pixels, expected[part.slices])
+
+    loop_runner.run(scenario())
+
+
+async def test_a_registration_whose_process_is_killed_half_way_is_run_again_as_if_nothing_was():
+    async with running_pool(processes=1) as pool:
+        with ExitStack() as stack:
+            blocks, room = sizes_that_differ(stack)
+            call = asyncio.create_task(
+                pool.register(
+                    [block.descriptor for block in blocks],
+                    align="auto",
+                    reference=2,
+                    rooms=[room.descriptor],
+                )
+            )
+            await until(lambda: room.array.any())
+            os.kill(pool.pids[0], signal.SIGKILL)
+            found = await call
+            assert pool.restarts == 1
+            laid = room.array.reshape(360, 480, 3)
+            expected = np.pad(blocks[0].array, ((3, 0), (0, 2), (0, 0)), "edge")
+            np.testing.assert_array_equal(laid, expected)
+            assert found.frame == Rect(3, 0, 357, 478)
 
 
 @pytest.mark.parametrize(

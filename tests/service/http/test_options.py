@@ -2,7 +2,18 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
-from service.http.options import FuseOptions, choose_format, choose_weights, parse_options
+from expofuse.files.formats import EncodeOptions
+from expofuse.files.headers import ImageHeader
+from model.tiling import Rect
+from service.http.options import (
+    FuseOptions,
+    check_result,
+    choose_encoding,
+    choose_format,
+    choose_weights,
+    parse_options,
+)
+from service.processes.shared_memory import SharedDescriptor
 from service.served_weights import ServedWeights
 
 SERVED = [
@@ -36,6 +47,7 @@ def test_options_come_from_the_query_and_from_the_form():
         ("quality=", {}, "from 1 to 100"),
         ("quality=٣", {}, "from 1 to 100"),
         ("align=maybe", {}, "auto, off, require"),
+        ("crop=some", {}, "none, common"),
         ("align=off&align=off", {}, "'align' once"),
         ("align=off", {"align": "off"}, "'align' once"),
     ],
@@ -69,6 +81,38 @@ def test_the_format_follows_accept_and_else_the_under_exposure(accept, expected)
 
 def test_the_option_wins_over_accept():
     assert choose_format(FuseOptions(format="tiff"), "image/png", "jpeg") == "tiff"
+
+
+SMALL, LARGE = ImageHeader("webp", 3000, 16_000, 8), ImageHeader("png", 16_384, 3000, 8)
+"""The second is too wide for a WebP file."""
+
+
+@pytest.mark.parametrize("reference", [None, 2, 9])
+def test_a_format_that_can_hold_the_picture_of_a_reference_is_taken(reference):
+    options = FuseOptions(format="webp", reference=reference)
+    encoding = choose_encoding(options, None, [LARGE, SMALL])
+    assert encoding == EncodeOptions("webp", 90)
+    assert choose_encoding(FuseOptions(), None, [SMALL, LARGE]) == EncodeOptions("webp", 90)
+
+
+@pytest.mark.parametrize(
+    ("reference", "headers"), [(None, [LARGE, LARGE]), (1, [LARGE, SMALL]), (2, [SMALL, LARGE])]
+)
+def test_a_format_that_can_hold_the_picture_in_no_case_is_refused_early(reference, headers):
+    options = FuseOptions(format="webp", reference=reference)
+    with pytest.raises(OptionError, match="at most 16383 pixels for webp, got 16384x3000"):
+        choose_encoding(options, None, headers)
+    cropped = FuseOptions(format="webp", reference=reference, crop="common")
+    assert choose_encoding(cropped, None, headers).format == "webp"
+
+
+def test_the_size_of_the_result_is_judged_once_it_is_known():
+    exposure = SharedDescriptor("block", (3000, 16_384, 3), "uint8")
+    check_result(EncodeOptions("jpeg"), exposure, None)
+    check_result(EncodeOptions("webp"), exposure, Rect(0, 1, 3000, 16_383))
+    for frame in (None, Rect(0, 0, 2999, 16_384)):
+        with pytest.raises(OptionError, match="at most 16383 pixels for webp"):
+            check_result(EncodeOptions("webp"), exposure, frame)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from model.alignment.frame import common_rectangle
 from model.alignment.stack import align_stack
 from model.exposure import AlignmentReport
+from model.geometry import reference_to_moving
 from model.tiling import Rect
-from model.warp import reference_to_moving, warp_window
+from model.warp import warp_window
 
 CPU = torch.device("cpu")
 Matrix = NDArray[np.float64]

@@ -1,0 +1,49 @@
+"""Lays the small pictures of exposures on the reference's, and says what they do not cover."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from model.alignment.estimate import rescale_homography
+from model.alignment.frame import map_frame
+from model.exposure import Pixels, Size, StackAlignment
+from model.ghosts.curves import Proxy
+from model.ghosts.find import Absence
+
+ENTIRE = 255
+
+
+def lay_proxies(
+    given: Sequence[Pixels], alignment: StackAlignment | None, size: Size
+) -> tuple[list[Proxy], list[Absence | None]]:
+    """Lay small pictures of the exposures of a stack as the exposures lie on the reference.
+
+    Args:
+        given: One for each exposure, of one size. Shape (h, w, 3), uint8.
+        alignment: How the exposures lie; None leaves all in their place.
+        size: Width and height of the exposures.
+
+    Returns:
+        The pictures, and of each the pixels that the exposure does not cover: 255 there and 0
+        elsewhere, shape (h, w), uint8; None where it covers all.
+    """
+    proxies: list[Proxy] = [np.asarray(one, np.uint8) for one in given]
+    absent: list[Absence | None] = [None] * len(proxies)
+    height, width = proxies[0].shape[:2]
+    for index, report in enumerate(alignment.reports if alignment is not None else ()):
+        if report is None or report.model == "identity":
+            continue
+        small = rescale_homography(map_frame(report, size), size, (width, height))
+        if report.needs_warp:
+            laid = cv2.warpPerspective(
+                proxies[index], small, (width, height), borderMode=cv2.BORDER_REPLICATE
+            )
+            proxies[index] = np.asarray(laid, np.uint8)
+        whole = np.full((height, width), ENTIRE, np.uint8)
+        covered = cv2.warpPerspective(whole, small, (width, height))
+        # A pixel more: the mask is magnified, and its soft edge must lie on what is covered.
+        inside = cv2.erode(covered, np.ones((3, 3), np.uint8), borderValue=ENTIRE)
+        uncovered = np.where(inside == ENTIRE, 0, ENTIRE).astype(np.uint8)
+        absent[index] = uncovered if uncovered.any() else None
+    return proxies, absent

@@ -1,0 +1,41 @@
+"""Says in the headers of an answer how its picture came about."""
+
+from model.describe import (
+    describe_alignment,
+    describe_frame,
+    describe_order,
+    describe_unused,
+)
+from model.exposure import GhostsMode
+from service.codec.messages import StackFound
+from service.http.options import FuseOptions
+from service.served_weights import ServedWeights
+
+
+def tell_fusion(options: FuseOptions, weights: ServedWeights, found: StackFound) -> dict[str, str]:
+    """The headers of an answer that are about its picture.
+
+    Args:
+        options: Of the request.
+        weights: What fused it.
+        found: Which exposures were fused, and how they were put together.
+    """
+    return {
+        "X-Expofuse-Weights": weights.label,
+        "X-Expofuse-Exposure-Order": describe_order(found.order),
+        "X-Expofuse-Unused": describe_unused(
+            found.useless, found.used, is_for_pairs=weights.is_for_pairs
+        ),
+        "X-Expofuse-Reference": str(found.used[found.reference] + 1),
+        "X-Expofuse-Alignment": describe_alignment(found.alignment, found.used),
+        "X-Expofuse-Frame": describe_frame(found.frame),
+        "X-Expofuse-Ghosts": _describe_ghosts(options.ghosts, found),
+    }
+
+
+def _describe_ghosts(mode: GhostsMode, found: StackFound) -> str:
+    """Whether ghosts were sought, and the share of the picture in which something was replaced.
+
+    Also without ghosts an edge that only the reference covers is replaced.
+    """
+    return f"{mode}; replaced={found.replaced_share:.4f}"
