@@ -41,10 +41,11 @@ def make_triple(height: int, width: int) -> Triple:
 
 def measure_metrics(triple: Triple, *, repeats: int) -> dict[str, object]:
     """Time each metric, all of them, and all but the mutual information of features."""
-    works = {name: partial(metric.compute, *triple) for name, metric in METRICS.items()}
+    *pair, fused = triple
+    works = {name: partial(metric.compute, pair, fused) for name, metric in METRICS.items()}
     others = [name for name in METRICS if not name.startswith(FEATURE_PREFIX)]
-    works["all"] = partial(score_fusion, *triple)
-    works["all without FMI"] = partial(score_fusion, *triple, others)
+    works["all"] = partial(score_fusion, pair, fused)
+    works["all without FMI"] = partial(score_fusion, pair, fused, others)
     costs: dict[str, list[Cost]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():

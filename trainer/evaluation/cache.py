@@ -111,13 +111,13 @@ def hash_code() -> str:
 def fingerprint_metric(name: str) -> str:
     """Tell definitions of a metric apart by what they say of pictures that code can remake."""
     measure = MEASURES[name]
-    under, over, fused = _golden_pictures()
+    exposures, fused = _golden_pictures()
     if name in GUARDS:
         fused = _spoil(fused)
-    if measure.reads == "rgb":  # the three as colours of each picture, in another order
-        fused = np.stack((under, over, fused), axis=-1)
-        under, over = np.roll(fused, 1, axis=-1), np.roll(fused, 2, axis=-1)
-    return f"{measure.compute(under, over, fused):.{GOLDEN_DIGITS}g}"
+    if measure.reads == "rgb":
+        exposures, fused = [_colour(plane) for plane in exposures], _colour(fused)[..., ::-1]
+    stacks = [[exposures[0], exposures[-1]], exposures][: 1 if measure.inputs == "fused" else 2]
+    return " ".join(f"{measure.compute(stack, fused):.{GOLDEN_DIGITS}g}" for stack in stacks)
 
 
 def _spoil(fused: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -127,12 +127,22 @@ def _spoil(fused: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.hstack([255 - negative, np.rint(tripled).astype(np.uint8)])
 
 
+def _colour(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture in colour: three places of a plane beside each other."""
+    return np.stack([np.roll(plane, 40 * channel, axis=1) for channel in range(3)], axis=-1)
+
+
 @cache
-def _golden_pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Under, over and a fusion of them, grey, with clipped and with flat areas."""
+def _golden_pictures() -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Five exposures and a fusion, grey, with clipped and flat areas.
+
+    One of them contradicts the others in part, one is nearly another one.
+    """
     height, width = GOLDEN_SHAPE
     under, over = (
         np.rint(plane[0, 0, :height, :width].numpy() / LIGHTNESS_MAX * 255).astype(np.uint8)
         for plane in golden_pair(GOLDEN_SEED, max(GOLDEN_SHAPE))
     )
-    return under, over, np.maximum(under, over // 3 * 2)
+    middle = under // 2 + over // 2
+    contrary = np.hstack([255 - middle[:, : width // 4], np.clip(middle, 60, 170)[:, width // 4 :]])
+    return [under, under + 1, middle, contrary, over], np.maximum(under, over // 3 * 2)

@@ -209,8 +209,8 @@ def _update_scores(
         return []
     fused = read_picture(fused_path(job.out, method.label, job.pair.name))
     pictures = {
-        "grey": (*sources.greys, to_grey(fused)),
-        "rgb": (*sources.pictures, to_8_bit(fused)),
+        "grey": (sources.greys, to_grey(fused)),
+        "rgb": (sources.pictures, to_8_bit(fused)),
     }
     failures: list[Failure] = []
     for name in missing:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from model.exposure import MIN_EXPOSURES
+
+Grey = NDArray[np.generic]
+"""A picture that a metric takes, on the 0..255 scale. Shape (H, W); of colour (H, W, 3), uint8."""
 
 FULL_SCALE = 255.0
 """Value of white; every metric works on the 8-bit range, never on 0..1."""
@@ -79,3 +86,34 @@ def as_planes(
     if min(first) < min_side_px:
         raise ValueError(f"expected sides of at least {min_side_px} pixels, got shape {first}")
     return tuple(np.ascontiguousarray(picture, dtype=np.float64) for picture in pictures)
+
+
+def as_compared_planes(
+    exposures: Sequence[Grey], fused: Grey, *, min_side_px: int = 2
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    """Check the exposures and the fusion that a metric compares, and give them in float64.
+
+    Args:
+        exposures: Two or more, see `as_planes`.
+        fused: The fusion, of their size.
+        min_side_px: See `as_planes`.
+
+    Returns:
+        The planes of the exposures, and that of the fusion.
+
+    Raises:
+        ValueError: There are fewer than two exposures, or see `as_planes`.
+    """
+    check_compared(exposures)
+    *sources, result = as_planes(*exposures, fused, min_side_px=min_side_px)
+    return sources, result
+
+
+def check_compared(exposures: Sequence[Grey]) -> None:
+    """Check how many exposures a fusion is compared with.
+
+    Raises:
+        ValueError: Fewer than two.
+    """
+    if len(exposures) < MIN_EXPOSURES:
+        raise ValueError(f"expected at least {MIN_EXPOSURES} exposures, got {len(exposures)}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from trainer.metrics.grey import Grey
 from trainer.metrics.guards.halo import halo
 from trainer.metrics.guards.hue import hue_error
 from trainer.metrics.guards.mean_chroma import mean_chroma
@@ -28,7 +26,8 @@ from trainer.metrics.quality.s3 import s3
 from trainer.metrics.quality.spatial_frequency import spatial_frequency
 from trainer.metrics.quality.viff import viff
 
-Grey = NDArray[np.generic]
+Compute = Callable[[Sequence[Grey], Grey], float]
+"""A metric on two or more exposures, in any order, and their fusion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Metric:
         high: Largest value, or None when it is unbounded.
         inputs: Whether the exposures are compared with the fusion or the fusion is judged alone.
         source: Publication and the programme whose convention is followed.
-        compute: The metric on (under, over, fused), pictures on the 0..255 scale.
+        compute: The metric on (exposures, fused), pictures on the 0..255 scale.
         reads: Whether these are grey, shape (H, W), or sRGB of 8 bits, shape (H, W, 3).
     """
 
@@ -54,21 +53,17 @@ class Metric:
     high: float | None
     inputs: Literal["fused", "sources + fused"]
     source: str
-    compute: Callable[[Grey, Grey, Grey], float]
+    compute: Compute
     reads: Literal["grey", "rgb"] = "grey"
 
 
-def _of_fused(compute: Callable[[Grey], float]) -> Callable[[Grey, Grey, Grey], float]:
+def _of_fused(compute: Callable[[Grey], float]) -> Compute:
     """Give a metric of the fused picture alone the common signature."""
 
-    def compute_fused(under: Grey, over: Grey, fused: Grey) -> float:
+    def compute_fused(exposures: Sequence[Grey], fused: Grey) -> float:
         return compute(fused)
 
     return compute_fused
-
-
-def _chroma_of_fused(under: Grey, over: Grey, fused: Grey) -> float:
-    return mean_chroma(fused)
 
 
 _ROWS = (
@@ -94,7 +89,7 @@ _ROWS = (
     ),
     Metric(
         name="FMI",
-        title="feature mutual information of the cosine transforms",
+        title="feature mutual information of the cosine transforms, mean over the exposures",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -144,7 +139,7 @@ _ROWS = (
     ),
     Metric(
         name="MS-SSIM",
-        title="multi-scale structural similarity, mean over both exposures",
+        title="multi-scale structural similarity, mean over the exposures",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -154,7 +149,7 @@ _ROWS = (
     ),
     Metric(
         name="Qabf",
-        title="edge transfer",
+        title="edge transfer, each exposure weighted by its edges",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -164,7 +159,7 @@ _ROWS = (
     ),
     Metric(
         name="VIFF",
-        title="visual information fidelity for fusion",
+        title="visual information fidelity for fusion, everywhere of the least rendered exposure",
         higher_is_better=True,
         low=0.0,
         high=None,
@@ -174,7 +169,7 @@ _ROWS = (
     ),
     Metric(
         name="MEF-SSIM",
-        title="structural similarity for exposure fusion, three scales",
+        title="structural similarity for exposure fusion, three scales, of all exposures at once",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -184,7 +179,7 @@ _ROWS = (
     ),
     Metric(
         name="Qcb",
-        title="kept contrast as the eye sees it",
+        title="kept contrast as the eye sees it, each exposure weighted by its contrast",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -194,7 +189,7 @@ _ROWS = (
     ),
     Metric(
         name="FMI-gradient",
-        title="feature mutual information of the horizontal gradients",
+        title="feature mutual information of the horizontal gradients, mean over the exposures",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -204,7 +199,7 @@ _ROWS = (
     ),
     Metric(
         name="FMI-wavelet",
-        title="feature mutual information of the wavelet transforms",
+        title="feature mutual information of the wavelet transforms, mean over the exposures",
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -226,7 +221,7 @@ RANKED_METRICS = (*PAPER_METRICS, "MEF-SSIM")
 _GUARDS = (
     Metric(
         name="inversion",
-        title="share in per cent of the tone pairs whose order in both exposures is reversed",
+        title="share in per cent of the tone pairs whose order, as exposures agree, is reversed",
         higher_is_better=False,
         low=0.0,
         high=100.0,
@@ -252,7 +247,7 @@ _GUARDS = (
         high=None,
         inputs="fused",
         source="CIE 15:2004",
-        compute=_chroma_of_fused,
+        compute=_of_fused(mean_chroma),
         reads="rgb",
     ),
     Metric(
@@ -276,13 +271,12 @@ MEASURES = MappingProxyType(METRICS | GUARDS)
 
 
 def score_fusion(
-    under: Grey, over: Grey, fused: Grey, names: Iterable[str] | None = None
+    exposures: Sequence[Grey], fused: Grey, names: Iterable[str] | None = None
 ) -> dict[str, float]:
     """Score one fused picture by the metrics of the table.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W).
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each.
         fused: Fused picture, likewise.
         names: Metrics to compute, or guards that read grey; all metrics by default. The three FMI
             take most of the time.
@@ -296,4 +290,4 @@ def score_fusion(
             reads.
     """
     chosen = METRICS if names is None else tuple(names)
-    return {name: MEASURES[name].compute(under, over, fused) for name in chosen}
+    return {name: MEASURES[name].compute(exposures, fused) for name in chosen}

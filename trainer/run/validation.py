@@ -53,7 +53,7 @@ class Scene:
     def score(self, fused: Pixels, names: tuple[str, ...]) -> dict[str, float]:
         """Scores of a fusion of the scene. Shape (H, W, 3), uint8."""
         grey = rgb_to_grey(fused.astype(np.uint8, copy=False))
-        return score_fusion(*self.greys, grey, names=names)
+        return score_fusion(self.greys, grey, names=names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,8 +30,8 @@ from trainer.evaluation.pictures import read_picture, write_png
 from trainer.evaluation.report.summary import SCORES_NAME, SUMMARY_NAME
 from trainer.evaluation.run import evaluate_pairs
 from trainer.evaluation.scoring import PairJob, describe_failure, evaluate_pair
-from trainer.metrics import GUARDS, METRICS, mean_chroma, rgb_to_grey, score_fusion
-from trainer.metrics.guards import hue
+from trainer.metrics import GUARDS, MEASURES, METRICS, mean_chroma, rgb_to_grey, score_fusion
+from trainer.metrics.guards import agreement, hue
 
 WEIGHTS = ROOT / "weights"
 BENCH_RESULT = WEIGHTS.parent / "bench" / "results" / "evaluation.json"
@@ -103,7 +103,7 @@ def test_scores_are_the_metrics_of_the_pictures(pairs, tmp_path):
     summary = run(pairs, out, use_peers=True)
     scores = read_scores(out)
     grey = [rgb_to_grey(read_picture(pairs / "first" / f"{n}.png")) for n in ("under", "over")]
-    expected = score_fusion(*grey, rgb_to_grey(mean_of(pairs, "first")), names=QUICK)
+    expected = score_fusion(grey, rgb_to_grey(mean_of(pairs, "first")), names=QUICK)
     for method in ("mean", "same", "large"):
         for metric in QUICK:
             assert scores["first", method, metric] == pytest.approx(expected[metric], rel=1e-12)
@@ -128,7 +128,7 @@ def test_guards_are_taken_of_every_picture_and_stand_apart(pairs, tmp_path):
     pictures.append(read_picture(out / "fused" / "negative" / "first.png"))
     greys = [rgb_to_grey(picture) for picture in pictures]
     for name in ("inversion", "halo"):
-        expected = GUARDS[name].compute(*greys)
+        expected = GUARDS[name].compute(greys[:2], greys[2])
         assert scores["first", "negative", name] == expected > 0
         assert summary.guards["mean"][name] == 0.0
     assert scores["first", "negative", "chroma"] == pytest.approx(mean_chroma(pictures[2]))
@@ -369,9 +369,28 @@ def test_a_guard_of_another_constant_is_another_definition(monkeypatch, guard, c
     assert fingerprint_metric.__wrapped__(guard) != before
 
 
+@pytest.mark.parametrize(
+    ("guard", "constant", "value"),
+    [("inversion", "WITNESSES", 3), ("halo", "WITNESSES", 3), ("inversion", "EQUAL_WITHIN", 0.5)],
+)
+def test_another_agreement_of_stacks_is_another_definition(monkeypatch, guard, constant, value):
+    before = fingerprint_metric.__wrapped__(guard).split()
+    monkeypatch.setattr(agreement, constant, value)
+    of_pair, of_stack = fingerprint_metric.__wrapped__(guard).split()
+    assert of_stack != before[1]
+    assert constant == "WITNESSES" or of_pair == before[0]
+
+
+def test_what_compares_is_defined_by_a_pair_and_a_stack():
+    counts = {name: len(fingerprint_metric(name).split()) for name in MEASURES}
+    assert {name for name, count in counts.items() if count == 2} == {
+        name for name, measure in MEASURES.items() if measure.inputs == "sources + fused"
+    }
+
+
 def test_hue_of_other_cells_is_another_definition(monkeypatch):
     before = fingerprint_metric.__wrapped__("hue")
-    assert float(before) > 1
+    assert min(float(value) for value in before.split()) > 1
     monkeypatch.setattr(hue, "CELL_PX", 8)
     assert fingerprint_metric.__wrapped__("hue") != before
 

@@ -35,7 +35,7 @@ def test_co_task_is_square_error_plus_alpha_times_dissimilarity_on_0_to_255():
     losses = compute_losses(output, triple, LossConfig(use_masks=False))
     fused, target = (output * 2.55)[0, 0].numpy(), (triple[:, 1] * 2.55)[0, 0].numpy()
     # The evaluation's MS-SSIM is written apart from the training's; 256 divides by 16.
-    similarity = ms_ssim(target, target, fused)
+    similarity = ms_ssim([target, target], fused)
     expected = np.mean((fused - target) ** 2) + 1000 * (1 - similarity)
     assert losses["correct"].item() == pytest.approx(expected, rel=1e-4)
     assert losses["under"].item() == losses["over"].item() == 0

@@ -7,26 +7,27 @@ from trainer.metrics import edge_intensity, mef_ssim, qabf, rgb_to_grey
 from trainer.metrics.windows import gaussian_taps, halve, window_mean, window_sum
 
 
-def make_triple(height: int, width: int) -> list[np.ndarray]:
-    """Two exposures of a textured scene and their mean; the brighter one is clipped in part."""
+def make_stack(height: int, width: int, count: int = 2) -> list[np.ndarray]:
+    """Exposures of a textured scene, and their mean; the brightest one is clipped in part."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     scene = 60 + 50 * np.sin(x / 2.3) * np.cos(y / 3.1) + 1.5 * x
-    under, over = (np.rint(np.clip(scene * gain, 0, 255)) for gain in (0.5, 2.0))
-    return [under, over, np.rint((under + over) / 2)]
+    gains = np.geomspace(0.5, 2.0, count)
+    exposures = [np.rint(np.clip(scene * gain, 0, 255)) for gain in gains]
+    return [*exposures, np.rint(np.mean(exposures, axis=0))]
 
 
-def mef_quality_by_patches(under: np.ndarray, over: np.ndarray, fused: np.ndarray) -> float:
+def mef_quality_by_patches(exposures: list[np.ndarray], fused: np.ndarray) -> float:
     """The mean quality of one scale, a patch at a time, as the definition reads."""
     size, eps = 11, 2.22e-16
     window = np.outer(gaussian_taps(size, 1.5), gaussian_taps(size, 1.5))
     qualities = []
-    for top in range(under.shape[0] - size + 1):
-        for left in range(under.shape[1] - size + 1):
+    for top in range(fused.shape[0] - size + 1):
+        for left in range(fused.shape[1] - size + 1):
             cut = np.s_[top : top + size, left : left + size]
-            patches = [plane[cut] - plane[cut].mean() for plane in (under, over)]
+            patches = [plane[cut] - plane[cut].mean() for plane in exposures]
             norms = [float(np.sqrt((patch**2).sum())) for patch in patches]
             strengths = [norm + 0.001 for norm in norms]
-            agreement = (np.sqrt(((patches[0] + patches[1]) ** 2).sum()) + eps) / (sum(norms) + eps)
+            agreement = (np.sqrt((sum(patches) ** 2).sum()) + eps) / (sum(norms) + eps)
             agreement = min(max(agreement, eps), 1 - eps)
             exponent = min(np.tan(np.pi / 2 * agreement), 10)
             weights = [(strength / size) ** exponent + eps for strength in strengths]
@@ -47,20 +48,22 @@ def mef_quality_by_patches(under: np.ndarray, over: np.ndarray, fused: np.ndarra
     return float(np.mean(qualities))
 
 
-def test_mef_ssim_equals_its_definition_patch_by_patch() -> None:
-    planes = make_triple(46, 51)
+@pytest.mark.parametrize("count", [2, 3])
+def test_mef_ssim_equals_its_definition_patch_by_patch(count: int) -> None:
+    planes = make_stack(46, 51, count)
     expected = 1.0
     for weight in (0.0448, 0.2856, 0.3001):
-        expected *= mef_quality_by_patches(*planes) ** (weight / 0.6305)
+        expected *= mef_quality_by_patches(planes[:-1], planes[-1]) ** (weight / 0.6305)
         planes = [halve(plane) for plane in planes]
     # The box norms here come from products of sums; a patch of 121 squares loses few digits.
-    assert mef_ssim(*make_triple(46, 51)) == pytest.approx(expected, rel=1e-9)
+    *exposures, fused = make_stack(46, 51, count)
+    assert mef_ssim(exposures, fused) == pytest.approx(expected, rel=1e-9)
 
 
 def test_mef_ssim_judges_only_the_fusion_where_all_exposures_are_flat() -> None:
     black, white = np.zeros((48, 48)), np.full((48, 48), 255.0)
-    assert mef_ssim(black, white, np.full((48, 48), 99.0)) == pytest.approx(1, abs=1e-12)
-    assert mef_ssim(black, white, make_triple(48, 48)[2]) < 0.5
+    assert mef_ssim([black, white], np.full((48, 48), 99.0)) == pytest.approx(1, abs=1e-12)
+    assert mef_ssim([black, white], make_stack(48, 48)[2]) < 0.5
 
 
 def test_edge_intensity_of_a_ramp_is_eight_times_its_slope_inside() -> None:
@@ -72,12 +75,13 @@ def test_edge_intensity_of_a_ramp_is_eight_times_its_slope_inside() -> None:
 def test_qabf_without_edges_in_the_sources_is_zero() -> None:
     # Zero padding puts an edge around any picture that is not black.
     black = np.zeros((20, 20))
-    assert qabf(black, black, make_triple(20, 20)[2]) == 0.0
+    assert qabf([black, black], make_stack(20, 20)[2]) == 0.0
 
 
 def test_qabf_falls_when_an_edge_turns() -> None:
-    upright = make_triple(40, 40)[0]
-    assert qabf(upright, upright, upright.T.copy()) < 0.5 * qabf(upright, upright, upright)
+    upright = make_stack(40, 40)[0]
+    pair = [upright, upright]
+    assert qabf(pair, upright.T.copy()) < 0.5 * qabf(pair, upright)
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 6), (5, 6), (5, 7), (1, 1)])
@@ -93,7 +97,7 @@ def test_halve_means_pairs_and_repeats_an_odd_end(height: int, width: int) -> No
 
 
 def test_windows_cover_exactly_the_positions_where_they_fit() -> None:
-    plane = make_triple(14, 17)[0]
+    plane = make_stack(14, 17)[0]
     taps = gaussian_taps(5, 1.0)
     means, sums = window_mean(plane, taps), window_sum(plane, 5)
     assert means.shape == sums.shape == (10, 13)

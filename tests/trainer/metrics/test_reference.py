@@ -52,7 +52,7 @@ def test_metric_agrees_with_its_published_programme(image: str, name: str) -> No
     under, over, fused = (read_grey(image, kind) for kind in ("under", "over", "fused"))
     metric, variant = VARIANTS.get(name, (name, "gray"))
     expected = read_references()[image, metric, variant]
-    value = METRICS[name].compute(under, over, fused)
+    value = METRICS[name].compute((under, over), fused)
     assert value == pytest.approx(expected, rel=RELATIVE, abs=ROUNDING)
 
 
@@ -61,7 +61,7 @@ def test_metric_agrees_with_its_published_programme(image: str, name: str) -> No
 def test_variants_outside_the_table_agree_with_their_programmes(image: str) -> None:
     references = read_references()
     under, over, fused = (read_grey(image, kind) for kind in ("under", "over", "fused"))
-    value = fmi(under, over, fused, feature="none")
+    value = fmi((under, over), fused, feature="none")
     expected = references[image, "FMI", "gray; feature=none; w=3"]
     assert value == pytest.approx(expected, rel=RELATIVE, abs=ROUNDING)
     expected = references[image, "S3", "gray; mean of top 1% of S3 map"]

@@ -11,13 +11,14 @@ import scipy.signal
 from trainer.metrics import fmi, lpc_si, piqe, qcb, s3
 
 
-def make_triple(height: int, width: int) -> list[np.ndarray]:
-    """Two noisy exposures, clipped black and white in places, and their mean, in whole levels."""
+def make_stack(height: int, width: int, count: int = 2) -> list[np.ndarray]:
+    """Noisy exposures, clipped black and white in places, and their mean, in whole levels."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     noise = 25 * np.random.default_rng(3).standard_normal((height, width))
     scene = 90 + 90 * np.sin(x / 7.3) * np.cos(y / 5.1) + noise
-    under, over = (np.rint(np.clip(scene * gain - 20, 0, 255)) for gain in (0.6, 2.5))
-    return [under, over, np.rint((under + over) / 2)]
+    gains = np.geomspace(0.6, 2.5, count)
+    exposures = [np.rint(np.clip(scene * gain - 20, 0, 255)) for gain in gains]
+    return [*exposures, np.rint(np.mean(exposures, axis=0))]
 
 
 def fmi_of_window(source: np.ndarray, fused: np.ndarray) -> float:
@@ -75,13 +76,11 @@ FEATURES = {
 }
 
 
-def fmi_by_windows(
-    under: np.ndarray, over: np.ndarray, fused: np.ndarray, *, feature: str
-) -> float:
-    under, over, fused = (FEATURES[feature](plane) for plane in (under, over, fused))
+def fmi_by_windows(exposures: list[np.ndarray], fused: np.ndarray, *, feature: str) -> float:
+    *sources, fused = (FEATURES[feature](plane) for plane in (*exposures, fused))
     values = [
         fmi_of_window(source[y : y + 3, x : x + 3], fused[y : y + 3, x : x + 3])
-        for source in (under, over)
+        for source in sources
         for y in range(fused.shape[0] - 2)
         for x in range(fused.shape[1] - 2)
     ]
@@ -93,30 +92,33 @@ def fmi_by_windows(
     [(feature, (9, 23)) for feature in ("none", "gradient", "dct")]
     + [(feature, (3, 4)) for feature in FEATURES],
 )
-def test_fmi_equals_its_definition_window_by_window(feature: str, shape: tuple[int, int]) -> None:
-    planes = make_triple(*shape)
-    planes[1][:4, :7], planes[2][:4, :7] = 255, 200
-    expected = fmi_by_windows(*planes, feature=feature)
+@pytest.mark.parametrize("count", [2, 3])
+def test_fmi_equals_its_definition_window_by_window(
+    feature: str, shape: tuple[int, int], count: int
+) -> None:
+    planes = make_stack(*shape, count)
+    planes[-2][:4, :7], planes[-1][:4, :7] = 255, 200
+    expected = fmi_by_windows(planes[:-1], planes[-1], feature=feature)
     # Rounding decides what nearly empty wavelet bands hold.
     tolerance = 1e-7 if feature == "wavelet" else 1e-9
-    assert fmi(*planes, feature=feature) == pytest.approx(expected, rel=tolerance)
+    assert fmi(planes[:-1], planes[-1], feature=feature) == pytest.approx(expected, rel=tolerance)
 
 
 def test_fmi_of_flat_windows_of_different_levels_is_full() -> None:
     flat = np.full((9, 9), 255.0)
-    assert fmi(flat, flat, np.full((9, 9), 40.0), feature="none") == pytest.approx(1, abs=1e-12)
+    assert fmi([flat, flat], np.full((9, 9), 40.0), feature="none") == pytest.approx(1, abs=1e-12)
 
 
 def test_fmi_does_not_depend_on_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    planes = make_triple(40, 31)
-    whole = fmi(*planes)
+    *exposures, fused = make_stack(40, 31)
+    whole = fmi(exposures, fused)
     monkeypatch.setitem(fmi.__globals__, "CHUNK_WINDOWS", 64)
-    assert fmi(*planes) == pytest.approx(whole, rel=1e-13)
+    assert fmi(exposures, fused) == pytest.approx(whole, rel=1e-13)
 
 
 def test_fmi_refuses_an_unknown_feature() -> None:
     with pytest.raises(ValueError, match="expected a feature of dct, gradient, wavelet, none"):
-        fmi(*make_triple(9, 9), feature="edge")  # type: ignore[arg-type]
+        fmi([np.zeros((9, 9))] * 2, np.zeros((9, 9)), feature="edge")  # type: ignore[arg-type]
 
 
 def lpc_si_centred(plane: np.ndarray) -> float:
@@ -156,7 +158,7 @@ def lpc_si_centred(plane: np.ndarray) -> float:
 
 @pytest.mark.parametrize("shape", [(40, 64), (41, 64), (71, 39)])
 def test_lpc_si_equals_its_definition(shape: tuple[int, int]) -> None:
-    fused = make_triple(*shape)[2]
+    fused = make_stack(*shape)[2]
     assert lpc_si(fused) == pytest.approx(lpc_si_centred(fused), rel=1e-9)
 
 
@@ -224,7 +226,7 @@ def s3_map_by_blocks(plane: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(24, 32), (17, 31)])
 def test_s3_equals_its_definition_block_by_block(shape: tuple[int, int]) -> None:
-    fused = make_triple(*shape)[1]
+    fused = make_stack(*shape)[1]
     fused[:, :12] = 1
     expected = s3_map_by_blocks(fused)
     assert 0 < expected.mean() < 1
@@ -268,7 +270,7 @@ def piqe_by_blocks(plane: np.ndarray) -> float:
 @pytest.mark.parametrize("shape", [(64, 48), (75, 83)])
 @pytest.mark.parametrize("kind", [0, 1, 2])
 def test_piqe_equals_its_definition_block_by_block(shape: tuple[int, int], kind: int) -> None:
-    picture = make_triple(*shape)[kind]
+    picture = make_stack(*shape)[kind]
     assert piqe(picture) == pytest.approx(piqe_by_blocks(picture), rel=1e-10)
 
 
@@ -298,10 +300,10 @@ def masked_contrast(plane: np.ndarray) -> np.ndarray:
     return contrast**3 / (contrast**2 + 1e-4)
 
 
-@pytest.mark.parametrize("shape", [(48, 40), (37, 51)])
-def test_qcb_equals_its_definition(shape: tuple[int, int]) -> None:
-    planes = make_triple(*shape)
-    a, b, f = (masked_contrast(plane) for plane in planes)
-    kept_a, kept_b = np.minimum(a / f, f / a), np.minimum(b / f, f / b)
-    expected = ((a**2 * kept_a + b**2 * kept_b) / (a**2 + b**2)).mean()
-    assert qcb(*planes) == pytest.approx(expected, rel=1e-8)
+@pytest.mark.parametrize(("shape", "count"), [((48, 40), 2), ((37, 51), 2), ((37, 51), 3)])
+def test_qcb_equals_its_definition(shape: tuple[int, int], count: int) -> None:
+    planes = make_stack(*shape, count)
+    *of_exposures, f = (masked_contrast(plane) for plane in planes)
+    kept = sum(c**2 * np.minimum(c / f, f / c) for c in of_exposures)
+    expected = (kept / sum(c**2 for c in of_exposures)).mean()
+    assert qcb(planes[:-1], planes[-1]) == pytest.approx(expected, rel=1e-8)

@@ -95,7 +95,7 @@ def test_validation_scores_what_the_pipeline_fuses(held_out_root, config_file):
     outcome = validate(network, scenes, config, ALONE)
     pipeline = LightnessPipeline(TorchRuntime(network, device=ALONE.device), chroma="mean")
     scores = [
-        score_fusion(*scene.greys, rgb_to_grey(pipeline.fuse(scene.pair)), names=VALIDATION_METRICS)
+        score_fusion(scene.greys, rgb_to_grey(pipeline.fuse(scene.pair)), names=VALIDATION_METRICS)
         for scene in scenes
     ]
     for name in VALIDATION_METRICS:

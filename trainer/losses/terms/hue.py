@@ -9,7 +9,7 @@ from trainer.metrics.guards.hue import foreign_hue
 
 def _compute(planes: Planes, options: Options) -> Tensor:
     colours = planes.colours
-    return foreign_hue(colours.fused, colours.under, colours.over)
+    return foreign_hue(colours.fused, (colours.under, colours.over))
 
 
 TERM = LossTerm(

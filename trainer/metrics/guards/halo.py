@@ -1,11 +1,13 @@
-"""Halo: rims beside strong edges that neither exposure has."""
+"""Halo: rims beside strong edges that no exposure has."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
-from trainer.metrics.grey import as_planes
+import numpy as np
+
+from trainer.metrics.grey import Grey, as_compared_planes
+from trainer.metrics.guards.agreement import find_agreement, keep_distinct
 from trainer.metrics.guards.cells import average_cells
 from trainer.metrics.windows import Plane
 
@@ -13,7 +15,7 @@ CELLS = 128
 """Cells along the longer side; a cell of a 12-megapixel photograph has a side of 31 pixels."""
 
 STRONG_EDGE = 32.0
-"""Grey levels over two cells by which one exposure, and the other with it, shows an edge."""
+"""Grey levels over two cells by which an exposure, and another with it, shows an edge."""
 
 REACHES = (2, 4, 8)
 """Cells from the foot of an edge to the tone that the tone at its foot is compared with."""
@@ -25,32 +27,31 @@ SLACK = 2.0
 """Grey levels that nobody sees."""
 
 
-def halo(
-    under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np.generic]
-) -> float:
+def halo(exposures: Sequence[Grey], fused: Grey) -> float:
     r"""Compute the overshoot at strong edges, in per cent of their contrast; lower is better.
 
     On coarse tones (`CELLS` along the longer side, see `average_cells`), along rows and columns
-    and looking to either side of every edge, with the tones x of the exposures u and o and of the
-    result f; the edge lies at cell 0, its foot at cell 1:
+    and looking to either side of every edge, with the tones x_k of the exposures and f of the
+    result; the edge lies at cell 0, its foot at cell 1:
 
     .. math::
-        c &= \max(|u_1 - u_{-1}|, |o_1 - o_{-1}|), \qquad s = \operatorname{sign}(u_1 - u_{-1}) \\
+        e_k &= x_{k,1} - x_{k,-1}, \qquad c = \max_k |e_k|, \qquad
+             s = \operatorname{sign}(e_k) \text{ of the largest } |e_k| \\
         d_r(x) &= s \, (x_1 - x_{1+r}) \\
         h &= \max_{r \in \{2, 4, 8\}} \max\left(0, \;
-             d_r(f) - 2 \max(0, d_r(u), d_r(o)) - 2\right) \\
+             d_r(f) - 2 \max(0, \max_k d_r(x_k)) - 2\right) \\
         \mathrm{halo} &= 100 \, \frac{\sum h}{\sum c}
 
-    summed over the edges: where both exposures have the sign s and c is above `STRONG_EDGE`. A
-    positive d means that the bright side is brighter, or the dark side darker, at the foot of the
-    edge than farther away: the pale rim of a roof, the dark fringe of a cloud. What either
-    exposure shows of it is the scene's, and a fusion may strengthen it up to `GAIN` times, as it
-    strengthens all contrast. Without a strong edge the result is 0, and so it is for a picture
-    of fewer than 12 cells in both directions.
+    summed over the edges: where c is above `STRONG_EDGE`, at least two exposures have the sign s,
+    and none the other one by more than `SLACK`; of two exposures both have it. An exposure that
+    comes twice counts once. A positive d means that the bright side is brighter, or the dark side
+    darker, at the foot of the edge than farther away: the pale rim of a roof, the dark fringe of a
+    cloud. What an exposure shows of it is the scene's, and a fusion may strengthen it up to `GAIN`
+    times, as it strengthens all contrast. Without a strong edge the result is 0, and so it is for
+    a picture of fewer than 12 cells in both directions.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W), sides of at least 2.
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each, sides of at least 2.
         fused: Fused picture, likewise.
 
     Returns:
@@ -67,10 +68,12 @@ def halo(
         >>> edge = edge.repeat(16, axis=0)
         >>> rim = edge.copy()
         >>> rim[:, 256:272] += 20
-        >>> halo(edge, edge, edge), round(halo(edge, edge, rim), 3)
+        >>> halo([edge, edge], edge), round(halo([edge, edge], rim), 3)
         (0.0, 5.625)
     """
-    tones = np.stack([average_cells(plane, CELLS) for plane in as_planes(under, over, fused)])
+    sources, result = as_compared_planes(exposures, fused)
+    shown = keep_distinct([average_cells(plane, CELLS) for plane in sources])
+    tones = np.stack([*shown, average_cells(result, CELLS)])
     overshoot = contrast = 0.0
     for along in (tones, tones.transpose(0, 2, 1)):
         for towards in (along, along[:, :, ::-1]):
@@ -81,18 +84,21 @@ def halo(
 
 
 def _look_right(tones: Plane) -> tuple[float, float]:
-    """Sums of h and c over the edges whose right side is looked at. Tones (3, h, w): u, o, f."""
+    """Sums of h and c over the edges whose right side is looked at. Tones (K + 1, h, w), f last."""
     count = tones.shape[2] - 2 - max(REACHES)
     if count < 1:
         return 0.0, 0.0
     foot = tones[:, :, 2 : 2 + count]
-    rise_u, rise_o = (foot - tones[:, :, :count])[:2]
-    contrast = np.maximum(abs(rise_u), abs(rise_o))
-    is_edge = (rise_u * rise_o > 0) & (contrast > STRONG_EDGE)
+    rises = (foot - tones[:, :, :count])[:-1]
+    strongest = abs(rises).argmax(axis=0)[None]
+    direction = np.sign(np.take_along_axis(rises, strongest, axis=0))[0]
+    contrast = abs(rises).max(axis=0)
+    along = rises * direction
+    is_edge = find_agreement(along > 0, along < -SLACK) & (contrast > STRONG_EDGE)
     overshoot = np.zeros_like(contrast)
     for reach in REACHES:
         beyond = tones[:, :, 2 + reach : 2 + reach + count]
-        of_under, of_over, of_fused = np.sign(rise_u) * (foot - beyond)
-        allowed = GAIN * np.maximum(of_under, of_over).clip(min=0) + SLACK
+        *of_exposures, of_fused = direction * (foot - beyond)
+        allowed = GAIN * np.max(of_exposures, axis=0).clip(min=0) + SLACK
         overshoot = np.maximum(overshoot, of_fused - allowed)
     return float(overshoot[is_edge].sum()), float(contrast[is_edge].sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 import pywt
 import scipy.fft
-from numpy.typing import NDArray
 
-from trainer.metrics.grey import as_planes
+from trainer.metrics.grey import Grey, as_compared_planes
 from trainer.metrics.windows import Plane
 
 Feature = Literal["dct", "gradient", "wavelet", "none"]
@@ -28,13 +27,7 @@ SMALLEST = 1e-300
 """Added before a logarithm whose factor may be 0; far below the rounding of any probability."""
 
 
-def fmi(
-    under: NDArray[np.generic],
-    over: NDArray[np.generic],
-    fused: NDArray[np.generic],
-    *,
-    feature: Feature = "dct",
-) -> float:
+def fmi(exposures: Sequence[Grey], fused: Grey, *, feature: Feature = "dct") -> float:
     r"""Compute the feature mutual information of a fusion; higher is better.
 
     Every 3 x 3 window of a feature picture, read column by column and scaled to sum 1, is taken
@@ -50,14 +43,13 @@ def fmi(
     .. math::
         \frac{2 (H_p + H_q - H_J)}{H_p + H_q}
 
-    and the result is the mean over all windows and both sources. Windows that are equal score 1,
+    and the result is the mean over all windows and exposures. Windows that are equal score 1,
     a window without any uncertainty 0. A flat window is a uniform distribution; two flat windows
     of different levels count as correlated, as rounding makes them in the published programme
     when nine ninths are added in order.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W), sides of at least 3.
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each, sides of at least 3.
         fused: Fused picture, likewise.
         feature: What the windows are cut from: "dct", the orthonormal DCT-II of the whole
             picture; "gradient", its horizontal central difference; "wavelet", one level of the
@@ -76,13 +68,13 @@ def fmi(
 
     Example:
         >>> ramp = np.add.outer(np.arange(8.0), np.arange(8.0) ** 2)
-        >>> fmi(ramp, ramp, ramp, feature="none")
+        >>> fmi([ramp, ramp], ramp, feature="none")
         1.0
     """
     if feature not in _EXTRACTORS:
         raise ValueError(f"expected a feature of {', '.join(_EXTRACTORS)}, got {feature!r}")
-    planes = as_planes(under, over, fused, min_side_px=WINDOW_PX)
-    *sources, result = (_EXTRACTORS[feature](plane) for plane in planes)
+    planes, fused_plane = as_compared_planes(exposures, fused, min_side_px=WINDOW_PX)
+    *sources, result = (_EXTRACTORS[feature](plane) for plane in (*planes, fused_plane))
     rows, columns = (side - WINDOW_PX + 1 for side in result.shape)
     step = max(1, CHUNK_WINDOWS // columns)
     total = 0.0

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trainer.metrics.grey import FULL_SCALE, as_planes
+from trainer.metrics.grey import FULL_SCALE, Grey, as_compared_planes
 from trainer.metrics.windows import Plane, gaussian_taps, halve, window_mean, window_sum
 
 PATCH_PX = 11
@@ -25,9 +24,7 @@ MIN_SIDE_PX = (PATCH_PX - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 """Smallest side whose coarsest scale still holds one patch."""
 
 
-def mef_ssim(
-    under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np.generic]
-) -> float:
+def mef_ssim(exposures: Sequence[Grey], fused: Grey) -> float:
     r"""Compute MEF-SSIM over three scales; higher is better.
 
     For every patch a reference is built from the exposures' patches freed of their means: their
@@ -44,8 +41,7 @@ def mef_ssim(
     fusion, so that no loop over patches is needed.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W), sides of at least 41.
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each, sides of at least 41.
         fused: Fused picture, likewise.
 
     Returns:
@@ -53,19 +49,19 @@ def mef_ssim(
 
     Reference:
         Ma, Zeng and Wang, IEEE TIP 24 (2015) 3345-3356, with the constants and the
-        down-sampling of the authors' programme.
+        down-sampling of the authors' programme. Both are for any number of exposures.
 
     Example:
         >>> ramp = np.add.outer(np.arange(48.0), np.arange(48.0))
-        >>> round(mef_ssim(ramp, ramp, ramp), 6)
+        >>> round(mef_ssim([ramp, ramp], ramp), 6)
         1.0
     """
-    planes = as_planes(under, over, fused, min_side_px=MIN_SIDE_PX)
+    sources, result = as_compared_planes(exposures, fused, min_side_px=MIN_SIDE_PX)
     score = 1.0
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale > 0:
-            planes = tuple(halve(plane) for plane in planes)
-        score *= max(_scale_quality(planes[:-1], planes[-1]), 0.0) ** weight
+            *sources, result = (halve(plane) for plane in (*sources, result))
+        score *= max(_scale_quality(sources, result), 0.0) ** weight
     return score
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
-from trainer.metrics.grey import FULL_SCALE, as_planes
+from trainer.metrics.grey import FULL_SCALE, Grey, as_compared_planes
 from trainer.metrics.windows import Plane, gaussian_taps, halve, window_mean
 
 WINDOW_PX = 11
@@ -20,10 +19,8 @@ MIN_SIDE_PX = (WINDOW_PX - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 """Smallest side whose coarsest scale still holds one window."""
 
 
-def ms_ssim(
-    under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np.generic]
-) -> float:
-    r"""Compute the mean of MS-SSIM(under, fused) and MS-SSIM(over, fused); higher is better.
+def ms_ssim(exposures: Sequence[Grey], fused: Grey) -> float:
+    r"""Compute the mean over the exposures of MS-SSIM(exposure, fused); higher is better.
 
     .. math::
         \mathrm{MS} = \overline{l_5 c_5}^{\,w_5} \prod_{j=1}^{4} \overline{c_j}^{\,w_j}
@@ -33,8 +30,7 @@ def ms_ssim(
     real power; it counts as 0.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W), sides of at least 161.
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each, sides of at least 161.
         fused: Fused picture, likewise.
 
     Returns:
@@ -42,16 +38,17 @@ def ms_ssim(
 
     Reference:
         Wang, Simoncelli and Bovik, "Multiscale structural similarity", Asilomar 2003, with the
-        down-sampling of the authors' programme. The mean over two sources is the habit of fusion
-        papers; it favours fusions that resemble both exposures, that is, the plain average.
+        down-sampling of the authors' programme. The mean over the sources is the habit of fusion
+        papers; it favours fusions that resemble all exposures, that is, the plain average.
 
     Example:
+        >>> import numpy as np
         >>> ramp = np.add.outer(np.arange(180.0), np.arange(180.0)) / 2
-        >>> ms_ssim(ramp, ramp, ramp)
+        >>> ms_ssim([ramp, ramp], ramp)
         1.0
     """
-    first, second, result = as_planes(under, over, fused, min_side_px=MIN_SIDE_PX)
-    return (_similarity(first, result) + _similarity(second, result)) / 2
+    sources, result = as_compared_planes(exposures, fused, min_side_px=MIN_SIDE_PX)
+    return sum(_similarity(source, result) for source in sources) / len(sources)
 
 
 def _similarity(source: Plane, fused: Plane) -> float:

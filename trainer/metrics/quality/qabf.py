@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from trainer.metrics.grey import as_planes
+from trainer.metrics.grey import Grey, as_compared_planes
 from trainer.metrics.windows import Plane
 
 STRENGTH_SIGMOID = (0.9994, 15.0, 0.5)
@@ -16,21 +17,18 @@ DIRECTION_SIGMOID = (0.9879, 22.0, 0.8)
 """The same for kept edge direction."""
 
 
-def qabf(
-    under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np.generic]
-) -> float:
-    r"""Compute the edge transfer from two exposures to their fusion; higher is better.
+def qabf(exposures: Sequence[Grey], fused: Grey) -> float:
+    r"""Compute the edge transfer from exposures to their fusion; higher is better.
 
     .. math::
-        Q^{ABF} = \frac{\sum Q^{AF} g_A + Q^{BF} g_B}{\sum g_A + g_B}
+        Q^{ABF} = \frac{\sum_k \sum Q^{kF} g_k}{\sum_k \sum g_k}
 
-    where g is the Sobel magnitude (borders padded with zeros) and Q the product of two sigmoids
-    of the kept strength and the kept direction of the edge. Without any edge in the sources the
-    quotient is undefined; the result is then 0.
+    where g is the Sobel magnitude of an exposure k (borders padded with zeros) and Q the product
+    of two sigmoids of the kept strength and the kept direction of its edge. Without any edge in
+    the sources the quotient is undefined; the result is then 0.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W), sides of at least 2.
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each, sides of at least 2.
         fused: Fused picture, likewise.
 
     Returns:
@@ -38,17 +36,18 @@ def qabf(
 
     Reference:
         Xydeas and Petrovic, Electron. Lett. 36 (2000) 308-309, in the form used by the MEFB
-        benchmark, whose value at equal magnitudes is the magnitude itself and not 1.
+        benchmark, whose value at equal magnitudes is the magnitude itself and not 1. It is stated
+        for two sources A and B; the sums run over all of them here.
 
     Example:
         >>> step = np.repeat([[0.0, 50.0]], 8, axis=0).repeat(8, axis=1)
-        >>> qabf(step, step, step) > 0.95
+        >>> qabf([step, step], step) > 0.95
         True
     """
-    first, second, result = as_planes(under, over, fused)
+    sources, result = as_compared_planes(exposures, fused)
     result_edges = _edges(result)
     kept = total = 0.0
-    for source in (first, second):
+    for source in sources:
         strength, angle = _edges(source)
         kept += float((_preservation(strength, angle, *result_edges) * strength).sum())
         total += float(strength.sum())

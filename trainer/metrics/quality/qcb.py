@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
-from trainer.metrics.grey import FULL_SCALE, as_planes
+from trainer.metrics.grey import FULL_SCALE, Grey, as_compared_planes
 from trainer.metrics.windows import Plane
 
 PIXELS_A_DEGREE = 30.0
@@ -22,7 +23,7 @@ SURROUND_SIGMA_PX = 4.0
 MASKING_CONSTANT = 1e-4
 
 
-def qcb(under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np.generic]) -> float:
+def qcb(exposures: Sequence[Grey], fused: Grey) -> float:
     r"""Compute the perceptual quality of Chen and Blum; higher is better.
 
     Every picture is stretched to 0..255, filtered by the eye's contrast sensitivity, and turned
@@ -37,8 +38,7 @@ def qcb(under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np
     contrasts vanish alike they count as kept.
 
     Args:
-        under: Darker exposure, grey, 0..255. Shape (H, W), sides of at least 2.
-        over: Brighter exposure, likewise.
+        exposures: Two or more, grey, 0..255. Shape (H, W) each, sides of at least 2.
         fused: Fused picture, likewise.
 
     Returns:
@@ -46,19 +46,23 @@ def qcb(under: NDArray[np.generic], over: NDArray[np.generic], fused: NDArray[np
 
     Reference:
         Chen and Blum, Image Vis. Comput. 27 (2009) 1421-1432, as computed in the MEFB benchmark.
+        It is stated for two sources, whose weights sum to 1; those of all sources do here.
 
     Example:
         >>> ramp = np.add.outer(np.arange(40.0), np.arange(40.0) ** 2)
-        >>> round(qcb(ramp, ramp, ramp), 9)
+        >>> round(qcb([ramp, ramp], ramp), 9)
         1.0
     """
-    planes = as_planes(under, over, fused)
-    sensitivity = _sensitivity(planes[0].shape)
-    first, second, result = (_masked_contrast(plane, sensitivity) for plane in planes)
-    weights = first**2, second**2
-    total = weights[0] + weights[1]
-    share = np.divide(weights[0], total, out=np.full_like(total, 0.5), where=total > 0)
-    quality = share * _kept(first, result) + (1 - share) * _kept(second, result)
+    sources, result = as_compared_planes(exposures, fused)
+    sensitivity = _sensitivity(result.shape)
+    contrasts = [_masked_contrast(source, sensitivity) for source in sources]
+    of_result = _masked_contrast(result, sensitivity)
+    total = sum((contrast**2 for contrast in contrasts), np.zeros_like(result))
+    quality = np.zeros_like(result)
+    for contrast in contrasts:
+        even = np.full_like(total, 1 / len(contrasts))
+        share = np.divide(contrast**2, total, out=even, where=total > 0)
+        quality += share * _kept(contrast, of_result)
     return float(quality.mean())
 
 
