@@ -34,9 +34,9 @@ from model.alignment.stack import align_stack
 from model.alignment.unrelated import AGREEMENT_LIMIT, measure_agreement
 from model.alignment.view import PROXY_MAX_PX, ExposureView, detect_keypoints, make_proxy
 from model.exposure import AlignmentReport, ExposureStack
-from trainer.evaluation import list_pairs
-from trainer.evaluation.pairs import read_exposures
+from trainer.evaluation import list_scenes
 from trainer.evaluation.pictures import Picture, read_picture
+from trainer.evaluation.scenes import read_exposures
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "alignment.json"
 SEED = 20_260
@@ -412,7 +412,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="motions of each pair")
     parser.add_argument("--out", type=Path, default=DEFAULT_RESULT, help="result file")
     arguments = parser.parse_args(argv)
-    pairs = {pair.name: read_exposures(pair) for pair in list_pairs(arguments.data / "eval")}
+    pairs = {scene.name: read_exposures(scene) for scene in list_scenes(arguments.data / "eval")}
     large = {
         name: ExposureStack.from_images([exposures[0], exposures[-1]])
         for name, exposures in read_stacks(arguments.data / "highres")

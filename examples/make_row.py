@@ -17,7 +17,7 @@ from bench.running_service import running_service
 from service.console.client import fuse_files
 from trainer.data.pixels import limit_side
 from trainer.evaluation.pictures import Picture
-from trainer.evaluation.report.sheets import arrange, draw_cell
+from trainer.evaluation.report.cells import draw_cell, join_cells
 
 FOLDER = Path(__file__).resolve().parent
 UNDER, OVER = FOLDER / "under.jpg", FOLDER / "over.jpg"
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     with service as url:
         fused = fuse_files(UNDER, OVER, url=url, image_format="png").picture
     pictures = {"under": UNDER.read_bytes(), "over": OVER.read_bytes(), "fused": fused}
-    row = arrange([make_cell(encoded, label) for label, encoded in pictures.items()])
+    row = join_cells([make_cell(encoded, label) for label, encoded in pictures.items()])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     cv2.imwrite(str(arguments.out), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), options)

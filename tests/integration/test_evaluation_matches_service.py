@@ -54,8 +54,8 @@ def test_a_picture_of_the_evaluation_is_what_the_service_answers(
     ours = WeightsMethod(ROOT / "weights" / weights)
     out = tmp_path / "out"
     summary = evaluate(pairs, out, weights=[ours], metrics=["AG"], workers=1, report=False)
-    assert summary.pairs == ("deep", "moved")
-    for name in summary.pairs:
+    assert summary.scenes == ("deep", "moved")
+    for name in summary.scenes:
         files = {path.stem: path.read_bytes() for path in (pairs / name).iterdir()}
         response = client.post("/fuse?format=png", files=files)
         assert response.status_code == 200, response.text

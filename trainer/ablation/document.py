@@ -22,7 +22,7 @@ DOCUMENT_NAME = "ablation.md"
 BETTER, WORSE = "▲", "▼"
 LEGEND = f"""\
 {BETTER} and {WORSE} mean better and worse than the study's first arm, the 95 % interval of the mean
-paired difference (bootstrap over pairs) leaving zero out; bold is the best mean. A plot shows the
+paired difference (bootstrap over scenes) leaving zero out; bold is the best mean. A plot shows the
 total loss in the course of training."""
 
 
@@ -64,8 +64,8 @@ def write_document(out: Path, results: Sequence[StudyResult], *, studies: str) -
         if result.summary is None:
             lines += ["Not scored.", ""]
         else:
-            lines += [f"Means over {len(result.summary.pairs)} pairs of {result.summary.dataset}:"]
-            lines += [""]
+            count, dataset = len(result.summary.scenes), result.summary.dataset
+            lines += [f"Means over {count} scenes of {dataset}:", ""]
         lines += [*_draw_scores(result, out)]
         if _plot_losses(result, out):
             lines += ["", f"![Total loss of each arm]({study.name}.svg)"]

@@ -99,15 +99,15 @@ def train_one(training: Training) -> str:
 
 def score_study(
     arms: Sequence[PlannedArm],
-    pairs: Mapping[str, Path],
+    scenes: Mapping[str, Path],
     out: Path,
     *,
     metrics: Sequence[str] | None,
     workers: int,
 ) -> Summary | None:
-    """Evaluate the arms of one study that are trained; None where there are none, or no pairs.
+    """Evaluate the arms of one study that are trained; None where there are none, or no scenes.
 
-    All studies on the same pairs share a folder, so that an arm of several is scored once.
+    All studies on the same scenes share a folder, so that an arm of several is scored once.
     """
     study = arms[0].study
     methods = [
@@ -121,14 +121,15 @@ def score_study(
         for one in arms
         if ((weights := find_weights(out, one.config)) / MANIFEST_NAME).is_file()
     ]
-    if not methods or study.pairs not in pairs:
+    if not methods or study.scenes not in scenes:
         return None
     side = "" if study.max_side_px is None else f"-{study.max_side_px}"
     return evaluate(
-        pairs[study.pairs],
-        out / "scores" / f"{study.pairs}{side}",
+        scenes[study.scenes],
+        out / "scores" / f"{study.scenes}{side}",
         weights=list({method.label: method for method in methods}.values()),
         metrics=metrics,
+        exposures="ends",  # arms are trained on pairs
         max_side_px=study.max_side_px,
         workers=max(1, workers),
         report=False,

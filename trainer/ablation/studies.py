@@ -16,8 +16,8 @@ from trainer.errors import ConfigError
 from trainer.toml import check_table, read_toml
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-USUAL_PAIRS = "pairs"
-"""Name of the pairs of every study that names no others."""
+USUAL_SCENES = "scenes"
+"""Name of the scenes of every study that names no others."""
 
 KEY_DIGITS = 8
 
@@ -27,7 +27,7 @@ class _Record(BaseModel):
 
 
 class EvaluationOptions(_Record):
-    """How an arm's weights are run on the pairs.
+    """How an arm's weights are run on the scenes.
 
     Attributes:
         align: Align the exposures first, or take them as they lie.
@@ -47,7 +47,7 @@ class Arm(_Record):
     Attributes:
         name: Short name, unique in its study.
         set: Overrides of the base config, `group.key=value` each.
-        evaluation: How its weights are run on the pairs.
+        evaluation: How its weights are run on the scenes.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -62,15 +62,15 @@ class Study(_Record):
         name: Short name, unique in the file.
         title: Heading.
         question: What is asked and where it comes from, in a sentence or two.
-        pairs: Name of the pairs that answer it, where the usual ones cannot.
-        max_side_px: Reduce these pairs first; None takes them as they are.
+        scenes: Name of the scenes that answer it, where the usual ones cannot.
+        max_side_px: Reduce these scenes first; None takes them as they are.
         arms: The arms; every other one is compared with the first.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     question: str
-    pairs: str = Field(default=USUAL_PAIRS, pattern=NAME_PATTERN)
+    scenes: str = Field(default=USUAL_SCENES, pattern=NAME_PATTERN)
     max_side_px: int | None = Field(default=None, ge=176)
     arms: tuple[Arm, ...] = Field(alias="arm", min_length=1)
 

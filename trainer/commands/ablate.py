@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainer.ablation.document import StudyResult, write_document
 from trainer.ablation.run import score_study, train_arms
-from trainer.ablation.studies import USUAL_PAIRS, plan_studies
+from trainer.ablation.studies import USUAL_SCENES, plan_studies
 from trainer.commands.arguments import Commands, at_least, names
 from trainer.errors import ConfigError
 from trainer.metrics import METRICS, PAPER_METRICS
@@ -24,11 +24,11 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("studies", type=Path, nargs="?", default=DEFAULT_STUDIES, help="TOML file")
     parser.add_argument("--data", type=Path, required=True, help="training data, see `train`")
     parser.add_argument(
-        "--pairs",
+        "--scenes",
         action="append",
         required=True,
         metavar="[NAME=]DIR",
-        help="pairs to score on, see `evaluate`; with a name for studies that ask for it",
+        help="scenes to score on, see `evaluate`; with a name for studies that ask for it",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and document")
     parser.add_argument(
@@ -61,7 +61,7 @@ def run_command(options: argparse.Namespace) -> int:
     unknown = sorted(set(options.metrics) - METRICS.keys())
     if unknown:
         raise ConfigError(f"expected metrics of {', '.join(METRICS)}, got {', '.join(unknown)}")
-    pairs = parse_pairs(options.pairs)
+    scenes = parse_scenes(options.scenes)
     studies = plan_studies(options.studies, options.set, names=options.study)
     arms = [one for study in studies for one in study]
     failures = train_arms(arms, options.data, options.out, workers=options.workers)
@@ -69,7 +69,7 @@ def run_command(options: argparse.Namespace) -> int:
         StudyResult(
             study,
             score_study(
-                study, pairs, options.out, metrics=options.metrics, workers=options.workers
+                study, scenes, options.out, metrics=options.metrics, workers=options.workers
             ),
             failures,
         )
@@ -81,22 +81,22 @@ def run_command(options: argparse.Namespace) -> int:
     return 1 if failures or unscored else 0
 
 
-def parse_pairs(items: Sequence[str]) -> dict[str, Path]:
-    """Folders of pairs by name; one without a name is that of every study that names none.
+def parse_scenes(items: Sequence[str]) -> dict[str, Path]:
+    """Folders of scenes by name; one without a name is that of every study that names none.
 
     Raises:
         ConfigError: A name stands twice.
 
     Example:
-        >>> sorted(parse_pairs(["eval", "handheld=other"]))
-        ['handheld', 'pairs']
+        >>> sorted(parse_scenes(["eval", "handheld=other"]))
+        ['handheld', 'scenes']
     """
-    pairs: dict[str, Path] = {}
+    scenes: dict[str, Path] = {}
     for item in items:
         name, separator, folder = item.partition("=")
         if not separator:
-            name, folder = USUAL_PAIRS, item
-        if name in pairs:
-            raise ConfigError(f"expected one folder of pairs named '{name}', got two")
-        pairs[name] = Path(folder)
-    return pairs
+            name, folder = USUAL_SCENES, item
+        if name in scenes:
+            raise ConfigError(f"expected one folder of scenes named '{name}', got two")
+        scenes[name] = Path(folder)
+    return scenes

@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--methods", type=names, default=(), help="two or more, comma-separated")
     parser.add_argument("--out", type=Path, help="folder of the sheets")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the orders (default: 0)")
-    parser.add_argument("--pairs", type=names, help="names, comma-separated (default: all)")
+    parser.add_argument("--scenes", type=names, help="names, comma-separated (default: all)")
     parser.add_argument(
         "--reveal", action="store_true", help=f"join the filled {JUDGEMENT_NAME} with the key"
     )
@@ -42,7 +42,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.out is None:
         raise DataError("expected --out, the folder of the sheets, got none")
     key = write_comparison(
-        options.folder, options.out, options.methods, seed=options.seed, pairs=options.pairs
+        options.folder, options.out, options.methods, seed=options.seed, scenes=options.scenes
     )
     sys.stdout.write(
         f"{len(key.letters)} sheets. Fill in {JUDGEMENT_NAME}: a letter or {NO_PREFERENCE} as "

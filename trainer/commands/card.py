@@ -8,7 +8,7 @@ from pathlib import Path
 from model.manifest import PARAMETERS_NAME, Evaluation, Manifest, read_manifest, write_manifest
 from trainer.commands.arguments import Commands
 from trainer.errors import RunError
-from trainer.evaluation.report.summary import Summary, read_summary
+from trainer.evaluation.report.summary import MethodSummary, Summary, read_summary
 from trainer.metrics import GUARDS, MEASURES
 from trainer.release.description import apply_description, load_description
 from trainer.release.model_card import write_card
@@ -63,7 +63,7 @@ def record_evaluation(
     """Take the scores of these weights, and of the methods beside them, into the manifest.
 
     The column is found by the hash of the parameters, and must have been fused with the manifest's
-    own rule of chroma and reference exposure. A method that was scored on other pairs is left out.
+    own rule of chroma and reference exposure. A method that was scored on other scenes is left out.
 
     Args:
         manifest: Manifest of the weights.
@@ -79,24 +79,28 @@ def record_evaluation(
     ours = _find_column(manifest, summary)
     count = summary.counts[ours]
     others = [label for label in summary.means if label not in (ours, manifest.label)]
-    left_out = [label for label in others if not summary.have_same_pairs(label, ours)]
+    left_out = [label for label in others if not summary.have_same_scenes(label, ours)]
     if left_out:
-        sys.stderr.write(f"left out, not scored on the same {count} pairs: {', '.join(left_out)}\n")
+        sys.stderr.write(
+            f"left out, not scored on the same {count} scenes: {', '.join(left_out)}\n"
+        )
     peers = [label for label in others if label not in left_out]
     scores = _finite(summary, ours)
     if not scores:
         raise RunError(f"expected scores of '{manifest.label}' in the evaluation, found none")
-    # Without a picture of every pair these weights have no rank, nor has who has the same pairs.
+    # Without a picture of every scene these weights have no rank, nor has who has the same scenes.
     names = {ours: manifest.label} | {label: label for label in peers}
     ranks = {
         name: summary.mean_rank[label]
         for label, name in names.items()
         if label in summary.mean_rank
     }
-    reduced = f", reduced to {summary.max_side_px} px" if summary.max_side_px else ""
+    how = f", reduced to {summary.max_side_px} px" if summary.max_side_px else ""
+    how += ", darkest and brightest exposure" if summary.exposures == "ends" else ""
+    how += ", ghosts left" if summary.methods[ours].ghosts == "off" else ""
     evaluation = Evaluation.model_validate(
         {
-            "dataset": (dataset or summary.dataset) + reduced,
+            "dataset": (dataset or summary.dataset) + how,
             "pairs": count,
             "scores": scores,
             "methods": {label: _finite(summary, label) for label in peers},
@@ -121,7 +125,7 @@ def _key(evaluation: Evaluation) -> tuple[str, str | None]:
 
 
 def _find_column(manifest: Manifest, summary: Summary) -> str:
-    """Label of these weights' column; of several the one that aligns as the service does."""
+    """Label of these weights' column; of several the one with the service's own options."""
     parameters = manifest.files[PARAMETERS_NAME].sha256
     columns = [
         label
@@ -136,7 +140,12 @@ def _find_column(manifest: Manifest, summary: Summary) -> str:
             f"expected an evaluation of '{manifest.label}' with chroma {manifest.chroma} and "
             f"reference {manifest.reference}, its weights columns are: {there or 'none'}"
         )
-    return min(columns, key=lambda label: summary.methods[label].align != "auto")
+    return min(columns, key=lambda label: _count_departures(summary.methods[label]))
+
+
+def _count_departures(method: MethodSummary) -> int:
+    """How many options differ from the service's defaults."""
+    return (method.align != "auto") + (method.ghosts == "off")
 
 
 def _finite(summary: Summary, label: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Keeps what is known of each pair between runs, in a file keyed on everything that decides it."""
+"""Keeps what is known of each scene between runs, in a file keyed on everything that decides it."""
 
 import hashlib
 from functools import cache
@@ -16,15 +16,15 @@ from trainer.metrics import GUARDS, MEASURES
 
 EVALUATION_FOLDER = Path(__file__).parent
 CODE = (
-    EVALUATION_FOLDER / "methods" / "others.py",
-    EVALUATION_FOLDER / "pairs.py",
+    *sorted((EVALUATION_FOLDER / "methods").glob("*.py")),
+    EVALUATION_FOLDER / "scenes.py",
     EVALUATION_FOLDER / "pictures.py",
-    EVALUATION_FOLDER / "methods" / "weights.py",
     EVALUATION_FOLDER.parent / "data" / "pixels.py",
+    EVALUATION_FOLDER.parent / "mertens.py",
     EVALUATION_FOLDER.parent / "metrics" / "grey.py",
     Path(images.__file__),
 )
-"""What leads from the files of a pair to the pixels that are scored, but for `model` itself."""
+"""What leads from the files of a scene to the pixels that are scored, but for `model` itself."""
 
 GOLDEN_SEED = 7
 GOLDEN_SHAPE = (179, 183)
@@ -42,7 +42,7 @@ class Score(BaseModel):
 
 
 class MethodRecord(BaseModel):
-    """What is known of one method's picture of one pair.
+    """What is known of one method's picture of one scene.
 
     Attributes:
         picture: Fingerprint of the exposures' files and of the method with its options.
@@ -67,8 +67,8 @@ class MethodRecord(BaseModel):
         return data
 
 
-class PairRecord(BaseModel):
-    """What is known of one pair.
+class SceneRecord(BaseModel):
+    """What is known of one scene.
 
     Attributes:
         methods: By label.
@@ -80,16 +80,16 @@ class PairRecord(BaseModel):
     sheet: str | None = None
 
 
-def read_record(path: Path) -> PairRecord:
-    """Read a pair's record; an absent or foreign one knows nothing."""
+def read_record(path: Path) -> SceneRecord:
+    """Read a scene's record; an absent or foreign one knows nothing."""
     try:
-        return PairRecord.model_validate_json(path.read_bytes())
+        return SceneRecord.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        return PairRecord()
+        return SceneRecord()
 
 
-def write_record(path: Path, record: PairRecord) -> None:
-    """Write a pair's record; it appears whole or not at all."""
+def write_record(path: Path, record: SceneRecord) -> None:
+    """Write a scene's record; it appears whole or not at all."""
     write_whole(path, record.model_dump_json(indent=1))
 
 

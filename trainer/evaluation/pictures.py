@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from expofuse.errors import FileError
@@ -16,7 +15,6 @@ from expofuse.kinds import OWN_FILES
 from model.exposure import Pixels
 from trainer.errors import DataError
 from trainer.files import write_whole
-from trainer.metrics.guards.mean_chroma import iterate_lab
 
 Picture = NDArray[np.uint8]
 """Shape (H, W, 3), RGB."""
@@ -80,14 +78,3 @@ def write_png(path: Path, pixels: Pixels) -> None:
     if not is_encoded:
         raise DataError(f"expected {path.name} to be encoded as PNG, got a failure")
     write_whole(path, encoded.tobytes())
-
-
-def mean_lightness(picture: Picture) -> float:
-    """Mean L* of CIELAB, 0..100, of an sRGB picture. Shape (H, W, 3), uint8.
-
-    Example:
-        >>> round(mean_lightness(np.full((2, 2, 3), 255, np.uint8)), 3)
-        100.0
-    """
-    total = sum(float(lab[:, 0].sum(dtype=torch.float64)) for lab in iterate_lab(picture))
-    return float(total / (picture.shape[0] * picture.shape[1]))

@@ -1,4 +1,4 @@
-"""Runs an evaluation: fuses and scores every pair by every method, and writes the documents."""
+"""Runs an evaluation: fuses and scores every scene by every method, and writes the documents."""
 
 import sys
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from model.manifest import PARAMETERS_NAME
 from model.release.weights import load_weights
 from trainer.errors import DataError
 from trainer.evaluation.cache import fingerprint_metric
-from trainer.evaluation.methods.others import Method, PeerMethod, list_peers, make_methods
+from trainer.evaluation.methods.computed import make_methods
+from trainer.evaluation.methods.method import Method
+from trainer.evaluation.methods.peers import PeerMethod, list_peers
 from trainer.evaluation.methods.weights import WeightsMethod
-from trainer.evaluation.pairs import EvaluationPair, list_pairs
 from trainer.evaluation.report.page import write_report
-from trainer.evaluation.report.sheets import EXPOSURES
+from trainer.evaluation.report.sheets import EXPOSURE_NAMES
 from trainer.evaluation.report.summarise import collect_scores, summarise
 from trainer.evaluation.report.summary import (
     Failure,
@@ -23,40 +24,43 @@ from trainer.evaluation.report.summary import (
     write_scores,
     write_summary,
 )
-from trainer.evaluation.scoring import PairJob, PairOutcome, evaluate_pair
+from trainer.evaluation.scenes import EvaluationScene, ExposureChoice, list_scenes
+from trainer.evaluation.scoring import SceneJob, SceneOutcome, evaluate_scene
 from trainer.metrics import GUARDS, METRICS
 from trainer.pool import count_cores, run_jobs
 
 
 def evaluate(
-    pairs_dir: Path,
+    scenes_dir: Path,
     out: Path,
     *,
     weights: Sequence[WeightsMethod],
     methods: Sequence[str] = (),
     use_peers: bool = False,
     metrics: Sequence[str] | None = None,
+    exposures: ExposureChoice = "all",
     max_side_px: int | None = None,
-    pairs: Sequence[str] | None = None,
+    scenes: Sequence[str] | None = None,
     workers: int | None = None,
     report: bool = True,
 ) -> Summary:
-    """Fuse and score pairs, and write `scores.csv`, `summary.json` and the report.
+    """Fuse and score scenes, and write `scores.csv`, `summary.json` and the report.
 
     A second call with the same output folder computes only what is missing: pictures are kept
     under `fused/`, values under `records/`, keyed on the content of exposures, weights, options
-    and code. A pair that fails is reported in the summary and does not end the run.
+    and code. A scene that fails is reported in the summary and does not end the run.
 
     Args:
-        pairs_dir: See `list_pairs`.
+        scenes_dir: See `list_scenes`.
         out: Output folder.
         weights: Weights versions; the first one is `ours` in the summary.
-        methods: Of `mertens`, `mean` and `enfuse`.
-        use_peers: Score the published pictures beside the pairs.
+        methods: Of those of `make_methods`.
+        use_peers: Score the published pictures beside the scenes.
         metrics: Names of the quality metrics, all of them by default; guards are always taken.
+        exposures: Which exposures of a scene are fused and compared with.
         max_side_px: Reduce the exposures by area averaging first: quick, and no longer the
             full-resolution evaluation.
-        pairs: Names of the pairs, all of them by default.
+        scenes: Names of the scenes, all of them by default.
         workers: Processes; None takes one for each core, 1 computes in this process.
         report: Write `report.html` too.
 
@@ -67,24 +71,25 @@ def evaluate(
         DataError: There is nothing to evaluate, or a name is unknown or given twice.
         WeightsError: A weights version does not pass its checks.
     """
-    scenes = _select_pairs(list_pairs(pairs_dir), pairs)
+    chosen = _select_scenes(list_scenes(scenes_dir), scenes)
     names = _select_metrics(metrics)
     computed, missing_methods = make_methods(methods)
     for name in missing_methods:
         sys.stderr.write(f"{name}: not installed on this machine, left out\n")
-    peers = list_peers(scenes) if use_peers else []
+    peers = list_peers(chosen) if use_peers else []
     columns: list[Method] = [*weights, *peers, *computed]
     _check_columns(columns)
     described = {method.label: _describe(method) for method in columns}
     definitions = {name: fingerprint_metric(name) for name in (*names, *GUARDS)}
     jobs = [
-        PairJob(pair, out, tuple(columns), definitions, max_side_px, has_sheet=report)
-        for pair in scenes
+        SceneJob(scene, out, tuple(columns), definitions, exposures, max_side_px, report)
+        for scene in chosen
     ]
-    outcomes = evaluate_pairs(jobs, workers)
+    outcomes = evaluate_scenes(jobs, workers)
     summary = summarise(
         outcomes,
-        dataset=pairs_dir.resolve().name,
+        dataset=scenes_dir.resolve().name,
+        exposures=exposures,
         max_side_px=max_side_px,
         metrics=names,
         methods=described,
@@ -100,11 +105,11 @@ def evaluate(
     return summary
 
 
-def evaluate_pairs(jobs: Sequence[PairJob], workers: int | None) -> list[PairOutcome]:
-    """Evaluate pairs under a progress bar; a process that dies costs one pair and not the run.
+def evaluate_scenes(jobs: Sequence[SceneJob], workers: int | None) -> list[SceneOutcome]:
+    """Evaluate scenes under a progress bar; a process that dies costs one scene and not the run.
 
     Args:
-        jobs: One for each pair.
+        jobs: One for each scene.
         workers: Processes; None takes one for each core, 1 computes in this process.
 
     Returns:
@@ -112,26 +117,27 @@ def evaluate_pairs(jobs: Sequence[PairJob], workers: int | None) -> list[PairOut
     """
     cores = count_cores()
     count = min(workers or cores, len(jobs))
-    outcomes: dict[str, PairOutcome] = {}
-    done = run_jobs(evaluate_pair, jobs, 0 if count == 1 else count, threads=max(1, cores // count))
-    for job, outcome in tqdm(done, total=len(jobs), unit="pair", desc="evaluate"):
-        name = job.pair.name
-        outcomes[name] = outcome or PairOutcome(name, failures=[_report_death(name)])
-    return [outcomes[job.pair.name] for job in jobs]
+    threads = max(1, cores // count)
+    outcomes: dict[str, SceneOutcome] = {}
+    done = run_jobs(evaluate_scene, jobs, 0 if count == 1 else count, threads=threads)
+    for job, outcome in tqdm(done, total=len(jobs), unit="scene", desc="evaluate"):
+        name = job.scene.name
+        outcomes[name] = outcome or SceneOutcome(name, failures=[_report_death(name)])
+    return [outcomes[job.scene.name] for job in jobs]
 
 
 def _report_death(name: str) -> Failure:
-    return Failure(pair=name, code="died", message="expected a result, got a process that died")
+    return Failure(scene=name, code="died", message="expected a result, got a process that died")
 
 
-def _select_pairs(
-    scenes: Sequence[EvaluationPair], names: Sequence[str] | None
-) -> list[EvaluationPair]:
+def _select_scenes(
+    scenes: Sequence[EvaluationScene], names: Sequence[str] | None
+) -> list[EvaluationScene]:
     if names is None:
         return list(scenes)
     unknown = sorted(set(names) - {scene.name for scene in scenes})
     if unknown:
-        raise DataError(f"expected names of pairs in the folder, got {', '.join(unknown)}")
+        raise DataError(f"expected names of scenes in the folder, got {', '.join(unknown)}")
     return [scene for scene in scenes if scene.name in names]
 
 
@@ -150,7 +156,7 @@ def _check_columns(columns: Sequence[Method]) -> None:
     if twice:
         raise DataError(f"expected a label for each method, got {', '.join(twice)} twice")
     odd = [label for label in labels if "/" in label or label.startswith(".") or not label]
-    odd += [label for label in labels if label in EXPOSURES]
+    odd += [label for label in labels if label in EXPOSURE_NAMES]
     if odd:
         raise DataError(f"expected labels that can name a folder of pictures, got '{odd[0]}'")
 
@@ -166,7 +172,9 @@ def _describe(method: Method) -> MethodSummary:
         kind="weights",
         weights=manifest.label,
         parameters_sha256=manifest.files[PARAMETERS_NAME].sha256,
+        exposures=manifest.accepted_exposures,
         align=method.align,
+        ghosts=method.ghosts,
         chroma=method.chroma or manifest.chroma,
         reference=method.reference or manifest.reference,
     )

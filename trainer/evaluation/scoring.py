@@ -1,4 +1,4 @@
-"""Fuses and scores one pair by all methods, as far as it is not known; in a worker process."""
+"""Fuses and scores one scene by all methods, as far as it is not known; in a worker process."""
 
 import math
 import subprocess
@@ -13,18 +13,18 @@ from expofuse.files.images import to_8_bit
 from model.errors import FusionError
 from trainer.evaluation.cache import (
     MethodRecord,
-    PairRecord,
+    SceneRecord,
     Score,
     hash_code,
     hash_parts,
     read_record,
     write_record,
 )
-from trainer.evaluation.methods.others import Method
-from trainer.evaluation.pairs import EvaluationPair, Sources, to_grey
+from trainer.evaluation.methods.method import Method
 from trainer.evaluation.pictures import read_picture, write_png
 from trainer.evaluation.report.sheets import sheet_path, write_sheet
 from trainer.evaluation.report.summary import Failure
+from trainer.evaluation.scenes import EvaluationScene, ExposureChoice, Sources, to_grey
 from trainer.metrics import MEASURES
 
 FUSED_FOLDER = "fused"
@@ -43,67 +43,71 @@ FAILURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class PairJob:
-    """The evaluation of one pair, as it crosses to a worker.
+class SceneJob:
+    """The evaluation of one scene, as it crosses to a worker.
 
     Attributes:
-        pair: The scene.
+        scene: The scene.
         out: The output folder.
         methods: What to fuse it with.
         metrics: Fingerprint of the definition by metric and guard, see `fingerprint_metric`.
-        max_side_px: See `read_exposures`.
-        has_sheet: The report shows the pair.
+        choice: See `read_exposures`.
+        max_side_px: See there.
+        has_sheet: The report shows the scene.
     """
 
-    pair: EvaluationPair
+    scene: EvaluationScene
     out: Path
     methods: tuple[Method, ...]
     metrics: Mapping[str, str]
+    choice: ExposureChoice = "all"
     max_side_px: int | None = None
     has_sheet: bool = False
 
 
 @dataclass(slots=True)
-class PairOutcome:
-    """What is known of one pair after its evaluation.
+class SceneOutcome:
+    """What is known of one scene after its evaluation.
 
     Attributes:
-        name: Name of the pair.
+        name: Name of the scene.
+        exposures: How many of its exposures were fused; 0 when they could not be read.
         scores: Value by method and metric, of guards too.
         failures: What could not be had.
     """
 
     name: str
+    exposures: int = 0
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
 
-def fused_path(out: Path, method: str, pair: str) -> Path:
-    """Where a method's picture of a pair is kept."""
-    return out / FUSED_FOLDER / method / f"{pair}.png"
+def fused_path(out: Path, method: str, scene: str) -> Path:
+    """Where a method's picture of a scene is kept."""
+    return out / FUSED_FOLDER / method / f"{scene}.png"
 
 
-def record_path(out: Path, pair: str) -> Path:
-    """Where what is known of a pair is kept."""
-    return out / RECORDS_FOLDER / f"{pair}.json"
+def record_path(out: Path, scene: str) -> Path:
+    """Where what is known of a scene is kept."""
+    return out / RECORDS_FOLDER / f"{scene}.json"
 
 
-def evaluate_pair(job: PairJob) -> PairOutcome:
-    """Fuse and score one pair by every method; what an earlier run found is taken as it is.
+def evaluate_scene(job: SceneJob) -> SceneOutcome:
+    """Fuse and score one scene by every method; what an earlier run found is taken as it is.
 
     The record is written after each method, so that a run that is stopped loses one picture.
     """
-    outcome = PairOutcome(job.pair.name)
-    sources = Sources(job.pair, max_side_px=job.max_side_px)
+    outcome = SceneOutcome(job.scene.name)
+    sources = Sources(job.scene, choice=job.choice, max_side_px=job.max_side_px)
     try:
-        sources.load()
+        outcome.exposures = len(sources.exposures)
     except FAILURES as error:
-        outcome.failures.append(describe_failure(error, job.pair.name))
+        outcome.failures.append(describe_failure(error, job.scene.name))
         return outcome
-    path = record_path(job.out, job.pair.name)
+    path = record_path(job.out, job.scene.name)
     record = read_record(path)
     for method in job.methods:
-        if not method.applies_to(job.pair):
+        if not method.applies_to(job.scene):
             continue
         try:
             picture = _update_picture(job, method, sources, record)
@@ -111,7 +115,7 @@ def evaluate_pair(job: PairJob) -> PairOutcome:
             failures = _update_scores(job, method, sources, picture)
         except FAILURES as error:
             record.methods.pop(method.label, None)
-            outcome.failures.append(describe_failure(error, job.pair.name, method.label))
+            outcome.failures.append(describe_failure(error, job.scene.name, method.label))
             continue
         write_record(path, record)
         outcome.failures += failures
@@ -125,23 +129,23 @@ def evaluate_pair(job: PairJob) -> PairOutcome:
 
 
 def _update_sheet(
-    job: PairJob, sources: Sources, record: PairRecord, methods: Sequence[str]
+    job: SceneJob, sources: Sources, record: SceneRecord, methods: Sequence[str]
 ) -> None:
-    """Draw the pair's contact sheet, unless the one of these very pictures is there."""
+    """Draw the scene's contact sheet, unless the one of these very pictures is there."""
     pictures = [part for label in methods for part in (label, record.methods[label].picture)]
     fingerprint = hash_parts(sources.fingerprint, hash_code(), *pictures)
-    if record.sheet == fingerprint and sheet_path(job.out, job.pair.name).exists():
+    if record.sheet == fingerprint and sheet_path(job.out, job.scene.name).exists():
         return
     if record.sheet is not None:  # forgotten before its files change, as a picture is
         record.sheet = None
-        write_record(record_path(job.out, job.pair.name), record)
-    fused = {label: fused_path(job.out, label, job.pair.name) for label in methods}
-    write_sheet(job.out, job.pair.name, sources.exposures, fused)
+        write_record(record_path(job.out, job.scene.name), record)
+    fused = {label: fused_path(job.out, label, job.scene.name) for label in methods}
+    write_sheet(job.out, job.scene.name, sources.exposures, fused)
     record.sheet = fingerprint
 
 
 def describe_failure(
-    error: BaseException, pair: str, method: str | None = None, metric: str | None = None
+    error: BaseException, scene: str, method: str | None = None, metric: str | None = None
 ) -> Failure:
     """Put an error into the form of the summary, without paths of this machine.
 
@@ -156,18 +160,18 @@ def describe_failure(
         code, message = type(error).__name__, said or "expected a result, got an error"
     else:
         code, message = type(error).__name__, str(error)
-    return Failure(pair=pair, method=method, metric=metric, code=code, message=message)
+    return Failure(scene=scene, method=method, metric=metric, code=code, message=message)
 
 
 def _update_picture(
-    job: PairJob, method: Method, sources: Sources, record: PairRecord
+    job: SceneJob, method: Method, sources: Sources, record: SceneRecord
 ) -> MethodRecord:
     """What is known of a method's picture; fuses unless this very picture is there.
 
     Scores stay when the picture that is fused again is the one they were computed of.
     """
-    path = fused_path(job.out, method.label, job.pair.name)
-    fingerprint = hash_parts(sources.fingerprint, method.fingerprint(job.pair))
+    path = fused_path(job.out, method.label, job.scene.name)
+    fingerprint = hash_parts(sources.fingerprint, method.fingerprint(job.scene))
     known = record.methods.get(method.label) if path.exists() else None
     if known is not None and (known.picture, known.code) == (fingerprint, hash_code()):
         return known
@@ -185,7 +189,7 @@ def _update_picture(
     # Forgotten on disk before the picture changes: a run that is killed now leaves no picture
     # under the scores of another one.
     if record.methods.pop(method.label, None) is not None:
-        write_record(record_path(job.out, job.pair.name), record)
+        write_record(record_path(job.out, job.scene.name), record)
     write_png(path, fused)
     return made
 
@@ -197,7 +201,7 @@ def _has_same_exposures(known: MethodRecord, made: MethodRecord) -> bool:
 
 
 def _update_scores(
-    job: PairJob, method: Method, sources: Sources, record: MethodRecord
+    job: SceneJob, method: Method, sources: Sources, record: MethodRecord
 ) -> list[Failure]:
     """Compute the metrics that the record lacks; one that fails stays absent and is reported."""
     missing = [
@@ -207,7 +211,7 @@ def _update_scores(
     ]
     if not missing:
         return []
-    fused = read_picture(fused_path(job.out, method.label, job.pair.name))
+    fused = read_picture(fused_path(job.out, method.label, job.scene.name))
     pictures = {
         "grey": (sources.greys, to_grey(fused)),
         "rgb": (sources.pictures, to_8_bit(fused)),
@@ -221,7 +225,7 @@ def _update_scores(
             if not math.isfinite(value):
                 raise ValueError(f"expected a finite value of {name}, got {value}")
         except FAILURES as error:
-            failures.append(describe_failure(error, job.pair.name, method.label, name))
+            failures.append(describe_failure(error, job.scene.name, method.label, name))
             continue
         record.scores[name] = Score(metric=job.metrics[name], value=float(value))
     return failures

@@ -33,7 +33,7 @@ def summarise(arms, intervals, ours):
     return Summary(
         dataset="set",
         max_side_px=None,
-        pairs=("a", "b"),
+        scenes=("a", "b"),
         metrics=("AG", "PIQE"),
         ours=ours,
         methods={label: MethodSummary(kind="weights") for label in labels},
@@ -54,8 +54,8 @@ def summarise(arms, intervals, ours):
 
 
 def test_an_arm_is_marked_where_its_difference_to_the_first_one_is_sure(arms, tmp_path):
-    sure = Interval(difference=-1.0, low=-1.5, high=-0.5, pairs=2)  # the first arm has less
-    open_ = Interval(difference=-2.0, low=-4.5, high=0.5, pairs=2)
+    sure = Interval(difference=-1.0, low=-1.5, high=-0.5, scenes=2)  # the first arm has less
+    open_ = Interval(difference=-2.0, low=-4.5, high=0.5, scenes=2)
     intervals = {arms[1].label: {"AG": sure, "PIQE": sure}, arms[2].label: {"AG": open_}}
     summary = summarise(arms, intervals, arms[0].label)
     path = write_document(tmp_path, [StudyResult(arms, summary, {})], studies="x.toml")
@@ -69,7 +69,7 @@ def test_an_arm_is_marked_where_its_difference_to_the_first_one_is_sure(arms, tm
 def test_without_the_first_arm_nothing_is_marked_and_a_failure_cannot_break_the_table(
     arms, tmp_path
 ):
-    sure = Interval(difference=-1.0, low=-1.5, high=-0.5, pairs=2)
+    sure = Interval(difference=-1.0, low=-1.5, high=-0.5, scenes=2)
     summary = summarise(arms[1:], {arms[2].label: {"AG": sure}}, arms[1].label)
     failures = {arms[0].config.name: "one | two\nthree"}
     path = write_document(tmp_path, [StudyResult(arms, summary, failures)], studies="x.toml")

@@ -47,7 +47,7 @@ arm = [{ name = "mean" }, { name = "weighted", evaluation = { chroma = "weighted
 name = "reference"
 title = "Reference"
 question = "Which exposure?"
-pairs = "handheld"
+scenes = "handheld"
 arm = [{ name = "over" }, { name = "under", evaluation = { reference = "under" } }]
 """
 METRICS = ("AG", "Qabf", "PIQE")
@@ -55,9 +55,9 @@ DEADLINE_S = 240.0
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    """Two pairs of coloured scenes that the test makes itself."""
-    root = tmp_path_factory.mktemp("pairs")
+def scenes(tmp_path_factory):
+    """Two coloured scenes that the test makes itself."""
+    root = tmp_path_factory.mktemp("scenes")
     rng = np.random.default_rng(3)
     for name in ("one", "two"):
         scene = cv2.resize(rng.random((12, 13, 3)).astype(np.float32), (104, 96))
@@ -69,7 +69,7 @@ def pairs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ablation(data_root, pairs, tiny_graphs, tmp_path_factory):
+def ablation(data_root, scenes, tiny_graphs, tmp_path_factory):
     """A real ablation of two trainings, one of which cannot start and one was interrupted."""
     root = tmp_path_factory.mktemp("ablation")
     (root / "base.toml").write_text(BASE)
@@ -79,7 +79,7 @@ def ablation(data_root, pairs, tiny_graphs, tmp_path_factory):
     out = root / "out"
     begun = planned["tasks/all"].config
     train(begun, data_root, out / "runs" / begun.name, stop_after=1)
-    command = ["ablate", str(studies), "--data", str(data_root), "--pairs", str(pairs)]
+    command = ["ablate", str(studies), "--data", str(data_root), "--scenes", str(scenes)]
     command += ["--out", str(out), "--workers", "0", "--metrics", ",".join(METRICS)]
     with copying_graphs(tiny_graphs):
         return command, main(command), out, planned
@@ -97,7 +97,7 @@ def read_sections(out):
 
 
 def read_scores(out):
-    with (out / "scores" / "pairs" / "scores.csv").open() as file:
+    with (out / "scores" / "scenes" / "scores.csv").open() as file:
         return list(csv.DictReader(file))
 
 
@@ -137,7 +137,7 @@ def test_the_table_has_the_means_of_what_the_evaluation_wrote_and_marks_what_is_
     assert rows["weighted"]["differs from the base in"] == "chroma weighted"
 
 
-def test_a_study_whose_pairs_were_not_given_is_trained_and_not_scored(ablation):
+def test_a_study_whose_scenes_were_not_given_is_trained_and_not_scored(ablation):
     out = ablation[2]
     assert "AG ↑" not in read_sections(out)["Reference"]["over"]
     assert read_sections(out)["Reference"]["over"]["steps"] == "2"
@@ -169,7 +169,7 @@ def test_a_second_call_trains_and_fuses_nothing_again(ablation):
 
 def test_what_cannot_be_is_refused_before_any_work(ablation, capsys, tmp_path):
     command = ablation[0]
-    wrong = (["--study", "nothing"], ["--metrics", "AG,XY"], ["--pairs", "x"], ["--set", "a.b=1"])
+    wrong = (["--study", "nothing"], ["--metrics", "AG,XY"], ["--scenes", "x"], ["--set", "a.b=1"])
     for options in wrong:
         assert main([*command, "--out", str(tmp_path / "new"), *options]) == 2
         assert "config-invalid" in capsys.readouterr().err
@@ -185,7 +185,7 @@ def wait_for(claim):
 
 @pytest.mark.slow
 def test_an_ablation_that_was_killed_leaves_no_training_behind_and_goes_on(
-    data_root, pairs, tmp_path
+    data_root, scenes, tmp_path
 ):
     (tmp_path / "base.toml").write_text(BASE)
     studies = tmp_path / "studies.toml"
@@ -194,7 +194,7 @@ def test_an_ablation_that_was_killed_leaves_no_training_behind_and_goes_on(
     ((one, *_),) = plan_studies(studies, overrides, names=["chroma"])
     record = tmp_path / "out" / "runs" / one.config.name / "record.json"
     command = [sys.executable, "-m", "trainer", "ablate", str(studies), "--data", str(data_root)]
-    command += ["--pairs", str(pairs), "--out", str(tmp_path / "out"), "--study", "chroma"]
+    command += ["--scenes", str(scenes), "--out", str(tmp_path / "out"), "--study", "chroma"]
     for override in overrides:
         command += ["--set", override]
     steps = 0

@@ -25,7 +25,7 @@ arm = [{ name = "with" }, { name = "without", set = ["loss.use_masks=false"] }]
 name = "chroma"
 title = "Chroma"
 question = "Which rule?"
-pairs = "colourful"
+scenes = "colourful"
 arm = [{ name = "mean" }, { name = "weighted", evaluation = { chroma = "weighted" } }]
 """
 
@@ -52,7 +52,7 @@ def test_arms_that_ask_for_the_same_training_share_one_and_are_told_apart_by_the
     assert planned[0].config == planned[2].config == planned[3].config != planned[1].config
     assert planned[0].label == planned[2].label == planned[0].config.name
     assert planned[3].label == f"{planned[0].config.name}-chroma-weighted"
-    assert [one.study.pairs for one in planned] == ["pairs", "pairs", "colourful", "colourful"]
+    assert [one.study.scenes for one in planned] == ["scenes", "scenes", "colourful", "colourful"]
     assert planned[0].config.name.startswith("masks-with-")
 
 

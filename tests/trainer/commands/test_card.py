@@ -24,18 +24,18 @@ METRICS = ("AG", "PIQE", "MEF-SSIM")
 
 @pytest.fixture(scope="module")
 def summary_path(tmp_path_factory):
-    """The evaluation of two small pairs, one with a peer, whose label is not the version's."""
+    """The evaluation of two small scenes, one with a peer, whose label is not the version's."""
     root = tmp_path_factory.mktemp("evaluation")
     rng = np.random.default_rng(5)
     for name in ("desk", "door"):
-        (root / "pairs" / name / "peers").mkdir(parents=True)
+        (root / "scenes" / name / "peers").mkdir(parents=True)
         scene = cv2.resize(rng.random((20, 24, 3)), (160, 128), interpolation=cv2.INTER_CUBIC)
         for stem, gain in (("under", 0.3), ("over", 1.8)):
             picture = np.rint(np.clip(scene * gain, 0, 1) * 255).astype(np.uint8)
-            cv2.imwrite(str(root / "pairs" / name / f"{stem}.png"), picture)
-    cv2.imwrite(str(root / "pairs" / "desk" / "peers" / "absent-once.png"), picture)
+            cv2.imwrite(str(root / "scenes" / name / f"{stem}.png"), picture)
+    cv2.imwrite(str(root / "scenes" / "desk" / "peers" / "absent-once.png"), picture)
     evaluate(
-        root / "pairs",
+        root / "scenes",
         root / "out",
         weights=[WeightsMethod(BUNDLED, label="ours", align="off")],
         methods=("mean",),
@@ -57,10 +57,10 @@ def version(tmp_path):
 
 def test_scores_are_recorded_and_written_into_the_card(version, summary_path, capsys):
     assert main(["card", str(version), "--evaluation", str(summary_path)]) == 0
-    assert "not scored on the same 2 pairs: absent-once" in capsys.readouterr().err
+    assert "not scored on the same 2 scenes: absent-once" in capsys.readouterr().err
     (evaluation,) = load_weights(version).manifest.evaluation  # and the version still loads
     summary = read_summary(summary_path)
-    assert (evaluation.dataset, evaluation.pairs, evaluation.align) == ("pairs", 2, "off")
+    assert (evaluation.dataset, evaluation.pairs, evaluation.align) == ("scenes", 2, "off")
     assert tuple(evaluation.scores) == (*METRICS, *GUARDS)
     for label, scores in (("ours", evaluation.scores), ("mean", evaluation.methods["mean"])):
         found = summary.means[label] | summary.guards[label]
@@ -68,7 +68,7 @@ def test_scores_are_recorded_and_written_into_the_card(version, summary_path, ca
     assert set(evaluation.methods) == {"mean"}
     assert set(evaluation.ranks) == {"hyperp-mb-1.1.0", "mean"}
     assert evaluation.lower_is_better == ("PIQE", "inversion", "halo", "hue")
-    assert "**pairs**, means over 2 pairs" in (version / CARD_NAME).read_text()
+    assert "**scenes**, means over 2 scenes" in (version / CARD_NAME).read_text()
 
 
 def test_an_evaluation_replaces_the_one_of_the_same_set_alone(version, summary_path):
@@ -78,10 +78,10 @@ def test_an_evaluation_replaces_the_one_of_the_same_set_alone(version, summary_p
     assert main(command) == 0
     assert before == ((version / "manifest.json").read_bytes(), (version / CARD_NAME).read_bytes())
     assert main([*command, "--dataset", "Another set"]) == 0
-    assert [one.dataset for one in read_manifest(version).evaluation] == ["pairs", "Another set"]
+    assert [one.dataset for one in read_manifest(version).evaluation] == ["scenes", "Another set"]
 
 
-def test_weights_that_failed_on_a_pair_are_recorded_without_ranks(summary_path, capsys):
+def test_weights_that_failed_on_a_scene_are_recorded_without_ranks(summary_path, capsys):
     summary = read_summary(summary_path)
     lost = summary.model_copy(
         update={
@@ -92,8 +92,8 @@ def test_weights_that_failed_on_a_pair_are_recorded_without_ranks(summary_path, 
     )
     evaluation = record_evaluation(read_manifest(BUNDLED), lost).evaluation[-1]
     assert (evaluation.pairs, evaluation.methods, evaluation.ranks) == (1, {}, {})
-    # As many pairs, but the other one: no method to compare with.
-    assert "same 1 pairs: absent-once, mean" in capsys.readouterr().err
+    # As many scenes, but the other one: no method to compare with.
+    assert "same 1 scenes: absent-once, mean" in capsys.readouterr().err
 
 
 def test_two_evaluations_under_one_name_are_refused(version, summary_path, capsys):

@@ -23,7 +23,7 @@ from trainer.evaluation.blind.comparison import (
 )
 from trainer.evaluation.blind.judgement import JUDGEMENT_NAME, Judgement, reveal
 from trainer.evaluation.pictures import read_picture, write_png
-from trainer.evaluation.report.sheets import GAP_PX, LABEL_HEIGHT_PX
+from trainer.evaluation.report.cells import GAP_PX, LABEL_HEIGHT_PX
 
 PAIRS = ("desk", "door", "hall")
 LETTERS = {"desk": {"A": "ours", "B": "theirs"}, "door": {"A": "theirs", "B": "ours"}}
@@ -31,16 +31,16 @@ LETTERS = {"desk": {"A": "ours", "B": "theirs"}, "door": {"A": "theirs", "B": "o
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory):
-    """A finished evaluation of three pairs; a peer has pictures of two of them."""
+    """A finished evaluation of three scenes; a peer has pictures of two of them."""
     root = tmp_path_factory.mktemp("blind")
     for number, name in enumerate(PAIRS):
         shape = (120 + 20 * number, 180)
         for role, gain in (("under", 0.4), ("over", 1.2)):
-            write_png(root / "pairs" / name / f"{role}.png", images.scene(*shape, gain=gain))
+            write_png(root / "scenes" / name / f"{role}.png", images.scene(*shape, gain=gain))
         if name != "hall":
-            write_png(root / "pairs" / name / "peers" / "peer.png", images.scene(*shape, gain=0.9))
+            write_png(root / "scenes" / name / "peers" / "peer.png", images.scene(*shape, gain=0.9))
     evaluate(
-        root / "pairs",
+        root / "scenes",
         root / "out",
         weights=(),
         methods=("mean", "mertens"),
@@ -52,26 +52,26 @@ def evaluation(tmp_path_factory):
 
 
 def judge(folder, preferred, better="", worse=""):
-    """Fill the template: one value for all pairs, or a value by pair."""
+    """Fill the template: one value for all scenes, or a value by scene."""
     with (folder / JUDGEMENT_NAME).open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        of_pair = preferred if isinstance(preferred, str) else preferred.get(row["pair"], "")
-        row |= {"preferred": of_pair, "better": better, "worse": worse}
+        of_scene = preferred if isinstance(preferred, str) else preferred.get(row["scene"], "")
+        row |= {"preferred": of_scene, "better": better, "worse": worse}
     with (folder / JUDGEMENT_NAME).open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
 
 
-def test_each_pair_has_a_sheet_a_line_of_the_template_and_letters(evaluation, tmp_path):
+def test_each_scene_has_a_sheet_a_line_of_the_template_and_letters(evaluation, tmp_path):
     key = write_comparison(evaluation, tmp_path, ["mean", "mertens"], seed=1)
     assert read_key(tmp_path) == key
     assert sorted(path.stem for path in (tmp_path / "sheets").iterdir()) == sorted(PAIRS)
     with (tmp_path / JUDGEMENT_NAME).open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["pair", "preferred", "better", "worse"],
+        ["scene", "preferred", "better", "worse"],
         *([name, "", "", ""] for name in PAIRS),
     ]
     for letters in key.letters.values():
@@ -81,11 +81,11 @@ def test_each_pair_has_a_sheet_a_line_of_the_template_and_letters(evaluation, tm
 
 def test_the_sheet_shows_the_pictures_under_their_letters_unscaled(evaluation, tmp_path):
     key = write_comparison(evaluation, tmp_path, ["mean", "mertens", "peer"], seed=4)
-    for pair, letters in key.letters.items():
-        sheet = read_picture(tmp_path / "sheets" / f"{pair}.png")
+    for scene, letters in key.letters.items():
+        sheet = read_picture(tmp_path / "sheets" / f"{scene}.png")
         places = []
         for letter in "PQR":
-            fused = read_picture(evaluation / "fused" / letters[letter] / f"{pair}.png")
+            fused = read_picture(evaluation / "fused" / letters[letter] / f"{scene}.png")
             top = LABEL_HEIGHT_PX * 2 + fused.shape[0] + GAP_PX  # below the row of the exposures
             rows = sheet[top : top + fused.shape[0]]
             found = [
@@ -106,19 +106,19 @@ def test_only_the_key_knows_which_is_which(evaluation, tmp_path):
         assert not re.search(rb"mean|mertens", path.name.encode() + path.read_bytes())
 
 
-def test_orders_are_those_of_the_seed_and_differ_between_pairs():
-    names = [f"pair {number}" for number in range(31)]
+def test_orders_are_those_of_the_seed_and_differ_between_scenes():
+    names = [f"scene {number}" for number in range(31)]
     letters = draw_letters(["a", "b", "c"], names, 7)
     assert list(letters) == names
     assert letters == draw_letters(["c", "b", "a"], names, 7)
     assert letters != draw_letters(["a", "b", "c"], names, 8)
-    assert len({"".join(of_pair.values()) for of_pair in letters.values()}) == 6
+    assert len({"".join(of_scene.values()) for of_scene in letters.values()}) == 6
     for letter in "PQR":
-        counts = Counter(of_pair[letter] for of_pair in letters.values())
+        counts = Counter(of_scene[letter] for of_scene in letters.values())
         assert sorted(counts.values()) == [10, 10, 11]
 
 
-def test_a_pair_that_a_method_lacks_is_left_out_and_named(evaluation, tmp_path, capsys):
+def test_a_scene_that_a_method_lacks_is_left_out_and_named(evaluation, tmp_path, capsys):
     key = write_comparison(evaluation, tmp_path, ["peer", "mean"], seed=0)
     assert set(key.letters) == {"desk", "door"}
     assert "hall: left out" in capsys.readouterr().err
@@ -126,24 +126,24 @@ def test_a_pair_that_a_method_lacks_is_left_out_and_named(evaluation, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("methods", "pairs", "message"),
+    ("methods", "scenes", "message"),
     [
         (["mean", "nobody"], None, "expected methods of the evaluation, got nobody"),
-        (["mean", "mertens"], ["attic"], "expected pairs of the evaluation, got attic"),
+        (["mean", "mertens"], ["attic"], "expected scenes of the evaluation, got attic"),
         (["mean", "mean"], None, "expected each of the methods once"),
         (["mean"], None, "expected two to 6 methods to compare, got 1"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(evaluation, tmp_path, methods, pairs, message):
+def test_what_cannot_be_compared_is_refused(evaluation, tmp_path, methods, scenes, message):
     with pytest.raises(DataError, match=message):
-        write_comparison(evaluation, tmp_path / "out", methods, seed=0, pairs=pairs)
+        write_comparison(evaluation, tmp_path / "out", methods, seed=0, scenes=scenes)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_evaluation_without_its_report_says_what_is_missing(evaluation, tmp_path):
-    pairs = evaluation.parent / "pairs"
+    scenes = evaluation.parent / "scenes"
     options = {"weights": (), "methods": ("mean", "mertens"), "metrics": (), "workers": 1}
-    evaluate(pairs, tmp_path / "bare", report=False, **options)
+    evaluate(scenes, tmp_path / "bare", report=False, **options)
     with pytest.raises(DataError, match=r"picture 'under/desk.png'.*without --no-report"):
         write_comparison(tmp_path / "bare", tmp_path / "out", ["mean", "mertens"], seed=0)
 
@@ -211,17 +211,18 @@ def test_the_reveal_counts_wins_and_names_the_methods():
     text = reveal(judgements, LETTERS)
     assert "| theirs | 2 |\n| ours | 0 |" in text
     assert (
-        "2 of 2 pairs judged, 0 without preference; sign test p = 0.5; by letter: A 1, B 1." in text
+        "2 of 2 scenes judged, 0 without preference; sign test p = 0.5; by letter: A 1, B 1."
+        in text
     )
     assert "| desk | theirs | sky of theirs | ours pale \\| ours |" in text
     assert "| door | theirs | calm; a bit | Bare |" in text
 
 
-def test_pairs_without_preference_or_judgement_win_for_nobody():
+def test_scenes_without_preference_or_judgement_win_for_nobody():
     judgements = [Judgement("desk", "=", "", "both flat"), Judgement("door", "", "", "")]
     text = reveal(judgements, LETTERS)
     assert "| ours | 0 |\n| theirs | 0 |" in text
-    assert "1 of 2 pairs judged, 1 without preference." in text
+    assert "1 of 2 scenes judged, 1 without preference." in text
     assert "| desk | = |  | both flat |" in text
     assert "door" not in text
 
@@ -230,8 +231,8 @@ def test_pairs_without_preference_or_judgement_win_for_nobody():
     ("judgements", "message"),
     [
         ([Judgement("desk", "C", "", "")], "expected A, B or = as preferred of 'desk', got 'C'"),
-        ([Judgement("attic", "A", "", "")], "expected each pair of the key once, got 'attic'"),
-        ([Judgement("desk", "A", "", "")] * 2, "expected each pair of the key once, got 'desk'"),
+        ([Judgement("attic", "A", "", "")], "expected each scene of the key once, got 'attic'"),
+        ([Judgement("desk", "A", "", "")] * 2, "expected each scene of the key once, got 'desk'"),
         ([Judgement("desk", "", "", "")], "expected a preference in one line at least"),
     ],
 )
@@ -241,11 +242,13 @@ def test_a_judgement_that_does_not_fit_the_key_is_refused(judgements, message):
 
 
 def test_the_command_draws_sheets_and_reveals_what_was_thought(evaluation, tmp_path, capsys):
-    options = [f"--out={tmp_path}", "--methods=mean,mertens", "--seed=5", "--pairs=desk,door"]
+    options = [f"--out={tmp_path}", "--methods=mean,mertens", "--seed=5", "--scenes=desk,door"]
     assert main(["blind", str(evaluation), *options]) == 0
     assert "2 sheets. Fill in judgement.csv" in capsys.readouterr().out
     letters = read_key(tmp_path).letters
-    best = {pair: next(k for k, v in of.items() if v == "mertens") for pair, of in letters.items()}
+    best = {
+        scene: next(k for k, v in of.items() if v == "mertens") for scene, of in letters.items()
+    }
     judge(tmp_path, best, better="clear, no rims")
     assert main(["blind", str(tmp_path), "--reveal"]) == 0
     said = capsys.readouterr().out
@@ -259,9 +262,9 @@ def test_what_the_command_lacks_is_said(evaluation, tmp_path, capsys):
     assert main(["blind", str(tmp_path), "--reveal"]) == 2
     assert "expected key.json of a blind comparison" in capsys.readouterr().err
     write_comparison(evaluation, tmp_path, ["mean", "mertens"], seed=1)
-    (tmp_path / JUDGEMENT_NAME).write_text("pair,preferred,better,worse\ndesk,A,clear, no rims,\n")
+    (tmp_path / JUDGEMENT_NAME).write_text("scene,preferred,better,worse\ndesk,A,clear, no rims,\n")
     assert main(["blind", str(tmp_path), "--reveal"]) == 2
     assert "expected 4 values in line 2 of judgement.csv, got 5" in capsys.readouterr().err
-    (tmp_path / JUDGEMENT_NAME).write_text("pair,preferred\n")
+    (tmp_path / JUDGEMENT_NAME).write_text("scene,preferred\n")
     assert main(["blind", str(tmp_path), "--reveal"]) == 2
-    assert "got pair, preferred" in capsys.readouterr().err
+    assert "got scene, preferred" in capsys.readouterr().err

@@ -11,8 +11,8 @@ import pytest
 from tests import images
 from trainer.evaluation import Summary, evaluate
 from trainer.evaluation.pictures import write_png
+from trainer.evaluation.report.cells import GAP_PX, LABEL_HEIGHT_PX
 from trainer.evaluation.report.page import judge, write_report
-from trainer.evaluation.report.sheets import CELL_SIDE_PX, COLUMNS
 from trainer.evaluation.report.statistics import average_scores
 from trainer.evaluation.report.summary import Failure, Interval, Margins, MethodSummary
 from trainer.metrics import GUARDS
@@ -79,7 +79,7 @@ def summary():
     return Summary(
         dataset="made <here>",
         max_side_px=None,
-        pairs=tuple(SCORES),
+        scenes=tuple(SCORES),
         metrics=("AG", "PIQE"),
         ours="mine-1.0.0",
         methods={
@@ -96,19 +96,19 @@ def summary():
         mean_rank_paper={},
         intervals={
             "rival": {
-                "AG": Interval(difference=0.5, low=-1.0, high=2.0, pairs=2),
-                "PIQE": Interval(difference=10.0, low=9.0, high=11.0, pairs=2),
-                "inversion": Interval(difference=-2.875, low=-3.5, high=-2.25, pairs=2),
+                "AG": Interval(difference=0.5, low=-1.0, high=2.0, scenes=2),
+                "PIQE": Interval(difference=10.0, low=9.0, high=11.0, scenes=2),
+                "inversion": Interval(difference=-2.875, low=-3.5, high=-2.25, scenes=2),
             },
-            "old": {"PIQE": Interval(difference=-9.0, low=-10.0, high=-8.0, pairs=2)},
+            "old": {"PIQE": Interval(difference=-9.0, low=-10.0, high=-8.0, scenes=2)},
         },
         margins=Margins(peers=("densefuse",), sharpness=0.3, quality=None),
         missing_methods=("enfuse",),
-        failures=(Failure(pair="three", code="data-invalid", message="expected <a> picture"),),
+        failures=(Failure(scene="three", code="data-invalid", message="expected <a> picture"),),
     )
 
 
-def test_best_and_second_best_are_marked_among_methods_that_have_every_pair(summary, tmp_path):
+def test_best_and_second_best_are_marked_among_methods_that_have_every_scene(summary, tmp_path):
     write_report(tmp_path, summary, SCORES)
     _, reader, _ = read(tmp_path)
     header = [text for text, _ in reader.tables[0][0]]
@@ -132,7 +132,7 @@ def test_guards_stand_beside_the_metrics_unmarked_with_words_of_their_own(summar
     assert rows["mine-1.0.0"][5:] == [("0.12", "guard"), ("12.35", "guard")]
     assert rows["rival"][5:] == [("3.00", "guard"), ("", "guard")]
     said = " ".join(text.split())
-    assert "over pairs and 1 metrics, 1 is the best; the others are extras" in said
+    assert "over scenes and 1 metrics, 1 is the best; the others are extras" in said
     assert "<b>inversion</b> (lower is better), share in per cent of the tone pairs" in said
     assert "halo" not in said.partition('id="intervals"')[0].partition('id="means"')[2]
     without = summary.model_copy(update={"guards": {}})
@@ -166,7 +166,7 @@ def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
     ],
 )
 def test_the_verdict_follows_the_direction_of_the_metric(metric, low, high, verdict):
-    assert judge(Interval(difference=0.0, low=low, high=high, pairs=9), metric) == verdict
+    assert judge(Interval(difference=0.0, low=low, high=high, scenes=9), metric) == verdict
 
 
 def test_names_cannot_end_the_page_s_elements(summary, tmp_path):
@@ -175,7 +175,7 @@ def test_names_cannot_end_the_page_s_elements(summary, tmp_path):
     assert text.count("</script>") == 1
     assert "made &lt;here&gt;" in text
     assert "expected &lt;a&gt; picture" in text
-    assert [sheet["pair"] for sheet in sheets] == list(SCORES)
+    assert [sheet["scene"] for sheet in sheets] == list(SCORES)
 
 
 def test_failures_missing_methods_and_margins_are_shown(summary, tmp_path):
@@ -185,7 +185,7 @@ def test_failures_missing_methods_and_margins_are_shown(summary, tmp_path):
     assert "<b>enfuse</b>: not installed" in text
     said = " ".join(text.split())
     assert "<b>+30.0 %</b>; the paper over the same peers" in said
-    assert "pairs of which all" not in said  # a summary from before this was recorded
+    assert "scenes of which all" not in said  # a summary from before this was recorded
     assert "not computed, a metric is missing" in said
     plain = summary.model_copy(update={"failures": (), "missing_methods": (), "margins": None})
     write_report(tmp_path, plain, SCORES)
@@ -196,10 +196,10 @@ def test_failures_missing_methods_and_margins_are_shown(summary, tmp_path):
 
 def test_the_papers_margins_stand_beside_ours_over_the_same_peers(summary, tmp_path):
     peers = ("densefuse", "u2fusion")
-    margins = Margins(peers=peers, pairs=29, sharpness=0.21, quality=-0.04)
+    margins = Margins(peers=peers, scenes=29, sharpness=0.21, quality=-0.04)
     write_report(tmp_path, summary.model_copy(update={"margins": margins}), SCORES)
     text = " ".join(read(tmp_path)[0].split())
-    assert "over densefuse and u2fusion on the 29 pairs of which all have every value" in text
+    assert "over densefuse and u2fusion on the 29 scenes of which all have every value" in text
     for ours, same, every in (("+21.0", "+28.8", "+32.8"), ("-4.0", "+22.8", "+27.4")):
         expected = (
             f"<b>{ours} %</b>; the paper over the same peers on its own 14 pairs {same} %, "
@@ -216,15 +216,15 @@ def test_the_number_of_resamples_is_the_one_that_is_drawn(summary, tmp_path, mon
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """A whole evaluation of a pair with an odd name, exposures of 16 bits and a peer."""
+    """A whole evaluation of a scene with an odd name, exposures of 16 bits and a peer."""
     root = tmp_path_factory.mktemp("report")
     scene = {gain: images.scene(180, 240, gain=gain) for gain in (0.3, 0.6, 1.0)}
-    folder = root / "pairs" / "100% odd #1 & more"
+    folder = root / "scenes" / "100% odd #1 & more"
     write_png(folder / "under.png", scene[0.3].astype("uint16") * 257)
     write_png(folder / "over.png", scene[1.0])
     write_png(folder / "peers" / "peer.png", scene[0.6])
     options = {"weights": (), "methods": ("mean",), "use_peers": True, "metrics": ("AG", "SF")}
-    summary = evaluate(root / "pairs", root / "out", workers=1, **options)
+    summary = evaluate(root / "scenes", root / "out", workers=1, **options)
     assert summary.failures == ()
     return root, options
 
@@ -251,7 +251,9 @@ def test_the_crops_are_full_resolution_and_lie_on_each_other(evaluated):
     assert sheet["cells"][0]["scores"] == {}
     assert sheet["cells"][3]["scores"].keys() == {"AG", "SF", *GUARDS}
     picture = cv2.imread(str(out / unquote(sheet["sheet"])))
-    assert picture.shape[1] >= COLUMNS * min(240, CELL_SIDE_PX)
+    # Two exposures above two methods, none of them reduced.
+    assert picture.shape[1] == 2 * 240 + GAP_PX
+    assert picture.shape[0] == 2 * (180 + LABEL_HEIGHT_PX) + GAP_PX
 
 
 def test_sheets_are_drawn_again_only_when_a_picture_changed(evaluated):
@@ -260,7 +262,7 @@ def test_sheets_are_drawn_again_only_when_a_picture_changed(evaluated):
 
     def redrawn(**more):
         before = sheet.stat().st_mtime_ns
-        evaluate(root / "pairs", root / "out", workers=1, **options | more)
+        evaluate(root / "scenes", root / "out", workers=1, **options | more)
         return sheet.stat().st_mtime_ns != before
 
     assert not redrawn()
@@ -269,10 +271,10 @@ def test_sheets_are_drawn_again_only_when_a_picture_changed(evaluated):
 
 
 def test_an_evaluation_in_which_nothing_was_scored_is_reported_too(tmp_path):
-    (tmp_path / "pairs" / "broken").mkdir(parents=True)
+    (tmp_path / "scenes" / "broken").mkdir(parents=True)
     given = {"weights": (), "methods": ("mean",), "metrics": ("AG",), "workers": 1}
-    summary = evaluate(tmp_path / "pairs", tmp_path / "out", **given)
-    assert summary.pairs == ()
+    summary = evaluate(tmp_path / "scenes", tmp_path / "out", **given)
+    assert summary.scenes == ()
     text, _, sheets = read(tmp_path / "out")
     assert sheets == []
     assert "<b>broken</b>: expected one under" in text

@@ -1,4 +1,4 @@
-"""The evaluation from a folder of pairs to its documents: contents, resumption, failures."""
+"""The evaluation from a folder of scenes to its documents: contents, resumption, failures."""
 
 import csv
 import json
@@ -21,15 +21,16 @@ from tests import images
 from tests.paths import ROOT
 from trainer.__main__ import main
 from trainer.errors import DataError
-from trainer.evaluation import WeightsMethod, evaluate, read_summary
+from trainer.evaluation import Summary, WeightsMethod, evaluate, read_summary
 from trainer.evaluation import scoring as scoring_module
 from trainer.evaluation.cache import fingerprint_metric, hash_code
-from trainer.evaluation.methods.others import MeanMethod, find_enfuse
-from trainer.evaluation.pairs import list_pairs
+from trainer.evaluation.methods.computed import MeanMethod
+from trainer.evaluation.methods.enfuse import find_enfuse
 from trainer.evaluation.pictures import read_picture, write_png
 from trainer.evaluation.report.summary import SCORES_NAME, SUMMARY_NAME
-from trainer.evaluation.run import evaluate_pairs
-from trainer.evaluation.scoring import PairJob, describe_failure, evaluate_pair
+from trainer.evaluation.run import evaluate_scenes
+from trainer.evaluation.scenes import list_scenes
+from trainer.evaluation.scoring import SceneJob, describe_failure, evaluate_scene
 from trainer.metrics import GUARDS, MEASURES, METRICS, mean_chroma, rgb_to_grey, score_fusion
 from trainer.metrics.guards import agreement, hue
 
@@ -53,9 +54,9 @@ def weights():
 
 
 @pytest.fixture
-def pairs(tmp_path):
-    """Two pairs; peers of the first are the mean, one of them at twice the size."""
-    root = tmp_path / "pairs"
+def scenes(tmp_path):
+    """Two scenes; peers of the first are the mean, one of them at twice the size."""
+    root = tmp_path / "scenes"
     for seed, name in enumerate(("first", "second")):
         for role, gain in (("under", 0.35), ("over", 1.4)):
             write_png(root / name / f"{role}.png", exposure(gain, seed=seed))
@@ -80,8 +81,8 @@ def run(folder, out, **options):
 def read_scores(out):
     with (out / SCORES_NAME).open(newline="") as file:
         reader = csv.DictReader(file)
-        assert reader.fieldnames == ["pair", "method", "metric", "value"]
-        return {(r["pair"], r["method"], r["metric"]): float(r["value"]) for r in reader}
+        assert reader.fieldnames == ["scene", "method", "metric", "value"]
+        return {(r["scene"], r["method"], r["metric"]): float(r["value"]) for r in reader}
 
 
 @pytest.fixture
@@ -98,12 +99,12 @@ def fused_calls(monkeypatch):
     return calls
 
 
-def test_scores_are_the_metrics_of_the_pictures(pairs, tmp_path):
+def test_scores_are_the_metrics_of_the_pictures(scenes, tmp_path):
     out = tmp_path / "out"
-    summary = run(pairs, out, use_peers=True)
+    summary = run(scenes, out, use_peers=True)
     scores = read_scores(out)
-    grey = [rgb_to_grey(read_picture(pairs / "first" / f"{n}.png")) for n in ("under", "over")]
-    expected = score_fusion(grey, rgb_to_grey(mean_of(pairs, "first")), names=QUICK)
+    grey = [rgb_to_grey(read_picture(scenes / "first" / f"{n}.png")) for n in ("under", "over")]
+    expected = score_fusion(grey, rgb_to_grey(mean_of(scenes, "first")), names=QUICK)
     for method in ("mean", "same", "large"):
         for metric in QUICK:
             assert scores["first", method, metric] == pytest.approx(expected[metric], rel=1e-12)
@@ -111,20 +112,20 @@ def test_scores_are_the_metrics_of_the_pictures(pairs, tmp_path):
     assert summary.mean_rank == {"mean": 1.0}
     both = [scores[name, "mean", "AG"] for name in ("first", "second")]
     assert summary.means["mean"]["AG"] == pytest.approx(sum(both) / 2, rel=1e-12)
-    assert (summary.dataset, summary.pairs) == ("pairs", ("first", "second"))
+    assert (summary.dataset, summary.scenes) == ("scenes", ("first", "second"))
     assert summary.ours is None
     assert read_summary(out) == read_summary(out / SUMMARY_NAME) == summary
 
 
-def test_guards_are_taken_of_every_picture_and_stand_apart(pairs, tmp_path):
+def test_guards_are_taken_of_every_picture_and_stand_apart(scenes, tmp_path):
     out = tmp_path / "out"
-    write_png(pairs / "first" / "peers" / "negative.png", 255 - mean_of(pairs, "first"))
-    summary = run(pairs, out, use_peers=True, metrics=(), methods=("mean", "mertens"))
+    write_png(scenes / "first" / "peers" / "negative.png", 255 - mean_of(scenes, "first"))
+    summary = run(scenes, out, use_peers=True, metrics=(), methods=("mean", "mertens"))
     assert summary.means == {label: {} for label in summary.methods}
     assert summary.mean_rank == {}
     scores = read_scores(out)
     assert {name for _, _, name in scores} == set(GUARDS)
-    pictures = [read_picture(pairs / "first" / f"{name}.png") for name in ("under", "over")]
+    pictures = [read_picture(scenes / "first" / f"{name}.png") for name in ("under", "over")]
     pictures.append(read_picture(out / "fused" / "negative" / "first.png"))
     greys = [rgb_to_grey(picture) for picture in pictures]
     for name in ("inversion", "halo"):
@@ -132,23 +133,23 @@ def test_guards_are_taken_of_every_picture_and_stand_apart(pairs, tmp_path):
         assert scores["first", "negative", name] == expected > 0
         assert summary.guards["mean"][name] == 0.0
     assert scores["first", "negative", "chroma"] == pytest.approx(mean_chroma(pictures[2]))
-    both = [scores[pair, "mean", "chroma"] for pair in ("first", "second")]
+    both = [scores[scene, "mean", "chroma"] for scene in ("first", "second")]
     assert (
         summary.guards["mean"]["chroma"] == summary.chroma["mean"] == pytest.approx(sum(both) / 2)
     )
 
 
-def test_methods_are_ranked_by_eleven_metrics_and_not_by_extras_or_guards(pairs, tmp_path):
+def test_methods_are_ranked_by_eleven_metrics_and_not_by_extras_or_guards(scenes, tmp_path):
     methods = {"methods": ("mean", "mertens")}
-    alone = run(pairs, tmp_path / "out", metrics=("AG", "Qabf"), **methods)
-    more = run(pairs, tmp_path / "out", metrics=("AG", "Qabf", "Qcb"), **methods)
+    alone = run(scenes, tmp_path / "out", metrics=("AG", "Qabf"), **methods)
+    more = run(scenes, tmp_path / "out", metrics=("AG", "Qabf", "Qcb"), **methods)
     assert more.metrics == ("AG", "Qabf", "Qcb")
     assert alone.ranked == more.ranked == ("AG", "Qabf")
     assert alone.mean_rank == more.mean_rank
 
 
-def test_a_summary_from_before_there_were_guards_is_read(pairs, tmp_path):
-    summary = run(pairs, tmp_path / "out", metrics=("AG", "Qcb"))
+def test_a_summary_from_before_there_were_guards_is_read(scenes, tmp_path):
+    summary = run(scenes, tmp_path / "out", metrics=("AG", "Qcb"))
     document = json.loads((tmp_path / "out" / SUMMARY_NAME).read_text())
     del document["guards"], document["ranked"]
     document["chroma"] = {"mean": 12.5}
@@ -160,8 +161,23 @@ def test_a_summary_from_before_there_were_guards_is_read(pairs, tmp_path):
     assert read_summary(BENCH_RESULT).chroma["mertens"] == pytest.approx(14.445, abs=1e-3)
 
 
-def test_a_record_from_before_there_were_guards_keeps_its_scores(pairs, tmp_path, computed):
-    first = run(pairs, tmp_path / "out")
+def test_a_summary_from_before_there_were_stacks_is_read():
+    document = json.loads(BENCH_RESULT.read_text())
+    assert "pairs" in document
+    before = read_summary(BENCH_RESULT)
+    assert before.scenes == tuple(document["pairs"])
+    assert before.exposures is None
+    assert before.count_exposures(before.scenes[0]) == 2
+    assert before.intervals["mertens"]["AG"].scenes == 30
+    assert before.margins.scenes == document["margins"]["pairs"]
+    failed = {"pair": "desk", "method": None, "metric": None, "code": "died", "message": "died"}
+    document["failures"] = [failed]
+    (failure,) = Summary.model_validate(document).failures
+    assert failure.scene == "desk"
+
+
+def test_a_record_from_before_there_were_guards_keeps_its_scores(scenes, tmp_path, computed):
+    first = run(scenes, tmp_path / "out")
     for path in (tmp_path / "out" / "records").iterdir():
         record = json.loads(path.read_text())
         for method in record["methods"].values():
@@ -170,15 +186,15 @@ def test_a_record_from_before_there_were_guards_keeps_its_scores(pairs, tmp_path
                 del method["scores"][name]
         path.write_text(json.dumps(record))
     computed.clear()
-    again = run(pairs, tmp_path / "out")
+    again = run(scenes, tmp_path / "out")
     assert computed == []
     assert (again.means, again.guards) == (first.means, first.guards)
 
 
 @pytest.mark.parametrize("name", ["hyperp-mb-1.1.0", "pyramid-blend-1.1.0"])
-def test_weights_are_run_as_the_service_runs_them(pairs, tmp_path, name):
+def test_weights_are_run_as_the_service_runs_them(scenes, tmp_path, name):
     weights, out = WEIGHTS / name, tmp_path / "out"
-    summary = run(pairs, out, weights=[WeightsMethod(weights)])
+    summary = run(scenes, out, weights=[WeightsMethod(weights)])
     label, manifest = weights.name, read_manifest(weights)
     assert summary.ours == label
     assert summary.methods[label].weights == manifest.label
@@ -187,42 +203,42 @@ def test_weights_are_run_as_the_service_runs_them(pairs, tmp_path, name):
     interval = summary.intervals["mean"]["AG"]
     ours_minus_mean = summary.means[label]["AG"] - summary.means["mean"]["AG"]
     assert interval.difference == pytest.approx(ours_minus_mean, rel=1e-9)
-    under, over = (read_picture(pairs / "first" / f"{n}.png") for n in ("under", "over"))
-    pair = ExposureStack.from_images([under, over])
+    under, over = (read_picture(scenes / "first" / f"{n}.png") for n in ("under", "over"))
+    scene = ExposureStack.from_images([under, over])
     pipeline = create_pipeline(load_weights(weights), device="cpu")
-    expected = fuse_stack(pair, pipeline, default=manifest.reference).picture
+    expected = fuse_stack(scene, pipeline, default=manifest.reference).picture
     fused = read_picture(out / "fused" / label / "first.png")
     np.testing.assert_array_equal(fused, expected)
 
 
-def test_options_of_weights_are_columns_of_their_own(pairs, tmp_path, weights):
+def test_options_of_weights_are_columns_of_their_own(scenes, tmp_path, weights):
     options = [WeightsMethod(weights), WeightsMethod(weights, "weighted", "off", chroma="weighted")]
-    summary = run(pairs, tmp_path, weights=options, methods=(), pairs=["first"])
+    summary = run(scenes, tmp_path, weights=options, methods=(), scenes=["first"])
     assert summary.chroma["weighted"] != summary.chroma[weights.name]
     assert summary.methods["weighted"].align == "off"
     assert summary.intervals == {"weighted": {}}
     with pytest.raises(DataError, match="twice"):
-        run(pairs, tmp_path, weights=[options[0], options[0]])
+        run(scenes, tmp_path, weights=[options[0], options[0]])
 
 
-def test_a_second_run_computes_only_what_is_missing(pairs, tmp_path, fused_calls, weights):
+def test_a_second_run_computes_only_what_is_missing(scenes, tmp_path, fused_calls, weights):
     methods = {"weights": [WeightsMethod(weights, "ours")], "use_peers": True}
-    first = run(pairs, tmp_path / "out", metrics=["AG"], **methods)
+    first = run(scenes, tmp_path / "out", metrics=["AG"], **methods)
     assert len(fused_calls) == 6
     fused_calls.clear()
-    again = run(pairs, tmp_path / "out", metrics=["AG", "SF"], **methods)
+    again = run(scenes, tmp_path / "out", metrics=["AG", "SF"], **methods)
     assert fused_calls == []
     assert again.means["ours"]["AG"] == first.means["ours"]["AG"]
     assert again.means["ours"].keys() == {"AG", "SF"}
     assert set(read_scores(tmp_path / "out")) > {("second", "ours", "SF")}
 
 
-def test_nothing_stale_is_used_again(pairs, tmp_path, fused_calls, weights):
+def test_nothing_stale_is_used_again(scenes, tmp_path, fused_calls, weights):
     out = tmp_path / "out"
 
     def again(**options):
         fused_calls.clear()
-        run(pairs, out, use_peers=True, **options)
+        run(scenes, out, use_peers=True, **options)
         return sorted(fused_calls)
 
     ours = WeightsMethod(weights, "ours")
@@ -230,33 +246,33 @@ def test_nothing_stale_is_used_again(pairs, tmp_path, fused_calls, weights):
     assert again(weights=[ours]) == []
     other = WeightsMethod(weights, "ours", chroma="weighted")
     assert again(weights=[other]) == [("ours", "first"), ("ours", "second")]
-    write_png(pairs / "second" / "over.png", exposure(1.2))
+    write_png(scenes / "second" / "over.png", exposure(1.2))
     assert again(weights=[other]) == [("mean", "second"), ("ours", "second")]
-    write_png(pairs / "first" / "peers" / "same.png", exposure(0.8))
+    write_png(scenes / "first" / "peers" / "same.png", exposure(0.8))
     assert again(weights=[other]) == [("same", "first")]
     (out / "fused" / "mean" / "first.png").unlink()
     assert again(weights=[other]) == [("mean", "first")]
     assert len(again(weights=[other], max_side_px=178)) == 6
 
 
-def test_a_metric_that_is_defined_anew_is_computed_anew(pairs, tmp_path, monkeypatch, fused_calls):
-    before = run(pairs, tmp_path / "out")
+def test_a_metric_that_is_defined_anew_is_computed_anew(scenes, tmp_path, monkeypatch, fused_calls):
+    before = run(scenes, tmp_path / "out")
     fused_calls.clear()
     fingerprint = "trainer.evaluation.run.fingerprint_metric"
     monkeypatch.setattr(fingerprint, lambda name: "other" if name == "AG" else "")
     computed = []
     table = GUARDS | {name: counted(METRICS[name], computed) for name in QUICK}
     monkeypatch.setattr("trainer.evaluation.scoring.MEASURES", table)
-    after = run(pairs, tmp_path / "out", metrics=["AG"])
+    after = run(scenes, tmp_path / "out", metrics=["AG"])
     assert computed == ["AG", "AG"]
     assert fused_calls == []
     assert after.means["mean"]["AG"] == before.means["mean"]["AG"]
 
 
-def test_a_picture_never_stands_under_the_scores_of_another(pairs, tmp_path, monkeypatch):
-    out, peer = tmp_path / "out", pairs / "first" / "peers" / "same.png"
-    options = {"use_peers": True, "methods": (), "pairs": ["first"], "report": True}
-    before, picture = run(pairs, out, **options), peer.read_bytes()
+def test_a_picture_never_stands_under_the_scores_of_another(scenes, tmp_path, monkeypatch):
+    out, peer = tmp_path / "out", scenes / "first" / "peers" / "same.png"
+    options = {"use_peers": True, "methods": (), "scenes": ["first"], "report": True}
+    before, picture = run(scenes, out, **options), peer.read_bytes()
     write_png(peer, exposure(0.8))
 
     class Killed:
@@ -269,27 +285,27 @@ def test_a_picture_never_stands_under_the_scores_of_another(pairs, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr("trainer.evaluation.scoring.MEASURES", dict.fromkeys(QUICK, Killed) | GUARDS)
         with pytest.raises(KeyboardInterrupt):
-            run(pairs, out, **options)
+            run(scenes, out, **options)
     peer.write_bytes(picture)
-    assert run(pairs, out, **options).means == before.means
+    assert run(scenes, out, **options).means == before.means
     fused = read_picture(out / "fused" / "same" / "first.png")
     np.testing.assert_array_equal(fused, read_picture(peer))
 
 
-def test_a_sheet_that_was_begun_for_other_pictures_is_drawn_again(pairs, tmp_path, monkeypatch):
-    out, peer = tmp_path / "out", pairs / "first" / "peers" / "same.png"
-    options = {"use_peers": True, "pairs": ["first"], "report": True}
-    run(pairs, out, **options)
+def test_a_sheet_that_was_begun_for_other_pictures_is_drawn_again(scenes, tmp_path, monkeypatch):
+    out, peer = tmp_path / "out", scenes / "first" / "peers" / "same.png"
+    options = {"use_peers": True, "scenes": ["first"], "report": True}
+    run(scenes, out, **options)
     thumbnail = out / "thumbnails" / "same" / "first.jpg"
     picture, shown = peer.read_bytes(), thumbnail.read_bytes()
     write_png(peer, exposure(0.8))
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.evaluation.report.sheets.arrange", killed)
+        patch.setattr("trainer.evaluation.report.sheets.arrange_cells", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(pairs, out, **options)
+            run(scenes, out, **options)
     assert thumbnail.read_bytes() != shown
     peer.write_bytes(picture)
-    run(pairs, out, **options)
+    run(scenes, out, **options)
     assert thumbnail.read_bytes() == shown
 
 
@@ -307,42 +323,42 @@ def computed(monkeypatch):
 
 
 def test_other_code_makes_pictures_again_and_scores_those_that_changed(
-    pairs, tmp_path, monkeypatch, computed, fused_calls
+    scenes, tmp_path, monkeypatch, computed, fused_calls
 ):
-    first = run(pairs, tmp_path / "out")
+    first = run(scenes, tmp_path / "out")
     computed.clear(), fused_calls.clear()
     monkeypatch.setattr("trainer.evaluation.scoring.hash_code", lambda: "other code, same pictures")
-    assert run(pairs, tmp_path / "out").means == first.means
+    assert run(scenes, tmp_path / "out").means == first.means
     assert (computed, fused_calls) == ([], [])
     monkeypatch.setattr("trainer.evaluation.scoring.hash_code", lambda: "a darker mean")
     mean = MeanMethod.fuse
     monkeypatch.setattr(MeanMethod, "fuse", lambda self, sources: mean(self, sources) // 2)
-    darker = run(pairs, tmp_path / "out")
+    darker = run(scenes, tmp_path / "out")
     assert len(fused_calls) == 2
     assert len(computed) == 2 * len(QUICK)
     assert darker.means["mean"]["AG"] < first.means["mean"]["AG"]
 
 
-def test_other_greys_of_the_exposures_are_scored_anew(pairs, tmp_path, monkeypatch, computed):
-    run(pairs, tmp_path / "out", pairs=["first"])
+def test_other_greys_of_the_exposures_are_scored_anew(scenes, tmp_path, monkeypatch, computed):
+    run(scenes, tmp_path / "out", scenes=["first"])
     computed.clear()
     monkeypatch.setattr("trainer.evaluation.scoring.hash_code", lambda: "another grey")
     monkeypatch.setattr(
-        "trainer.evaluation.pairs.rgb_to_grey", lambda rgb: np.ascontiguousarray(rgb[..., 0])
+        "trainer.evaluation.scenes.rgb_to_grey", lambda rgb: np.ascontiguousarray(rgb[..., 0])
     )
-    run(pairs, tmp_path / "out", pairs=["first"])
+    run(scenes, tmp_path / "out", scenes=["first"])
     assert sorted(computed) == sorted(QUICK)
 
 
-def test_a_record_from_before_code_was_hashed_keeps_its_scores(pairs, tmp_path, computed):
-    first = run(pairs, tmp_path / "out", use_peers=True)
+def test_a_record_from_before_code_was_hashed_keeps_its_scores(scenes, tmp_path, computed):
+    first = run(scenes, tmp_path / "out", use_peers=True)
     for path in (tmp_path / "out" / "records").iterdir():
         record = json.loads(path.read_text())
         for method in record["methods"].values():
             del method["code"], method["greys"]
         path.write_text(json.dumps(record))
     computed.clear()
-    again = run(pairs, tmp_path / "out", use_peers=True)
+    again = run(scenes, tmp_path / "out", use_peers=True)
     assert computed == []
     assert (again.means, again.guards) == (first.means, first.guards)
     record = json.loads((tmp_path / "out" / "records" / "first.json").read_text())
@@ -376,12 +392,12 @@ def test_a_guard_of_another_constant_is_another_definition(monkeypatch, guard, c
 def test_another_agreement_of_stacks_is_another_definition(monkeypatch, guard, constant, value):
     before = fingerprint_metric.__wrapped__(guard).split()
     monkeypatch.setattr(agreement, constant, value)
-    of_pair, of_stack = fingerprint_metric.__wrapped__(guard).split()
+    of_scene, of_stack = fingerprint_metric.__wrapped__(guard).split()
     assert of_stack != before[1]
-    assert constant == "WITNESSES" or of_pair == before[0]
+    assert constant == "WITNESSES" or of_scene == before[0]
 
 
-def test_what_compares_is_defined_by_a_pair_and_a_stack():
+def test_what_compares_is_defined_by_a_scene_and_a_stack():
     counts = {name: len(fingerprint_metric(name).split()) for name in MEASURES}
     assert {name for name, count in counts.items() if count == 2} == {
         name for name, measure in MEASURES.items() if measure.inputs == "sources + fused"
@@ -401,8 +417,8 @@ def test_the_hash_of_the_code_follows_every_file_that_decides_a_picture(monkeypa
         Path, "read_text", lambda path, **how: read(path, **how) + "# " * (path.name in changed)
     )
     hashes = set()
-    names = ["others.py", "pairs.py", "pictures.py", "weights.py", "pixels.py", "grey.py"]
-    names.append("images.py")
+    names = ["computed.py", "enfuse.py", "mertens.py", "peers.py", "weights.py"]
+    names += ["scenes.py", "pictures.py", "pixels.py", "grey.py", "images.py"]
     for name in ("", *names):
         changed[:] = [name]
         hashes.add(hash_code.__wrapped__())
@@ -421,18 +437,18 @@ def counted(metric, computed):
     return Counted
 
 
-def test_bad_pairs_are_reported_and_the_others_scored(pairs, tmp_path, capsys):
-    (pairs / "broken").mkdir()
+def test_bad_scenes_are_reported_and_the_others_scored(scenes, tmp_path, capsys):
+    (scenes / "broken").mkdir()
     for role in ("under", "over"):
-        (pairs / "broken" / f"{role}.jpg").write_bytes(images.truncated(images.encoded("jpeg")))
-    write_png(pairs / "mismatched" / "under.png", exposure(0.3))
-    write_png(pairs / "mismatched" / "over.png", exposure(1.0, shape=(180, 200)))
-    (pairs / "nothing").mkdir()
-    (pairs / "second" / "peers").mkdir()
-    (pairs / "second" / "peers" / "same.png").write_bytes(b"no picture")
-    summary = run(pairs, tmp_path / "out", use_peers=True)
-    assert summary.pairs == ("first", "second")
-    said = {(failure.pair, failure.method): failure.code for failure in summary.failures}
+        (scenes / "broken" / f"{role}.jpg").write_bytes(images.truncated(images.encoded("jpeg")))
+    write_png(scenes / "mismatched" / "under.png", exposure(0.3))
+    write_png(scenes / "mismatched" / "over.png", exposure(1.0, shape=(180, 200)))
+    (scenes / "nothing").mkdir()
+    (scenes / "second" / "peers").mkdir()
+    (scenes / "second" / "peers" / "same.png").write_bytes(b"no picture")
+    summary = run(scenes, tmp_path / "out", use_peers=True)
+    assert summary.scenes == ("first", "second")
+    said = {(failure.scene, failure.method): failure.code for failure in summary.failures}
     assert said == {
         ("broken", None): "data-invalid",
         ("mismatched", None): "exposure-mismatch",
@@ -442,56 +458,56 @@ def test_bad_pairs_are_reported_and_the_others_scored(pairs, tmp_path, capsys):
     assert summary.counts["same"] == 1
     written = capsys.readouterr().err
     assert "mismatched: exposure-mismatch: expected exposures of equal size" in written
-    assert str(pairs) not in (tmp_path / "out" / SUMMARY_NAME).read_text()
+    assert str(scenes) not in (tmp_path / "out" / SUMMARY_NAME).read_text()
 
 
-def test_a_metric_that_fails_leaves_the_others_standing(pairs, tmp_path):
+def test_a_metric_that_fails_leaves_the_others_standing(scenes, tmp_path):
     for role, gain in (("under", 0.4), ("over", 1.0)):
-        write_png(pairs / "small" / f"{role}.png", exposure(gain, shape=(60, 70)))
-    summary = run(pairs, tmp_path / "out", metrics=["AG", "MS-SSIM"])
+        write_png(scenes / "small" / f"{role}.png", exposure(gain, shape=(60, 70)))
+    summary = run(scenes, tmp_path / "out", metrics=["AG", "MS-SSIM"])
     (failure,) = summary.failures
-    assert (failure.pair, failure.method, failure.metric) == ("small", "mean", "MS-SSIM")
+    assert (failure.scene, failure.method, failure.metric) == ("small", "mean", "MS-SSIM")
     scores = read_scores(tmp_path / "out")
     assert ("small", "mean", "AG") in scores
     assert ("small", "mean", "MS-SSIM") not in scores
 
 
 class DeadlyMethod:
-    """Takes its process with it on one pair, as a decoder that crashes would."""
+    """Takes its process with it on one scene, as a decoder that crashes would."""
 
     label = "deadly"
 
-    def applies_to(self, pair):
+    def applies_to(self, scene):
         return True
 
-    def fingerprint(self, pair):
+    def fingerprint(self, scene):
         return "deadly"
 
     def fuse(self, sources):
-        if sources.pair.name == "first":
+        if sources.scene.name == "first":
             os._exit(3)
         return sources.exposures.darkest
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_costs_its_pair_alone(pairs, tmp_path, weights):
+def test_a_process_that_dies_costs_its_scene_alone(scenes, tmp_path, weights):
     methods = (WeightsMethod(weights), MeanMethod(), DeadlyMethod())
     metrics = {"AG": "any", "chroma": "any"}
-    jobs = [PairJob(pair, tmp_path / "pool", methods, metrics) for pair in list_pairs(pairs)]
-    first, second = evaluate_pairs(jobs, 2)
+    jobs = [SceneJob(scene, tmp_path / "pool", methods, metrics) for scene in list_scenes(scenes)]
+    first, second = evaluate_scenes(jobs, 2)
     assert [failure.code for failure in first.failures] == ["died"]
     assert list(second.scores) == [weights.name, "mean", "deadly"]
-    alone = evaluate_pair(replace(jobs[1], out=tmp_path / "alone"))
+    alone = evaluate_scene(replace(jobs[1], out=tmp_path / "alone"))
     for method, values in second.scores.items():
         assert values.keys() == metrics.keys()
         assert values == pytest.approx(alone.scores[method], rel=1e-12)
 
 
-def test_16_bits_are_fused_and_kept_as_16_bits(pairs, tmp_path, weights):
+def test_16_bits_are_fused_and_kept_as_16_bits(scenes, tmp_path, weights):
     for role, gain in (("under", 0.3), ("over", 1.0)):
-        write_png(pairs / "first" / f"{role}.png", exposure(gain, dtype=np.uint16))
+        write_png(scenes / "first" / f"{role}.png", exposure(gain, dtype=np.uint16))
     methods = {"weights": [WeightsMethod(weights, "ours")], "methods": ("mean", "mertens")}
-    summary = run(pairs, tmp_path, pairs=["first"], **methods)
+    summary = run(scenes, tmp_path, scenes=["first"], **methods)
     assert summary.failures == ()
     assert read_picture(tmp_path / "fused" / "ours" / "first.png").dtype == np.uint16
     means = [summary.means[method]["AG"] for method in ("ours", "mean", "mertens")]
@@ -499,7 +515,7 @@ def test_16_bits_are_fused_and_kept_as_16_bits(pairs, tmp_path, weights):
 
 
 def test_a_peer_without_a_profile_has_that_of_its_exposures(tmp_path):
-    folder = tmp_path / "pairs" / "wide-gamut"
+    folder = tmp_path / "scenes" / "wide-gamut"
     (folder / "peers").mkdir(parents=True)
     icc = images.icc_profile(images.DISPLAY_P3_PRIMARIES)
     under, over = exposure(0.4), exposure(1.0)
@@ -507,7 +523,7 @@ def test_a_peer_without_a_profile_has_that_of_its_exposures(tmp_path):
     (folder / "over.png").write_bytes(images.with_icc(icc, pixels=over))
     write_png(folder / "peers" / "untagged.png", under)
     (folder / "peers" / "tagged.png").write_bytes(images.with_icc(icc, pixels=under))
-    run(tmp_path / "pairs", tmp_path / "out", use_peers=True)
+    run(tmp_path / "scenes", tmp_path / "out", use_peers=True)
     expected = read_picture(folder / "under.png")
     assert (expected != under).any()
     for name in ("untagged", "tagged"):
@@ -515,30 +531,30 @@ def test_a_peer_without_a_profile_has_that_of_its_exposures(tmp_path):
         np.testing.assert_array_equal(fused, expected)
 
 
-def test_names_that_are_unknown_are_refused(pairs, tmp_path, weights):
+def test_names_that_are_unknown_are_refused(scenes, tmp_path, weights):
     for options, message in (
-        ({"pairs": ["third"]}, "third"),
+        ({"scenes": ["third"]}, "third"),
         ({"metrics": ["PSNR"]}, "PSNR"),
         ({"methods": ["median"]}, "median"),
         ({"methods": []}, "weights, methods or peers"),
         ({"weights": [WeightsMethod(weights, "a/b")]}, "name a folder"),
     ):
         with pytest.raises(DataError, match=message):
-            run(pairs, tmp_path / "out", **options)
+            run(scenes, tmp_path / "out", **options)
     with pytest.raises(WeightsError):
-        run(pairs, tmp_path / "out", weights=[WeightsMethod(tmp_path / "absent-1.0.0")])
+        run(scenes, tmp_path / "out", weights=[WeightsMethod(tmp_path / "absent-1.0.0")])
     assert not (tmp_path / "out").exists()
 
 
-def test_enfuse_that_is_not_installed_is_said_and_left_out(pairs, tmp_path, monkeypatch, capsys):
+def test_enfuse_that_is_not_installed_is_said_and_left_out(scenes, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"))
+    summary = run(scenes, tmp_path / "out", methods=("mean", "enfuse"))
     assert summary.missing_methods == ("enfuse",)
     assert set(summary.methods) == {"mean"}
     assert "enfuse: not installed" in capsys.readouterr().err
 
 
-def test_enfuse_that_fails_is_a_failure_of_its_pictures(pairs, tmp_path, monkeypatch):
+def test_enfuse_that_fails_is_a_failure_of_its_pictures(scenes, tmp_path, monkeypatch):
     program = tmp_path / "bin" / "enfuse"
     program.parent.mkdir()
     program.write_text(
@@ -547,19 +563,19 @@ def test_enfuse_that_fails_is_a_failure_of_its_pictures(pairs, tmp_path, monkeyp
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
-    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"))
+    summary = run(scenes, tmp_path / "out", methods=("mean", "enfuse"))
     assert [failure.method for failure in summary.failures] == ["enfuse", "enfuse"]
-    assert summary.failures[0].message.endswith("got status 1: no memory for under.png")
+    assert summary.failures[0].message.endswith("got status 1: no memory for 00.png")
 
 
-def test_enfuse_that_does_not_end_is_told_without_its_command_line(pairs, tmp_path, monkeypatch):
+def test_enfuse_that_does_not_end_is_told_without_its_command_line(scenes, tmp_path, monkeypatch):
     program = tmp_path / "bin" / "enfuse"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo enfuse 0 && exit\nexec sleep 60\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
-    monkeypatch.setattr("trainer.evaluation.methods.others.ENFUSE_TIMEOUT_S", 0.2)
-    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"), pairs=["first"])
+    monkeypatch.setattr("trainer.evaluation.methods.enfuse.TIMEOUT_S", 0.2)
+    summary = run(scenes, tmp_path / "out", methods=("mean", "enfuse"), scenes=["first"])
     (failure,) = summary.failures
     assert failure.message == "expected a picture from enfuse within 0.2 s, got none"
 
@@ -575,16 +591,16 @@ def test_messages_of_libraries_are_shown_without_paths():
 
 
 @pytest.mark.skipif(find_enfuse() is None, reason="enfuse is not installed")
-def test_enfuse_gives_a_picture_between_its_exposures(pairs, tmp_path):
-    summary = run(pairs, tmp_path / "out", methods=("mean", "enfuse"), pairs=["first"])
+def test_enfuse_gives_a_picture_between_its_exposures(scenes, tmp_path):
+    summary = run(scenes, tmp_path / "out", methods=("mean", "enfuse"), scenes=["first"])
     assert summary.failures == ()
     fused = read_picture(tmp_path / "out" / "fused" / "enfuse" / "first.png")
     assert exposure(0.35).mean() < fused.mean() < exposure(1.4).mean()
 
 
-def test_the_command_scores_and_says_by_its_exit_code_whether_it_did(pairs, tmp_path, weights):
+def test_the_command_scores_and_says_by_its_exit_code_whether_it_did(scenes, tmp_path, weights):
     out = tmp_path / "out"
-    common = ["evaluate", str(pairs), f"--out={out}", "--workers=1", "--no-report"]
+    common = ["evaluate", str(scenes), f"--out={out}", "--workers=1", "--no-report"]
     options = ["--methods=mean,mertens", "--metrics=AG,SF", "--peers", "--max-side-px=178"]
     code = main([*common, "--weights", str(weights), *options, "--align=off"])
     assert code == 0
@@ -592,6 +608,6 @@ def test_the_command_scores_and_says_by_its_exit_code_whether_it_did(pairs, tmp_
     assert list(summary.methods) == [weights.name, "large", "same", "mean", "mertens"]
     assert summary.max_side_px == 178
     assert summary.methods[weights.name].align == "off"
-    (pairs / "first" / "over.png").write_bytes(b"damaged")
-    assert main([*common, "--methods=mean", "--pairs=first"]) == 2
-    assert main([*common, "--methods=mean", "--pairs=nobody"]) == 2
+    (scenes / "first" / "over.png").write_bytes(b"damaged")
+    assert main([*common, "--methods=mean", "--scenes=first"]) == 2
+    assert main([*common, "--methods=mean", "--scenes=nobody"]) == 2

@@ -18,7 +18,7 @@ from trainer.evaluation.report.statistics import (
 )
 from trainer.evaluation.report.summarise import summarise
 from trainer.evaluation.report.summary import MethodSummary
-from trainer.evaluation.scoring import PairOutcome
+from trainer.evaluation.scoring import SceneOutcome
 
 SCORES = {
     "one": {"a": {"AG": 1.0, "PIQE": 10.0}, "b": {"AG": 2.0, "PIQE": 20.0}},
@@ -46,13 +46,13 @@ def test_a_margin_needs_every_value():
     assert relative_margin({"PIQE": 2.0}, [{"PIQE": 4.0}], ("PIQE",)) == 0.5
 
 
-def test_means_are_over_the_pairs_that_have_a_value():
+def test_means_are_over_the_scenes_that_have_a_value():
     means = average_scores(SCORES, ["a", "b", "c"], ["AG", "PIQE"])
     assert means == {"a": {"AG": 3.0, "PIQE": 20.0}, "b": {"AG": 2.5, "PIQE": 20.0}, "c": {}}
 
 
 def test_ranks_follow_the_direction_share_ties_and_need_every_method():
-    # AG: b, then a tie. PIQE, lower is better, on the only pair where both have it: a.
+    # AG: b, then a tie. PIQE, lower is better, on the only scene where both have it: a.
     ranks = average_ranks(SCORES, ["a", "b"], ["AG", "PIQE"])
     assert ranks == {"a": pytest.approx((2 + 1.5 + 1) / 3), "b": pytest.approx((1 + 1.5 + 2) / 3)}
     assert average_ranks(SCORES, ["a", "b", "c"], ["AG"]) == {}
@@ -70,21 +70,21 @@ def test_the_interval_is_that_of_the_paired_differences():
     other = {f"{index}": value for index, value in enumerate(level)}
     ours = {name: value + difference[int(name)] for name, value in other.items()}
     interval = bootstrap_difference(ours | {"more": 99.0}, other)
-    assert interval.pairs == 400
+    assert interval.scenes == 400
     assert interval.difference == pytest.approx(difference.mean(), rel=1e-9)
-    # For 400 pairs the percentile interval is that of the normal distribution to a few percent;
-    # pairs that were not kept together would make it seven times as wide.
+    # For 400 scenes the percentile interval is that of the normal distribution to a few percent;
+    # scenes that were not kept together would make it seven times as wide.
     half = 1.96 * difference.std() / 20
     assert interval.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
     assert interval.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
     assert bootstrap_difference(ours, other) == bootstrap_difference(ours, other)
 
 
-def test_one_pair_has_no_interval():
+def test_one_scene_has_no_interval():
     assert bootstrap_difference({"one": 1.0, "two": 2.0}, {"one": 0.5}) is None
 
 
-def test_whole_is_a_method_with_every_pair_or_every_value():
+def test_whole_is_a_method_with_every_scene_or_every_value():
     assert select_whole(SCORES, ["a", "b"]) == ["a"]
     assert select_whole(SCORES, ["a", "b"], "PIQE") == []
     assert select_whole({}, ["a"]) == ["a"]
@@ -92,8 +92,9 @@ def test_whole_is_a_method_with_every_pair_or_every_value():
 
 def summarise_scores(scores, kinds, metrics):
     return summarise(
-        [PairOutcome(name, scores=of_pair) for name, of_pair in scores.items()],
+        [SceneOutcome(name, 2, scores=of_scene) for name, of_scene in scores.items()],
         dataset="made",
+        exposures="all",
         max_side_px=None,
         metrics=metrics,
         methods={label: MethodSummary(kind=kind) for label, kind in kinds.items()},
@@ -101,11 +102,11 @@ def summarise_scores(scores, kinds, metrics):
     )
 
 
-def test_margins_are_taken_over_the_pairs_that_all_have():
+def test_margins_are_taken_over_the_scenes_that_all_have():
     def all_at(value):
         return dict.fromkeys(SHARPNESS_METRICS, value)
 
-    # On each pair that both have we are 50 % better; the pairs of one alone are easy or hard.
+    # On each scene that both have we are 50 % better; the scenes of one alone are easy or hard.
     scores = {
         "both": {"ours": all_at(3.0), "densefuse": all_at(2.0)},
         "both too": {"ours": all_at(6.0), "densefuse": all_at(4.0)},
@@ -117,10 +118,10 @@ def test_margins_are_taken_over_the_pairs_that_all_have():
     margins = summarise_scores(scores, kinds, SHARPNESS_METRICS).margins
     assert margins.sharpness == pytest.approx(0.5)
     assert margins.quality is None
-    assert (margins.peers, margins.pairs) == (("densefuse",), 2)
+    assert (margins.peers, margins.scenes) == (("densefuse",), 2)
 
 
-def test_methods_of_as_many_but_other_pairs_are_not_taken_for_equal():
+def test_methods_of_as_many_but_other_scenes_are_not_taken_for_equal():
     scores = {
         "one": {"ours": {"AG": 1.0}, "mean": {"AG": 1.0}, "same": {"AG": 1.0}},
         "two": {"ours": {"AG": 1.0}, "late": {"AG": 1.0}, "same": {"AG": 1.0}},
@@ -130,7 +131,7 @@ def test_methods_of_as_many_but_other_pairs_are_not_taken_for_equal():
     summary = summarise_scores(scores, kinds, ("AG",))
     assert set(summary.counts.values()) == {2}
     assert summary.lacking["late"] == ("one",)
-    assert [label for label in kinds if summary.have_same_pairs(label, "ours")] == ["ours", "same"]
-    assert summary.mean_rank == {}  # nobody has every pair
+    assert [label for label in kinds if summary.have_same_scenes(label, "ours")] == ["ours", "same"]
+    assert summary.mean_rank == {}  # nobody has every scene
     before = summary.model_copy(update={"lacking": {}})  # as older evaluations were written
-    assert not before.have_same_pairs("same", "ours")
+    assert not before.have_same_scenes("same", "ours")

@@ -95,7 +95,7 @@ def test_a_run_may_start_from_a_released_blend(run, data_root, blend_file, tmp_p
 
 
 def test_arms_of_a_blend_are_trained_exported_and_scored(data_root, blend_file, tmp_path):
-    pair = tmp_path / "pairs" / "one"
+    pair = tmp_path / "scenes" / "one"
     pair.mkdir(parents=True)
     scene = cv2.resize(np.random.default_rng(3).random((24, 25, 3)).astype(np.float32), (200, 192))
     for exposure, gain in (("under", 0.25), ("over", 1.6)):
@@ -108,7 +108,7 @@ def test_arms_of_a_blend_are_trained_exported_and_scored(data_root, blend_file, 
         '{ name = "no-context", set = ["optim.zeroed=[\'context.\']"] },\n]\n'
     )
     out = tmp_path / "out"
-    command = ["ablate", str(studies), "--data", str(data_root), "--pairs", str(pair.parent)]
+    command = ["ablate", str(studies), "--data", str(data_root), "--scenes", str(pair.parent)]
     command += ["--out", str(out), "--set", "optim.steps=2", "--set", "run.log_every=1"]
     assert main([*command, "--workers", "0", "--metrics", "AG,Qabf"]) == 0
     document = (out / "ablation.md").read_text()

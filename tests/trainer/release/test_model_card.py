@@ -156,7 +156,7 @@ def test_evaluations_are_tables_with_the_best_in_bold(render):
         card["Evaluation"]
         .strip()
         .startswith(
-            "**set**, means over 30 pairs, exposures aligned with `align=auto`:\n\n"
+            "**set**, means over 30 scenes, exposures aligned with `align=auto`:\n\n"
             "| method | AG | PIQE (lower) | mean rank (lower) |\n"
             "| --- | --- | --- | --- |\n"
             "| hyperp-mb-1.1.0 | 4.00 | **20.0** | 1.00 |\n"

@@ -1,4 +1,4 @@
-"""Draws a sheet for each pair on which methods are letters, and keeps the key to them."""
+"""Draws a sheet for each scene on which methods are letters, and keeps the key to them."""
 
 import random
 import string
@@ -17,7 +17,8 @@ from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.blind.judgement import check_unjudged, write_template
 from trainer.evaluation.pictures import Picture, read_picture, write_png
-from trainer.evaluation.report.sheets import EXPOSURES, GAP_PX, WHITE, draw_cell, source_path
+from trainer.evaluation.report.cells import draw_cell, fit_row, join_cells, stack_cells
+from trainer.evaluation.report.sheets import name_exposures, source_path
 from trainer.evaluation.report.summary import read_summary
 from trainer.evaluation.scoring import fused_path
 from trainer.files import write_whole
@@ -43,7 +44,7 @@ class Key(BaseModel):
         dataset: Name of the evaluation set.
         seed: Seed of the orders.
         methods: The compared methods.
-        letters: Method by letter, by pair.
+        letters: Method by letter, by scene.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,19 +60,19 @@ def write_comparison(
     methods: Sequence[str],
     *,
     seed: int,
-    pairs: Sequence[str] | None = None,
+    scenes: Sequence[str] | None = None,
 ) -> Key:
     """Write the sheets, the key and the template of the judgement.
 
-    Sheets go to `sheets/<pair>.png`, what they hide to `key.json`, and `judgement.csv` waits to be
-    filled. A pair of which a method has no picture is left out, and named.
+    Sheets go to `sheets/<scene>.png`, what they hide to `key.json`, and `judgement.csv` waits to be
+    filled. A scene of which a method has no picture is left out, and named.
 
     Args:
         evaluation: Output folder of a finished evaluation with its report.
         out: Where to write.
         methods: Labels of its methods, two to six.
         seed: Decides the orders, see `draw_letters`.
-        pairs: Names of the pairs, all by default.
+        scenes: Names of the scenes, all by default.
 
     Returns:
         The key.
@@ -81,22 +82,23 @@ def write_comparison(
     """
     summary = read_summary(evaluation)
     _check_names("methods", methods, summary.methods)
-    _check_names("pairs", pairs or (), summary.pairs)
+    _check_names("scenes", scenes or (), summary.scenes)
     if not 2 <= len(methods) <= len(LETTERS):
         raise DataError(f"expected two to {len(LETTERS)} methods to compare, got {len(methods)}")
     check_unjudged(out)
-    chosen = [pair for pair in summary.pairs if pairs is None or pair in pairs]
-    lacking = {pair for label in methods for pair in summary.lacking.get(label, ())}
-    shown = [pair for pair in chosen if pair not in lacking]
-    for pair in (pair for pair in chosen if pair in lacking):
-        sys.stderr.write(f"{pair}: left out, a method has no picture of it\n")
+    chosen = [scene for scene in summary.scenes if scenes is None or scene in scenes]
+    lacking = {scene for label in methods for scene in summary.lacking.get(label, ())}
+    shown = [scene for scene in chosen if scene not in lacking]
+    for scene in (scene for scene in chosen if scene in lacking):
+        sys.stderr.write(f"{scene}: left out, a method has no picture of it\n")
     letters = draw_letters(methods, shown, seed)
-    for pair in tqdm(shown, unit="pair", desc="blind"):
+    for scene in tqdm(shown, unit="scene", desc="blind"):
         pictures = {
-            key: _read(fused_path(evaluation, letters[pair][key], pair)) for key in letters[pair]
+            key: _read(fused_path(evaluation, letters[scene][key], scene)) for key in letters[scene]
         }
-        exposures = {name: _read(source_path(evaluation, name, pair)) for name in EXPOSURES}
-        write_png(out / SHEETS_FOLDER / f"{pair}.png", draw_sheet(exposures, pictures))
+        names = name_exposures(summary.count_exposures(scene))
+        exposures = {name: _read(source_path(evaluation, name, scene)) for name in names}
+        write_png(out / SHEETS_FOLDER / f"{scene}.png", draw_sheet(exposures, pictures))
     key = Key(dataset=summary.dataset, seed=seed, methods=tuple(methods), letters=letters)
     write_whole(out / KEY_NAME, key.model_dump_json(indent=1) + "\n")
     write_template(out, shown)
@@ -116,54 +118,58 @@ def read_key(folder: Path) -> Key:
 
 
 def draw_letters(
-    methods: Sequence[str], pairs: Sequence[str], seed: int
+    methods: Sequence[str], scenes: Sequence[str], seed: int
 ) -> dict[str, dict[str, str]]:
-    """Draw which method each letter stands for on the sheets of the pairs.
+    """Draw which method each letter stands for on the sheets of the scenes.
 
-    Of every so many pairs as there are methods, in an order that is drawn too, each method has
+    Of every so many scenes as there are methods, in an order that is drawn too, each method has
     each letter once: who likes the picture on the left best does not decide the comparison.
 
     Returns:
-        Method by letter, by pair.
+        Method by letter, by scene.
 
     Example:
         >>> letters = draw_letters(["ours", "theirs"], ["desk", "door"], 1)
-        >>> sorted(of_pair["P"] for of_pair in letters.values())
+        >>> sorted(of_scene["P"] for of_scene in letters.values())
         ['ours', 'theirs']
     """
-    drawn, order = random.Random(seed), sorted(pairs)
+    drawn, order = random.Random(seed), sorted(scenes)
     drawn.shuffle(order)
     letters = {}
     for start in range(0, len(order), len(methods)):
         names = sorted(methods)
         drawn.shuffle(names)
-        for turn, pair in enumerate(order[start : start + len(methods)]):
-            letters[pair] = dict(zip(LETTERS, names[turn:] + names[:turn], strict=False))
-    return {pair: letters[pair] for pair in pairs}
+        for turn, scene in enumerate(order[start : start + len(methods)]):
+            letters[scene] = dict(zip(LETTERS, names[turn:] + names[:turn], strict=False))
+    return {scene: letters[scene] for scene in scenes}
 
 
 def draw_sheet(exposures: Mapping[str, Picture], pictures: Mapping[str, Picture]) -> Picture:
     """One sheet: exposures small, pictures large, and crops of where they differ, unscaled.
 
     Args:
-        exposures: Under and over by name.
+        exposures: The exposures by name, dark to bright.
         pictures: The compared pictures by letter, all of one size.
 
     Returns:
         The sheet. The frames on the exposures show where the crops are from.
     """
     regions = find_regions(list(pictures.values()))
-    top = [_frame(picture, regions, name) for name, picture in exposures.items()]
-    columns = [
-        _stack(
-            [
-                draw_cell(to_8_bit(limit_side(picture, LARGE_SIDE_PX)), letter),
-                _join([_cut(picture, *one) for one in enumerate(regions, start=1)]),
-            ]
-        )
-        for letter, picture in pictures.items()
-    ]
-    return _stack([_join(top), _join(columns)])
+    columns = join_cells(
+        [
+            stack_cells(
+                [
+                    draw_cell(to_8_bit(limit_side(picture, LARGE_SIDE_PX)), letter),
+                    join_cells([_cut(picture, *one) for one in enumerate(regions, start=1)]),
+                ]
+            )
+            for letter, picture in pictures.items()
+        ]
+    )
+    width_px = max(columns.shape[1], len(pictures) * LARGE_SIDE_PX)
+    side_px = fit_row(len(exposures), width_px=width_px, most_px=EXPOSURE_SIDE_PX)
+    top = [_frame(picture, regions, name, side_px) for name, picture in exposures.items()]
+    return stack_cells([join_cells(top), columns])
 
 
 def find_regions(pictures: Sequence[Picture]) -> list[Region]:
@@ -215,9 +221,9 @@ def _read(path: Path) -> Picture:
         ) from cause
 
 
-def _frame(picture: Picture, regions: Sequence[Region], label: str) -> Picture:
+def _frame(picture: Picture, regions: Sequence[Region], label: str, side_px: int) -> Picture:
     """A small picture with the regions drawn into it and numbered."""
-    small = np.array(limit_side(picture, EXPOSURE_SIDE_PX))
+    small = np.array(limit_side(picture, side_px))
     scale = small.shape[0] / picture.shape[0]
     for number, (top, left, side) in enumerate(regions, start=1):
         corner, far = (
@@ -233,21 +239,3 @@ def _frame(picture: Picture, regions: Sequence[Region], label: str) -> Picture:
 def _cut(picture: Picture, number: int, region: Region) -> Picture:
     top, left, side = region
     return draw_cell(picture[top : top + side, left : left + side], str(number))
-
-
-def _join(cells: Sequence[Picture]) -> Picture:
-    """Put cells side by side, aligned at their tops, on white."""
-    height = max(cell.shape[0] for cell in cells)
-    width = sum(cell.shape[1] + GAP_PX for cell in cells) - GAP_PX
-    row = np.full((height, width, 3), WHITE, np.uint8)
-    left = 0
-    for cell in cells:
-        row[: cell.shape[0], left : left + cell.shape[1]] = cell
-        left += cell.shape[1] + GAP_PX
-    return row
-
-
-def _stack(cells: Sequence[Picture]) -> Picture:
-    """Put cells below each other, aligned at their left, on white."""
-    turned = _join([cell.transpose(1, 0, 2) for cell in cells])
-    return np.ascontiguousarray(turned.transpose(1, 0, 2))

@@ -15,33 +15,33 @@ from trainer.files import write_whole
 from trainer.markdown import draw_table
 
 JUDGEMENT_NAME = "judgement.csv"
-COLUMNS = ("pair", "preferred", "better", "worse")
+COLUMNS = ("scene", "preferred", "better", "worse")
 NO_PREFERENCE = "="
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is thought of one pair.
+    """What is thought of one scene.
 
     Attributes:
-        pair: Name of the pair.
+        scene: Name of the scene.
         preferred: Letter of the preferred picture, `=` for none of them, empty when not judged.
         better: What is better in it, in words; a capital letter by itself is a picture.
         worse: What is worse.
     """
 
-    pair: str
+    scene: str
     preferred: str
     better: str
     worse: str
 
 
-def write_template(folder: Path, pairs: Sequence[str]) -> None:
-    """Write an empty `judgement.csv`, a line for each pair."""
+def write_template(folder: Path, scenes: Sequence[str]) -> None:
+    """Write an empty `judgement.csv`, a line for each scene."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((pair, "", "", "") for pair in pairs)
+    writer.writerows((scene, "", "", "") for scene in scenes)
     write_whole(folder / JUDGEMENT_NAME, text.getvalue())
 
 
@@ -91,28 +91,28 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
 
     Args:
         judgements: The filled template.
-        letters: Method by letter, by pair, see `trainer.evaluation.blind.comparison.Key`.
+        letters: Method by letter, by scene, see `trainer.evaluation.blind.comparison.Key`.
 
     Returns:
-        Two tables: how often each method was preferred, and what was written of each pair. Of two
-        methods also the two-sided sign test over the pairs with a preference; and the letters that
+        Two tables: how often each method was preferred, and what was written of each scene. Of two
+        methods also the two-sided sign test over the scenes with a preference; and the letters that
         were preferred, which tell a habit of the eye.
 
     Raises:
-        DataError: A pair or a letter is not in the key, a pair comes twice, or nothing is judged.
+        DataError: A scene or a letter is not in the key, a scene comes twice, or nothing is judged.
     """
     _check(judgements, letters)
     judged = [one for one in judgements if one.preferred]
     if not judged:
         raise DataError("expected a preference in one line at least, got none")
-    names = sorted({name for of_pair in letters.values() for name in of_pair.values()})
+    names = sorted({name for of_scene in letters.values() for name in of_scene.values()})
     wins = dict.fromkeys(names, 0)
     for one in judged:
         if one.preferred != NO_PREFERENCE:
-            wins[letters[one.pair][one.preferred.upper()]] += 1
+            wins[letters[one.scene][one.preferred.upper()]] += 1
     decided = sum(wins.values())
     said = (
-        f"{len(judged)} of {len(letters)} pairs judged, {len(judged) - decided} without preference"
+        f"{len(judged)} of {len(letters)} scenes judged, {len(judged) - decided} without preference"
     )
     if len(names) == 2 and decided:
         probability = binomtest(max(wins.values()), decided).pvalue
@@ -124,9 +124,9 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
     totals = draw_table(("method", "preferred"), [(name, str(wins[name])) for name in ordered])
     rows = [
         (
-            one.pair,
-            _name_preferred(one, letters[one.pair]),
-            *(_name_pictures(text, letters[one.pair]) for text in (one.better, one.worse)),
+            one.scene,
+            _name_preferred(one, letters[one.scene]),
+            *(_name_pictures(text, letters[one.scene]) for text in (one.better, one.worse)),
         )
         for one in judged
     ]
@@ -136,14 +136,14 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
 def _check(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, str]]) -> None:
     seen: set[str] = set()
     for one in judgements:
-        if one.pair not in letters or one.pair in seen:
-            raise DataError(f"expected each pair of the key once, got '{one.pair}'")
-        seen.add(one.pair)
-        known = (*letters[one.pair], NO_PREFERENCE, "")
+        if one.scene not in letters or one.scene in seen:
+            raise DataError(f"expected each scene of the key once, got '{one.scene}'")
+        seen.add(one.scene)
+        known = (*letters[one.scene], NO_PREFERENCE, "")
         if one.preferred.upper() not in known:
             raise DataError(
-                f"expected {', '.join(letters[one.pair])} or {NO_PREFERENCE} as preferred of "
-                f"'{one.pair}', got '{one.preferred}'"
+                f"expected {', '.join(letters[one.scene])} or {NO_PREFERENCE} as preferred of "
+                f"'{one.scene}', got '{one.preferred}'"
             )
 
 

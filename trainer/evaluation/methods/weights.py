@@ -16,10 +16,13 @@ from model.fuse import fuse_stack
 from model.manifest import Manifest, read_manifest
 from model.pipeline import FusionPipeline, create_pipeline
 from model.release.weights import load_weights
-from trainer.evaluation.pairs import EvaluationPair, Sources
+from trainer.evaluation.scenes import EvaluationScene, Sources
 
 Chroma = ChromaRule | Literal["blend"]
 """What a manifest may say of chroma."""
+
+AlignOption = Literal["auto", "off"]
+"""Modes of alignment that give a picture of every scene."""
 
 OPEN_PIPELINES = 16
 DEVICE = "cpu"
@@ -45,7 +48,7 @@ class WeightsMethod:
 
     directory: Path
     label: str = ""
-    align: Literal["auto", "off"] = "auto"
+    align: AlignOption = "auto"
     ghosts: GhostsMode = "auto"
     chroma: ChromaRule | None = None
     reference: Reference | None = None
@@ -54,7 +57,7 @@ class WeightsMethod:
         if not self.label:
             object.__setattr__(self, "label", self.directory.resolve().name)
 
-    def applies_to(self, pair: EvaluationPair) -> bool:
+    def applies_to(self, scene: EvaluationScene) -> bool:
         """See `Method.applies_to`."""
         return True
 
@@ -66,7 +69,7 @@ class WeightsMethod:
         options = f"align={self.align} ghosts={self.ghosts}"
         return f"{content} {options} chroma={chroma} reference={reference}"
 
-    def fingerprint(self, pair: EvaluationPair) -> str:
+    def fingerprint(self, scene: EvaluationScene) -> str:
         """See `Method.fingerprint`; it includes the code of `model` and what runs the network."""
         versions = f"torch {torch.__version__} onnxruntime {onnxruntime.__version__}"
         return f"{self.describe()} {hash_model_code()} {versions}"

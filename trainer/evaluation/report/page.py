@@ -11,7 +11,12 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 
 from trainer.evaluation.report.plots import plot_distributions
-from trainer.evaluation.report.sheets import EXPOSURES, sheet_path, source_path, thumbnail_path
+from trainer.evaluation.report.sheets import (
+    name_exposures,
+    sheet_path,
+    source_path,
+    thumbnail_path,
+)
 from trainer.evaluation.report.statistics import (
     CONFIDENCE,
     PAPER_PAIRS,
@@ -61,7 +66,7 @@ def write_report(out: Path, summary: Summary, scores: Scores) -> None:
     Args:
         out: Output folder of the evaluation.
         summary: What it found.
-        scores: Value by pair, method and metric.
+        scores: Value by scene, method and metric.
     """
     labels = list(summary.methods)
     shown = (*summary.metrics, *_list_guards(summary))
@@ -69,6 +74,7 @@ def write_report(out: Path, summary: Summary, scores: Scores) -> None:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     document = environment.from_string(_read_asset(TEMPLATE_NAME)).render(
         summary=summary,
+        exposures=_describe_exposures(summary),
         metrics=[METRICS[name] for name in summary.metrics],
         guards=[GUARDS[name] for name in _list_guards(summary)],
         means=_tabulate_means(summary, scores),
@@ -102,8 +108,18 @@ def judge(interval: Interval, metric: str) -> Verdict:
     return "better" if (interval.low > 0.0) == MEASURES[metric].higher_is_better else "worse"
 
 
+def _describe_exposures(summary: Summary) -> str:
+    """How many exposures the scenes have, and which of them were taken."""
+    counts = sorted({summary.count_exposures(scene) for scene in summary.scenes})
+    if not counts:
+        return ""
+    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    which = ", the darkest and the brightest of each" if summary.exposures == "ends" else ""
+    return f" of {many} exposures{which}"
+
+
 def _tabulate_means(summary: Summary, scores: Scores) -> list[Row]:
-    """Means with the best and second best marked among methods that have every pair."""
+    """Means with the best and second best marked among methods that have every scene."""
     columns = {metric: _mark_column(summary, scores, metric) for metric in summary.metrics}
     rows: list[Row] = []
     for label in summary.methods:
@@ -179,19 +195,21 @@ def _describe_interval(summary: Summary, intervals: Mapping[str, Interval], metr
 def _list_sheets(out: Path, summary: Summary, scores: Scores) -> str:
     """The contact sheets as JSON for the page's script: names, thumbnails, pictures, values."""
     sheets = []
-    for pair in summary.pairs:
-        columns = [(name, source_path(out, name, pair)) for name in EXPOSURES]
-        columns += [(label, fused_path(out, label, pair)) for label in scores[pair]]
+    for scene in summary.scenes:
+        names = name_exposures(summary.count_exposures(scene))
+        columns = [(name, source_path(out, name, scene)) for name in names]
+        columns += [(label, fused_path(out, label, scene)) for label in scores[scene]]
         cells = [
             {
                 "label": label,
+                "isExposure": label in names,
                 "full": _link(out, path),
-                "thumbnail": _link(out, thumbnail_path(out, label, pair)),
-                "scores": scores[pair].get(label, {}),
+                "thumbnail": _link(out, thumbnail_path(out, label, scene)),
+                "scores": scores[scene].get(label, {}),
             }
             for label, path in columns
         ]
-        sheets.append({"pair": pair, "sheet": _link(out, sheet_path(out, pair)), "cells": cells})
+        sheets.append({"scene": scene, "sheet": _link(out, sheet_path(out, scene)), "cells": cells})
     # A name must not be able to end the script element that holds this.
     return json.dumps(sheets).replace("<", "\\u003c")
 

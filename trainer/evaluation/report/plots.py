@@ -1,4 +1,4 @@
-"""Draws the distributions of the scores over the pairs, a picture for each metric."""
+"""Draws the distributions of the scores over the scenes, a picture for each metric."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def plot_distributions(
 
     Args:
         out: Output folder of the evaluation.
-        scores: Value by pair, method and metric.
+        scores: Value by scene, method and metric.
         methods: Rows, from top to bottom.
         metrics: Which metrics and guards; one without any value is left out.
         ours: The row in colour.

@@ -1,25 +1,30 @@
 "use strict";
-// Contact sheets, and the view in which all pictures of a pair show the same crop.
+// Contact sheets, and the view in which all pictures of a scene show the same crop.
 
 const byId = (id) => document.getElementById(id);
 const create = (name, properties) => Object.assign(document.createElement(name), properties);
 
 const SCALES = [0.125, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16];
 const MAGNIFIED = 2;
-const hidden = new Set();
+// Nine exposures would leave no room for the pictures: those of a pair are shown at once.
+const hidden = new Set(SHEETS.flatMap((sheet) => {
+  const labels = sheet.cells.filter((cell) => cell.isExposure).map((cell) => cell.label);
+  return labels.length > 2 ? labels : [];
+}));
 // The pixel (x, y) of the picture that lies in the middle of every tile.
 const view = { sheet: 0, x: 0, y: 0, scale: MAGNIFIED };
 let tiles = [];
 
 function showSheets() {
   SHEETS.forEach((sheet, index) => {
-    const section = create("div", { className: "pair" });
-    const cells = create("div", { className: "cells" });
-    const title = create("h3", { textContent: sheet.pair + " " });
+    const section = create("div", { className: "scene" });
+    const exposures = create("div", { className: "cells exposures" });
+    const fused = create("div", { className: "cells" });
+    const title = create("h3", { textContent: sheet.scene + " " });
     title.append(create("a", { href: sheet.sheet, textContent: "one picture" }));
-    section.append(title, cells);
+    section.append(title, exposures, fused);
     for (const cell of sheet.cells) {
-      const image = create("img", { src: cell.thumbnail, alt: `${sheet.pair}, ${cell.label}`, loading: "lazy" });
+      const image = create("img", { src: cell.thumbnail, alt: `${sheet.scene}, ${cell.label}`, loading: "lazy" });
       image.addEventListener("click", (event) => {
         const box = image.getBoundingClientRect();
         openZoom(index, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
@@ -30,9 +35,9 @@ function showSheets() {
       cell.caption = value;
       const figure = create("figure");
       figure.append(image, caption);
-      cells.append(figure);
+      (cell.isExposure ? exposures : fused).append(figure);
     }
-    byId("pairs").append(section);
+    byId("scenes").append(section);
   });
   showValues();
 }
@@ -57,7 +62,7 @@ function openZoom(sheet, relativeX, relativeY) {
 
 function showTiles(place) {
   const sheet = SHEETS[view.sheet];
-  byId("zoom-pair").textContent = sheet.pair;
+  byId("zoom-scene").textContent = sheet.scene;
   showChoices(sheet);
   const shown = sheet.cells.filter((cell) => !hidden.has(cell.label));
   tiles = shown.map((cell) => {

@@ -1,4 +1,4 @@
-"""Computes means, ranks, intervals and margins of methods from their scores on the pairs."""
+"""Computes means, ranks, intervals and margins of methods from their scores on the scenes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ PAPER_MEANS = {
 """Means over the paper's own pairs by method and metric: its Table 1, as far as margins need it."""
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Value by pair, method and metric, of guards too; a value that could not be had is absent."""
+"""Value by scene, method and metric, of guards too; a value that could not be had is absent."""
 
 Means = dict[str, dict[str, float]]
 """Value by method and metric."""
@@ -42,23 +42,23 @@ Means = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class PairedInterval:
-    """How far our method is from another one on the pairs that both have.
+    """How far our method is from another one on the scenes that both have.
 
     Attributes:
         difference: Mean of ours minus the other's, in the metric's unit.
         low: Lower end of the 95 % confidence interval.
         high: Upper end.
-        pairs: Pairs that both have; two at least.
+        scenes: Scenes that both have; two at least.
     """
 
     difference: float
     low: float
     high: float
-    pairs: int
+    scenes: int
 
 
 def average_scores(scores: Scores, methods: Sequence[str], metrics: Sequence[str]) -> Means:
-    """Average each method over the pairs for which it has a value; nothing where it has none."""
+    """Average each method over the scenes for which it has a value; nothing where it has none."""
     means: Means = {}
     for method in methods:
         columns = {metric: gather(scores, method, metric) for metric in metrics}
@@ -71,16 +71,16 @@ def average_scores(scores: Scores, methods: Sequence[str], metrics: Sequence[str
 
 
 def gather(scores: Scores, method: str, metric: str) -> dict[str, float]:
-    """One method's values of one metric, by pair."""
+    """One method's values of one metric, by scene."""
     return {
-        pair: of_pair[method][metric]
-        for pair, of_pair in scores.items()
-        if metric in of_pair.get(method, {})
+        scene: of_scene[method][metric]
+        for scene, of_scene in scores.items()
+        if metric in of_scene.get(method, {})
     }
 
 
 def select_whole(scores: Scores, methods: Sequence[str], metric: str | None = None) -> list[str]:
-    """The methods that have a picture of every pair or, of a metric, a value for every pair.
+    """The methods that have a picture of every scene or, of a metric, a value for every scene.
 
     Example:
         >>> select_whole({"one": {"a": {"AG": 2.0}, "b": {}}, "two": {"a": {}}}, ["a", "b"])
@@ -90,8 +90,8 @@ def select_whole(scores: Scores, methods: Sequence[str], metric: str | None = No
         method
         for method in methods
         if all(
-            method in of_pair and (metric is None or metric in of_pair[method])
-            for of_pair in scores.values()
+            method in of_scene and (metric is None or metric in of_scene[method])
+            for of_scene in scores.values()
         )
     ]
 
@@ -99,20 +99,20 @@ def select_whole(scores: Scores, methods: Sequence[str], metric: str | None = No
 def select_common(
     scores: Scores, methods: Sequence[str], metrics: Sequence[str]
 ) -> dict[str, Mapping[str, Mapping[str, float]]]:
-    """Scores of the pairs for which every one of the methods has every one of the metrics."""
+    """Scores of the scenes for which every one of the methods has every one of the metrics."""
     return {
-        pair: of_pair
-        for pair, of_pair in scores.items()
-        if all(metric in of_pair.get(method, {}) for method in methods for metric in metrics)
+        scene: of_scene
+        for scene, of_scene in scores.items()
+        if all(metric in of_scene.get(method, {}) for method in methods for metric in metrics)
     }
 
 
 def average_ranks(
     scores: Scores, methods: Sequence[str], metrics: Sequence[str]
 ) -> dict[str, float]:
-    """Mean rank of each method over pairs and metrics; 1 is the best, ties share their mean.
+    """Mean rank of each method over scenes and metrics; 1 is the best, ties share their mean.
 
-    Only a pair and metric for which every method has a value counts.
+    Only a scene and metric for which every method has a value counts.
 
     Example:
         >>> scores = {"one": {"a": {"AG": 2.0}, "b": {"AG": 1.0}}}
@@ -120,9 +120,9 @@ def average_ranks(
         {'a': 1.0, 'b': 2.0}
     """
     ranks: list[NDArray[np.float64]] = []
-    for of_pair in scores.values():
+    for of_scene in scores.values():
         for metric in metrics:
-            values = [of_pair.get(method, {}).get(metric) for method in methods]
+            values = [of_scene.get(method, {}).get(metric) for method in methods]
             known = [value for value in values if value is not None]
             if len(known) == len(methods):
                 sign = -1.0 if METRICS[metric].higher_is_better else 1.0
@@ -135,25 +135,25 @@ def average_ranks(
 def bootstrap_difference(
     ours: Mapping[str, float], other: Mapping[str, float]
 ) -> PairedInterval | None:
-    """Interval of the mean paired difference, by resampling pairs.
+    """Interval of the mean paired difference, by resampling scenes.
 
-    The percentile interval of `RESAMPLES` resamples with replacement of the pairs' differences;
-    the same pairs give the same interval.
+    The percentile interval of `RESAMPLES` resamples with replacement of the scenes' differences;
+    the same scenes give the same interval.
 
     Args:
-        ours: Our values of one metric by pair.
+        ours: Our values of one metric by scene.
         other: The other method's.
 
     Returns:
-        The interval, None where fewer than two pairs have both values.
+        The interval, None where fewer than two scenes have both values.
 
     Reference:
         Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """
-    common = [pair for pair in ours if pair in other]
+    common = [scene for scene in ours if scene in other]
     if len(common) < 2:
         return None
-    differences = np.array([ours[pair] - other[pair] for pair in common])
+    differences = np.array([ours[scene] - other[scene] for scene in common])
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     chosen = generator.integers(0, len(common), (RESAMPLES, len(common)))
     tail = (1.0 - CONFIDENCE) / 2.0

@@ -1,4 +1,4 @@
-"""Builds the summary of an evaluation from the outcomes of its pairs."""
+"""Builds the summary of an evaluation from the outcomes of its scenes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,24 +17,27 @@ from trainer.evaluation.report.statistics import (
     select_whole,
 )
 from trainer.evaluation.report.summary import Interval, Margins, MethodSummary, Summary
-from trainer.evaluation.scoring import PairOutcome
+from trainer.evaluation.scenes import ExposureChoice
+from trainer.evaluation.scoring import SceneOutcome
 from trainer.metrics import GUARDS, PAPER_METRICS, RANKED_METRICS
 
 
 def summarise(
-    outcomes: Sequence[PairOutcome],
+    outcomes: Sequence[SceneOutcome],
     *,
     dataset: str,
+    exposures: ExposureChoice,
     max_side_px: int | None,
     metrics: Sequence[str],
     methods: Mapping[str, MethodSummary],
     missing_methods: Sequence[str],
 ) -> Summary:
-    """Gather what the pairs gave into the summary.
+    """Gather what the scenes gave into the summary.
 
     Args:
-        outcomes: Of every pair, failed ones too.
+        outcomes: Of every scene, failed ones too.
         dataset: Name of the evaluation set.
+        exposures: Which exposures of each scene were taken.
         max_side_px: Side to which the exposures were reduced.
         metrics: Names, in the order of the tables.
         methods: What each method is, by label, in the order of the tables.
@@ -48,20 +51,22 @@ def summarise(
     ours = next((label for label in labels if methods[label].kind == "weights"), None)
     others = [label for label in labels if label != ours]
     lacking = {
-        label: tuple(pair for pair, of_pair in scores.items() if label not in of_pair)
+        label: tuple(scene for scene, of_scene in scores.items() if label not in of_scene)
         for label in labels
     }
     whole = select_whole(scores, labels)
     ranked = tuple(name for name in RANKED_METRICS if name in metrics)
     return Summary(
         dataset=dataset,
+        exposures=exposures,
         max_side_px=max_side_px,
-        pairs=tuple(scores),
+        scenes=tuple(scores),
+        exposure_counts={one.name: one.exposures for one in outcomes if one.name in scores},
         metrics=tuple(metrics),
         ours=ours,
         methods=dict(methods),
-        counts={label: len(scores) - len(pairs) for label, pairs in lacking.items()},
-        lacking={label: pairs for label, pairs in lacking.items() if pairs},
+        counts={label: len(scores) - len(scenes) for label, scenes in lacking.items()},
+        lacking={label: scenes for label, scenes in lacking.items() if scenes},
         means=average_scores(scores, labels, metrics),
         guards=average_scores(scores, labels, tuple(GUARDS)),
         ranked=ranked,
@@ -76,8 +81,8 @@ def summarise(
     )
 
 
-def collect_scores(outcomes: Sequence[PairOutcome]) -> Scores:
-    """Value by pair, method and metric or guard, without the pairs that have none."""
+def collect_scores(outcomes: Sequence[SceneOutcome]) -> Scores:
+    """Value by scene, method and metric or guard, without the scenes that have none."""
     return {outcome.name: outcome.scores for outcome in outcomes if any(outcome.scores.values())}
 
 
@@ -97,9 +102,9 @@ def _compare(
 
 
 def _margins(scores: Scores, ours: str, metrics: Sequence[str]) -> Margins | None:
-    """Margins over the peers that are there, all averaged over the same pairs."""
+    """Margins over the peers that are there, all averaged over the same scenes."""
     peers = tuple(
-        peer for peer in MARGIN_PEERS if any(of_pair.get(peer) for of_pair in scores.values())
+        peer for peer in MARGIN_PEERS if any(of_scene.get(peer) for of_scene in scores.values())
     )
     if not peers:
         return None
@@ -109,7 +114,7 @@ def _margins(scores: Scores, ours: str, metrics: Sequence[str]) -> Margins | Non
     of_peers = [means[peer] for peer in peers]
     return Margins(
         peers=peers,
-        pairs=len(common),
+        scenes=len(common),
         sharpness=relative_margin(means[ours], of_peers, SHARPNESS_METRICS),
         quality=relative_margin(means[ours], of_peers, QUALITY_METRICS),
     )

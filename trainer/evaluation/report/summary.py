@@ -7,13 +7,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from model.exposure import MIN_EXPOSURES
 from trainer.errors import DataError
+from trainer.evaluation.report.earlier import read_earlier
 from trainer.evaluation.report.statistics import Scores
+from trainer.evaluation.scenes import ExposureChoice
 from trainer.files import write_whole
 
 SUMMARY_NAME = "summary.json"
 SCORES_NAME = "scores.csv"
-SCORES_COLUMNS = ("pair", "method", "metric", "value")
+SCORES_COLUMNS = ("scene", "method", "metric", "value")
 
 
 class _Record(BaseModel):
@@ -24,21 +27,21 @@ class Failure(_Record):
     """Something that could not be scored.
 
     Attributes:
-        pair: Name of the pair.
-        method: Label of the method; None when the whole pair failed.
+        scene: Name of the scene.
+        method: Label of the method; None when the whole scene failed.
         metric: Name of the metric; None when the whole picture failed.
         code: Code of the error.
         message: What was expected and what came.
     """
 
-    pair: str
+    scene: str
     method: str | None = None
     metric: str | None = None
     code: str
     message: str
 
     def __str__(self) -> str:
-        where = ", ".join(part for part in (self.pair, self.method, self.metric) if part)
+        where = ", ".join(part for part in (self.scene, self.method, self.metric) if part)
         return f"{where}: {self.code}: {self.message}"
 
 
@@ -49,7 +52,10 @@ class MethodSummary(_Record):
         kind: Ours (a weights version), computed on the spot, or a peer's published pictures.
         weights: Name and version of the weights.
         parameters_sha256: Hash of their parameters.
+        exposures: Fewest and most exposures that they fuse; of more than that they take the
+            darkest and the brightest. None where it was not recorded, as of the options.
         align: Option of alignment, of ours.
+        ghosts: Option of ghosts, of ours.
         chroma: Rule of chroma, of ours.
         reference: Reference exposure, of ours.
     """
@@ -57,7 +63,9 @@ class MethodSummary(_Record):
     kind: Literal["weights", "computed", "peer"]
     weights: str | None = None
     parameters_sha256: str | None = None
+    exposures: tuple[int, int] | None = None
     align: str | None = None
+    ghosts: str | None = None
     chroma: str | None = None
     reference: str | None = None
 
@@ -68,7 +76,7 @@ class Interval(_Record):
     difference: float
     low: float
     high: float
-    pairs: int
+    scenes: int
 
 
 class Margins(_Record):
@@ -76,14 +84,14 @@ class Margins(_Record):
 
     Attributes:
         peers: The peers.
-        pairs: Pairs that ours and all peers have every value of, over which all of them are
+        scenes: Scenes that ours and all peers have every value of, over which all of them are
             averaged; None in a summary from before this was recorded.
         sharpness: Over AG, EI, LPC-SI, S3 and SF.
         quality: Over PIQE, Qabf and VIFF.
     """
 
     peers: tuple[str, ...]
-    pairs: int | None = None
+    scenes: int | None = None
     sharpness: float | None
     quality: float | None
 
@@ -92,19 +100,22 @@ class Summary(_Record):
     """What an evaluation found.
 
     Attributes:
-        dataset: Name of the folder of pairs.
+        dataset: Name of the folder of scenes.
+        exposures: Which exposures of each scene were taken; None in a summary from before this was
+            recorded, when those were the darkest and the brightest.
         max_side_px: Side to which the exposures were reduced before fusing; None: full size.
-        pairs: Names of the pairs that were scored.
+        scenes: Names of the scenes that were scored.
+        exposure_counts: How many exposures of each were fused, by scene.
         metrics: Names of the quality metrics, in the order of the tables.
         ours: Label of the first weights version, None when there was none.
         methods: Every method by label, in the order of the tables.
-        counts: Pairs that each method has a picture of.
-        lacking: Names of the pairs that a method has no picture of; absent where it has all.
+        counts: Scenes that each method has a picture of.
+        lacking: Names of the scenes that a method has no picture of; absent where it has all.
         means: Mean value by method and metric.
         guards: Mean value by method and guard, see `trainer.metrics.GUARDS`.
         ranked: Names of the metrics that `mean_rank` is taken over.
-        mean_rank: Mean rank over pairs and these metrics, 1 the best, among the methods that have
-            a picture of every pair; the others have none.
+        mean_rank: Mean rank over scenes and these metrics, 1 the best, among the methods that have
+            a picture of every scene; the others have none.
         mean_rank_paper: The same over the paper's ten metrics.
         intervals: Ours minus the other, with its 95 % interval, by other method and metric or
             guard.
@@ -114,8 +125,10 @@ class Summary(_Record):
     """
 
     dataset: str
+    exposures: ExposureChoice | None = None
     max_side_px: int | None
-    pairs: tuple[str, ...]
+    scenes: tuple[str, ...]
+    exposure_counts: dict[str, int] = {}
     metrics: tuple[str, ...]
     ours: str | None
     methods: dict[str, MethodSummary]
@@ -141,23 +154,22 @@ class Summary(_Record):
     @model_validator(mode="before")
     @classmethod
     def _read_earlier(cls, data: object) -> object:
-        """A summary from before there were guards: ranks over all metrics, chroma by itself."""
-        if not isinstance(data, dict) or "ranked" in data:
-            return data
-        now = {key: value for key, value in data.items() if key != "chroma"}
-        now["ranked"] = data.get("metrics", ())
-        now["guards"] = {label: {"chroma": one} for label, one in data.get("chroma", {}).items()}
-        return now
+        """A summary of an earlier version, see `trainer.evaluation.report.earlier`."""
+        return read_earlier(data)
 
-    def have_same_pairs(self, first: str, second: str) -> bool:
-        """Whether two methods have pictures of the same pairs; False where that is not known."""
-        pairs = [set(self.pairs) - set(self.lacking.get(label, ())) for label in (first, second)]
-        # A summary from before `lacking` knows the pairs of those methods that have all.
+    def count_exposures(self, scene: str) -> int:
+        """How many exposures of a scene were fused."""
+        return self.exposure_counts.get(scene, MIN_EXPOSURES)
+
+    def have_same_scenes(self, first: str, second: str) -> bool:
+        """Whether two methods have pictures of the same scenes; False where that is not known."""
+        scenes = [set(self.scenes) - set(self.lacking.get(label, ())) for label in (first, second)]
+        # A summary from before `lacking` knows the scenes of those methods that have all.
         is_known = all(
             len(of_method) == self.counts[label]
-            for label, of_method in zip((first, second), pairs, strict=True)
+            for label, of_method in zip((first, second), scenes, strict=True)
         )
-        return is_known and pairs[0] == pairs[1]
+        return is_known and scenes[0] == scenes[1]
 
 
 def write_summary(out: Path, summary: Summary) -> None:
@@ -186,11 +198,11 @@ def read_summary(path: Path) -> Summary:
 
 
 def write_scores(out: Path, scores: Scores) -> None:
-    """Write `scores.csv` to the output folder: a line per pair, method and metric or guard."""
+    """Write `scores.csv` to the output folder: a line per scene, method and metric or guard."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SCORES_COLUMNS)
-    for pair, methods in scores.items():
+    for scene, methods in scores.items():
         for method, values in methods.items():
-            writer.writerows((pair, method, metric, repr(v)) for metric, v in values.items())
+            writer.writerows((scene, method, metric, repr(v)) for metric, v in values.items())
     write_whole(out / SCORES_NAME, text.getvalue())

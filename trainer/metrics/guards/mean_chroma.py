@@ -36,12 +36,12 @@ def mean_chroma(picture: NDArray[np.generic]) -> float:
     """
     total = sum(
         float(torch.linalg.vector_norm(lab[:, 1:], dim=1).sum(dtype=torch.float64))
-        for lab in iterate_lab(picture)
+        for lab in _iterate_lab(picture)
     )
     return float(total / (picture.shape[0] * picture.shape[1]))
 
 
-def iterate_lab(picture: NDArray[np.generic]) -> Iterator[Tensor]:
+def _iterate_lab(picture: NDArray[np.generic]) -> Iterator[Tensor]:
     """CIELAB of a picture, strip by strip to bound the memory, each of shape (1, 3, H, W).
 
     Raises:

@@ -1,10 +1,11 @@
-"""Lists the pairs of an evaluation set, and decodes their exposures when they are needed."""
+"""Lists the scenes of an evaluation set, and decodes their exposures when they are needed."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,35 +13,39 @@ from numpy.typing import NDArray
 
 from expofuse.files.images import to_8_bit
 from model.alignment.stack import align_stack
-from model.exposure import AlignmentReport, ExposureStack, Pixels, Reference, StackAlignment
+from model.exposure import (
+    MAX_EXPOSURES,
+    MIN_EXPOSURES,
+    AlignmentReport,
+    ExposureStack,
+    Pixels,
+    Reference,
+    StackAlignment,
+)
 from model.run import prepare_motions
 from model.selection import choose_reference
 from model.tiling import Rect
 from model.warp import warp_pixels
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
-from trainer.evaluation.pictures import (
-    SUFFIXES,
-    Picture,
-    mean_lightness,
-    read_picture,
-)
+from trainer.evaluation.pictures import SUFFIXES, Picture, read_picture
 from trainer.metrics import rgb_to_grey
 
 PEERS_FOLDER = "peers"
-LIGHTNESS_SIDE_PX = 512
-"""Stacks are ordered by the mean lightness of exposures reduced to this side."""
+
+ExposureChoice = Literal["all", "ends"]
+"""Which exposures of a scene are fused and compared with: all, or the darkest and the brightest."""
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationPair:
+class EvaluationScene:
     """One scene of an evaluation set; nothing is decoded yet.
 
     Attributes:
         name: Name of its folder.
-        exposure_paths: Its exposures: two, or a stack of which darkest and brightest are taken.
+        exposure_paths: Its exposures, two to nine, in the order of their names.
         peer_paths: Fused pictures of other people's methods, by method.
-        problem: Why the folder holds no pair; None when it does.
+        problem: Why the folder holds no scene; None when it does.
     """
 
     name: str
@@ -49,11 +54,11 @@ class EvaluationPair:
     problem: str | None = None
 
 
-def list_pairs(folder: Path) -> list[EvaluationPair]:
+def list_scenes(folder: Path) -> list[EvaluationScene]:
     """List the scenes of a folder, a sub-folder each.
 
-    A sub-folder holds `under.*` and `over.*`, or a stack `00.jpg`, `01.jpg`, ...; in both cases
-    `peers/<method>.*` may lie beside them.
+    A sub-folder holds `under.*` and `over.*`, or a stack of two to nine `00.jpg`, `01.jpg`, ... in
+    any order; in both cases `peers/<method>.*` may lie beside them.
 
     Args:
         folder: The evaluation set.
@@ -65,74 +70,90 @@ def list_pairs(folder: Path) -> list[EvaluationPair]:
         DataError: The folder does not exist or has no sub-folder.
     """
     if not folder.is_dir():
-        raise DataError(f"expected a folder of pairs, found none named '{folder.name}'")
+        raise DataError(f"expected a folder of scenes, found none named '{folder.name}'")
     scenes = [
-        _list_pair(item)
+        _list_scene(item)
         for item in sorted(folder.iterdir())
         if item.is_dir() and not item.name.startswith(".")
     ]
     if not scenes:
-        raise DataError(f"expected a sub-folder for each pair in '{folder.name}', found none")
+        raise DataError(f"expected a sub-folder for each scene in '{folder.name}', found none")
     return scenes
 
 
-def read_exposures(pair: EvaluationPair, *, max_side_px: int | None = None) -> ExposureStack:
-    """Decode a pair, or the darkest and the brightest exposure of a stack by mean lightness.
+def read_exposures(
+    scene: EvaluationScene,
+    *,
+    choice: ExposureChoice = "all",
+    max_side_px: int | None = None,
+) -> ExposureStack:
+    """Decode the exposures of a scene.
 
     Args:
-        pair: A scene of `list_pairs`.
-        max_side_px: Both exposures are reduced by area averaging until no side is longer.
+        scene: A scene of `list_scenes`.
+        choice: Which of them are kept.
+        max_side_px: They are reduced by area averaging until no side is longer.
 
     Returns:
-        The exposures, darker first.
+        The exposures, dark to bright as the service orders them.
 
     Raises:
         DataError: The scene has a problem, or a file cannot be decoded.
         ExposureError: The exposures differ in size or are too small.
     """
-    if pair.problem is not None:
-        raise DataError(pair.problem)
-    both = ExposureStack.from_images(_choose(pair.exposure_paths))
+    if scene.problem is not None:
+        raise DataError(scene.problem)
+    stack = ExposureStack.from_images([read_picture(path) for path in scene.exposure_paths])
+    if choice == "ends":
+        stack = ExposureStack.from_images([stack.darkest, stack.brightest])
     if max_side_px is None:
-        return both
-    return ExposureStack.from_images([limit_side(one, max_side_px) for one in both.exposures])
+        return stack
+    return ExposureStack.from_images([limit_side(one, max_side_px) for one in stack.exposures])
 
 
 class Sources:
-    """The exposures of one pair while it is evaluated; each thing is computed once, when needed.
+    """The exposures of one scene while it is evaluated; each thing is computed once, when needed.
 
     Args:
-        pair: The scene.
-        max_side_px: See `read_exposures`.
+        scene: The scene.
+        choice: See `read_exposures`.
+        max_side_px: See there.
     """
 
-    def __init__(self, pair: EvaluationPair, *, max_side_px: int | None = None) -> None:
-        self.pair = pair
+    def __init__(
+        self,
+        scene: EvaluationScene,
+        *,
+        choice: ExposureChoice = "all",
+        max_side_px: int | None = None,
+    ) -> None:
+        self.scene = scene
+        self._choice = choice
         self._max_side_px = max_side_px
         self._alignments: dict[tuple[int, int], tuple[AlignmentReport | None, ...]] = {}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of the exposures' files and of their reduction."""
-        digest = hashlib.sha256(f"{self._max_side_px}".encode())
-        for path in self.pair.exposure_paths:
+        """Content hash of the exposures' files, of their choice and of their reduction."""
+        digest = hashlib.sha256(f"{self._choice} {self._max_side_px}".encode())
+        for path in self.scene.exposure_paths:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
     @cached_property
     def exposures(self) -> ExposureStack:
-        """The decoded pair; see `read_exposures` for what it may raise."""
-        return read_exposures(self.pair, max_side_px=self._max_side_px)
+        """The decoded exposures; see `read_exposures` for what it may raise."""
+        return read_exposures(self.scene, choice=self._choice, max_side_px=self._max_side_px)
 
     @cached_property
-    def greys(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Under and over as the metrics take them: grey, 8 bit."""
-        return to_grey(self.exposures.darkest), to_grey(self.exposures.brightest)
+    def greys(self) -> tuple[NDArray[np.uint8], ...]:
+        """The exposures as the metrics take them: grey, 8 bit, dark to bright."""
+        return tuple(rgb_to_grey(picture) for picture in self.pictures)
 
     @cached_property
-    def pictures(self) -> tuple[Picture, Picture]:
-        """Under and over in colour, 8 bit."""
-        return to_8_bit(self.exposures.darkest), to_8_bit(self.exposures.brightest)
+    def pictures(self) -> tuple[Picture, ...]:
+        """The exposures in colour, 8 bit, dark to bright."""
+        return tuple(to_8_bit(exposure) for exposure in self.exposures.exposures)
 
     @cached_property
     def greys_hash(self) -> str:
@@ -141,10 +162,6 @@ class Sources:
         for grey in self.greys:
             digest.update(f"{grey.shape}".encode() + grey.tobytes())
         return digest.hexdigest()
-
-    def load(self) -> None:
-        """Decode the exposures now, so that a bad pair fails before any method does."""
-        _ = self.exposures
 
     def find_alignment(
         self, exposures: Sequence[Pixels], reference: int
@@ -178,30 +195,21 @@ def to_grey(pixels: Pixels) -> NDArray[np.uint8]:
     return rgb_to_grey(to_8_bit(pixels))
 
 
-def _choose(paths: tuple[Path, ...]) -> tuple[Pixels, Pixels]:
-    """Both exposures of a pair, or the darkest and the brightest of a stack."""
-    if len(paths) == 2:
-        return read_picture(paths[0]), read_picture(paths[1])
-    levels = [
-        mean_lightness(to_8_bit(limit_side(read_picture(path), LIGHTNESS_SIDE_PX)))
-        for path in paths
-    ]
-    darkest, brightest = int(np.argmin(levels)), int(np.argmax(levels))
-    return read_picture(paths[darkest]), read_picture(paths[brightest])
-
-
-def _list_pair(folder: Path) -> EvaluationPair:
+def _list_scene(folder: Path) -> EvaluationScene:
     pictures = _list_pictures(folder)
     peers = {path.stem: path for path in _list_pictures(folder / PEERS_FOLDER)}
     named = {stem: [path for path in pictures if path.stem == stem] for stem in ("under", "over")}
     if all(len(paths) == 1 for paths in named.values()):
-        return EvaluationPair(folder.name, (named["under"][0], named["over"][0]), peers)
+        return EvaluationScene(folder.name, (named["under"][0], named["over"][0]), peers)
     stack = tuple(path for path in pictures if path.stem.isdecimal())
-    if not any(named.values()) and len(stack) >= 2:
-        return EvaluationPair(folder.name, stack, peers)
+    if not any(named.values()) and MIN_EXPOSURES <= len(stack) <= MAX_EXPOSURES:
+        return EvaluationScene(folder.name, stack, peers)
     found = f"{len(named['under'])} under, {len(named['over'])} over, {len(stack)} numbered"
-    problem = f"expected one under.* and one over.*, or a stack 00.*, 01.*, ...; found {found}"
-    return EvaluationPair(folder.name, (), peers, problem)
+    problem = (
+        "expected one under.* and one over.*, or a stack 00.*, 01.*, ... of "
+        f"{MIN_EXPOSURES} to {MAX_EXPOSURES}; found {found}"
+    )
+    return EvaluationScene(folder.name, (), peers, problem)
 
 
 def _list_pictures(folder: Path) -> list[Path]:
