@@ -97,7 +97,7 @@ def summary():
         intervals={
             "rival": {
                 "AG": Interval(difference=0.5, low=-1.0, high=2.0, scenes=2),
-                "PIQE": Interval(difference=10.0, low=9.0, high=11.0, scenes=2),
+                "PIQE": Interval(difference=10.0, low=9.0, high=11.0, scenes=2, higher=2, lower=0),
                 "inversion": Interval(difference=-2.875, low=-3.5, high=-2.25, scenes=2),
             },
             "old": {"PIQE": Interval(difference=-9.0, low=-10.0, high=-8.0, scenes=2)},
@@ -147,7 +147,7 @@ def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
     _, reader, _ = read(tmp_path)
     rows = table_by_label(reader.tables[1])
     assert rows["rival"][0] == ("+0.50-1.00 to +2.00", "interval open")
-    assert rows["rival"][1] == ("+10.00+9.00 to +11.00", "interval worse")
+    assert rows["rival"][1] == ("+10.00+9.00 to +11.00; 0 of 2", "interval worse")
     assert rows["rival"][2:] == [("-2.88-3.50 to -2.25", "interval better"), ("", "interval ")]
     assert rows["old"][:2] == [("", "interval "), ("-9.00-10.00 to -8.00", "interval better")]
 

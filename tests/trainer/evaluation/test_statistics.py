@@ -78,6 +78,9 @@ def test_the_interval_is_that_of_the_paired_differences():
     assert interval.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
     assert interval.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
     assert bootstrap_difference(ours, other) == bootstrap_difference(ours, other)
+    assert (interval.higher, interval.lower) == ((difference > 0).sum(), (difference < 0).sum())
+    tied = bootstrap_difference({"one": 1.0, "two": 2.0}, {"one": 1.0, "two": 3.0})
+    assert (tied.scenes, tied.higher, tied.lower) == (2, 0, 1)
 
 
 def test_one_scene_has_no_interval():

@@ -189,7 +189,9 @@ def _describe_interval(summary: Summary, intervals: Mapping[str, Interval], metr
     difference, low, high = (
         f"{value:+.{decimals}f}" for value in (one.difference, one.low, one.high)
     )
-    return Cell(difference, judge(one, metric), f"{low} to {high}")
+    wins = one.higher if MEASURES[metric].higher_is_better else one.lower
+    counted = "" if wins is None else f"; {wins} of {one.scenes}"
+    return Cell(difference, judge(one, metric), f"{low} to {high}{counted}")
 
 
 def _list_sheets(out: Path, summary: Summary, scores: Scores) -> str:

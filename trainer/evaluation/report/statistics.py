@@ -49,12 +49,16 @@ class PairedInterval:
         low: Lower end of the 95 % confidence interval.
         high: Upper end.
         scenes: Scenes that both have; two at least.
+        higher: On so many of them ours is higher.
+        lower: On so many ours is lower.
     """
 
     difference: float
     low: float
     high: float
     scenes: int
+    higher: int
+    lower: int
 
 
 def average_scores(scores: Scores, methods: Sequence[str], metrics: Sequence[str]) -> Means:
@@ -158,7 +162,14 @@ def bootstrap_difference(
     chosen = generator.integers(0, len(common), (RESAMPLES, len(common)))
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(differences[chosen].mean(axis=1), [tail, 1.0 - tail]).tolist()
-    return PairedInterval(float(differences.mean()), low, high, len(common))
+    return PairedInterval(
+        difference=float(differences.mean()),
+        low=low,
+        high=high,
+        scenes=len(common),
+        higher=int(np.count_nonzero(differences > 0)),
+        lower=int(np.count_nonzero(differences < 0)),
+    )
 
 
 def relative_margin(

@@ -71,12 +71,17 @@ class MethodSummary(_Record):
 
 
 class Interval(_Record):
-    """See `trainer.evaluation.report.statistics.PairedInterval`."""
+    """See `trainer.evaluation.report.statistics.PairedInterval`.
+
+    A summary of an earlier version knows neither `higher` nor `lower`.
+    """
 
     difference: float
     low: float
     high: float
     scenes: int
+    higher: int | None = None
+    lower: int | None = None
 
 
 class Margins(_Record):
