@@ -1,25 +1,23 @@
 """Measure the removal of ghosts: scenes with truth, still scenes, and what it costs.
 
-Truth is the fusion of the same stack had nothing moved. From the repository root:
+Truth is the fusion of the same stack, by the same method, had nothing moved. From the repository
+root:
 
     python -m bench.ghosts [DATA]
-
-Rendered scenes are views of the CC0 panoramas with textured layers that move between exposures,
-through a camera with noise and JPEG, each exposure displaced by up to half a pixel.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bench.moved_scenes import MovedScene, Region, read_given_scene, render_scene
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import Cost, measure, spread, spread_costs, write_record
 from expofuse.files.images import to_8_bit
@@ -29,158 +27,41 @@ from model.ghosts.proxies import choose_reference
 from model.ghosts.replace import replace_ghosts
 from model.release.weights import load_weights
 from model.tiling import Rect
-from trainer.data.camera import Camera, expose, find_correct_gain, sample_camera
-from trainer.data.panorama import read_panorama, render_view, sample_view
 from trainer.evaluation.pictures import Picture, read_picture
+from trainer.mertens import fuse_as_mertens
 from trainer.metrics import rgb_to_grey
 from trainer.metrics.quality.mef_ssim import SCALE_WEIGHTS, _scale_quality
 from trainer.metrics.windows import halve
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "ghosts.json"
 WEIGHTS = ROOT / "weights" / "pyramid-blend-1.1.0"
-SIDE_PX = 400
+GIVEN_SCENES = ("hall118", "bench129")
+SEEDS = range(24)
+HELD_OUT_SEEDS = range(100, 140)
+"""Rendered scenes that no choice was made by."""
+
 STRIP_PX = 512
 MAX_SIDE_PX = 1_000
 COST_SIZE = (3_000, 4_000)
-
-Region = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class MovedScene:
-    """A stack in which something moves, beside the same stack at rest.
-
-    Attributes:
-        moved: Exposures, dark to bright.
-        still: The same, had nothing moved away from where the reference shows it.
-        region: Pixels that differ in an exposure.
-        reference: Index of the exposure that both share.
-    """
-
-    moved: list[Picture]
-    still: list[Picture]
-    region: Region
-    reference: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A textured blob that moves by the same step from each exposure to the next."""
-
-    texture: NDArray[np.float32]
-    centre: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    angle: float
-    softness_px: float
-    step_px: NDArray[np.float64]
-
-    def put_on(
-        self, scene: NDArray[np.float32], steps: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The scene with the layer in front, and its opacity, (H, W)."""
-        height, width = scene.shape[:2]
-        x, y = self.step_px * steps
-        rows, columns = np.mgrid[:height, :width]
-        right, down = columns - self.centre[0] - x, rows - self.centre[1] - y
-        cosine, sine = np.cos(self.angle), np.sin(self.angle)
-        u = (cosine * right + sine * down) / self.axes[0]
-        v = (cosine * down - sine * right) / self.axes[1]
-        radius = np.hypot(u, v) * (1 + 0.2 * np.sin(3 * np.arctan2(v, u)))
-        distance = (1 - radius) * self.axes.min() / self.softness_px
-        opacity = np.clip(distance + 0.5, 0, 1).astype(np.float32)
-        texture = translate(self.texture, x, y, cv2.BORDER_WRAP)
-        mixed = scene + opacity[..., None] * (texture - scene)
-        return np.asarray(mixed, np.float32), opacity
-
-
-def translate(picture: NDArray[np.float32], x: float, y: float, border: int) -> NDArray[np.float32]:
-    """Shift by (x, y) pixels, bilinear."""
-    matrix = np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
-    size = picture.shape[1::-1]
-    return np.asarray(cv2.warpAffine(picture, matrix, size, borderMode=border), np.float32)
-
-
-def render_scene(panoramas: Sequence[Path], seed: int) -> MovedScene:
-    """Render a scene of two to five exposures with one to three moving layers."""
-    rng = np.random.default_rng(seed)
-    count = int(rng.choice([2, 2, 3, 3, 5]))
-    first, second = rng.choice(len(panoramas), 2, replace=False)
-    scene = render_view(read_panorama(panoramas[first]), sample_view(rng, (80, 110)), SIDE_PX)
-    texture = render_view(read_panorama(panoramas[second]), sample_view(rng, (60, 90)), SIDE_PX)
-    drawn = sample_camera(rng)
-    camera = Camera(
-        drawn.gamma, drawn.contrast, drawn.white_balance, drawn.full_well, drawn.read_noise,
-        drawn.sharpening, 92,
-    )  # fmt: skip
-    gain = find_correct_gain(scene, 50.0, camera)
-    span = rng.uniform(1.5, 3.0) if count == 2 else rng.uniform(1.0, 2.0)
-    evs = (np.arange(count) - (count - 1) / 2) * span
-    if count == 2:
-        evs = np.array([-span, 0.6 * span])
-    relative = np.median(scene[..., 1]) / max(float(np.median(texture[..., 1])), 1e-6)
-    layers = [draw_layer(rng, texture, relative, count) for _ in range(int(rng.integers(1, 4)))]
-    reference = int(rng.integers(0, count)) if count == 2 else count // 2
-    shifts = [rng.uniform(-0.5, 0.5, 2) * (k != reference) for k in range(count)]
-
-    def shoot(*, is_moving: bool) -> tuple[list[Picture], Region]:
-        pictures, region = [], np.zeros((SIDE_PX, SIDE_PX), bool)
-        for index in range(count):
-            radiance = scene
-            for layer in layers:
-                radiance, opacity = layer.put_on(radiance, (index - reference) * is_moving)
-                region |= opacity > 0.02
-            radiance = translate(radiance, *shifts[index], cv2.BORDER_REFLECT_101)
-            noise = np.random.default_rng((seed, index))
-            pictures.append(expose(radiance, gain * 2.0 ** evs[index], camera, noise))
-        return pictures, region
-
-    moved, region = shoot(is_moving=True)
-    still, _ = shoot(is_moving=False)
-    return MovedScene(moved, still, region, reference)
-
-
-def draw_layer(
-    rng: np.random.Generator, texture: NDArray[np.float32], relative: float, count: int
-) -> Layer:
-    """Draw a layer: size, place, brightness from a quarter to 2.8 times the scene's, motion."""
-    radius = rng.uniform(0.05, 0.16) * SIDE_PX
-    brightness = np.float32(relative * 2 ** rng.uniform(-2, 1.5))
-    angle = rng.uniform(0, 2 * np.pi)
-    length = rng.uniform(0.02, 0.2) * SIDE_PX * (1.0 if count == 2 else 0.6)
-    return Layer(
-        texture=np.asarray(texture * brightness, np.float32),
-        centre=rng.uniform(0.2, 0.8, 2) * SIDE_PX,
-        axes=radius * rng.uniform(0.6, 1.6, 2),
-        angle=float(rng.uniform(0, np.pi)),
-        softness_px=float(rng.uniform(0.5, 2)),
-        step_px=length * np.array([np.cos(angle), np.sin(angle)]),
-    )
-
-
-def read_given_scene(folder: Path) -> MovedScene:
-    """A scene whose under exposure was rendered at rest and moved."""
-    over, moved, still = (
-        to_8_bit(read_picture(folder / f"{name}.png"))
-        for name in ("over", "under-moved", "under-static")
-    )
-    differs = (cv2.absdiff(moved, still).max(axis=2) > 8).astype(np.uint8)
-    region = cv2.dilate(differs, np.ones((5, 5), np.uint8)) > 0
-    return MovedScene([moved, over], [still, over], region, reference=1)
 
 
 def free(exposures: Sequence[Picture], reference: int) -> tuple[list[Picture], list[float]]:
     """The stack freed of ghosts in strips, and the share taken from the reference for each."""
     ghosts = find_ghosts(exposures, reference=reference)
     height, width = exposures[0].shape[:2]
-    result = [np.empty_like(exposure) for exposure in exposures]
+    result = [
+        exposure if ghost is None else np.empty_like(exposure)
+        for exposure, ghost in zip(exposures, ghosts, strict=True)
+    ]
     for top in range(0, height, STRIP_PX):
         window = Rect(top, 0, min(STRIP_PX, height - top), width)
         parts = replace_ghosts(
             [exposure[window.slices] for exposure in exposures],
             ghosts, reference=reference, window=window, height=height, width=width,
         )  # fmt: skip
-        for target, part in zip(result, parts, strict=True):
-            target[window.slices] = part
+        for target, part, ghost in zip(result, parts, ghosts, strict=True):
+            if ghost is not None:
+                target[window.slices] = part
     return result, [ghost.share if ghost else 0.0 for ghost in ghosts]
 
 
@@ -210,33 +91,57 @@ def mef_ssim_of_stack(exposures: Sequence[Picture], fused: Picture) -> float:
     return score
 
 
-def measure_truth(network: BlendNetwork, data: Path, count: int) -> dict[str, object]:
-    """Inside what moved: PSNR to the truth without and with the removal of ghosts."""
+def fuse_as_opencv(exposures: Sequence[Picture]) -> Picture:
+    """What OpenCV has for stacks held by hand: `AlignMTB`, at the whole frame, `MergeMertens`."""
+    aligned = [exposure.copy() for exposure in exposures]
+    # The middle exposure is not written: in place it is there already.
+    cv2.createAlignMTB(cut=False).process(aligned, aligned)
+    return fuse_as_mertens(aligned)
+
+
+def render_scenes(data: Path, seeds: Iterable[int]) -> Iterator[tuple[str, MovedScene]]:
+    """The rendered scenes of so many seeds."""
     panoramas = sorted((data / "hdri").rglob("*.hdr"))
-    scenes: dict[str, MovedScene] = {
-        f"rendered-{seed}": render_scene(panoramas, seed) for seed in range(count)
+    for seed in seeds:
+        yield f"rendered-{seed}", render_scene(panoramas, seed)
+
+
+def read_given_scenes(data: Path) -> Iterator[tuple[str, MovedScene]]:
+    """The rendered scenes of others."""
+    for name in GIVEN_SCENES:
+        yield name, read_given_scene(data / "moving" / name)
+
+
+def measure_truth(
+    network: BlendNetwork, scenes: Iterable[tuple[str, MovedScene]]
+) -> dict[str, object]:
+    """Inside what moved: the error to the truth without and with the removal of ghosts."""
+    rows = {name: measure_scene(network, scene) for name, scene in scenes}
+    gains = [row["on_db"] - row["off_db"] for row in rows.values()]
+    ahead = [row["on_db"] - row["opencv_db"] for row in rows.values()]
+    return {"gain_db": spread(gains), "ahead_of_opencv_db": spread(ahead), "scenes": rows}
+
+
+def measure_scene(network: BlendNetwork, scene: MovedScene) -> dict[str, float]:
+    """What one scene gains, beside OpenCV."""
+    freed, shares = free(scene.moved, scene.reference)
+    truth = fuse(network, scene.still)
+    results = {
+        "off": (fuse(network, scene.moved), truth),
+        "on": (fuse(network, freed), truth),
+        "opencv": (fuse_as_opencv(scene.moved), fuse_as_mertens(scene.still)),
     }
-    for name in ("hall118", "bench129"):
-        scenes[name] = read_given_scene(data / "moving" / name)
-    rows: dict[str, dict[str, object]] = {}
-    for name, scene in scenes.items():
-        truth = fuse(network, scene.still)
-        freed, shares = free(scene.moved, scene.reference)
-        off, on = fuse(network, scene.moved), fuse(network, freed)
-        error = np.abs(on.astype(int) - truth)[scene.region]
-        error_off = np.abs(off.astype(int) - truth)[scene.region]
-        rows[name] = {
-            "exposures": len(scene.moved),
-            "moved_share": round(float(scene.region.mean()), 4),
-            "replaced_share": round(max(shares), 4),
-            "off_db": round(psnr(off, truth, scene.region), 2),
-            "on_db": round(psnr(on, truth, scene.region), 2),
-            "off_p99": float(np.percentile(error_off, 99)),
-            "on_p99": float(np.percentile(error, 99)),
-            "replaced_share_at_rest": round(max(free(scene.still, scene.reference)[1]), 4),
-        }
-    gains = [float(str(row["on_db"])) - float(str(row["off_db"])) for row in rows.values()]
-    return {"gain_db": spread(gains), "scenes": rows}
+    row: dict[str, float] = {
+        "exposures": len(scene.moved),
+        "moved_share": round(float(scene.region.mean()), 4),
+        "replaced_share": round(max(shares), 4),
+        "replaced_share_at_rest": round(max(free(scene.still, scene.reference)[1]), 4),
+    }
+    for name, (picture, still) in results.items():
+        error = np.abs(picture.astype(int) - still)[scene.region]
+        row[f"{name}_db"] = round(psnr(picture, still, scene.region), 2)
+        row[f"{name}_p99"] = float(np.percentile(error, 99))
+    return row
 
 
 def read_still_stacks(data: Path) -> Iterator[tuple[str, list[Picture]]]:
@@ -304,7 +209,6 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, and write and print the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, nargs="?", default=SHARED_DATA)
-    parser.add_argument("--scenes", type=int, default=24, help="rendered scenes")
     parser.add_argument("--repeats", type=int, default=7, help="rounds of the timing")
     parser.add_argument("--out", type=Path, default=DEFAULT_RESULT, help="result file")
     arguments = parser.parse_args(argv)
@@ -312,11 +216,13 @@ def main(argv: list[str] | None = None) -> None:
     if not isinstance(network, BlendNetwork):
         raise TypeError("expected weights of pyramid-blend")
     network.eval()
+    data: Path = arguments.data
     record: dict[str, object] = {
         "weights": WEIGHTS.name,
-        "cost": measure_cost(arguments.data, arguments.repeats),
-        "truth": measure_truth(network, arguments.data, arguments.scenes),
-        "still": measure_still(network, arguments.data),
+        "cost": measure_cost(data, arguments.repeats),
+        "truth": measure_truth(network, chain(render_scenes(data, SEEDS), read_given_scenes(data))),
+        "held_out": measure_truth(network, render_scenes(data, HELD_OUT_SEEDS)),
+        "still": measure_still(network, data),
     }
     write_record(arguments.out, record)
 
