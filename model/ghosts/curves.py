@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +49,7 @@ class Curves(NamedTuple):
     spread: Levels
 
 
-def fit_curves(source: Proxy, target: Proxy, keep: NDArray[np.bool_] | None = None) -> Curves:
+def fit_curves(source: Proxy, target: Proxy, keep: NDArray[np.uint8] | None = None) -> Curves:
     """Fit the curves from one exposure's levels to another's.
 
     For every level the median of what the other exposure shows there is taken over all channels,
@@ -61,7 +62,7 @@ def fit_curves(source: Proxy, target: Proxy, keep: NDArray[np.bool_] | None = No
     Args:
         source: Exposure that is mapped. Shape (h, w, 3), uint8.
         target: Exposure it is mapped to, same shape.
-        keep: Pixels that count, all when None. Shape (h, w).
+        keep: 0 for pixels that do not count, all count when None. Shape (h, w).
 
     Returns:
         Curves and spreads of R, G and B.
@@ -71,17 +72,18 @@ def fit_curves(source: Proxy, target: Proxy, keep: NDArray[np.bool_] | None = No
         IEEE TPAMI 2003: the intensity mapping function and its comparagram. Ours: medians, the
         pooled curve, and the way on beyond clipping.
     """
-    bins = source.astype(np.intp) * LEVELS + target
-    chosen = bins.reshape(-1, 3) if keep is None else bins[keep]
-    joint = np.stack(
-        [
-            np.bincount(chosen[:, channel], minlength=LEVELS * LEVELS).reshape(LEVELS, LEVELS)
-            for channel in range(3)
-        ]
-    ).astype(np.float64)
+    joint = np.stack([_count(source, target, channel, keep) for channel in range(3)])
     shared, ceiling, spread = _fit(joint.sum(axis=0))
     offsets = np.stack([_fit_offset(one, shared) for one in joint])
     return Curves(_tidy(shared + offsets), _tidy(ceiling + offsets), spread)
+
+
+def _count(source: Proxy, target: Proxy, channel: int, keep: NDArray[np.uint8] | None) -> Levels:
+    """The joint histogram of a channel: pixels of each level of the source and of the target."""
+    counts = cv2.calcHist(
+        [source, target], [channel, 3 + channel], keep, [LEVELS, LEVELS], [0, LEVELS, 0, LEVELS]
+    )
+    return counts.astype(np.float64)
 
 
 def _tidy(levels: Levels) -> Levels:
