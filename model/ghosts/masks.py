@@ -25,15 +25,17 @@ def make_mask(score: Plane) -> NDArray[np.uint8]:
     Returns:
         0 keep .. 255 replace. Shape (h, w).
     """
+    is_strong = score > STRONG
+    least = max(3.0, LEAST_AREA_SHARE * score.size)
+    if np.count_nonzero(is_strong) < least:
+        return np.zeros(score.shape, np.uint8)
     weak = (score > WEAK).astype(np.uint8)
     count, labels = cv2.connectedComponents(weak, connectivity=8)
-    areas = np.bincount(labels[score > STRONG], minlength=count)
-    least = max(3.0, LEAST_AREA_SHARE * score.size)
-    is_kept = areas >= least
+    is_kept = np.bincount(labels[is_strong], minlength=count) >= least
     is_kept[0] = False
-    mask = is_kept[labels].astype(np.uint8)
-    if not mask.any():
+    if not is_kept.any():
         return np.zeros(score.shape, np.uint8)
+    mask = is_kept.astype(np.uint8)[labels]
     faint = (score > FAINT).astype(np.uint8)
     square = np.ones((3, 3), np.uint8)
     for _ in range(GROW_PX):
