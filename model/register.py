@@ -33,6 +33,10 @@ from model.registration import Registration
 from model.selection import choose_reference, find_useless, find_wanted, keep_useful
 from model.tiling import Rect
 
+REDUCED_AREA = 0.9
+"""Share of the largest exposure's pixels below which another one is held to be reduced, and not
+merely cut at its edges."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegisteredStack:
@@ -174,7 +178,7 @@ def _lay(
     used, small = keep_useful(given, useless), keep_useful(small, useless)
     by_number = {given.order[index]: reason for index, reason in useless.items()}
     reference = (
-        choose_reference(small, default=default) if wanted is None else used.order.index(wanted - 1)
+        _choose_full_size(used, small, default) if wanted is None else used.order.index(wanted - 1)
     )
     if len(set(used.sizes)) > 1:
         stack, alignment = lay_exposures(
@@ -194,6 +198,23 @@ def _lay(
     if laid.alignment is not None:
         _refuse_unrelated(laid.stack, laid.alignment)
     return laid
+
+
+def _choose_full_size(used: ExposureSet, small: ExposureSet, default: Reference) -> int:
+    """Choose the reference among the exposures that are not reduced: it gives the picture its size.
+
+    Args:
+        used: The exposures.
+        small: Their small pictures.
+        default: See `choose_reference`.
+    """
+    areas = [width * height for width, height in used.sizes]
+    large = [index for index, area in enumerate(areas) if area >= REDUCED_AREA * max(areas)]
+    candidates = ExposureSet(
+        tuple(small.exposures[index] for index in large),
+        tuple(small.order[index] for index in large),
+    )
+    return large[choose_reference(candidates, default=default)]
 
 
 def _leave_out_equal(

@@ -9,13 +9,20 @@ import numpy as np
 from model.errors import ExposureError
 from model.exposure import ExposureSet, Reference, Useless
 from model.ghosts.curves import Proxy
-from model.ghosts.proxies import choose_reference_of_proxies, reduce_exposure
+from model.ghosts.proxies import (
+    choose_reference_of_proxies,
+    measure_shown,
+    reduce_exposure,
+)
 
 SHOWN = (5, 250)
 """Levels outside which a channel shows nothing."""
 
 LEAST_SHOWN = 0.005
 """Share of the picture that an exposure must show."""
+
+EQUAL_SHARE = 0.1
+"""Shares of the scene shown well that differ by no more than this decide no pair's reference."""
 
 DUPLICATE_MEAN, DUPLICATE_WORST = 1.0, 6.0
 """Largest mean and 99.5th percentile of the difference of two exposures that are one."""
@@ -90,11 +97,21 @@ def choose_reference(given: ExposureSet, *, default: Reference) -> int:
 
     Args:
         given: The exposures, of any sizes; small pictures from `reduce_exposure` will do.
-        default: The reference of a pair, which its weights prefer.
+        default: The reference of a pair whose exposures show about equally much, within
+            `EQUAL_SHARE`; its weights prefer it.
+
+    Example:
+        >>> dark, bright = np.full((2, 16, 16, 3), 120, np.uint8)
+        >>> dark[:8], bright[:4] = 0, 255
+        >>> choose_reference(ExposureSet.from_images([dark, bright]), default="under")
+        1
     """
-    if len(given) <= 2:
-        return 0 if default == "under" else len(given) - 1
-    return choose_reference_of_proxies([reduce_exposure(one) for one in given.exposures])
+    proxies = [reduce_exposure(one) for one in given.exposures]
+    if len(proxies) == 2:
+        dark, bright = (measure_shown(proxy) for proxy in proxies)
+        if abs(dark - bright) <= EQUAL_SHARE:
+            return 0 if default == "under" else 1
+    return choose_reference_of_proxies(proxies)
 
 
 def _is_blank(proxy: Proxy) -> bool:

@@ -58,11 +58,14 @@ def choose_reference(exposures: Sequence[Pixels]) -> int:
 
 def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
     """See `choose_reference`; of proxies (h, w, 3), uint8."""
-    shares = []
-    for proxy in proxies:
-        brightest = proxy.max(axis=2)
-        shares.append(float(np.mean((brightest > DARK_SHOWN) & (brightest < BRIGHT_SHOWN))))
+    shares = [measure_shown(proxy) for proxy in proxies]
     middle = (len(shares) - 1) / 2
     best = max(shares)
     candidates = [index for index, share in enumerate(shares) if share >= best - 0.01]
     return min(candidates, key=lambda index: (abs(index - middle), -shares[index]))
+
+
+def measure_shown(proxy: Proxy) -> float:
+    """Share of the picture that a proxy shows well, see `choose_reference`; 0..1."""
+    brightest = proxy.max(axis=2)
+    return float(np.mean((brightest > DARK_SHOWN) & (brightest < BRIGHT_SHOWN)))

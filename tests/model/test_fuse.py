@@ -14,7 +14,7 @@ from model.fuse import fuse_stack
 from model.pipeline import create_pipeline
 from model.register import align_as_asked, register
 from model.release.weights import load_weights
-from model.selection import choose_reference, find_wanted
+from model.selection import find_wanted
 from tests.paths import ROOT
 
 
@@ -105,12 +105,6 @@ def test_the_reference_is_the_one_wanted_as_given(make_stack):
         found = register(stack, align="off", ghosts="off", wanted=number)
         assert found.registration.reference == index
     assert find_wanted(stack, None) is None
-
-
-def test_the_reference_of_a_pair_is_the_one_its_weights_prefer(make_stack):
-    pair = make_stack(2, 20, 30)
-    assert choose_reference(pair, default="under") == 0
-    assert choose_reference(pair, default="over") == 1
 
 
 @pytest.mark.parametrize("number", [0, -1, 6])

@@ -53,12 +53,14 @@ def test_the_picture_has_the_size_of_the_reference(pipeline, wanted):
     assert resized == [number != wanted for number in (2, 3, 1)]
 
 
-def test_without_a_wish_the_reference_shows_most_whatever_the_sizes():
-    found, equal = run(BRIGHT[:-2], HALF, MIDDLE), run(BRIGHT, DARK, MIDDLE)
-    assert found.registration.reference == equal.registration.reference == 0
-    assert (found.used.order[0], found.used.width) == (1, WIDTH // 2)
-    assert run(BRIGHT, HALF).used.width == WIDTH
-    assert run(BRIGHT, HALF, default="under").used.width == WIDTH // 2
+def test_without_a_wish_the_reference_shows_most_of_those_that_are_not_reduced():
+    assert run(BRIGHT, DARK, MIDDLE).registration.reference == 0
+    cut = run(BRIGHT[:-2], DARK, MIDDLE[:, 3:])
+    assert (cut.registration.reference, cut.used.order[0], cut.used.width) == (0, 1, WIDTH)
+    for default in ("under", "over"):
+        reduced = run(BRIGHT, HALF, default=default)
+        assert (reduced.registration.reference, reduced.used.width) == (1, WIDTH)
+    assert run(BRIGHT[::2, ::2], HALF).used.width == WIDTH // 2
 
 
 def test_an_exposure_that_is_equal_but_for_its_size_is_left_out_as_a_duplicate():
@@ -117,7 +119,7 @@ def test_the_frame_is_told_whether_or_not_it_is_cut_to(pipeline):
 
 
 def test_the_frame_of_an_exposure_with_fewer_pixels_is_what_it_shows():
-    assert run(DARK[3:, :-5], BRIGHT).frame == Rect(3, 0, HEIGHT - 3, WIDTH - 5)
+    assert run(DARK[3:, :-5], BRIGHT, wanted=2).frame == Rect(3, 0, HEIGHT - 3, WIDTH - 5)
     assert run(HALF, BRIGHT).frame == FULL
 
 

@@ -60,3 +60,21 @@ def test_the_reference_of_a_stack_shows_most_of_it_well():
     for picture in (dark, middle, bright):
         picture[:8] = 60
     assert choose_reference(stack_of(dark, middle, bright), default="over") == 1
+
+
+@pytest.mark.parametrize("default", ["under", "over"])
+@pytest.mark.parametrize(("dark_rows", "bright_rows", "expected"), [(4, 20, 1), (20, 4, 0)])
+def test_the_reference_of_a_pair_is_the_exposure_that_shows_more(
+    default, dark_rows, bright_rows, expected
+):
+    dark, bright = np.full((48, 48, 3), 2, np.uint8), np.full((48, 48, 3), 253, np.uint8)
+    dark[:dark_rows], bright[:bright_rows] = 60, 160
+    assert choose_reference(stack_of(dark, bright), default=default) == expected
+
+
+def test_weights_choose_the_reference_of_a_pair_that_shows_equally_much():
+    dark, bright = np.full((2, 48, 48, 3), 90, np.uint8)
+    dark[:20], bright[:22] = 2, 253
+    pair = stack_of(dark, bright)
+    assert choose_reference(pair, default="under") == 0
+    assert choose_reference(pair, default="over") == 1
