@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from model.alignment.estimate import NEGLIGIBLE_SHIFT_PX, keep_rest, refine_views
-from model.alignment.patches import frame_corners, map_points
+from model.alignment.patches import map_points
 from model.alignment.resample import resample
 from model.alignment.rest import measure_tiles
 from model.alignment.stack import align_stack
@@ -28,6 +28,13 @@ from model.geometry import Matrix, stretch
 MAX_ASPECT_RATIO = 1.2
 """Ratio of two exposures' aspects up to which one scene is sought in them. Their frames are
 stretched onto each other first, and the gates refuse what is then off by a quarter."""
+
+MAX_CUT_ERROR_PX = 2.0
+"""How far a place may lie off a cut of whole pixels for the cut to be tried: what the homography of
+a large exposure is uncertain by."""
+
+GRID = 7
+"""Places a side at which the two are compared."""
 
 FindAlignment = Callable[[Sequence[Pixels], int], tuple[AlignmentReport | None, ...]]
 """Finds how each exposure lies on the reference, as `align_stack` does."""
@@ -89,10 +96,12 @@ def lay_exposures(
             continue
         _check_found(report, given, index, reference)
         found = _refine(report, ExposureView(exposures[index]), view)
-        whole = _keep_pixels(
-            np.reshape(found.homography, (3, 3)) @ stretch(own_size, size), own_size
+        whole = _place(
+            given.exposures[index],
+            np.reshape(found.homography, (3, 3)) @ stretch(own_size, size),
+            exposures[index],
+            view,
         )
-        resample(given.exposures[index], whole, exposures[index])
         reports[index] = replace(
             found, model="homography", homography=tuple(whole.ravel().tolist()), own_size=own_size
         )
@@ -144,23 +153,35 @@ def _refine(
     return found if found.model == "homography" else report
 
 
-def _keep_pixels(homography: Matrix, size: Size) -> Matrix:
-    """Take a cut of whole pixels for what it is: resampling would only blur.
+def _place(image: Pixels, homography: Matrix, out: Pixels, reference: ExposureView) -> Matrix:
+    """Resample an exposure onto the reference's frame; a cut of whole pixels only moves.
+
+    A cut is what the homography is taken for where the two differ by less than
+    `NEGLIGIBLE_SHIFT_PX` (root mean square over the frame), or where the exposure, moved so, is at
+    rest as those of one size are: resampling would only blur.
 
     Args:
-        homography: Pixel of an exposure -> reference pixel. Shape (3, 3).
-        size: Width and height of the exposure.
+        image: The exposure.
+        homography: Its pixels -> reference pixels. Shape (3, 3).
+        out: Where it goes, of the reference's size.
+        reference: The reference exposure.
 
     Returns:
-        A shift by whole pixels where no corner lies off it by `NEGLIGIBLE_SHIFT_PX`; else the
-        homography, `h[2, 2] = 1`.
+        The map that was applied, `h[2, 2] = 1`. Shape (3, 3).
     """
-    corners = frame_corners(*size)
-    shifts = map_points(homography, corners) - corners
-    whole = np.rint(shifts.mean(axis=0))
-    if np.linalg.norm(shifts - whole, axis=1).max() < NEGLIGIBLE_SHIFT_PX:
-        return np.array([[1.0, 0.0, whole[0]], [0.0, 1.0, whole[1]], [0.0, 0.0, 1.0]])
+    axes = (np.linspace(0, side - 1, GRID) for side in image.shape[1::-1])
+    points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    shifts = map_points(homography, points) - points
+    x, y = np.rint(shifts.mean(axis=0))
+    errors_px = np.linalg.norm(shifts - (x, y), axis=1)
+    if errors_px.max() < MAX_CUT_ERROR_PX:
+        cut = np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+        resample(image, cut, out)
+        is_cut = float(np.sqrt((errors_px**2).mean())) < NEGLIGIBLE_SHIFT_PX
+        if is_cut or measure_tiles(ExposureView(out), reference).is_at_rest():
+            return cut
     normalised: Matrix = homography / homography[2, 2]
+    resample(image, normalised, out)
     return normalised
 
 

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from model.alignment.patches import frame_corners, map_points
-from model.alignment.sizes import lay_exposures
+from model.alignment.sizes import align_onto, lay_exposures
 from model.errors import ExposureError
-from model.exposure import ExposureSet
+from model.exposure import AlignmentReport, ExposureSet
+from model.geometry import stretch
 from tests.model.alignment.test_estimate import expose, make_scene, turn
 
 WIDTH, HEIGHT = 640, 480
@@ -56,6 +57,28 @@ def test_an_exposure_that_lost_a_few_pixels_keeps_the_others_to_the_bit(
     expected = np.pad(part, ((top, bottom), (left, right), (0, 0)), mode="edge")
     np.testing.assert_array_equal(stack.exposures[0], expected)
     assert stack.exposures[1] is over
+
+
+@pytest.mark.parametrize(("off_px", "is_cut"), [(1.2, True), (0.0, False)])
+def test_a_cut_that_was_found_inexactly_is_one_where_its_tiles_are_at_rest(off_px, is_cut):
+    under, over = expose(SCENE, 0.1), expose(SCENE, 0.8)
+    part = under[:, 2:] if is_cut else expose(SCENE, 0.1, homography=turn(0.15))[:, 2:]
+    motion = turn(width=WIDTH, height=HEIGHT) if is_cut else turn(0.15)
+    shift = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    # a scale about the middle that moves the corners by so much
+    grow = turn(width=WIDTH, height=HEIGHT)
+    middle = np.array([WIDTH - 1, HEIGHT - 1]) / 2
+    scale = 1.0 + off_px / np.linalg.norm(middle)
+    grow[:2, :2] *= scale
+    grow[:2, 2] = (1.0 - scale) * middle
+    whole = grow @ motion @ shift
+    found = whole @ np.linalg.inv(stretch((WIDTH - 2, HEIGHT), (WIDTH, HEIGHT)))
+    report = AlignmentReport("homography", tuple(found.ravel()), 99, 1.0, 3.0, None)
+    given = ExposureSet((np.ascontiguousarray(part), over), (0, 1))
+    stack, alignment = lay_exposures(given, 1, find_alignment=lambda *_: (report, None))
+    applied = np.reshape(alignment.reports[0].homography, (3, 3))
+    np.testing.assert_allclose(applied, shift if is_cut else whole / whole[2, 2], atol=1e-9)
+    assert (stack.exposures[0][:, 2:] == part).all() == is_cut
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -135,15 +158,13 @@ def test_three_exposures_of_three_sizes_become_one_stack(reference):
         assert psnr(laid, expected) > 27
 
 
-def test_the_others_are_found_through_their_neighbours_whatever_their_size(monkeypatch):
+def test_the_others_are_found_through_their_neighbours_whatever_their_size():
     """What finds the homographies sees exposures of one size, and all of them."""
     asked = []
 
     def find(exposures, reference):
         asked.append([exposure.shape for exposure in exposures])
         return align_onto(exposures, reference)
-
-    from model.alignment.sizes import align_onto
 
     images = [expose(SCENE, gain) for gain in (0.1, 0.3, 0.8)]
     given = ExposureSet((reduce(images[0]), images[1], images[2]), (0, 1, 2))
