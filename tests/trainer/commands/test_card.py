@@ -96,6 +96,37 @@ def test_weights_that_failed_on_a_scene_are_recorded_without_ranks(summary_path,
     assert "same 1 scenes: absent-once, mean" in capsys.readouterr().err
 
 
+def test_of_several_columns_the_one_with_the_services_options_is_recorded(summary_path):
+    summary = read_summary(summary_path)
+    assert summary.methods["ours"].exposures == (2, 2)
+    options = {"a": ("auto", "off"), "b": ("off", "auto"), "c": ("auto", "auto")}
+    methods = {
+        label: summary.methods["ours"].model_copy(update={"align": align, "ghosts": ghosts})
+        for label, (align, ghosts) in options.items()
+    }
+    columns = {
+        "methods": methods,
+        "counts": dict.fromkeys(methods, 2),
+        "lacking": {},
+        "means": {label: {"AG": float(index)} for index, label in enumerate(methods)},
+        "guards": {},
+    }
+    evaluated = summary.model_copy(update=columns)
+    (*_, evaluation) = record_evaluation(read_manifest(BUNDLED), evaluated).evaluation
+    assert (evaluation.dataset, evaluation.scores["AG"]) == ("scenes", 2.0)
+
+
+def test_what_departs_from_the_service_stands_in_the_name_of_the_set(summary_path):
+    summary = read_summary(summary_path)
+    left = summary.methods["ours"].model_copy(update={"ghosts": "off"})
+    departs = {"exposures": "ends", "max_side_px": 640, "methods": summary.methods | {"ours": left}}
+    evaluated = summary.model_copy(update=departs)
+    (*_, evaluation) = record_evaluation(read_manifest(BUNDLED), evaluated).evaluation
+    assert evaluation.dataset == (
+        "scenes, reduced to 640 px, darkest and brightest exposure, ghosts left"
+    )
+
+
 def test_two_evaluations_under_one_name_are_refused(version, summary_path, capsys):
     before = (version / "manifest.json").read_bytes()
     command = ["card", str(version), "--evaluation", str(summary_path), str(summary_path)]

@@ -63,7 +63,9 @@ def test_a_stack_is_fused_and_compared_with_as_a_whole(folder, tmp_path):
     pipeline = create_pipeline(load_weights(WEIGHTS), device="cpu")
     expected = fuse_stack(stack, pipeline, default=read_manifest(WEIGHTS).reference).picture
     np.testing.assert_array_equal(fused[NAME], expected)
-    np.testing.assert_array_equal(fused["mertens"], fuse_as_mertens(dark_to_bright()))
+    # OpenCV's threads add the exposures up in any order, which may move the last level.
+    of_opencv = fuse_as_mertens(dark_to_bright()).astype(int)
+    assert np.abs(fused["mertens"] - of_opencv).max() <= 1
     greys = [rgb_to_grey(one) for one in dark_to_bright()]
     for name, picture in fused.items():
         for metric in ("MEF-SSIM", "Qabf"):

@@ -21,6 +21,9 @@ from trainer.evaluation.scenes import EvaluationScene, Sources
 Chroma = ChromaRule | Literal["blend"]
 """What a manifest may say of chroma."""
 
+SOURCE_SUFFIXES = {".py", ".c"}
+"""Of the code of `model`: Python, and what is compiled."""
+
 AlignOption = Literal["auto", "off"]
 """Modes of alignment that give a picture of every scene."""
 
@@ -99,8 +102,9 @@ class WeightsMethod:
 def hash_model_code() -> str:
     """Hash of the sources of `model`: a picture of other code is another picture."""
     digest = hashlib.sha256()
-    for path in sorted(Path(model.__path__[0]).rglob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(Path(model.__path__[0]).rglob("*.*")):
+        if path.suffix in SOURCE_SUFFIXES:
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
