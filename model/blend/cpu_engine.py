@@ -20,6 +20,7 @@ from model.blend.network import (
     BlendMaps,
     BlendNetwork,
     build_pyramid,
+    sharpen,
     to_luma,
 )
 from model.blend.pyramid import BANDS, Levels, size_at
@@ -156,7 +157,7 @@ class CpuCanvas:
                 times=levels.network - level,
                 place=source.reduced(level),
                 bias=engine.band_gain[group],
-                saliency=SALIENCY_SCALE * engine.saliency[group],
+                saliency=sharpen(len(self._reduced)) * SALIENCY_SCALE * engine.saliency[group],
             )
         return fused
 
@@ -165,6 +166,7 @@ def _read_maps(maps: BlendMaps, group: int) -> Planes:
     """What `add_band` needs of the network's maps for one group of levels."""
     coefficients, gain = maps.coefficients[0, :, group], maps.gains[0, group : group + 1]
     assert coefficients.shape[1] == TERMS
+    coefficients = sharpen(len(coefficients)) * coefficients
     together: Planes = torch.cat((coefficients.flatten(0, 1), gain)).numpy()
     return together
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model.blend.kernels import add_band, finish_pixels, load_planes, reduce_planes
-from model.blend.network import SALIENCY_SCALE, BlendMaps, bring_maps
+from model.blend.network import SALIENCY_SCALE, BlendMaps, bring_maps, sharpen
 from model.blend.pyramid import Levels, down
 from model.tiling import Rect
 
@@ -65,7 +65,8 @@ def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, ti
         bring_maps(maps, levels, 0, place),
         group,
     )
-    given = torch.cat((coefficients[0, :, group].flatten(0, 1), gains[0, group : group + 1]))
+    own = sharpen(count) * coefficients[0, :, group]
+    given = torch.cat((own.flatten(0, 1), gains[0, group : group + 1]))
     saliency = network.saliency.tolist()[group] if group < 2 else 0.0
     result = add_band(
         fused,
@@ -75,7 +76,7 @@ def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, ti
         times=times,
         place=place,
         bias=float(network.band_gain[group]),
-        saliency=SALIENCY_SCALE * saliency,
+        saliency=sharpen(count) * SALIENCY_SCALE * saliency,
     )
     np.testing.assert_allclose(result, expected[0].numpy(), atol=FLOAT_TOLERANCE)
 
