@@ -88,11 +88,11 @@ def replace_ghost(
     Returns:
         The window, shape and dtype of the exposure; the exposure itself where nothing moved.
     """
-    predictor = Predictor(ghost, exposure.dtype)
     result = exposure
+    predictor: Predictor | None = None
     for place, weight in sample_mask(ghost.mask, window, height, width):
-        if result is exposure:
-            result = exposure.copy()
+        if predictor is None:
+            result, predictor = exposure.copy(), Predictor(ghost, exposure.dtype)
         prediction = predictor.predict(
             reference[place], None if neighbour is None else neighbour[place]
         )
