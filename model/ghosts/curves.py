@@ -27,6 +27,13 @@ LARGEST_SPREAD = 8.0
 DOUBTED_SPREAD = 8.0
 """Spread from which a level's median is doubted; at twice of it it is not used."""
 
+SHAPE_DEGREE = 5
+"""Degree of the polynomial that all levels of a curve together follow."""
+
+SHAPE_SHARE = 1e-3
+"""A level that holds this share of the pixels counts as much as the polynomial: what is rare may
+be the level of a single object that has moved."""
+
 _AWAY = np.subtract.outer(np.arange(LEVELS), np.arange(LEVELS))
 OFFSET_KERNEL = np.exp(-0.5 * (_AWAY / 20.0) ** 2)
 
@@ -135,6 +142,7 @@ def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
         doubt = _ramp((spread - DOUBTED_SPREAD) / DOUBTED_SPREAD)
         median = median + doubt * (_match_ranks(joint)[is_seen] - median)
         seen_counts = counts[is_seen] / (1.0 + (spread / DOUBTED_SPREAD) ** 2)
+        median = _lean_on_shape(np.flatnonzero(is_seen), median, seen_counts, counts.sum())
     seen = np.flatnonzero(is_seen).astype(np.float64)
     every = np.arange(LEVELS, dtype=np.float64)
     rising = np.interp(every, seen, _make_monotone(median, np.minimum(seen_counts, 1e4)))
@@ -150,6 +158,18 @@ def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
     rising[last:] = np.minimum(straight, top)
     spreads = np.clip(_smooth(np.interp(every, seen, spread)), LEAST_SPREAD, LARGEST_SPREAD)
     return _smooth(rising), _smooth(ceiling), spreads
+
+
+def _lean_on_shape(
+    seen: NDArray[np.intp], median: Levels, counts: Levels, pixels: float
+) -> Levels:
+    """Draw the medians of rare levels to the curve that all levels have in common."""
+    if len(seen) <= 2 * SHAPE_DEGREE:
+        return median
+    weight = np.sqrt(np.minimum(counts, 0.01 * pixels))
+    shape = np.polynomial.Polynomial.fit(seen, median, SHAPE_DEGREE, w=weight)(seen)
+    lean = SHAPE_SHARE * pixels
+    return np.asarray((counts * median + lean * shape) / (counts + lean))
 
 
 def _fit_offset(joint: Levels, shared: Levels) -> Levels:

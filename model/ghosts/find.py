@@ -15,7 +15,7 @@ from model.ghosts.consistency import (
 )
 from model.ghosts.curves import Curves, Levels, Proxy, fit_curves, trust_levels
 from model.ghosts.ghost_map import CurveTable, GhostMap
-from model.ghosts.masks import WEAK, make_mask
+from model.ghosts.masks import ANY, make_mask
 from model.ghosts.planes import Planes, halve
 from model.ghosts.proxies import reduce_exposure
 
@@ -127,7 +127,7 @@ def _compare(
     # What moved bends the first curves, and is left out of the second.
     curves = [fit_curves(source, small_exposure) for source in small]
     score = score_contradiction(Planes.of(small_exposure), expect_from(small, curves))
-    keep = (score < WEAK).astype(np.uint8)
+    keep = (score < ANY.weak).astype(np.uint8)
     if absent is not None:
         keep[halve(absent) > 0] = 0
     if keep.mean() > LEAST_KEPT:

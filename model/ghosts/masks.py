@@ -1,22 +1,52 @@
 """Turns scores into soft masks of whole objects."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STRONG, WEAK, FAINT = 1.4, 0.7, 0.35
-"""Scores that start an object, that belong to it, and into which its edge grows."""
 
-LEAST_AREA_SHARE = 2e-5
-GROW_PX = 4
+class Reach(NamedTuple):
+    """How far an object reaches from where it contradicts strongly.
+
+    Attributes:
+        weak: Score of what belongs to it, connected with what is strong.
+        faint: Score of what its edge grows into.
+        grow_px: How far the edge grows.
+    """
+
+    weak: float
+    faint: float
+    grow_px: int
+
+
+STRONG = 1.4
+"""Score that starts an object."""
+
+ANY = Reach(0.7, 0.35, 4)
+LARGE = Reach(0.5, 0.25, 8)
+"""A large object is sure: what hangs together with it belongs to it on less evidence. Foliage and
+water, which still scenes have in small pieces, stay as they are."""
+
+LEAST_AREA_SHARE, LARGE_AREA_SHARE = 2e-5, 1e-3
+"""Shares of the picture that an object contradicts strongly, a large one too."""
+
+HOLE_SHARE = 0.01
+"""Largest hole of an object that is its inside."""
+
 CLOSE_PX = 4
 MARGIN_PX = 2
 FEATHER_PX = 1.2
 
-Plane = NDArray[np.float32]
+Score = NDArray[np.float32]
+Region = NDArray[np.uint8]
+"""1 inside, 0 outside. Shape (h, w)."""
+
+SQUARE = np.ones((3, 3), np.uint8)
 
 
-def make_mask(score: Plane) -> NDArray[np.uint8]:
+def make_mask(score: Score) -> NDArray[np.uint8]:
     """Mask what contradicts: hysteresis, growth to the edge, closing, a margin, a soft edge.
 
     Args:
@@ -29,23 +59,54 @@ def make_mask(score: Plane) -> NDArray[np.uint8]:
     least = max(3.0, LEAST_AREA_SHARE * score.size)
     if np.count_nonzero(is_strong) < least:
         return np.zeros(score.shape, np.uint8)
-    weak = (score > WEAK).astype(np.uint8)
-    count, labels = cv2.connectedComponents(weak, connectivity=8)
-    is_kept = np.bincount(labels[is_strong], minlength=count) >= least
-    is_kept[0] = False
-    if not is_kept.any():
-        return np.zeros(score.shape, np.uint8)
-    mask = is_kept.astype(np.uint8)[labels]
-    faint = (score > FAINT).astype(np.uint8)
-    square = np.ones((3, 3), np.uint8)
-    for _ in range(GROW_PX):
-        grown = np.asarray(cv2.dilate(mask, square), np.uint8)
-        mask = np.maximum(mask, grown & faint)
+    count, labels = cv2.connectedComponents(_above(score, ANY.weak), connectivity=8)
+    areas = np.bincount(labels[is_strong], minlength=count)
+    areas[0] = 0
+    mask = _grow(_choose(labels, areas >= least), score, ANY)
+    if areas.max() >= LARGE_AREA_SHARE * score.size:
+        large = _choose(labels, areas >= LARGE_AREA_SHARE * score.size)
+        mask = np.maximum(mask, _grow(_join(large, _above(score, LARGE.weak)), score, LARGE))
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(CLOSE_PX))
-    whole = cv2.dilate(closed, _disc(MARGIN_PX)) * np.uint8(255)
-    return np.asarray(cv2.GaussianBlur(whole, (0, 0), FEATHER_PX), np.uint8)
+    whole = _fill_holes(np.asarray(cv2.dilate(closed, _disc(MARGIN_PX)), np.uint8))
+    return np.asarray(cv2.GaussianBlur(whole * np.uint8(255), (0, 0), FEATHER_PX), np.uint8)
 
 
-def _disc(radius: int) -> NDArray[np.uint8]:
+def _above(score: Score, threshold: float) -> Region:
+    return (score > threshold).astype(np.uint8)
+
+
+def _choose(labels: NDArray[np.integer], is_chosen: NDArray[np.bool_]) -> Region:
+    return np.asarray(is_chosen.astype(np.uint8)[labels], np.uint8)
+
+
+def _join(seeds: Region, region: Region) -> Region:
+    """The connected parts of a region that hold a seed."""
+    count, labels = cv2.connectedComponents(region, connectivity=8)
+    is_held = np.bincount(labels[seeds > 0], minlength=count) > 0
+    is_held[0] = False
+    return _choose(labels, is_held)
+
+
+def _grow(mask: Region, score: Score, reach: Reach) -> Region:
+    """Grow over what is faint, step by step."""
+    faint = _above(score, reach.faint)
+    for _ in range(reach.grow_px):
+        grown = np.asarray(cv2.dilate(mask, SQUARE), np.uint8)
+        mask = np.maximum(mask, grown & faint)
+    return mask
+
+
+def _fill_holes(mask: Region) -> Region:
+    """Fill what a mask encloses, as far as it is small."""
+    height, width = mask.shape
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    left, top, across, down, areas = stats.T
+    is_inside = (left > 0) & (top > 0) & (left + across < width) & (top + down < height)
+    is_hole = is_inside & (areas < HOLE_SHARE * mask.size)
+    is_hole[0] = False
+    return np.maximum(mask, _choose(labels, is_hole))
+
+
+def _disc(radius: int) -> Region:
     side = 2 * radius + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
