@@ -72,8 +72,6 @@ def expect(source: Planes, curves: Curves, trust: Levels, *, is_brighter: bool) 
 
     A pixel is trusted as far as its least trusted channel.
     """
-    extreme = cv2.min if is_brighter else cv2.max
-    worst = extreme(extreme(source.red, source.green), source.blue)
     bounds = source.mapped(bound_levels(curves.levels, is_brighter=is_brighter))
     levels = source.mapped(curves.levels)
     return Expectation(
@@ -81,7 +79,7 @@ def expect(source: Planes, curves: Curves, trust: Levels, *, is_brighter: bool) 
         levels if is_brighter else bounds,
         bounds if is_brighter else source.mapped(curves.ceiling),
         look_up(SPREAD_STEPS * curves.spread, source.grey()),
-        look_up(255.0 * trust, np.asarray(worst)),
+        look_up(255.0 * trust, source.worst(is_brighter=is_brighter)),
         is_brighter,
     )
 

@@ -160,9 +160,7 @@ def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
     return _smooth(rising), _smooth(ceiling), spreads
 
 
-def _lean_on_shape(
-    seen: NDArray[np.intp], median: Levels, counts: Levels, pixels: float
-) -> Levels:
+def _lean_on_shape(seen: NDArray[np.intp], median: Levels, counts: Levels, pixels: float) -> Levels:
     """Draw the medians of rare levels to the curve that all levels have in common."""
     if len(seen) <= 2 * SHAPE_DEGREE:
         return median

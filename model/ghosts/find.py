@@ -15,6 +15,7 @@ from model.ghosts.consistency import (
 )
 from model.ghosts.curves import Curves, Levels, Proxy, fit_curves, trust_levels
 from model.ghosts.ghost_map import CurveTable, GhostMap
+from model.ghosts.lift import add_lift, find_doubt, find_lift
 from model.ghosts.masks import ANY, make_mask
 from model.ghosts.planes import Planes, halve
 from model.ghosts.proxies import reduce_exposure
@@ -112,27 +113,9 @@ def _compare(
     is_motion_sought: bool,
 ) -> tuple[GhostMap | None, Proxy]:
     """The map of one exposure, and its proxy freed of ghosts."""
-    trust = trust_levels(is_brighter=is_brighter)
     sources = [reference] if neighbour is None else [reference, neighbour]
-    small = [halve(source) for source in sources]
-    small_exposure = halve(exposure)
-
-    def expect_from(proxies: Sequence[Proxy], curves: Sequence[Curves]) -> Expectation:
-        parts = [
-            expect(Planes.of(proxy), curve, trust, is_brighter=is_brighter)
-            for proxy, curve in zip(proxies, curves, strict=True)
-        ]
-        return parts[0] if len(parts) == 1 else join_expectations(parts[0], parts[1])
-
-    # What moved bends the first curves, and is left out of the second.
-    curves = [fit_curves(source, small_exposure) for source in small]
-    score = score_contradiction(Planes.of(small_exposure), expect_from(small, curves))
-    keep = (score < ANY.weak).astype(np.uint8)
-    if absent is not None:
-        keep[halve(absent) > 0] = 0
-    if keep.mean() > LEAST_KEPT:
-        curves = [fit_curves(source, small_exposure, keep) for source in small]
-    planes, expected = Planes.of(exposure), expect_from(sources, curves)
+    curves = _fit_what_rests(sources, exposure, absent, is_brighter=is_brighter)
+    planes, expected = Planes.of(exposure), _expect(sources, curves, is_brighter=is_brighter)
     if not is_motion_sought:
         mask = np.zeros(exposure.shape[:2], np.uint8)
     elif _is_unrelated(planes, expected):
@@ -144,11 +127,43 @@ def _compare(
     share = float(mask.mean(dtype=np.float64)) / 255.0
     if share < LEAST_SHARE:
         return None, exposure
-    weight = mask.astype(np.float32) / np.float32(255)
-    freed = cv2.merge(planes.mixed(expected.levels, weight))
+    shown, predicted = Planes.of(reference), expected.levels
+    lift = find_lift(planes, predicted, shown, mask, is_brighter=is_brighter)
+    if lift is not None:
+        predicted = add_lift(predicted, lift, find_doubt(shown, is_brighter=is_brighter))
+    freed = planes.mixed(predicted, mask.astype(np.float32) / np.float32(255))
     own, *other = (_to_table(one.levels) for one in curves)
-    ghost = GhostMap(mask, own, tuple(trust.tolist()), other[0] if other else None, share)
-    return ghost, np.asarray(freed, np.uint8)
+    trust = tuple(trust_levels(is_brighter=is_brighter).tolist())
+    ghost = GhostMap(mask, own, trust, other[0] if other else None, share, lift)
+    return ghost, np.asarray(cv2.merge(freed), np.uint8)
+
+
+def _fit_what_rests(
+    sources: Sequence[Proxy], exposure: Proxy, absent: Absence | None, *, is_brighter: bool
+) -> list[Curves]:
+    """Curves from each source to the exposure, of what did not move."""
+    small, target = [halve(source) for source in sources], halve(exposure)
+    # What moved bends the first curves, and is left out of the second.
+    curves = [fit_curves(source, target) for source in small]
+    score = score_contradiction(Planes.of(target), _expect(small, curves, is_brighter=is_brighter))
+    keep = (score < ANY.weak).astype(np.uint8)
+    if absent is not None:
+        keep[halve(absent) > 0] = 0
+    if keep.mean() <= LEAST_KEPT:
+        return curves
+    return [fit_curves(source, target, keep) for source in small]
+
+
+def _expect(
+    sources: Sequence[Proxy], curves: Sequence[Curves], *, is_brighter: bool
+) -> Expectation:
+    """What the sources together let expect, the first of them as far as it is trusted."""
+    trust = trust_levels(is_brighter=is_brighter)
+    parts = [
+        expect(Planes.of(source), curve, trust, is_brighter=is_brighter)
+        for source, curve in zip(sources, curves, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else join_expectations(parts[0], parts[1])
 
 
 def _is_unrelated(exposure: Planes, expected: Expectation) -> bool:

@@ -40,6 +40,7 @@ MARGIN_PX = 2
 FEATHER_PX = 1.2
 
 Score = NDArray[np.float32]
+Labels = NDArray[np.int32]
 Region = NDArray[np.uint8]
 """1 inside, 0 outside. Shape (h, w)."""
 
@@ -59,7 +60,7 @@ def make_mask(score: Score) -> NDArray[np.uint8]:
     least = max(3.0, LEAST_AREA_SHARE * score.size)
     if np.count_nonzero(is_strong) < least:
         return np.zeros(score.shape, np.uint8)
-    count, labels = cv2.connectedComponents(_above(score, ANY.weak), connectivity=8)
+    count, labels = _find_parts(_above(score, ANY.weak))
     areas = np.bincount(labels[is_strong], minlength=count)
     areas[0] = 0
     mask = _grow(_choose(labels, areas >= least), score, ANY)
@@ -75,13 +76,19 @@ def _above(score: Score, threshold: float) -> Region:
     return (score > threshold).astype(np.uint8)
 
 
-def _choose(labels: NDArray[np.integer], is_chosen: NDArray[np.bool_]) -> Region:
+def _find_parts(region: Region) -> tuple[int, Labels]:
+    """Connected parts of a region, numbered from 1, and how many numbers there are."""
+    count, labels = cv2.connectedComponents(region, connectivity=8)
+    return count, np.asarray(labels, np.int32)
+
+
+def _choose(labels: Labels, is_chosen: NDArray[np.bool_]) -> Region:
     return np.asarray(is_chosen.astype(np.uint8)[labels], np.uint8)
 
 
 def _join(seeds: Region, region: Region) -> Region:
     """The connected parts of a region that hold a seed."""
-    count, labels = cv2.connectedComponents(region, connectivity=8)
+    count, labels = _find_parts(region)
     is_held = np.bincount(labels[seeds > 0], minlength=count) > 0
     is_held[0] = False
     return _choose(labels, is_held)
@@ -104,7 +111,7 @@ def _fill_holes(mask: Region) -> Region:
     is_inside = (left > 0) & (top > 0) & (left + across < width) & (top + down < height)
     is_hole = is_inside & (areas < HOLE_SHARE * mask.size)
     is_hole[0] = False
-    return np.maximum(mask, _choose(labels, is_hole))
+    return np.maximum(mask, _choose(np.asarray(labels, np.int32), is_hole))
 
 
 def _disc(radius: int) -> Region:

@@ -6,16 +6,38 @@ from numpy.typing import NDArray
 
 from model.ghosts.ghost_map import GhostMap, PackedGhost
 
+Plane = NDArray[np.uint8]
+
 
 def pack_ghost(ghost: GhostMap) -> PackedGhost:
-    """Pack a map; its mask is compressed without loss."""
-    is_written, file = cv2.imencode(".png", ghost.mask)
-    assert is_written
-    return PackedGhost(file.tobytes(), ghost.curve, ghost.trust, ghost.neighbour_curve, ghost.share)
+    """Pack a map; its arrays are compressed without loss."""
+    return PackedGhost(
+        _write(ghost.mask),
+        ghost.curve,
+        ghost.trust,
+        ghost.neighbour_curve,
+        ghost.share,
+        None if ghost.lift is None else _write(ghost.lift),
+    )
 
 
 def unpack_ghost(packed: PackedGhost) -> GhostMap:
     """Undo `pack_ghost`."""
-    file = np.frombuffer(packed.mask, np.uint8)
-    mask: NDArray[np.uint8] = np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), np.uint8)
-    return GhostMap(mask, packed.curve, packed.trust, packed.neighbour_curve, packed.share)
+    return GhostMap(
+        _read(packed.mask),
+        packed.curve,
+        packed.trust,
+        packed.neighbour_curve,
+        packed.share,
+        None if packed.lift is None else _read(packed.lift),
+    )
+
+
+def _write(plane: Plane) -> bytes:
+    is_written, file = cv2.imencode(".png", plane)
+    assert is_written
+    return file.tobytes()
+
+
+def _read(file: bytes) -> Plane:
+    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)

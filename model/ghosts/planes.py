@@ -28,6 +28,11 @@ class Planes(NamedTuple):
         """The mean of two by two pixels."""
         return Planes(*map(halve, self))
 
+    def worst(self, *, is_brighter: bool) -> Plane:
+        """The channel that predicts a brighter, or a darker, exposure least: lowest, or highest."""
+        extreme = cv2.min if is_brighter else cv2.max
+        return np.asarray(extreme(extreme(self.red, self.green), self.blue), np.uint8)
+
     def mapped(self, curves: Levels) -> "Planes":
         """Each channel by its curve, (3, 256)."""
         return Planes(*map(look_up, curves, self))

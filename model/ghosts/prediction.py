@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.ghosts.ghost_map import CurveTable, GhostMap, LevelTable
 
-Weight = NDArray[np.float32]
+Field = NDArray[np.float32]
+Weight = Field
 """Shares of pixels, 0..1. Shape (h, w)."""
 
 _EVERY_UINT16 = np.arange(2**16) / UINT8_TO_UINT16
@@ -29,20 +30,26 @@ class Predictor:
         self._trust = _expand(ghost.trust, dtype).astype(np.float32)
         self._is_darker = ghost.trust[0] > ghost.trust[-1]
 
-    def predict(self, reference: Pixels, neighbour: Pixels | None) -> Pixels:
+    def predict(
+        self, reference: Pixels, neighbour: Pixels | None, lift: Field | None = None
+    ) -> Pixels:
         """Predict pixels of the exposure from those of the reference and of its neighbour.
 
         Args:
             reference: Shape (h, w, 3).
             neighbour: The same of the neighbour; not used where the ghost has no curve of it.
+            lift: Levels of uint8 by which the neighbour's prediction is raised; None raises none.
 
         Returns:
             Shape and type of the reference.
         """
         own = _look_up(reference, self._curve)
-        if neighbour is None or self._neighbour_curve is None:
-            return own
-        return mix(_look_up(neighbour, self._neighbour_curve), own, self._find_trust(reference))
+        other = own
+        if neighbour is not None and self._neighbour_curve is not None:
+            other = _look_up(neighbour, self._neighbour_curve)
+        if lift is not None:
+            other = _raise(other, lift)
+        return own if other is own else mix(other, own, self._find_trust(reference))
 
     def _find_trust(self, reference: Pixels) -> Weight:
         """Trust in the least trusted channel of every pixel."""
@@ -60,6 +67,13 @@ def mix(first: Pixels, second: Pixels, weight: Weight) -> Pixels:
     way += start
     np.rint(way, out=way)
     return way.astype(np.uint8) if first.dtype == np.uint8 else way.astype(np.uint16)
+
+
+def _raise(pixels: Pixels, lift: Field) -> Pixels:
+    """Pixels with a lift in levels of uint8."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(cv2.add(pixels, lift, dtype=cv2.CV_8U), np.uint8)
+    return np.asarray(cv2.add(pixels, lift * UINT8_TO_UINT16, dtype=cv2.CV_16U), np.uint16)
 
 
 def _look_up(pixels: Pixels, tables: Pixels) -> Pixels:

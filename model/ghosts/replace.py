@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from model.exposure import Pixels
 from model.ghosts.ghost_map import GhostMap
 from model.ghosts.prediction import Predictor, mix
-from model.ghosts.weights import sample_mask
+from model.ghosts.sampling import sample_lift, sample_mask
 from model.tiling import Rect
 
 BLOCK_PX = 256
@@ -93,8 +93,11 @@ def replace_ghost(
     for place, weight in sample_mask(ghost.mask, window, height, width):
         if predictor is None:
             result, predictor = exposure.copy(), Predictor(ghost, exposure.dtype)
+        part = place.relative_to(window).slices
         prediction = predictor.predict(
-            reference[place], None if neighbour is None else neighbour[place]
+            reference[part],
+            None if neighbour is None else neighbour[part],
+            None if ghost.lift is None else sample_lift(ghost.lift, place, height, width),
         )
-        result[place] = prediction if weight is None else mix(exposure[place], prediction, weight)
+        result[part] = prediction if weight is None else mix(exposure[part], prediction, weight)
     return result

@@ -1,4 +1,4 @@
-"""Samples a ghost's mask at the pixels of a window, where it is not 0."""
+"""Samples a ghost's mask and its lift at the pixels of a window."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,19 +6,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.ghosts.prediction import Weight
+from model.ghosts.ghost_map import NO_LIFT
+from model.ghosts.prediction import Field, Weight
 from model.tiling import Rect
 
 BLOCK_PX = 192
 """Pixels are taken in blocks of this side: they stay in the cache, and most hold no ghost."""
 
 Mask = NDArray[np.uint8]
-Place = tuple[slice, slice]
 
 
 def sample_mask(
     mask: Mask, window: Rect, height: int, width: int
-) -> Iterator[tuple[Place, Weight | None]]:
+) -> Iterator[tuple[Rect, Weight | None]]:
     """Give the weights of the pixels of a window, bilinear between the cells of a mask.
 
     Each is computed at its absolute place, and so does not depend on the window.
@@ -30,7 +30,7 @@ def sample_mask(
         width: Width of the whole picture.
 
     Yields:
-        A place in the window, and the weights there, 0..1, None where all are 1. Weights are 0
+        A place in the picture, and the weights there, 0..1, None where all are 1. Weights are 0
         outside the places.
     """
     rows = _find_taps(window.top, window.bottom, height, mask.shape[0])
@@ -44,14 +44,35 @@ def sample_mask(
                 continue
             first, last = block_rows.find_touched(near.max(axis=1))
             low, high = block_columns.find_touched(near.max(axis=0))
-            place = slice(top + first, top + last), slice(left + low, left + high)
+            place = Rect(
+                window.top + top + first, window.left + left + low, last - first, high - low
+            )
             if near.min() == 255:
                 yield place, None
             else:
-                weight = _interpolate(
-                    mask, block_rows.cut(first, last), block_columns.cut(low, high)
-                )
-                yield place, weight
+                across, down = block_columns.cut(low, high), block_rows.cut(first, last)
+                cells = mask[down.cells, across.cells] * np.float32(1 / 255)
+                yield place, _interpolate(cells, down, across)
+
+
+def sample_lift(lift: Mask, place: Rect, height: int, width: int) -> Field | None:
+    """Give the levels that a lift adds at the pixels of a place; None where none.
+
+    Args:
+        lift: See `GhostMap`. Shape (h, w, 3).
+        place: Pixels of the picture.
+        height: Height of the whole picture.
+        width: Width of the whole picture.
+
+    Returns:
+        Shape (place.height, place.width, 3).
+    """
+    rows = _find_taps(place.top, place.bottom, height, lift.shape[0])
+    columns = _find_taps(place.left, place.right, width, lift.shape[1])
+    near = lift[rows.cells, columns.cells]
+    if (near == NO_LIFT).all():
+        return None
+    return _interpolate(near.astype(np.float32) - NO_LIFT, rows, columns)
 
 
 class _Taps(NamedTuple):
@@ -90,17 +111,17 @@ def _find_taps(start: int, stop: int, pixels: int, cells: int) -> _Taps:
     return _Taps(before, np.minimum(before + 1, cells - 1), (place - before).astype(np.float32))
 
 
-def _interpolate(mask: Mask, rows: _Taps, columns: _Taps) -> Weight:
-    near = mask[rows.cells, columns.cells] * np.float32(1 / 255)
-    across = _interpolate_axis(near, columns, columns.way, axis=1)
-    return _interpolate_axis(across, rows, rows.way[:, None], axis=0)
+def _interpolate(cells: Field, rows: _Taps, columns: _Taps) -> Field:
+    """Bilinear values at pixels, of the cells that they lie between."""
+    across = _interpolate_axis(cells, columns, axis=1)
+    return _interpolate_axis(across, rows, axis=0)
 
 
-def _interpolate_axis(values: Weight, taps: _Taps, way: Weight, *, axis: int) -> Weight:
+def _interpolate_axis(cells: Field, taps: _Taps, *, axis: int) -> Field:
     first = taps.before[0]
-    result = values.take(taps.before - first, axis=axis)
-    step = values.take(taps.after - first, axis=axis)
+    result = cells.take(taps.before - first, axis=axis)
+    step = cells.take(taps.after - first, axis=axis)
     step -= result
-    step *= way
+    step *= taps.way.reshape(-1, *(1,) * (cells.ndim - 1 - axis))
     result += step
     return np.asarray(result, np.float32)
