@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,10 +14,12 @@ from model.ghosts.consistency import (
 )
 from model.ghosts.curves import Curves, Levels, Proxy, fit_curves, trust_levels
 from model.ghosts.ghost_map import CurveTable, GhostMap
-from model.ghosts.lift import add_lift, find_doubt, find_lift
+from model.ghosts.lift import find_lift
 from model.ghosts.masks import ANY, make_mask
 from model.ghosts.planes import Planes, halve
 from model.ghosts.proxies import reduce_exposure
+from model.ghosts.replace import replace_ghost
+from model.tiling import Rect
 
 LEAST_SHARE = 1e-5
 LEAST_KEPT = 0.3
@@ -90,7 +91,7 @@ def find_ghosts_of_proxies(
         neighbour: Proxy | None = None
         index = reference + step
         while 0 <= index < len(proxies):
-            found = _compare(
+            ghost = _compare(
                 proxies[index],
                 proxies[reference],
                 neighbour,
@@ -98,9 +99,19 @@ def find_ghosts_of_proxies(
                 is_brighter=step > 0,
                 is_motion_sought=is_motion_sought,
             )
-            ghosts[index], neighbour = found
-            index += step
+            ghosts[index] = ghost
+            freed = proxies[index]
+            if ghost is not None and 0 <= index + step < len(proxies):
+                freed = _free(freed, proxies[reference], ghost, neighbour)
+            neighbour, index = freed, index + step
     return tuple(ghosts)
+
+
+def _free(exposure: Proxy, reference: Proxy, ghost: GhostMap, neighbour: Proxy | None) -> Proxy:
+    height, width = exposure.shape[:2]
+    whole = Rect(0, 0, height, width)
+    freed = replace_ghost(exposure, reference, ghost, whole, height, width, neighbour=neighbour)
+    return np.asarray(freed, np.uint8)
 
 
 def _compare(
@@ -111,8 +122,8 @@ def _compare(
     *,
     is_brighter: bool,
     is_motion_sought: bool,
-) -> tuple[GhostMap | None, Proxy]:
-    """The map of one exposure, and its proxy freed of ghosts."""
+) -> GhostMap | None:
+    """The map of one exposure."""
     sources = [reference] if neighbour is None else [reference, neighbour]
     curves = _fit_what_rests(sources, exposure, absent, is_brighter=is_brighter)
     planes, expected = Planes.of(exposure), _expect(sources, curves, is_brighter=is_brighter)
@@ -126,16 +137,11 @@ def _compare(
         mask = np.maximum(mask, absent)
     share = float(mask.mean(dtype=np.float64)) / 255.0
     if share < LEAST_SHARE:
-        return None, exposure
-    shown, predicted = Planes.of(reference), expected.levels
-    lift = find_lift(planes, predicted, shown, mask, is_brighter=is_brighter)
-    if lift is not None:
-        predicted = add_lift(predicted, lift, find_doubt(shown, is_brighter=is_brighter))
-    freed = planes.mixed(predicted, mask.astype(np.float32) / np.float32(255))
+        return None
+    lift = find_lift(planes, expected.levels, Planes.of(reference), mask, is_brighter=is_brighter)
     own, *other = (_to_table(one.levels) for one in curves)
     trust = tuple(trust_levels(is_brighter=is_brighter).tolist())
-    ghost = GhostMap(mask, own, trust, other[0] if other else None, share, lift)
-    return ghost, np.asarray(cv2.merge(freed), np.uint8)
+    return GhostMap(mask, own, trust, other[0] if other else None, share, lift)
 
 
 def _fit_what_rests(
@@ -168,13 +174,12 @@ def _expect(
 
 def _is_unrelated(exposure: Planes, expected: Expectation) -> bool:
     """Whether nothing that can be predicted of an exposure is seen in it."""
-    # Every second row and column says as much as all.
+    # Green, at every second row and column, says as much as all.
     trusted = expected.trust[::2, ::2] > 127
     if trusted.mean() < LEAST_TRUSTED:
         return False
     seen, predicted = (
-        planes.grey()[::2, ::2][trusted].astype(np.float64)
-        for planes in (exposure, expected.levels)
+        planes.green[::2, ::2][trusted].astype(np.float64) for planes in (exposure, expected.levels)
     )
     if seen.std() < LEAST_CONTRAST:
         return False

@@ -14,6 +14,9 @@ ANCHOR = 0.5
 ANCHOR_BRIGHT, ANCHOR_DARK = (200, 220), (60, 40)
 """Levels between which anchors gain their weight, towards clipping and towards black."""
 
+LEAST_LIFT = 2.0
+"""Levels of a step that nobody sees."""
+
 LEAST_WEIGHT = 1e-3
 LEAST_SIDE_PX = 8
 
@@ -46,43 +49,33 @@ def find_lift(
     Reference:
         Gortler et al., "The lumigraph", SIGGRAPH 1996: pull and push.
     """
-    doubt = find_doubt(reference, is_brighter=is_brighter)
-    needed = cv2.min(mask, doubt)
-    if min(mask.shape) < LEAST_SIDE_PX or not needed.any():
+    worst = reference.worst(is_brighter=is_brighter)
+    trust = trust_levels(is_brighter=is_brighter)
+    doubt = look_up(255 * (1 - trust), worst)
+    needed = cv2.threshold(cv2.min(mask, doubt), 0, 255, cv2.THRESH_BINARY)[1]
+    if min(mask.shape) < LEAST_SIDE_PX or not cv2.hasNonZero(needed):
         return None
-    seen = _to_share(halve(np.where(mask == 0, doubt, np.uint8(0))))
+    anchor = look_up(255 * ANCHOR * trust * _near_limit(is_brighter=is_brighter), worst)
+    kept = cv2.threshold(mask, 0, 255, cv2.THRESH_BINARY_INV)[1]
+    seen = _to_share(halve(np.asarray(cv2.min(doubt, kept), np.uint8)))
     ways = [
         seen * cv2.subtract(one, other, dtype=cv2.CV_32F)
         for one, other in zip(exposure.halved(), predicted.halved(), strict=True)
     ]
-    weight = seen + _to_share(halve(_find_anchors(reference, is_brighter=is_brighter)))
+    weight = seen + _to_share(halve(anchor))
     filled = _pull_and_push(_shrink(np.asarray(cv2.merge(ways))), _shrink(weight))
+    filled[np.abs(filled) < LEAST_LIFT] = 0
     lift: Lift = np.clip(np.rint(filled) + NO_LIFT, 0, 255).astype(np.uint8)
     # One cell more on each side: the lift is magnified.
-    cells = halve(halve((needed > 0) * np.uint8(255)))
-    lift[cv2.dilate(cells, SQUARE) == 0] = NO_LIFT
+    is_needed = cv2.dilate(halve(halve(np.asarray(needed, np.uint8))), SQUARE) > 0
+    lift[~is_needed] = NO_LIFT
     return lift
 
 
-def find_doubt(reference: Planes, *, is_brighter: bool) -> Plane:
-    """How far the reference does not predict an exposure: 0 .. 255. Shape (h, w)."""
-    trust = trust_levels(is_brighter=is_brighter)
-    return look_up(255 * (1 - trust), reference.worst(is_brighter=is_brighter))
-
-
-def add_lift(levels: Planes, lift: Lift, doubt: Plane) -> Planes:
-    """Levels with a lift, as far as there is doubt."""
-    size = doubt.shape[1], doubt.shape[0]
-    ways = cv2.resize(lift.astype(np.float32) - NO_LIFT, size, interpolation=cv2.INTER_LINEAR)
-    raised = cv2.multiply(ways, cv2.merge([_to_share(doubt)] * 3))
-    return Planes.of(np.asarray(cv2.add(cv2.merge(levels), raised, dtype=cv2.CV_8U), np.uint8))
-
-
-def _find_anchors(reference: Planes, *, is_brighter: bool) -> Plane:
+def _near_limit(*, is_brighter: bool) -> Levels:
+    """How near each level is to where the reference shows nothing any more, 0..1."""
     start, end = ANCHOR_DARK if is_brighter else ANCHOR_BRIGHT
-    near: Levels = ((np.arange(LEVELS) - start) / (end - start)).clip(0, 1)
-    weight = ANCHOR * near * trust_levels(is_brighter=is_brighter)
-    return look_up(255 * weight, reference.worst(is_brighter=is_brighter))
+    return np.asarray(((np.arange(LEVELS) - start) / (end - start)).clip(0, 1))
 
 
 def _to_share(plane: Plane) -> Field:

@@ -83,7 +83,7 @@ def _find_parts(region: Region) -> tuple[int, Labels]:
 
 
 def _choose(labels: Labels, is_chosen: NDArray[np.bool_]) -> Region:
-    return np.asarray(is_chosen.astype(np.uint8)[labels], np.uint8)
+    return np.asarray(is_chosen.astype(np.uint8).take(labels), np.uint8)
 
 
 def _join(seeds: Region, region: Region) -> Region:
@@ -104,14 +104,12 @@ def _grow(mask: Region, score: Score, reach: Reach) -> Region:
 
 
 def _fill_holes(mask: Region) -> Region:
-    """Fill what a mask encloses, as far as it is small."""
-    height, width = mask.shape
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    left, top, across, down, areas = stats.T
-    is_inside = (left > 0) & (top > 0) & (left + across < width) & (top + down < height)
-    is_hole = is_inside & (areas < HOLE_SHARE * mask.size)
-    is_hole[0] = False
-    return np.maximum(mask, _choose(np.asarray(labels, np.int32), is_hole))
+    """Fill, in place, what a mask encloses as far as it is small."""
+    contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for contour, (_, _, _, around) in zip(contours, np.asarray(tree)[0], strict=True):
+        if around >= 0 and cv2.contourArea(contour) < HOLE_SHARE * mask.size:
+            cv2.drawContours(mask, [contour], -1, 1, cv2.FILLED)
+    return mask
 
 
 def _disc(radius: int) -> Region:

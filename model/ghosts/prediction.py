@@ -30,50 +30,53 @@ class Predictor:
         self._trust = _expand(ghost.trust, dtype).astype(np.float32)
         self._is_darker = ghost.trust[0] > ghost.trust[-1]
 
-    def predict(
-        self, reference: Pixels, neighbour: Pixels | None, lift: Field | None = None
-    ) -> Pixels:
+    def predict(self, reference: Pixels, neighbour: Pixels | None) -> Pixels:
         """Predict pixels of the exposure from those of the reference and of its neighbour.
 
         Args:
             reference: Shape (h, w, 3).
             neighbour: The same of the neighbour; not used where the ghost has no curve of it.
-            lift: Levels of uint8 by which the neighbour's prediction is raised; None raises none.
 
         Returns:
             Shape and type of the reference.
         """
         own = _look_up(reference, self._curve)
-        other = own
-        if neighbour is not None and self._neighbour_curve is not None:
-            other = _look_up(neighbour, self._neighbour_curve)
-        if lift is not None:
-            other = _raise(other, lift)
-        return own if other is own else mix(other, own, self._find_trust(reference))
+        if neighbour is None or self._neighbour_curve is None:
+            return own
+        return mix(_look_up(neighbour, self._neighbour_curve), own, self._find_trust(reference))
+
+    def raise_levels(self, prediction: Pixels, reference: Pixels, lift: Field) -> Pixels:
+        """Add a lift, in levels of uint8, to a prediction, as far as the reference is no help."""
+        doubt = 1 - self._find_trust(reference)
+        share = cv2.merge([doubt, doubt, doubt])
+        if prediction.dtype == np.uint8:
+            levels = cv2.multiply(lift, share)
+            return np.asarray(cv2.add(prediction, levels, dtype=cv2.CV_8U), np.uint8)
+        levels = cv2.multiply(lift, share, scale=UINT8_TO_UINT16)
+        return np.asarray(cv2.add(prediction, levels, dtype=cv2.CV_16U), np.uint16)
 
     def _find_trust(self, reference: Pixels) -> Weight:
         """Trust in the least trusted channel of every pixel."""
         red, green, blue = cv2.split(reference)
         extreme = cv2.max if self._is_darker else cv2.min
         worst = extreme(extreme(red, green), blue)
+        if reference.dtype == np.uint8:
+            return np.asarray(cv2.LUT(np.asarray(worst, np.uint8), self._trust), np.float32)
         return np.asarray(self._trust[worst], np.float32)
 
 
 def mix(first: Pixels, second: Pixels, weight: Weight) -> Pixels:
     """First plus weight times the way to the second, rounded. Shape (h, w, 3)."""
-    start = first.astype(np.float32)
-    way = second - start
-    way *= cv2.merge([weight, weight, weight])
-    way += start
-    np.rint(way, out=way)
-    return way.astype(np.uint8) if first.dtype == np.uint8 else way.astype(np.uint16)
-
-
-def _raise(pixels: Pixels, lift: Field) -> Pixels:
-    """Pixels with a lift in levels of uint8."""
-    if pixels.dtype == np.uint8:
-        return np.asarray(cv2.add(pixels, lift, dtype=cv2.CV_8U), np.uint8)
-    return np.asarray(cv2.add(pixels, lift * UINT8_TO_UINT16, dtype=cv2.CV_16U), np.uint16)
+    full = np.iinfo(first.dtype).max
+    levels = np.rint(weight * np.float32(full)).astype(first.dtype)
+    share = cv2.merge([levels, levels, levels])
+    # OpenCV's unsigned integers stop at 0, so that the ways up and down go apart.
+    up = cv2.multiply(cv2.subtract(second, first), share, scale=1 / full)
+    down = cv2.multiply(cv2.subtract(first, second), share, scale=1 / full)
+    mixed = cv2.subtract(cv2.add(first, up), down)
+    if first.dtype == np.uint8:
+        return np.asarray(mixed, np.uint8)
+    return np.asarray(mixed, np.uint16)
 
 
 def _look_up(pixels: Pixels, tables: Pixels) -> Pixels:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from model.exposure import Pixels
 from model.ghosts.ghost_map import GhostMap
 from model.ghosts.prediction import Predictor, mix
-from model.ghosts.sampling import sample_lift, sample_mask
+from model.ghosts.sampling import Grid
 from model.tiling import Rect
 
 BLOCK_PX = 256
@@ -88,16 +88,22 @@ def replace_ghost(
     Returns:
         The window, shape and dtype of the exposure; the exposure itself where nothing moved.
     """
+    lift = None if ghost.lift is None else Grid(ghost.lift, window, height, width)
     result = exposure
     predictor: Predictor | None = None
-    for place, weight in sample_mask(ghost.mask, window, height, width):
+    for place, weight in Grid(ghost.mask, window, height, width).sample_weights():
         if predictor is None:
             result, predictor = exposure.copy(), Predictor(ghost, exposure.dtype)
-        part = place.relative_to(window).slices
+        part = place.slices
         prediction = predictor.predict(
-            reference[part],
-            None if neighbour is None else neighbour[part],
-            None if ghost.lift is None else sample_lift(ghost.lift, place, height, width),
+            reference[part], None if neighbour is None else neighbour[part]
         )
+        lifted = None if lift is None else lift.sample_lift(place)
+        if lifted is not None:
+            where, levels = lifted
+            inner = where.relative_to(place).slices
+            prediction[inner] = predictor.raise_levels(
+                prediction[inner], reference[where.slices], levels
+            )
         result[part] = prediction if weight is None else mix(exposure[part], prediction, weight)
     return result

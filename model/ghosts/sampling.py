@@ -13,70 +13,70 @@ from model.tiling import Rect
 BLOCK_PX = 192
 """Pixels are taken in blocks of this side: they stay in the cache, and most hold no ghost."""
 
-Mask = NDArray[np.uint8]
+Cells = NDArray[np.uint8]
 
 
-def sample_mask(
-    mask: Mask, window: Rect, height: int, width: int
-) -> Iterator[tuple[Rect, Weight | None]]:
-    """Give the weights of the pixels of a window, bilinear between the cells of a mask.
+class Grid:
+    """Cells over a whole picture, read at the pixels of one window, bilinear in between.
 
-    Each is computed at its absolute place, and so does not depend on the window.
+    Each value is computed at its pixel's absolute place, and so does not depend on the window.
 
     Args:
-        mask: 0 to 255. Shape (h, w).
-        window: The window.
-        height: Height of the whole picture, which the mask covers.
-        width: Width of the whole picture.
-
-    Yields:
-        A place in the picture, and the weights there, 0..1, None where all are 1. Weights are 0
-        outside the places.
+        cells: Shape (h, w) or (h, w, 3).
+        window: The window, in pixels.
+        height: Height of the picture that the cells cover.
+        width: Width of that picture.
     """
-    rows = _find_taps(window.top, window.bottom, height, mask.shape[0])
-    columns = _find_taps(window.left, window.right, width, mask.shape[1])
-    for top in range(0, window.height, BLOCK_PX):
-        block_rows = rows.cut(top, top + BLOCK_PX)
-        for left in range(0, window.width, BLOCK_PX):
-            block_columns = columns.cut(left, left + BLOCK_PX)
-            near = mask[block_rows.cells, block_columns.cells]
-            if not near.any():
-                continue
-            first, last = block_rows.find_touched(near.max(axis=1))
-            low, high = block_columns.find_touched(near.max(axis=0))
-            place = Rect(
-                window.top + top + first, window.left + left + low, last - first, high - low
-            )
-            if near.min() == 255:
-                yield place, None
-            else:
-                across, down = block_columns.cut(low, high), block_rows.cut(first, last)
-                cells = mask[down.cells, across.cells] * np.float32(1 / 255)
-                yield place, _interpolate(cells, down, across)
 
+    def __init__(self, cells: Cells, window: Rect, height: int, width: int) -> None:
+        self._cells = cells
+        self._window = window
+        self._rows = _find_taps(window.top, window.bottom, height, cells.shape[0])
+        self._columns = _find_taps(window.left, window.right, width, cells.shape[1])
 
-def sample_lift(lift: Mask, place: Rect, height: int, width: int) -> Field | None:
-    """Give the levels that a lift adds at the pixels of a place; None where none.
+    def sample_weights(self) -> Iterator[tuple[Rect, Weight | None]]:
+        """Give the places in which a mask, 0 to 255, is not 0, block by block.
 
-    Args:
-        lift: See `GhostMap`. Shape (h, w, 3).
-        place: Pixels of the picture.
-        height: Height of the whole picture.
-        width: Width of the whole picture.
+        Yields:
+            A place in the window, and the weights there, 0..1, None where all are 1.
+        """
+        for top in range(0, self._window.height, BLOCK_PX):
+            rows = self._rows.cut(top, top + BLOCK_PX)
+            for left in range(0, self._window.width, BLOCK_PX):
+                columns = self._columns.cut(left, left + BLOCK_PX)
+                near = self._cells[rows.cells, columns.cells]
+                if not near.any():
+                    continue
+                place = _bound(near, rows, columns, top, left)
+                if near.min() == 255:
+                    yield place, None
+                else:
+                    yield place, self._interpolate(place) * np.float32(1 / 255)
 
-    Returns:
-        Shape (place.height, place.width, 3).
-    """
-    rows = _find_taps(place.top, place.bottom, height, lift.shape[0])
-    columns = _find_taps(place.left, place.right, width, lift.shape[1])
-    near = lift[rows.cells, columns.cells]
-    if (near == NO_LIFT).all():
-        return None
-    return _interpolate(near.astype(np.float32) - NO_LIFT, rows, columns)
+    def sample_lift(self, place: Rect) -> tuple[Rect, Field] | None:
+        """Give the levels that a lift adds in a place of the window; None where none.
+
+        Returns:
+            A part of the place, outside of which none are added, and the levels there, shape
+            (part.height, part.width, 3).
+        """
+        rows = self._rows.cut(place.top, place.bottom)
+        columns = self._columns.cut(place.left, place.right)
+        is_lifted = (self._cells[rows.cells, columns.cells] != NO_LIFT).any(axis=2)
+        if not is_lifted.any():
+            return None
+        part = _bound(is_lifted.astype(np.uint8), rows, columns, place.top, place.left)
+        return part, self._interpolate(part) - np.float32(NO_LIFT)
+
+    def _interpolate(self, place: Rect) -> Field:
+        rows = self._rows.cut(place.top, place.bottom)
+        columns = self._columns.cut(place.left, place.right)
+        near = self._cells[rows.cells, columns.cells].astype(np.float32)
+        return _interpolate_axis(_interpolate_axis(near, columns, axis=1), rows, axis=0)
 
 
 class _Taps(NamedTuple):
-    """Along one axis, the cells of a mask that each pixel lies between.
+    """Along one axis, the cells that each pixel lies between.
 
     Attributes:
         before: The cell before a pixel.
@@ -97,7 +97,7 @@ class _Taps(NamedTuple):
         """Those of some of the pixels."""
         return _Taps(self.before[start:stop], self.after[start:stop], self.way[start:stop])
 
-    def find_touched(self, cells: NDArray[np.uint8]) -> tuple[int, int]:
+    def find_touched(self, cells: Cells) -> tuple[int, int]:
         """The first pixel beside a cell that is not 0, and the one after the last."""
         first = self.before[0]
         touched = np.flatnonzero(cells[self.before - first] | cells[self.after - first])
@@ -111,10 +111,11 @@ def _find_taps(start: int, stop: int, pixels: int, cells: int) -> _Taps:
     return _Taps(before, np.minimum(before + 1, cells - 1), (place - before).astype(np.float32))
 
 
-def _interpolate(cells: Field, rows: _Taps, columns: _Taps) -> Field:
-    """Bilinear values at pixels, of the cells that they lie between."""
-    across = _interpolate_axis(cells, columns, axis=1)
-    return _interpolate_axis(across, rows, axis=0)
+def _bound(near: Cells, rows: _Taps, columns: _Taps, top: int, left: int) -> Rect:
+    """The smallest rectangle of pixels that touch cells that are not 0; there must be one."""
+    first, last = rows.find_touched(near.max(axis=1))
+    low, high = columns.find_touched(near.max(axis=0))
+    return Rect(top + first, left + low, last - first, high - low)
 
 
 def _interpolate_axis(cells: Field, taps: _Taps, *, axis: int) -> Field:
