@@ -63,7 +63,8 @@ def fit_curves(source: Proxy, target: Proxy, keep: NDArray[np.uint8] | None = No
     made monotone by weighted isotonic regression and smoothed; a channel may lie off it smoothly.
     Clipped levels hold everything above: the curve goes on with the slope it arrives with, but not
     above what the other exposure shows there. Medians do not mind what moved, as long as it is
-    less than half of a level: of an object whose levels nothing else has, nothing is learned.
+    less than half of a level; what is rarer, as are levels that a single object has, is drawn to
+    the polynomial that all levels follow.
     Exposures without a common unclipped level give a constant curve.
 
     Args:

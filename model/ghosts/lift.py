@@ -43,8 +43,7 @@ def find_lift(
         is_brighter: The exposure is brighter than the reference.
 
     Returns:
-        The lift, see `GhostMap`, at a quarter of the sides; None where all that is replaced is
-        predicted well.
+        The lift, see `GhostMap`, at a quarter of the sides; None where none is needed.
 
     Reference:
         Gortler et al., "The lumigraph", SIGGRAPH 1996: pull and push.
@@ -69,7 +68,7 @@ def find_lift(
     # One cell more on each side: the lift is magnified.
     is_needed = cv2.dilate(halve(halve(np.asarray(needed, np.uint8))), SQUARE) > 0
     lift[~is_needed] = NO_LIFT
-    return lift
+    return lift if (lift != NO_LIFT).any() else None
 
 
 def _near_limit(*, is_brighter: bool) -> Levels:

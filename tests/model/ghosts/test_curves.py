@@ -44,6 +44,20 @@ def test_a_constant_source_gives_a_finite_curve(level: int) -> None:
     assert np.isfinite(curves.spread).all()
 
 
+def test_the_levels_of_a_single_object_follow_those_of_all() -> None:
+    """A bright toy that was not there yet says nothing about bright levels."""
+    rng = np.random.default_rng(1)
+    source = rng.integers(20, 180, (400, 600, 3)).astype(np.uint8)
+    target = (source * 0.5).astype(np.uint8)
+    source[:8, :20] = rng.integers(190, 210, (8, 20, 1))
+    target[:8, :20] = rng.integers(120, 180, (8, 20, 1))
+
+    curve = fit_curves(source, target).levels
+
+    assert curve[:, 205].max() < 125
+    np.testing.assert_allclose(curve[:, 30:170], np.stack([LEVEL * 0.5] * 3)[:, 30:170], atol=1.5)
+
+
 def test_trust_falls_where_the_reference_shows_nothing() -> None:
     darker, brighter = trust_levels(is_brighter=False), trust_levels(is_brighter=True)
 

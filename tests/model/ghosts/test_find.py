@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -96,6 +97,28 @@ def test_a_dark_object_before_a_clipped_reference_is_a_ghost() -> None:
 
     assert ghost is not None
     assert (ghost.mask[inside] > 127).mean() > 0.95
+
+
+def test_what_lies_behind_a_clipped_reference_goes_on_as_around() -> None:
+    """No flat band where a dark object was removed from a wall that only the under shows."""
+    scene = make_texture(0, *SIZE)
+    scene[:, :140] = np.linspace(2.0, 4.5, 140)[None, :, None]
+    with_disc, inside = put_disc(scene, 80, 90, 22)
+    stack = [shoot(with_disc, 0.2, 0), shoot(scene, 1.0, 1)]
+    ghosts = find_ghosts(stack, reference=1)
+
+    freed = replace_ghosts(
+        stack, ghosts, reference=1, window=Rect(0, 0, *SIZE), height=SIZE[0], width=SIZE[1]
+    )
+
+    truth = shoot(scene, 0.2, 0).astype(float)
+    assert np.abs(freed[0] - truth)[inside].mean() < 6
+    assert ghosts[0] is not None
+    flat = [replace(ghosts[0], lift=None), None]
+    without = replace_ghosts(
+        stack, flat, reference=1, window=Rect(0, 0, *SIZE), height=SIZE[0], width=SIZE[1]
+    )
+    assert np.abs(without[0] - truth)[inside].mean() > 10
 
 
 def test_where_the_reference_is_clipped_the_neighbour_decides() -> None:

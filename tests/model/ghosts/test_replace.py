@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.exposure import Pixels
-from model.ghosts.ghost_map import GhostMap
+from model.ghosts.ghost_map import NO_LIFT, GhostMap
 from model.ghosts.replace import replace_ghost, replace_ghosts
 from model.tiling import Rect
 
@@ -10,7 +10,8 @@ HEIGHT, WIDTH = 301, 397
 RNG = np.random.default_rng(0)
 
 
-def make_ghost(*, has_neighbour: bool = False) -> GhostMap:
+def make_ghost(*, has_neighbour: bool = False, lift: int | None = None) -> GhostMap:
+    """A map with soft and hard edges; a lift of so many levels in a part of it."""
     mask = np.zeros((75, 99), np.uint8)
     mask[20:50, 30:70] = 255
     mask[10:20, 5:90] = RNG.integers(0, 256, (10, 85))
@@ -18,7 +19,11 @@ def make_ghost(*, has_neighbour: bool = False) -> GhostMap:
     curve = tuple(tuple((level * gain).tolist()) for gain in (0.5, 0.6, 0.4))
     trust = tuple(np.linspace(1.0, 0.0, 256).tolist())
     other = tuple(tuple((level * 0.8).tolist()) for _ in range(3)) if has_neighbour else None
-    return GhostMap(mask, curve, trust, other, float(mask.mean()) / 255)
+    field = None
+    if lift is not None:
+        field = np.full((19, 25, 3), NO_LIFT, np.uint8)
+        field[6:12, 9:17] = NO_LIFT + lift
+    return GhostMap(mask, curve, trust, other, float(mask.mean()) / 255, field)
 
 
 def make_exposures(dtype: type, count: int = 3) -> list[Pixels]:
@@ -38,7 +43,7 @@ def replace_all(
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_windows_equal_the_whole(dtype: type) -> None:
     exposures = make_exposures(dtype)
-    ghosts = [make_ghost(has_neighbour=True), make_ghost(), None]
+    ghosts = [make_ghost(has_neighbour=True, lift=-20), make_ghost(lift=30), None]
 
     whole = replace_all(exposures, ghosts, Rect(0, 0, HEIGHT, WIDTH))
 
@@ -77,6 +82,37 @@ def test_a_neighbour_is_asked_where_the_reference_is_not_trusted() -> None:
 
     predicted = np.rint(neighbour[100:180, 150:250] * 0.8)
     assert np.abs(freed[100:180, 150:250] - predicted).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("has_neighbour", [False, True])
+def test_a_lift_is_added_as_far_as_the_reference_is_not_trusted(
+    dtype: type, has_neighbour: bool
+) -> None:
+    scale = np.iinfo(dtype).max // 255
+    exposure, neighbour = make_exposures(dtype, 2)
+    place = slice(110, 170), slice(160, 250)
+
+    def replace(reference: Pixels, lift: int | None) -> Pixels:
+        ghost = make_ghost(has_neighbour=has_neighbour, lift=lift)
+        whole = Rect(0, 0, HEIGHT, WIDTH)
+        return replace_ghost(exposure, reference, ghost, whole, HEIGHT, WIDTH, neighbour=neighbour)[
+            place
+        ]
+
+    clipped, black = np.full_like(exposure, 255 * scale), np.zeros_like(exposure)
+    without = replace(clipped, None).astype(int)
+    raised = np.minimum(without + 30 * scale, 255 * scale)
+    assert np.abs(replace(clipped, 30) - raised).max() <= scale
+    np.testing.assert_array_equal(replace(black, 30), replace(black, None))
+
+
+def test_a_window_without_a_ghost_is_not_copied() -> None:
+    exposures = make_exposures(np.uint8, 2)
+    corner = Rect(0, 0, 30, 15)
+    parts = [exposure[corner.slices] for exposure in exposures]
+
+    assert replace_ghost(parts[0], parts[1], make_ghost(), corner, HEIGHT, WIDTH) is parts[0]
 
 
 def test_exposures_without_a_ghost_are_returned_as_they_are() -> None:
