@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from bench.repository import ROOT, SHARED_DATA
 from bench.timing import Cost, measure, spread, spread_costs, write_record
 from expofuse.files.images import to_8_bit
 from model.blend.network import BlendNetwork
-from model.ghosts.find import find_ghosts
-from model.ghosts.proxies import choose_reference
+from model.ghosts.find import find_ghosts, find_ghosts_of_proxies
+from model.ghosts.ghost_map import GhostMap
+from model.ghosts.proxies import choose_reference, reduce_exposure
 from model.ghosts.replace import replace_ghosts
 from model.release.weights import load_weights
 from model.tiling import Rect
@@ -46,8 +48,16 @@ COST_SIZE = (3_000, 4_000)
 
 
 def free(exposures: Sequence[Picture], reference: int) -> tuple[list[Picture], list[float]]:
-    """The stack freed of ghosts in strips, and the share taken from the reference for each."""
+    """The stack freed of ghosts, and the share taken from the reference for each."""
     ghosts = find_ghosts(exposures, reference=reference)
+    shares = [ghost.share if ghost else 0.0 for ghost in ghosts]
+    return replace_in_strips(exposures, ghosts, reference), shares
+
+
+def replace_in_strips(
+    exposures: Sequence[Picture], ghosts: Sequence[GhostMap | None], reference: int
+) -> list[Picture]:
+    """The stack freed of ghosts window by window; what has none is not copied."""
     height, width = exposures[0].shape[:2]
     result = [
         exposure if ghost is None else np.empty_like(exposure)
@@ -62,7 +72,7 @@ def free(exposures: Sequence[Picture], reference: int) -> tuple[list[Picture], l
         for target, part, ghost in zip(result, parts, ghosts, strict=True):
             if ghost is not None:
                 target[window.slices] = part
-    return result, [ghost.share if ghost else 0.0 for ghost in ghosts]
+    return result
 
 
 def fuse(network: BlendNetwork, exposures: Sequence[Picture]) -> Picture:
@@ -187,22 +197,28 @@ def measure_still(network: BlendNetwork, data: Path) -> dict[str, object]:
 
 
 def measure_cost(data: Path, repeats: int) -> dict[str, object]:
-    """Seconds a megapixel and further exposure at 12 megapixels, of a scene that moves."""
+    """Seconds a megapixel and further exposure at 12 megapixels, of a scene that moves.
+
+    Exposures are reduced for other choices too, with `ghosts=off` as well.
+    """
     height, width = COST_SIZE
     paths = sorted((data / "moving" / "horse").glob("0*.jpg"))
     exposures = [
         np.asarray(cv2.resize(to_8_bit(read_picture(path)), (width, height))) for path in paths
     ]
-    rounds: dict[str, list[Cost]] = {"find": [], "find_and_replace": []}
+    rounds: dict[str, list[Cost]] = {"reduce": [], "find": [], "replace": [], "all": []}
     shares: list[float] = []
     for _ in range(repeats):
-        _, finding = measure(lambda: find_ghosts(exposures, reference=1))
-        (_, shares), whole = measure(lambda: free(exposures, 1))
-        rounds["find"].append(finding)
-        rounds["find_and_replace"].append(whole)
+        proxies, reducing = measure(lambda: [reduce_exposure(one) for one in exposures])
+        ghosts, finding = measure(partial(find_ghosts_of_proxies, proxies, reference=1))
+        _, replacing = measure(partial(replace_in_strips, exposures, ghosts, 1))
+        costs = (reducing, finding, replacing, reducing + finding + replacing)
+        for name, cost in zip(rounds, costs, strict=True):
+            rounds[name].append(cost)
+        shares = [ghost.share if ghost else 0.0 for ghost in ghosts]
     megapixels = height * width / 1e6 * (len(exposures) - 1)
-    costs: Mapping[str, object] = spread_costs(rounds, megapixels=megapixels)
-    return {"exposures": len(exposures), "replaced_shares": np.round(shares, 3).tolist(), **costs}
+    spreads: Mapping[str, object] = spread_costs(rounds, megapixels=megapixels)
+    return {"exposures": len(exposures), "replaced_shares": np.round(shares, 3).tolist(), **spreads}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -174,12 +174,13 @@ def _expect(
 
 def _is_unrelated(exposure: Planes, expected: Expectation) -> bool:
     """Whether nothing that can be predicted of an exposure is seen in it."""
-    # Green, at every second row and column, says as much as all.
+    # Every second row and column says as much as all.
     trusted = expected.trust[::2, ::2] > 127
     if trusted.mean() < LEAST_TRUSTED:
         return False
     seen, predicted = (
-        planes.green[::2, ::2][trusted].astype(np.float64) for planes in (exposure, expected.levels)
+        planes.grey()[::2, ::2][trusted].astype(np.float64)
+        for planes in (exposure, expected.levels)
     )
     if seen.std() < LEAST_CONTRAST:
         return False

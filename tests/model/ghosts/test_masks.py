@@ -34,6 +34,13 @@ def test_too_little_that_is_strong_is_no_object(strong: int) -> None:
     assert make_mask(score).max() == 0
 
 
+def test_scattered_strong_pixels_are_no_object() -> None:
+    score = np.zeros((HEIGHT, WIDTH), np.float32)
+    score[::20, ::20] = STRONG + 1
+
+    assert make_mask(score).max() == 0
+
+
 @pytest.mark.parametrize(("radius", "reaches"), [(2, False), (8, True)])
 def test_only_a_large_object_reaches_into_what_is_fainter(radius: int, reaches: bool) -> None:
     mask = make_mask(make_score(radius))
