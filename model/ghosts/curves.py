@@ -128,25 +128,9 @@ def _ramp(x: Levels) -> Levels:
 
 def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
     """Curve, ceiling and spread of one joint histogram (source, target)."""
-    counts = joint.sum(axis=1)
-    is_seen = counts >= np.clip(counts.sum() / 4096.0, 1.0, 8.0)
-    is_seen[CLIPPED_LEVEL:] = False
-    if is_seen.sum() < 2:
-        row = joint.sum(axis=0, keepdims=True)
-        is_seen[:] = False
-        is_seen[0] = True
-        median, spread = _quantiles(row) if row.sum() > 0 else (np.zeros(1), np.zeros(1))
-        seen_counts = np.ones(1)
-    else:
-        median, spread = _quantiles(joint[is_seen])
-        # A level whose pixels disagree has moved, or is noise; ranks do not mind motion.
-        doubt = _ramp((spread - DOUBTED_SPREAD) / DOUBTED_SPREAD)
-        median = median + doubt * (_match_ranks(joint)[is_seen] - median)
-        seen_counts = counts[is_seen] / (1.0 + (spread / DOUBTED_SPREAD) ** 2)
-        median = _lean_on_shape(np.flatnonzero(is_seen), median, seen_counts, counts.sum())
-    seen = np.flatnonzero(is_seen).astype(np.float64)
+    seen, median, counts, spread = _read_levels(joint)
     every = np.arange(LEVELS, dtype=np.float64)
-    rising = np.interp(every, seen, _make_monotone(median, np.minimum(seen_counts, 1e4)))
+    rising = np.interp(every, seen, _make_monotone(median, np.minimum(counts, 1e4)))
     last = int(seen[-1])
     span = min(24, last)
     slope = (rising[last] - rising[last - span]) / span if span else 0.0
@@ -159,6 +143,24 @@ def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
     rising[last:] = np.minimum(straight, top)
     spreads = np.clip(_smooth(np.interp(every, seen, spread)), LEAST_SPREAD, LARGEST_SPREAD)
     return _smooth(rising), _smooth(ceiling), spreads
+
+
+def _read_levels(joint: Levels) -> tuple[NDArray[np.intp], Levels, Levels, Levels]:
+    """Levels of the source that are seen, at least one, and of each median, weight and spread."""
+    counts = joint.sum(axis=1)
+    is_seen = counts >= np.clip(counts.sum() / 4096.0, 1.0, 8.0)
+    is_seen[CLIPPED_LEVEL:] = False
+    seen = np.flatnonzero(is_seen)
+    if len(seen) < 2:
+        row = joint.sum(axis=0, keepdims=True)
+        median, spread = _quantiles(row) if row.sum() > 0 else (np.zeros(1), np.zeros(1))
+        return np.zeros(1, np.intp), median, np.ones(1), spread
+    median, spread = _quantiles(joint[seen])
+    # A level whose pixels disagree has moved, or is noise; ranks do not mind motion.
+    doubt = _ramp((spread - DOUBTED_SPREAD) / DOUBTED_SPREAD)
+    median = median + doubt * (_match_ranks(joint)[seen] - median)
+    weights = counts[seen] / (1.0 + (spread / DOUBTED_SPREAD) ** 2)
+    return seen, _lean_on_shape(seen, median, weights, counts.sum()), weights, spread
 
 
 def _lean_on_shape(seen: NDArray[np.intp], median: Levels, counts: Levels, pixels: float) -> Levels:
@@ -177,13 +179,11 @@ def _fit_offset(joint: Levels, shared: Levels) -> Levels:
     White balance makes channels differ, slowly over the levels. What differs fast is colour that
     the curves cannot explain, and a prediction must not turn hues around.
     """
-    target = np.arange(LEVELS)
     total = np.cumsum(joint, axis=1)
-    counts = total[:, -1].copy()
-    counts[CLIPPED_LEVEL:] = 0.0
-    median = (total < 0.5 * total[:, -1:]).sum(axis=1)
-    weight = np.minimum(counts, 2000.0)
-    offsets = OFFSET_KERNEL @ (weight * (np.minimum(median, target[-1]) - shared))
+    weight = np.minimum(total[:, -1], 2000.0)
+    weight[CLIPPED_LEVEL:] = 0.0
+    median = (total >= 0.5 * total[:, -1:]).argmax(axis=1)
+    offsets = OFFSET_KERNEL @ (weight * (median - shared))
     return np.asarray(offsets / (OFFSET_KERNEL @ weight + POOLING_COUNT))
 
 
@@ -198,15 +198,13 @@ def _match_ranks(joint: Levels) -> Levels:
 def _quantiles(joint: Levels) -> tuple[Levels, Levels]:
     """Median of every row, between levels, and the deviation that its quartiles stand for."""
     total = np.cumsum(joint, axis=1)
-    total /= total[:, -1:]
-    before = np.concatenate([np.zeros((len(joint), 1)), total[:, :-1]], axis=1)
     rows = np.arange(len(joint))
 
     def quantile(share: float) -> Levels:
-        index = (total < share).sum(axis=1)
-        inside = (share - before[rows, index]) / np.maximum(
-            total[rows, index] - before[rows, index], 1e-12
-        )
+        rank = share * total[:, -1]
+        index = (total >= rank[:, None]).argmax(axis=1)
+        count = joint[rows, index]
+        inside = 1 - (total[rows, index] - rank) / np.maximum(count, 1e-12)
         return np.asarray(index - 0.5 + inside)
 
     return quantile(0.5), (quantile(0.75) - quantile(0.25)) / 1.349
