@@ -19,11 +19,9 @@ from model.exposure import (
     AlignmentReport,
     ExposureStack,
     Pixels,
-    Reference,
     StackAlignment,
 )
 from model.run import prepare_motions
-from model.selection import choose_reference
 from model.tiling import Rect
 from model.warp import warp_pixels
 from trainer.data.pixels import limit_side
@@ -172,12 +170,15 @@ class Sources:
             self._alignments[key] = align_stack(exposures, reference=reference)
         return self._alignments[key]
 
-    def move(self, reference: Reference) -> ExposureStack:
-        """The exposures as the service lays them on each other: those that move, warped."""
+    def move(self, reference: int) -> ExposureStack:
+        """The exposures as the service lays them on one of them: those that move, warped.
+
+        Args:
+            reference: Index of the exposure that stays where it is.
+        """
         stack = self.exposures
-        index = choose_reference(stack, default=reference)
-        reports = self.find_alignment(stack.exposures, index)
-        motions = prepare_motions(stack, StackAlignment(index, reports))
+        reports = self.find_alignment(stack.exposures, reference)
+        motions = prepare_motions(stack, StackAlignment(reference, reports))
         if all(motion is None for motion in motions):
             return stack
         whole = Rect(0, 0, stack.height, stack.width)

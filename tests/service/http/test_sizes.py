@@ -39,7 +39,9 @@ def pixels_of(response):
 
 @pytest.mark.parametrize("align", ["auto", "require"])
 async def test_sizes_that_differ_by_two_pixels_come_to_that_of_the_reference(client, align):
-    response = await post_stack(client, [DARK[:, 2:], BRIGHT], f"?align={align}&format=png")
+    response = await post_stack(
+        client, [DARK[:, 2:], BRIGHT], f"?align={align}&format=png&reference=2"
+    )
     picture = pixels_of(response)
     np.testing.assert_array_equal(picture, np.pad(DARK[:, 2:], ((0, 0), (2, 0), (0, 0)), "edge"))
     alignment = response.headers["x-expofuse-alignment"]
@@ -78,7 +80,7 @@ async def test_three_exposures_of_three_sizes_take_that_of_any_of_them(client, r
 
 async def test_16_bits_of_several_sizes_stay_16(client):
     deep = images.png16(DARK[1:].astype(np.uint16) * 257)
-    response = await post_stack(client, [deep, BRIGHT], "?format=png")
+    response = await post_stack(client, [deep, BRIGHT], "?format=png&reference=2")
     picture = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
     expected = np.pad(DARK[1:], ((1, 0), (0, 0), (0, 0)), "edge").astype(np.uint16) * 257
     np.testing.assert_array_equal(picture[..., ::-1], expected)
@@ -130,8 +132,8 @@ async def test_what_resampling_takes_is_counted_before_anything_is_decoded():
 async def test_the_frame_is_told_and_the_picture_cut_to_it_where_asked_for(client):
     moved = expose(SCENE, 0.1, homography=turn(shift=(9.0, -6.0), width=WIDTH, height=HEIGHT))
     sent = [moved, BRIGHT]
-    whole = await post_stack(client, sent, "?format=png")
-    cut = await post_stack(client, sent, "?format=png&crop=common")
+    whole = await post_stack(client, sent, "?format=png&reference=2")
+    cut = await post_stack(client, sent, "?format=png&reference=2&crop=common")
     frame = cut.headers["x-expofuse-frame"]
     assert whole.headers["x-expofuse-frame"] == frame
     left, top, width, height = map(int, frame.split(","))

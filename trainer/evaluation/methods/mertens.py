@@ -8,6 +8,7 @@ import cv2
 
 from expofuse.files.images import to_8_bit
 from model.exposure import Pixels
+from model.selection import choose_reference
 from trainer.evaluation.methods.weights import hash_model_code
 from trainer.evaluation.pictures import Picture
 from trainer.evaluation.scenes import EvaluationScene, Sources
@@ -47,7 +48,9 @@ class MertensMethod:
 
     def fuse(self, sources: Sources) -> Pixels:
         """See `Method.fuse`."""
-        stack = sources.move("over") if self.alignment == "service" else sources.exposures
+        stack = sources.exposures
+        if self.alignment == "service":
+            stack = sources.move(choose_reference(stack, default="over"))
         exposures = [to_8_bit(one) for one in stack.exposures]
         return fuse_as_mertens(align_by_mtb(exposures) if self.alignment == "mtb" else exposures)
 
