@@ -124,6 +124,8 @@ def _compare(
     is_motion_sought: bool,
 ) -> GhostMap | None:
     """The map of one exposure."""
+    if absent is None and not is_motion_sought:
+        return None
     sources = [reference] if neighbour is None else [reference, neighbour]
     curves = _fit_what_rests(sources, exposure, absent, is_brighter=is_brighter)
     planes, expected = Planes.of(exposure), _expect(sources, curves, is_brighter=is_brighter)
