@@ -31,9 +31,7 @@ from model.release.weights import load_weights
 from model.tiling import Rect
 from trainer.evaluation.pictures import Picture, read_picture
 from trainer.mertens import fuse_as_mertens
-from trainer.metrics import rgb_to_grey
-from trainer.metrics.quality.mef_ssim import SCALE_WEIGHTS, _scale_quality
-from trainer.metrics.windows import halve
+from trainer.metrics import mef_ssim, rgb_to_grey
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "ghosts.json"
 WEIGHTS = ROOT / "weights" / "pyramid-blend-1.1.0"
@@ -92,13 +90,8 @@ def psnr(picture: Picture, truth: Picture, region: Region) -> float:
 
 
 def mef_ssim_of_stack(exposures: Sequence[Picture], fused: Picture) -> float:
-    """MEF-SSIM against any number of exposures; of two it is the metric of the table."""
-    planes = [rgb_to_grey(one).astype(np.float64) for one in (*exposures, fused)]
-    score = 1.0
-    for scale, weight in enumerate(SCALE_WEIGHTS):
-        planes = [halve(plane) for plane in planes] if scale else planes
-        score *= max(_scale_quality(planes[:-1], planes[-1]), 0.0) ** weight
-    return score
+    """MEF-SSIM against any number of exposures."""
+    return mef_ssim([rgb_to_grey(one) for one in exposures], rgb_to_grey(fused))
 
 
 def fuse_as_opencv(exposures: Sequence[Picture]) -> Picture:
