@@ -19,7 +19,7 @@ FLAGS = (
     "-ffp-contract=on",
 )  # fmt: skip
 KERNELS: dict[str, tuple[str, ...]] = {"any": (), "avx2": ("-mavx2", "-mfma")}
-"""Flags of each library, by the machines it is for; `model/kernels/library.py` chooses."""
+"""Flags of each library, by the machines it is for; `model/kernels/native.py` chooses."""
 
 X86 = {"x86_64", "amd64"}
 
@@ -44,7 +44,7 @@ def list_libraries() -> list[Extension]:
     is_x86 = platform.machine().lower() in X86
     return [
         Extension(
-            f"model.kernels.library_{name}",
+            f"model.kernels.native_{name}",
             sources=["model/kernels/blend.c", "model/kernels/warp.c"],
             depends=["model/kernels/arithmetic.h"],
             extra_compile_args=list(flags),

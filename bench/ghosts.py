@@ -25,7 +25,7 @@ from expofuse.files.images import to_8_bit
 from model.blend.network import BlendNetwork
 from model.ghosts.find import find_ghosts, find_ghosts_of_proxies
 from model.ghosts.ghost_map import GhostMap
-from model.ghosts.proxies import choose_reference, reduce_exposure
+from model.ghosts.proxies import choose_reference_of_proxies, reduce_exposure
 from model.ghosts.replace import replace_ghosts
 from model.release.weights import load_weights
 from model.tiling import Rect
@@ -171,7 +171,9 @@ def measure_still(network: BlendNetwork, data: Path) -> dict[str, object]:
     rows: dict[str, dict[str, object]] = {}
     losses: dict[str, list[float]] = {"eval": [], "brackets": []}
     for name, exposures in read_still_stacks(data):
-        freed, shares = free(exposures, choose_reference(exposures))
+        freed, shares = free(
+            exposures, choose_reference_of_proxies([reduce_exposure(one) for one in exposures])
+        )
         change = 0.0
         if max(shares) > 0:
             off = mef_ssim_of_stack(exposures, fuse(network, exposures))

@@ -58,6 +58,11 @@ def stretch(size: tuple[int, int], target: tuple[int, int]) -> Matrix:
     return np.array([[x, 0.0, (x - 1.0) / 2.0], [0.0, y, (y - 1.0) / 2.0], [0.0, 0.0, 1.0]])
 
 
+def shift(x: float, y: float) -> Matrix:
+    """Map of pixels onto those that lie so many pixels to the right and below. Shape (3, 3)."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
 def needed_region(
     to_moving: Matrix, target: Rect, height: int, width: int, *, margin_px: int
 ) -> Rect:

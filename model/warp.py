@@ -9,7 +9,7 @@ from torch.nn import functional
 from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
 from model.geometry import needed_region
-from model.kernels.library import CHANNELS, LIBRARY, as_rows
+from model.kernels.native import CHANNELS, LIBRARY, as_rows, of_type
 from model.tiling import Rect
 
 KEYS_A = -0.5
@@ -79,11 +79,12 @@ def warp_pixels(
         return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
     picture, row_pixels = as_rows(moving)
     height, width = picture.shape[:2]
+    # Named, so that it lives as long as the call that is given its address.
+    matrix = np.ascontiguousarray(to_moving, np.float64)
     warped = np.empty((target.height, target.width, CHANNELS), moving.dtype)
-    warp = LIBRARY.warp_uint8 if moving.dtype == np.uint8 else LIBRARY.warp_uint16
+    warp = of_type(LIBRARY, "warp", moving)
     warp(
-        picture.ctypes.data, height, width, row_pixels,
-        np.ascontiguousarray(to_moving, np.float64).ctypes.data,
+        picture.ctypes.data, height, width, row_pixels, matrix.ctypes.data,
         target.top, target.left, target.height, target.width, warped.ctypes.data,
     )  # fmt: skip
     return warped

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.exposure import Pixels
-from model.geometry import Matrix, needed_region, stretch
+from model.geometry import Matrix, needed_region, shift, stretch
 from model.tiling import Rect
 
 MAX_STEP_PX = 1.25
@@ -53,7 +53,7 @@ def _sample(image: Pixels, to_image: Matrix, target: Rect) -> NDArray[Any]:
     """The image at every pixel of a window of the frame from which `to_image` leads into it."""
     height, width = image.shape[:2]
     region = needed_region(to_image, target, height, width, margin_px=KERNEL_PX)
-    into_region = _shift(-region.left, -region.top) @ to_image @ _shift(target.left, target.top)
+    into_region = shift(-region.left, -region.top) @ to_image @ shift(target.left, target.top)
     return np.asarray(
         cv2.warpPerspective(
             np.ascontiguousarray(image[region.slices]),
@@ -69,7 +69,3 @@ def _blocks(height: int, width: int, side: int) -> Iterator[Rect]:
     for top in range(0, height, side):
         for left in range(0, width, side):
             yield Rect(top, left, min(side, height - top), min(side, width - left))
-
-
-def _shift(x: float, y: float) -> Matrix:
-    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])

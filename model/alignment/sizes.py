@@ -23,7 +23,7 @@ from model.exposure import (
     Size,
     StackAlignment,
 )
-from model.geometry import Matrix, stretch
+from model.geometry import Matrix, shift, stretch
 
 MAX_ASPECT_RATIO = 1.2
 """Ratio of two exposures' aspects up to which one scene is sought in them. Their frames are
@@ -175,7 +175,7 @@ def _place(image: Pixels, homography: Matrix, out: Pixels, reference: ExposureVi
     x, y = np.rint(shifts.mean(axis=0))
     errors_px = np.linalg.norm(shifts - (x, y), axis=1)
     if errors_px.max() < MAX_CUT_ERROR_PX:
-        cut = np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+        cut = shift(x, y)
         resample(image, cut, out)
         is_cut = float(np.sqrt((errors_px**2).mean())) < NEGLIGIBLE_SHIFT_PX
         if is_cut or measure_tiles(ExposureView(out), reference).is_at_rest():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.exposure import Pixels
-from model.kernels.library import CHANNELS, LIBRARY, Band, as_rows
+from model.kernels.native import CHANNELS, LIBRARY, Band, as_rows, of_type
 from model.tiling import Rect
 
 Planes: TypeAlias = NDArray[np.float32]
@@ -118,7 +118,7 @@ def finish_pixels(fused: Planes, core: Rect, like: Pixels, chroma_gain: float) -
     """
     kept = fused[:, *core.slices]
     pixels = np.empty((core.height, core.width, CHANNELS), like.dtype)
-    finish = LIBRARY.finish_uint8 if like.dtype == np.uint8 else LIBRARY.finish_uint16
+    finish = of_type(LIBRARY, "finish", like)
     plane_bytes, row_bytes = kept.strides[:2]
     finish(
         kept.ctypes.data,
@@ -135,5 +135,5 @@ def finish_pixels(fused: Planes, core: Rect, like: Pixels, chroma_gain: float) -
 def _load(pixels: Pixels, planes: Planes) -> None:
     height, width = pixels.shape[:2]
     given, row_pixels = as_rows(pixels)
-    load = LIBRARY.load_uint8 if pixels.dtype == np.uint8 else LIBRARY.load_uint16
+    load = of_type(LIBRARY, "load", pixels)
     load(given.ctypes.data, row_pixels, height, width, planes.ctypes.data)

@@ -35,7 +35,7 @@ def reduce_exposure(exposure: Pixels) -> Proxy:
     return np.asarray(reduced, np.uint8)
 
 
-def choose_reference(exposures: Sequence[Pixels]) -> int:
+def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
     """Choose the exposure that shows most of the scene well.
 
     A place is shown well when none of its channels is clipped and its brightest channel is not
@@ -43,21 +43,16 @@ def choose_reference(exposures: Sequence[Pixels]) -> int:
     by the distance from the stack's middle.
 
     Args:
-        exposures: Dark to bright. Shape (H, W, 3) each, uint8 or uint16; proxies will do.
+        proxies: Dark to bright, from `reduce_exposure`. Shape (h, w, 3) each, uint8.
 
     Returns:
         Its index.
 
     Example:
         >>> flat = np.full((16, 16, 3), 100, np.uint8)
-        >>> choose_reference([flat // 20, flat, flat + 155])
+        >>> choose_reference_of_proxies([flat // 20, flat, flat + 155])
         1
     """
-    return choose_reference_of_proxies([reduce_exposure(exposure) for exposure in exposures])
-
-
-def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
-    """See `choose_reference`; of proxies (h, w, 3), uint8."""
     shares = [measure_shown(proxy) for proxy in proxies]
     middle = (len(shares) - 1) / 2
     best = max(shares)
@@ -66,6 +61,6 @@ def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
 
 
 def measure_shown(proxy: Proxy) -> float:
-    """Share of the picture that a proxy shows well, see `choose_reference`; 0..1."""
+    """Share of the picture that a proxy shows well, see `choose_reference_of_proxies`; 0..1."""
     brightest = proxy.max(axis=2)
     return float(np.mean((brightest > DARK_SHOWN) & (brightest < BRIGHT_SHOWN)))

@@ -8,9 +8,6 @@ from model.ghosts.prediction import Predictor, mix
 from model.ghosts.sampling import Grid
 from model.tiling import Rect
 
-BLOCK_PX = 256
-"""Pixels are replaced in blocks of this side: they stay in the cache, and most hold no ghost."""
-
 
 def replace_ghosts(
     exposures: Sequence[Pixels],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.ghosts.find import find_ghosts, find_ghosts_of_proxies
-from model.ghosts.proxies import choose_reference, reduce_exposure
+from model.ghosts.proxies import choose_reference_of_proxies, reduce_exposure
 from model.ghosts.replace import replace_ghosts
 from model.tiling import Rect
 from tests.model.ghosts.conftest import GAINS, Stack, make_texture, put_disc, shoot
@@ -230,10 +230,10 @@ def test_proxies_are_small_bytes_of_the_same_mean(dtype: type) -> None:
 def test_the_reference_shows_most_of_the_scene(make_still: Callable[..., Stack]) -> None:
     still = make_still(gains=(0.01, 0.05, 1.0, 30.0))
 
-    assert choose_reference(still) == 2
+    assert choose_reference_of_proxies([reduce_exposure(one) for one in still]) == 2
 
 
 def test_equal_exposures_are_decided_by_the_middle() -> None:
     picture = np.full((16, 16, 3), 100, np.uint8)
 
-    assert choose_reference([picture] * 5) == 2
+    assert choose_reference_of_proxies([reduce_exposure(picture)] * 5) == 2

@@ -4,7 +4,7 @@ A call does not hold the interpreter's lock.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -49,12 +49,18 @@ def as_rows(pixels: Pixels) -> tuple[Pixels, int]:
     return pixels, pixels.strides[0] // pixel_bytes
 
 
+def of_type(library: ctypes.CDLL, name: str, pixels: Pixels) -> Callable[..., None]:
+    """The function of a name for the type of some pixels, uint8 or uint16."""
+    function: Callable[..., None] = getattr(library, f"{name}_{pixels.dtype.name}")
+    return function
+
+
 def list_libraries() -> list[Path]:
     """The compiled libraries that this machine can run, the fastest first."""
     # A feature that OpenCV knows and the machine lacks has a question mark. Every processor of
     # today with AVX2 has FMA.
     has_avx2 = "AVX2" in cv2.getCPUFeaturesLine().replace("*", "").split()
-    names = ("library_avx2", "library_any") if has_avx2 else ("library_any",)
+    names = ("native_avx2", "native_any") if has_avx2 else ("native_any",)
     paths = [Path(__file__).with_name(f"{name}.so") for name in names]
     return [path for path in paths if path.exists()]
 
