@@ -71,7 +71,10 @@ def compute(name: str) -> float:
     pictures = [read_picture(kind) for kind in KINDS]
     if measure.reads == "grey":
         pictures = [rgb_to_grey(picture) for picture in pictures]
-    return measure.compute(pictures[:2], pictures[2])
+    value = measure.compute(pictures[:2], pictures[2])
+    if value is None:
+        raise ValueError(f"expected pictures that {name} applies to")
+    return value
 
 
 def check_photographs() -> None:

@@ -34,11 +34,11 @@ GOLDEN_DIGITS = 9
 
 
 class Score(BaseModel):
-    """One value, and which definition of the metric gave it."""
+    """One value, and which definition of the metric gave it; None: it does not apply."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     metric: str
-    value: float
+    value: float | None
 
 
 class MethodRecord(BaseModel):
@@ -117,7 +117,8 @@ def fingerprint_metric(name: str) -> str:
     if measure.reads == "rgb":
         exposures, fused = [_colour(plane) for plane in exposures], _colour(fused)[..., ::-1]
     stacks = [[exposures[0], exposures[-1]], exposures][: 1 if measure.inputs == "fused" else 2]
-    return " ".join(f"{measure.compute(stack, fused):.{GOLDEN_DIGITS}g}" for stack in stacks)
+    values = [measure.compute(stack, fused) for stack in stacks]
+    return " ".join("-" if value is None else f"{value:.{GOLDEN_DIGITS}g}" for value in values)
 
 
 def _spoil(fused: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -72,7 +72,7 @@ class SceneOutcome:
     Attributes:
         name: Name of the scene.
         exposures: How many of its exposures were fused; 0 when they could not be read.
-        scores: Value by method and metric, of guards too.
+        scores: Value by method and metric, of guards too; those that do not apply have none.
         failures: What could not be had.
     """
 
@@ -119,8 +119,9 @@ def evaluate_scene(job: SceneJob) -> SceneOutcome:
             continue
         write_record(path, record)
         outcome.failures += failures
+        known = [(name, picture.scores[name]) for name in job.metrics if name in picture.scores]
         outcome.scores[method.label] = {
-            name: picture.scores[name].value for name in job.metrics if name in picture.scores
+            name: score.value for name, score in known if score.value is not None
         }
     if job.has_sheet and outcome.scores:
         _update_sheet(job, sources, record, list(outcome.scores))
@@ -222,10 +223,10 @@ def _update_scores(
         try:
             measure = MEASURES[name]
             value = measure.compute(*pictures[measure.reads])
-            if not math.isfinite(value):
+            if value is not None and not math.isfinite(value):
                 raise ValueError(f"expected a finite value of {name}, got {value}")
         except FAILURES as error:
             failures.append(describe_failure(error, job.scene.name, method.label, name))
             continue
-        record.scores[name] = Score(metric=job.metrics[name], value=float(value))
+        record.scores[name] = Score(metric=job.metrics[name], value=value)
     return failures

@@ -26,8 +26,8 @@ from trainer.metrics.quality.s3 import s3
 from trainer.metrics.quality.spatial_frequency import spatial_frequency
 from trainer.metrics.quality.viff import viff
 
-Compute = Callable[[Sequence[Grey], Grey], float]
-"""A metric on two or more exposures, in any order, and their fusion."""
+Compute = Callable[[Sequence[Grey], Grey], float | None]
+"""A metric on two or more exposures, in any order, and their fusion; None: it does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Metric:
         source: Publication and the programme whose convention is followed.
         compute: The metric on (exposures, fused), pictures on the 0..255 scale.
         reads: Whether these are grey, shape (H, W), or sRGB of 8 bits, shape (H, W, 3).
+        applies: Which scenes it says something of; the exposures decide, not the fusion. Its mean
+            is over those scenes.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Metric:
     source: str
     compute: Compute
     reads: Literal["grey", "rgb"] = "grey"
+    applies: Literal["to every scene", "to some scenes"] = "to every scene"
 
 
 def _of_fused(compute: Callable[[Grey], float]) -> Compute:
@@ -282,7 +285,7 @@ def score_fusion(
             take most of the time.
 
     Returns:
-        Value of each metric by name.
+        Value of each metric by name; of those that do not apply to the scene there is none.
 
     Raises:
         KeyError: A name is in neither table.
@@ -290,4 +293,5 @@ def score_fusion(
             reads.
     """
     chosen = METRICS if names is None else tuple(names)
-    return {name: MEASURES[name].compute(exposures, fused) for name in chosen}
+    values = {name: MEASURES[name].compute(exposures, fused) for name in chosen}
+    return {name: value for name, value in values.items() if value is not None}

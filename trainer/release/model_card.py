@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.manifest import Manifest, PyramidBlendConfig, count_parameters, read_manifest
+from model.manifest import Evaluation, Manifest, PyramidBlendConfig, count_parameters, read_manifest
 from model.release.manifest_tables import group_data, tabulate_scores
 from trainer.config import DataConfig
 from trainer.errors import RunError
@@ -12,6 +12,7 @@ from trainer.files import write_whole
 from trainer.losses.registry import TERMS
 from trainer.losses.term import LossTerm
 from trainer.markdown import format_value, load_template
+from trainer.metrics import MEASURES
 
 CARD_NAME = "README.md"
 TEMPLATE_NAME = "model_card.md.jinja"
@@ -105,7 +106,9 @@ def render_card(manifest: Manifest, *, parameters: int) -> str:
         config={"reading": config.get("reading", "paper"), **groups},
         losses=describe_losses(groups["loss"]),
         groups=group_data(data),
-        evaluations=[(one, tabulate_scores(manifest, one)) for one in manifest.evaluation],
+        evaluations=[
+            (one, tabulate_scores(manifest, one), _list_partial(one)) for one in manifest.evaluation
+        ],
     )
 
 
@@ -129,6 +132,12 @@ def describe_losses(loss: Table) -> LossWords:
         has_masks=has_masks,
         has_tuner=bool(loss.get("use_tuner", True)),
     )
+
+
+def _list_partial(evaluation: Evaluation) -> list[str]:
+    """Names of the scores whose mean is over those scenes alone that they apply to."""
+    measures = [MEASURES[name] for name in evaluation.scores if name in MEASURES]
+    return [measure.name for measure in measures if measure.applies == "to some scenes"]
 
 
 def _explain(term: LossTerm, loss: Table) -> str:

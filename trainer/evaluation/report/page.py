@@ -138,9 +138,16 @@ def _list_guards(summary: Summary) -> list[str]:
 
 
 def _describe_guard(summary: Summary, label: str, guard: str) -> Cell:
-    """The mean of a guard; none is marked, as the plain mean of the exposures would be the best."""
+    """The mean of a guard; none is marked, as the plain mean of the exposures would be the best.
+
+    Where it does not apply to every scene that the method has, the number of those it is over.
+    """
     value = summary.guards.get(label, {}).get(guard)
-    return Cell("" if value is None else f"{value:.{GUARD_DECIMALS}f}", "guard")
+    if value is None:
+        return Cell("", "guard")
+    count = summary.count_guarded(label, guard)
+    note = f"{count} scenes" if count < summary.counts[label] else ""
+    return Cell(f"{value:.{GUARD_DECIMALS}f}", "guard", note)
 
 
 def _mark_column(summary: Summary, scores: Scores, metric: str) -> dict[str, Cell]:

@@ -69,6 +69,12 @@ def summarise(
         lacking={label: scenes for label, scenes in lacking.items() if scenes},
         means=average_scores(scores, labels, metrics),
         guards=average_scores(scores, labels, tuple(GUARDS)),
+        guard_scenes={
+            label: {
+                guard: len(column) for guard in GUARDS if (column := gather(scores, label, guard))
+            }
+            for label in labels
+        },
         ranked=ranked,
         mean_rank=average_ranks(scores, whole, ranked),
         mean_rank_paper=average_ranks(

@@ -117,7 +117,10 @@ class Summary(_Record):
         counts: Scenes that each method has a picture of.
         lacking: Names of the scenes that a method has no picture of; absent where it has all.
         means: Mean value by method and metric.
-        guards: Mean value by method and guard, see `trainer.metrics.GUARDS`.
+        guards: Mean value by method and guard, see `trainer.metrics.GUARDS`; a guard that applies
+            to none of the scenes is absent.
+        guard_scenes: How many scenes each of these means is over, by method and guard: those that
+            the guard applies to. A summary from before guards could fail to apply has none.
         ranked: Names of the metrics that `mean_rank` is taken over.
         mean_rank: Mean rank over scenes and these metrics, 1 the best, among the methods that have
             a picture of every scene; the others have none.
@@ -141,6 +144,7 @@ class Summary(_Record):
     lacking: dict[str, tuple[str, ...]] = {}
     means: dict[str, dict[str, float]]
     guards: dict[str, dict[str, float]] = {}
+    guard_scenes: dict[str, dict[str, int]] = {}
     ranked: tuple[str, ...]
     mean_rank: dict[str, float]
     mean_rank_paper: dict[str, float]
@@ -165,6 +169,10 @@ class Summary(_Record):
     def count_exposures(self, scene: str) -> int:
         """How many exposures of a scene were fused."""
         return self.exposure_counts.get(scene, MIN_EXPOSURES)
+
+    def count_guarded(self, label: str, guard: str) -> int:
+        """How many scenes a method's mean of a guard is over."""
+        return self.guard_scenes.get(label, {}).get(guard, self.counts[label])
 
     def have_same_scenes(self, first: str, second: str) -> bool:
         """Whether two methods have pictures of the same scenes; False where that is not known."""
