@@ -115,6 +115,7 @@ def fingerprint_metric(name: str) -> str:
     if name in GUARDS:
         fused = _spoil(fused)
     if measure.reads == "rgb":
+        *exposures, fused = _show_all_levels(*exposures, fused)
         exposures, fused = [_colour(plane) for plane in exposures], _colour(fused)[..., ::-1]
     stacks = [[exposures[0], exposures[-1]], exposures][: 1 if measure.inputs == "fused" else 2]
     values = [measure.compute(stack, fused) for stack in stacks]
@@ -128,9 +129,28 @@ def _spoil(fused: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.hstack([255 - negative, np.rint(tripled).astype(np.uint8)])
 
 
+def _show_all_levels(
+    under: NDArray[np.uint8], *others: NDArray[np.uint8]
+) -> list[NDArray[np.uint8]]:
+    """Exposures and a fusion with every level that limits of guards may lie at.
+
+    Above, lines of the darkest exposure hold them before the white of the brightest one. Below,
+    lines of the brightest do, where the darkest is black and the fusion dark or black.
+    """
+    under, *between, over, fused = (plane.copy() for plane in (under, *others))
+    levels = np.linspace(0, 255, GOLDEN_SHAPE[1]).astype(np.uint8)
+    under[:120:12] = over[120::3] = levels
+    under[120::3], fused[120::3] = 0, levels % 40
+    return [under, *between, over, fused]
+
+
 def _colour(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture in colour: three places of a plane beside each other."""
-    return np.stack([np.roll(plane, 40 * channel, axis=1) for channel in range(3)], axis=-1)
+    """A picture in colour: three curves, each of another place of a plane; white stays white."""
+    channels = [
+        255 * (np.roll(plane, 6 * channel, axis=1) / 255) ** gamma
+        for channel, gamma in enumerate((0.7, 1.0, 1.4))
+    ]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 @cache

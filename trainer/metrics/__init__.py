@@ -1,9 +1,18 @@
 """Quality metrics of fused pictures, each checked against its published programme, and guards."""
 
 from trainer.metrics.grey import rgb_to_grey
+from trainer.metrics.guards.clipped import clipped
+from trainer.metrics.guards.colour_rims import colour_rims
 from trainer.metrics.guards.halo import halo
-from trainer.metrics.guards.hue import hue_error
+from trainer.metrics.guards.highlights import (
+    highlight_chroma,
+    highlight_hue,
+    highlight_lightness,
+    highlight_texture,
+)
+from trainer.metrics.guards.hue import hue_error, hue_worst
 from trainer.metrics.guards.mean_chroma import mean_chroma
+from trainer.metrics.guards.shadows import crushed, lost_shadows
 from trainer.metrics.guards.tone_order import tone_inversion
 from trainer.metrics.quality.average_gradient import average_gradient
 from trainer.metrics.quality.edge_intensity import edge_intensity
@@ -35,10 +44,19 @@ __all__ = [
     "RANKED_METRICS",
     "Metric",
     "average_gradient",
+    "clipped",
+    "colour_rims",
+    "crushed",
     "edge_intensity",
     "fmi",
     "halo",
+    "highlight_chroma",
+    "highlight_hue",
+    "highlight_lightness",
+    "highlight_texture",
     "hue_error",
+    "hue_worst",
+    "lost_shadows",
     "lpc_si",
     "mean_chroma",
     "mef_ssim",

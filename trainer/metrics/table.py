@@ -9,9 +9,18 @@ from types import MappingProxyType
 from typing import Literal
 
 from trainer.metrics.grey import Grey
+from trainer.metrics.guards.clipped import clipped
+from trainer.metrics.guards.colour_rims import colour_rims
 from trainer.metrics.guards.halo import halo
-from trainer.metrics.guards.hue import hue_error
+from trainer.metrics.guards.highlights import (
+    highlight_chroma,
+    highlight_hue,
+    highlight_lightness,
+    highlight_texture,
+)
+from trainer.metrics.guards.hue import hue_error, hue_worst
 from trainer.metrics.guards.mean_chroma import mean_chroma
+from trainer.metrics.guards.shadows import crushed, lost_shadows
 from trainer.metrics.guards.tone_order import tone_inversion
 from trainer.metrics.quality.average_gradient import average_gradient
 from trainer.metrics.quality.edge_intensity import edge_intensity
@@ -262,6 +271,109 @@ _GUARDS = (
         inputs="sources + fused",
         source="ours",
         compute=hue_error,
+        reads="rgb",
+    ),
+    Metric(
+        name="hue-worst",
+        title="the same distance over the worst per cent of the picture",
+        higher_is_better=False,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="ours",
+        compute=hue_worst,
+        reads="rgb",
+    ),
+    Metric(
+        name="colour-rims",
+        title="overshoot beside edges of colour, in grey levels, over the worst per cent",
+        higher_is_better=False,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="ours",
+        compute=colour_rims,
+        reads="rgb",
+    ),
+    Metric(
+        name="highlight-chroma",
+        title="chroma where only the darkest exposure is not white, over its own there",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="ours",
+        compute=highlight_chroma,
+        reads="rgb",
+        applies="to some scenes",
+    ),
+    Metric(
+        name="highlight-hue",
+        title="turn of the hue in these places, in degrees",
+        higher_is_better=False,
+        low=0.0,
+        high=180.0,
+        inputs="sources + fused",
+        source="ours",
+        compute=highlight_hue,
+        reads="rgb",
+        applies="to some scenes",
+    ),
+    Metric(
+        name="highlight-texture",
+        title="slopes of luma in these places, over those of the darkest exposure",
+        higher_is_better=True,
+        low=0.0,
+        high=None,
+        inputs="sources + fused",
+        source="ours",
+        compute=highlight_texture,
+        reads="rgb",
+        applies="to some scenes",
+    ),
+    Metric(
+        name="highlight-lightness",
+        title="lightness of these places",
+        higher_is_better=False,
+        low=0.0,
+        high=100.0,
+        inputs="sources + fused",
+        source="ours",
+        compute=highlight_lightness,
+        reads="rgb",
+        applies="to some scenes",
+    ),
+    Metric(
+        name="lost-shadows",
+        title="share in per cent that only the brightest exposure shows, and that stays dark",
+        higher_is_better=False,
+        low=0.0,
+        high=100.0,
+        inputs="sources + fused",
+        source="ours",
+        compute=lost_shadows,
+        reads="rgb",
+    ),
+    Metric(
+        name="crushed",
+        title="share in per cent that the brightest exposure shows, and that comes out black",
+        higher_is_better=False,
+        low=0.0,
+        high=100.0,
+        inputs="sources + fused",
+        source="ours",
+        compute=crushed,
+        reads="rgb",
+    ),
+    Metric(
+        name="clipped",
+        title="share in per cent of the values that the fusion alone clips",
+        higher_is_better=False,
+        low=0.0,
+        high=100.0,
+        inputs="sources + fused",
+        source="ours",
+        compute=clipped,
         reads="rgb",
     ),
 )

@@ -17,6 +17,8 @@ from trainer.evaluation.report.statistics import average_scores
 from trainer.evaluation.report.summary import Failure, Interval, Margins, MethodSummary
 from trainer.metrics import GUARDS
 
+ALWAYS = {name for name, guard in GUARDS.items() if guard.applies == "to every scene"}
+
 LABELS = ("mine-1.0.0", "rival", "sparse", "old")
 SCORES = {
     "one": {
@@ -142,6 +144,17 @@ def test_guards_stand_beside_the_metrics_unmarked_with_words_of_their_own(summar
     assert len(reader.tables[0][0]) == 6
 
 
+def test_a_guard_that_does_not_apply_to_every_scene_says_to_how_many(summary, tmp_path):
+    guards = {label: {"highlight-hue": 4.0, "chroma": 12.0} for label in LABELS}
+    counts = {label: {"highlight-hue": 1, "chroma": 2} for label in LABELS}
+    counts["sparse"] = {"highlight-hue": 1, "chroma": 1}  # all that it has
+    changes = {"guards": guards, "guard_scenes": counts}
+    write_report(tmp_path, summary.model_copy(update=changes), SCORES)
+    rows = table_by_label(read(tmp_path)[1].tables[0])
+    assert rows["rival"][5:] == [("12.00", "guard"), ("4.001 scenes", "guard")]
+    assert rows["sparse"][5:] == [("12.00", "guard"), ("4.00", "guard")]
+
+
 def test_differences_say_what_is_better_with_confidence(summary, tmp_path):
     write_report(tmp_path, summary, SCORES)
     _, reader, _ = read(tmp_path)
@@ -236,7 +249,7 @@ def test_the_page_needs_no_network_and_all_that_it_names_is_there(evaluated):
     files = [address for address in reader.addresses if not address.startswith("#")]
     files += [sheet["sheet"]]
     files += [cell[kind] for cell in sheet["cells"] for kind in ("full", "thumbnail")]
-    assert len(files) == 2 + 6 + 1 + 8
+    assert len(files) == 2 + (2 + len(ALWAYS)) + 1 + 8
     for address in files:
         assert (out / unquote(address)).is_file(), address
 
@@ -249,7 +262,7 @@ def test_the_crops_are_full_resolution_and_lie_on_each_other(evaluated):
         full = cv2.imread(str(out / unquote(cell["full"])), cv2.IMREAD_UNCHANGED)
         assert full.shape == (180, 240, 3)
     assert sheet["cells"][0]["scores"] == {}
-    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF", *GUARDS}
+    assert sheet["cells"][3]["scores"].keys() == {"AG", "SF", *ALWAYS}
     picture = cv2.imread(str(out / unquote(sheet["sheet"])))
     # Two exposures above two methods, none of them reduced.
     assert picture.shape[1] == 2 * 240 + GAP_PX

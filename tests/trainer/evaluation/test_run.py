@@ -38,6 +38,7 @@ WEIGHTS = ROOT / "weights"
 BENCH_RESULT = WEIGHTS.parent / "bench" / "results" / "evaluation.json"
 SHAPE = (180, 190)
 QUICK = ("AG", "SF", "Qabf")
+ALWAYS = {name for name, guard in GUARDS.items() if guard.applies == "to every scene"}
 
 
 def exposure(gain, *, shape=SHAPE, dtype=np.uint8, seed=0):
@@ -124,7 +125,7 @@ def test_guards_are_taken_of_every_picture_and_stand_apart(scenes, tmp_path):
     assert summary.means == {label: {} for label in summary.methods}
     assert summary.mean_rank == {}
     scores = read_scores(out)
-    assert {name for _, _, name in scores} == set(GUARDS)
+    assert {name for _, _, name in scores} == ALWAYS
     pictures = [read_picture(scenes / "first" / f"{name}.png") for name in ("under", "over")]
     pictures.append(read_picture(out / "fused" / "negative" / "first.png"))
     greys = [rgb_to_grey(picture) for picture in pictures]
@@ -137,6 +138,34 @@ def test_guards_are_taken_of_every_picture_and_stand_apart(scenes, tmp_path):
     assert (
         summary.guards["mean"]["chroma"] == summary.chroma["mean"] == pytest.approx(sum(both) / 2)
     )
+
+
+def test_a_guard_that_does_not_apply_to_a_scene_is_left_out_and_known(scenes, tmp_path, computed):
+    window = exposure(0.35, seed=1)
+    write_png(scenes / "second" / "under.png", window)
+    write_png(scenes / "second" / "over.png", np.full_like(window, 255))
+    for folder in ("first", "second"):
+        write_png(scenes / folder / "peers" / "dark.png", window)
+    out, options = tmp_path / "out", {"use_peers": True, "methods": (), "metrics": ("AG",)}
+    summary = run(scenes, out, **options)
+    assert summary.failures == ()
+    scores = read_scores(out)
+    for name in set(GUARDS) - ALWAYS:
+        assert ("first", "dark", name) not in scores
+        assert summary.guards["dark"][name] == scores["second", "dark", name]
+        assert name not in summary.guards["same"]  # it has the first scene alone
+    assert summary.guards["dark"]["highlight-texture"] == pytest.approx(1.0)
+    counts = {name: 2 if name in ALWAYS else 1 for name in GUARDS}
+    assert summary.guard_scenes["dark"] == counts
+    assert [summary.count_guarded("dark", name) for name in GUARDS] == list(counts.values())
+    # What does not apply is known as well, and not asked again.
+    assert len(computed) == 4
+    record = json.loads((out / "records" / "first.json").read_text())
+    assert record["methods"]["dark"]["scores"]["highlight-hue"]["value"] is None
+    assert run(scenes, out, **options) == summary
+    assert len(computed) == 4
+    before = summary.model_copy(update={"guard_scenes": {}})
+    assert before.count_guarded("dark", "highlight-hue") == 2
 
 
 def test_methods_are_ranked_by_eleven_metrics_and_not_by_extras_or_guards(scenes, tmp_path):
@@ -376,6 +405,30 @@ def test_a_record_from_before_code_was_hashed_keeps_its_scores(scenes, tmp_path,
         ("halo", "REACHES", (2, 4, 6)),
         ("halo", "GAIN", 1.9),
         ("halo", "SLACK", 1.9),
+        ("hue-worst", "CELL_PX", 8),
+        ("colour-rims", "CELLS", 120),
+        ("colour-rims", "STRONG_EDGE", 200.0),
+        ("colour-rims", "NEAR", 1),
+        ("colour-rims", "GAIN", 1.4),
+        *(
+            (f"highlight-{what}", constant, value)
+            for what in ("chroma", "hue", "texture", "lightness")
+            for constant, value in (
+                ("WHITE", 247),
+                ("SHOWN", (40, 215)),
+                ("SHOWN", (25, 214)),
+                ("LEAST_SHARE", 0.5),
+            )
+        ),
+        ("highlight-chroma", "COLOURED", 8.5),
+        ("highlight-hue", "COLOURED", 8.5),
+        ("highlight-texture", "MARGIN_PX", 3),
+        ("lost-shadows", "HIDDEN_BELOW", 23),
+        ("lost-shadows", "SHADOW", (40, 139)),
+        ("lost-shadows", "DARKENED_TO", 0.48),
+        ("crushed", "VISIBLE", (40, 250)),
+        ("crushed", "VISIBLE", (32, 200)),
+        ("crushed", "BLACK_BELOW", 7),
     ],
 )
 def test_a_guard_of_another_constant_is_another_definition(monkeypatch, guard, constant, value):

@@ -246,9 +246,14 @@ def test_hue_refuses_grey_and_other_sizes() -> None:
 
 
 def test_guards_stand_apart_from_the_metrics_and_are_not_ranked() -> None:
-    assert tuple(GUARDS) == ("inversion", "halo", "chroma", "hue")
-    assert [guard.higher_is_better for guard in GUARDS.values()] == [False, False, True, False]
+    of_highlights = [f"highlight-{what}" for what in ("chroma", "hue", "texture", "lightness")]
+    older = ("inversion", "halo", "chroma", "hue", "hue-worst", "colour-rims")
+    assert tuple(GUARDS) == (*older, *of_highlights, "lost-shadows", "crushed", "clipped")
+    higher = [name for name, guard in GUARDS.items() if guard.higher_is_better]
+    assert higher == ["chroma", "highlight-chroma", "highlight-texture"]
     assert not GUARDS.keys() & METRICS.keys()
     assert tuple(MEASURES) == (*METRICS, *GUARDS)
+    partial = [name for name, measure in MEASURES.items() if measure.applies == "to some scenes"]
+    assert partial == of_highlights
     assert len(RANKED_METRICS) == 11
     assert set(RANKED_METRICS) < set(METRICS)

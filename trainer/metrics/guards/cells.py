@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.metrics.windows import Plane
+
+WORST_SHARE = 0.01
+"""Share of the cells that `average_worst` looks at."""
 
 
 def average_cells(plane: Plane, cells: int) -> Plane:
@@ -32,3 +37,20 @@ def average_cells(plane: Plane, cells: int) -> Plane:
     size = max(1, round(width * share)), max(1, round(height * share))
     averaged: NDArray[np.generic] = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
     return np.asarray(averaged, dtype=np.float64).reshape(size[1], size[0])
+
+
+def average_worst(values: Plane) -> float:
+    """Average the largest per cent of values, at least one: what an eye sees before all others.
+
+    Args:
+        values: How bad each cell is. Any shape, at least one value, float64.
+
+    Returns:
+        The mean of the largest `WORST_SHARE`.
+
+    Example:
+        >>> average_worst(np.arange(200.0))
+        198.5
+    """
+    count = math.ceil(WORST_SHARE * values.size)
+    return float(np.sort(values, axis=None)[-count:].mean())
