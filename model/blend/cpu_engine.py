@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.blend.kernels import Planes, add_band, finish_pixels, load_planes, reduce_planes
+from model.blend.colour import to_luma
+from model.blend.kernels import (
+    Planes,
+    add_band,
+    colour_pixels,
+    load_lumas,
+    load_planes,
+    reduce_planes,
+)
 from model.blend.network import (
     SALIENCY_SCALE,
     TERMS,
@@ -21,7 +29,6 @@ from model.blend.network import (
     BlendNetwork,
     build_pyramid,
     sharpen,
-    to_luma,
 )
 from model.blend.pyramid import BANDS, Levels, size_at
 from model.blend.single_thread import hold_single_thread, use_one_torch_thread
@@ -61,8 +68,7 @@ class CpuEngine:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.preferred_batch = WINDOWS_PER_THREAD * self.threads
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        self.band_gain: list[float] = network.band_gain.tolist()
-        self.chroma_gain = float(network.chroma_gain.exp())
+        self.colour_rule = network.colour.rule
         saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
@@ -89,6 +95,7 @@ class CpuCanvas:
         self._whole = Rect(0, 0, height, width)
         size = size_at(height, width, levels.reduction)
         self._reduced: Planes = np.empty((exposures, 3, *size), np.float32)
+        self._lumas: Planes = np.empty(0, np.float32)
         self._fused: Planes = np.empty(0, np.float32)
         self._maps: dict[int, Planes] = {}
 
@@ -98,7 +105,7 @@ class CpuCanvas:
         target = window.core.reduced(level)
         rows, columns = target.relative_to(window.source.reduced(level)).slices
         for exposure, pixels in enumerate(exposures):
-            planes = load_planes([pixels])[0]
+            planes = load_planes(pixels)
             for _ in range(level):
                 planes = reduce_planes(planes)
             self._reduced[exposure, :, *target.slices] = planes[:, rows, columns]
@@ -113,50 +120,53 @@ class CpuCanvas:
                 stacks.append(reduce_planes(stacks[-1]))
             # The network's look at the whole picture. From its level up torch does the rest as
             # well: these levels are small.
-            planes = torch.from_numpy(stacks[-1]).unsqueeze(0)
-            encode = partial(_encode, network, to_luma(planes))
-            maps = network.decide(self._engine.map(encode, range(len(stacks[-1]))))
-            # the collapse from the base down to the network's level
-            pyramid = build_pyramid(planes, levels.base - levels.network)
+            seen = torch.from_numpy(stacks[-1]).unsqueeze(0)
+            encode = partial(_encode, network, seen)
+            maps = network.decide(self._engine.map(encode, range(len(stacks[-1]))), seen)
+            # the collapse of lumas from the base down to the network's level
+            pyramid = build_pyramid(to_luma(seen), levels.base - levels.network)
             fused = network.blend(pyramid, maps, levels, finest=levels.network)
             groups = {levels.group_of(level) for level in range(levels.network)}
             self._maps = {group: _read_maps(maps, group) for group in groups}
             # and by compiled code from there to the reduced level, where windows take over
+            lumas = [to_luma(torch.from_numpy(stack)).numpy() for stack in stacks]
+            self._lumas = lumas[0]
             self._fused = self._descend(
-                fused[0].numpy(), stacks, self._whole, finest=levels.reduction
+                fused[0].numpy(), lumas, self._whole, finest=levels.reduction
             )
 
     def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
-        # the exposures of the window at its finest levels
-        stacks = [load_planes(exposures)]
+        # lumas of the window at its finest levels
+        lumas = [load_lumas(exposures)]
         for _ in range(reduction - 1):
-            stacks.append(reduce_planes(stacks[-1]))
+            lumas.append(reduce_planes(lumas[-1]))
         # at the reduced level both they and what is fused come from the whole picture
         rows, columns = window.source.reduced(reduction).slices
-        stacks.append(self._reduced[..., rows, columns])
-        # the collapse down to pixels, of which the core is kept
-        fused = self._descend(self._fused[:, rows, columns], stacks, window.source, finest=0)
-        core = window.core.relative_to(window.source)
-        return finish_pixels(fused, core, like, self._engine.chroma_gain)
+        lumas.append(self._lumas[..., rows, columns])
+        # the collapse down to pixels, of which the core is kept and coloured
+        fused = self._descend(self._fused[rows, columns], lumas, window.source, finest=0)
+        core = window.core.relative_to(window.source).slices
+        return colour_pixels(
+            [pixels[core] for pixels in exposures], fused[core], self._engine.colour_rule
+        )
 
     def _descend(
-        self, fused: Planes, stacks: Sequence[Planes], source: Rect, *, finest: int
+        self, fused: Planes, lumas: Sequence[Planes], source: Rect, *, finest: int
     ) -> Planes:
-        """Collapse the levels of a window, from the coarsest of its stacks to `finest`."""
+        """Collapse the levels of a window, from the coarsest of its lumas to `finest`."""
         levels, engine = self._levels, self._engine
-        for index in reversed(range(len(stacks) - 1)):
+        for index in reversed(range(len(lumas) - 1)):
             level = finest + index
             group = levels.group_of(level)
             fused = add_band(
                 fused,
-                stacks[index],
-                stacks[index + 1],
+                lumas[index],
+                lumas[index + 1],
                 self._maps[group],
                 times=levels.network - level,
                 place=source.reduced(level),
-                bias=engine.band_gain[group],
                 saliency=sharpen(len(self._reduced)) * SALIENCY_SCALE * engine.saliency[group],
             )
         return fused
@@ -203,9 +213,9 @@ def _run_all(
     return results
 
 
-def _encode(network: BlendNetwork, luma: Tensor, exposure: int) -> Tensor:
+def _encode(network: BlendNetwork, planes: Tensor, exposure: int) -> Tensor:
     with torch.inference_mode():
-        return network.encode(luma, exposure)
+        return network.encode(planes, exposure)
 
 
 @contextmanager

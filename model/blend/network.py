@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.blend.colour import ColourMix, to_luma
 from model.blend.pyramid import (
     BANDS,
     GROUPS,
@@ -24,9 +25,6 @@ from model.blend.pyramid import (
 from model.manifest import PyramidBlendConfig
 from model.tiling import Rect
 
-LUMA = (0.298936, 0.587043, 0.114021)
-"""Weights of R, G and B in the grey plane of the metrics."""
-
 PRIOR = 12.5
 """Well-exposedness as a parabola: 1 / (2 sigma^2) with the sigma = 0.2 of Mertens et al."""
 
@@ -40,6 +38,24 @@ SALIENCY_FLOOR = 0.06
 """Contrast far below it counts as none: the noise of a flat place must not choose an exposure."""
 
 SALIENCY_GROUPS = 2
+
+CLIPPED_PLANES = 6
+"""How near R, G and B of an exposure are to white, and how near to black."""
+
+SEEN_PLANES = 2 + CLIPPED_PLANES
+"""The luma of an exposure, the mean luma of all, and what is clipped."""
+
+NEAR_WHITE, NEAR_BLACK = 0.80, 0.12
+"""Channel values from which one counts as partly clipped at the network's level."""
+
+SPREAD = 0.06
+"""Spread of the exposures at which half of a band's gain counts; equal exposures have none."""
+
+
+FLOOR_SHARE = 0.2
+"""A level stays so far of the way from its darkest exposure to the mean of all, or brighter."""
+
+OUTER_SLOPE = 0.1
 
 
 def sharpen(exposures: int) -> float:
@@ -65,7 +81,7 @@ class BlendMaps(NamedTuple):
     Attributes:
         coefficients: Polynomials of the logit, scaled and with the prior inside.
             Shape (N, K, GROUPS, TERMS, h, w).
-        gains: Logarithms of the bands' gains before they are bounded. Shape (N, BANDS, h, w).
+        gains: Logarithms of the bands' gains. Shape (N, BANDS, h, w).
     """
 
     coefficients: Tensor
@@ -77,12 +93,12 @@ class BlendEncoder(nn.Module):
 
     def __init__(self, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.first = nn.Conv2d(2, width, 3)
+        self.first = nn.Conv2d(SEEN_PLANES, width, 3)
         self.dilations = tuple(dilations)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, dilation=one) for one in dilations)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Map (N, 2, h, w), -1..1, to (N, width, h, w)."""
+        """Map (N, SEEN_PLANES, h, w), -1..1, to (N, width, h, w)."""
         features = functional.relu(self.first(_extend(planes, 1)))
         for layer, reach in zip(self.layers, self.dilations, strict=True):
             features = features + functional.relu(layer(_extend(features, reach)))
@@ -92,27 +108,28 @@ class BlendEncoder(nn.Module):
 class BlendNetwork(nn.Module):
     r"""Blend two to nine exposures in a Laplacian pyramid by predicted weights.
 
-    The picture is carried over and not redrawn. With :math:`X_{k,l}` level l of exposure k,
-    :math:`B_{k,l} = X_{k,l} - up(X_{k,l+1})` its bands and Y the luma,
+    The picture is carried over and not redrawn. With :math:`X_{k,l}` level l of the luma of
+    exposure k and :math:`B_{k,l} = X_{k,l} - up(X_{k,l+1})` its bands,
 
     .. math::
         F_L = \sum_k w_{k,L} X_{k,L}, \qquad
-        F_l = up(F_{l+1}) + \gamma_l \sum_k w_{k,l} B_{k,l}, \qquad
+        F_l = \left[ up(F_{l+1}) + \gamma_l \sum_k w_{k,l} B_{k,l} \right], \qquad
         w_{\cdot,l} = softmax_k z_{k,l}
 
     .. math::
         z_{k,l} = \sqrt{K / 2} \,
-            (c_0 + c_1 x_k + c_2 x_k^2 + c_3 x_k m + 8 s \log(S|Y(B_{k,l})| + 0.06))
+            (c_0 + c_1 x_k + c_2 x_k^2 + c_3 x_k m + 8 s \log(S|B_{k,l}| + 0.06))
 
-    with K exposures, :math:`x_k = Y_{k,l} - 1/2`, m its mean over them, S the binomial, and the
-    last term at the finest two groups of levels only. The coefficients c and the gain
-    :math:`\gamma` are maps that a small network computes from the lumas at the level where the
-    picture's longer side has at most `network_side_px` pixels; one global vector keeps the order
-    of tones. They are bilinear between its pixels below that level and averaged above it. At the
-    end chroma, as distance from the luma, is multiplied by one learned number.
+    with K exposures, :math:`x_k = X_{k,l} - 1/2`, m its mean over them, S the binomial, and the
+    last term at the finest two groups of levels only. The brackets keep each level within the
+    span of its exposures. The coefficients c and the gain :math:`\gamma` are maps that a small
+    network computes from the exposures at the level where the picture's longer side has at most
+    `network_side_px` pixels; one global vector keeps the order of tones. They are bilinear between
+    its pixels below that level and averaged above it. Gains go to 1 as the exposures become equal,
+    which come back as they are. Colour is mixed apart, see `ColourMix`.
 
-    As initialised all coefficients but the prior's are zero: weights are well-exposedness, and
-    equal exposures come back as they are. Exposures may come in any order.
+    As initialised all coefficients but the prior's are zero: weights are well-exposedness.
+    Exposures may come in any order.
 
     Args:
         config: Shape and arithmetic of the network.
@@ -121,9 +138,10 @@ class BlendNetwork(nn.Module):
         Burt and Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Commun.
         1983; Mertens, Kautz, Van Reeth, "Exposure fusion", Pacific Graphics 2007: the blend and
         the prior. Ours: weights per level from that level's own pixels, and not the pyramid of
-        one weight map. Gharbi et al., "Deep bilateral learning for real-time image enhancement",
-        ACM TOG 2017: coefficients at low resolution, applied at full. Yu and Koltun,
-        "Multi-scale context aggregation by dilated convolutions", ICLR 2016.
+        one weight map; luma alone in the pyramid; the bounds. Gharbi et al., "Deep bilateral
+        learning for real-time image enhancement", ACM TOG 2017: coefficients at low resolution,
+        applied at full. Yu and Koltun, "Multi-scale context aggregation by dilated convolutions",
+        ICLR 2016.
     """
 
     receptive_field: int | None = None
@@ -136,20 +154,20 @@ class BlendNetwork(nn.Module):
         self.encoder = BlendEncoder(width, config.dilations)
         self.context = nn.Linear(2 * width, width)
         self.mix = nn.Conv2d(2 * width, width, 1)
-        self.coefficients = nn.Conv2d(width, GROUPS * TERMS, 1)
+        self.coefficients = nn.Conv2d(width + CLIPPED_PLANES, GROUPS * TERMS, 1)
         self.gains = nn.Conv2d(width, BANDS, 1)
         for head in (self.coefficients, self.gains):
             for parameter in head.parameters():
                 nn.init.zeros_(parameter)
         self.prior = nn.Parameter(torch.tensor(PRIOR))
         self.band_gain = nn.Parameter(torch.zeros(BANDS))
-        self.chroma_gain = nn.Parameter(torch.zeros(()))
+        self.colour = ColourMix()
         if config.saliency:
             self.saliency = nn.Parameter(torch.zeros(SALIENCY_GROUPS))
 
-    def forward(self, under_rgb: Tensor, over_rgb: Tensor) -> Tensor:
-        """Fuse two whole pictures, see `fuse`."""
-        return self.fuse((under_rgb, over_rgb))
+    def forward(self, *exposures: Tensor) -> Tensor:
+        """Fuse whole pictures, see `fuse`."""
+        return self.fuse(exposures)
 
     def fuse(self, exposures: Sequence[Tensor]) -> Tensor:
         """Fuse whole pictures.
@@ -158,17 +176,17 @@ class BlendNetwork(nn.Module):
             exposures: Encoded sRGB of two to nine exposures, 0..1. Shape (N, 3, H, W) each.
 
         Returns:
-            Encoded sRGB, about 0..1 (not clamped). Shape (N, 3, H, W).
+            Encoded sRGB, 0..1. Shape (N, 3, H, W).
 
         Raises:
             ValueError: Their number is out of range, or they are not equal (N, 3, H, W) tensors.
         """
         planes = stack_exposures(exposures)
         levels = plan_levels(*planes.shape[-2:], network_side_px=self.config.network_side_px)
-        pyramid = build_pyramid(planes, levels.base)
-        maps = self.predict(pyramid[levels.network])
-        fused = self.blend(pyramid, maps, levels, finest=0)
-        return self.finish(fused)
+        seen = build_pyramid(planes, levels.network)[-1]
+        pyramid = build_pyramid(to_luma(planes), levels.base)
+        luma = self.blend(pyramid, self.predict(seen), levels, finest=0)
+        return self.colour(planes, luma)
 
     def predict(self, planes: Tensor) -> BlendMaps:
         """Look at the picture once.
@@ -179,17 +197,27 @@ class BlendNetwork(nn.Module):
         Returns:
             Coefficients and gains at that level.
         """
-        luma = to_luma(planes)
-        return self.decide([self.encode(luma, exposure) for exposure in range(luma.shape[1])])
+        exposures = range(planes.shape[1])
+        return self.decide([self.encode(planes, one) for one in exposures], planes)
 
-    def encode(self, luma: Tensor, exposure: int) -> Tensor:
-        """Features of one exposure, (N, width, h, w), from all lumas, (N, K, h, w)."""
-        pair = torch.stack((luma[:, exposure], luma.mean(1)), dim=1)
-        features: Tensor = self.encoder(pair * 2 - 1)
+    def encode(self, planes: Tensor, exposure: int) -> Tensor:
+        """Features of one exposure, (N, width, h, w), beside all of them, (N, K, 3, h, w)."""
+        luma = to_luma(planes)
+        both = torch.stack((luma[:, exposure], luma.mean(1)), dim=1)
+        clipped = find_clipped(planes[:, exposure])
+        features: Tensor = self.encoder(torch.cat((both, clipped), dim=1) * 2 - 1)
         return features
 
-    def decide(self, features: Sequence[Tensor]) -> BlendMaps:
-        """Coefficients and gains from the features of every exposure, (N, width, h, w) each."""
+    def decide(self, features: Sequence[Tensor], planes: Tensor) -> BlendMaps:
+        """Coefficients and gains.
+
+        Args:
+            features: Of every exposure. Shape (N, width, h, w) each.
+            planes: The exposures. Shape (N, K, 3, h, w).
+
+        Returns:
+            Both at the level of the planes.
+        """
         # what all exposures share, in any order: mean and maximum, and one global vector
         mean = sum(features[1:], features[0]) / len(features)
         largest = reduce(torch.maximum, features)
@@ -204,16 +232,18 @@ class BlendNetwork(nn.Module):
         weight = head.weight * scales[:, None, None, None]
         is_square = mean.new_tensor((0.0, 0.0, 1.0, 0.0) * GROUPS)
         bias = head.get_parameter("bias") * scales - is_square * self.prior
-        coefficients = [
-            functional.conv2d(
-                functional.relu(functional.conv2d(one, own) + shared_part), weight, bias
-            )
-            for one in features
-        ]
+        coefficients = []
+        for one, exposure in zip(features, planes.unbind(1), strict=True):
+            mixed = functional.relu(functional.conv2d(one, own) + shared_part)
+            known = torch.cat((mixed, find_clipped(exposure)), dim=1)
+            coefficients.append(functional.conv2d(known, weight, bias))
         stacked = torch.stack(coefficients, dim=1)
         grouped = stacked.reshape(*stacked.shape[:2], GROUPS, TERMS, *stacked.shape[-2:])
-        # gains of the bands, the same for all exposures
-        gains = self.gains(functional.relu(self.mix(pooled) + context))
+        # gains of the bands, the same for all exposures, and none where these are equal
+        luma = to_luma(planes)
+        spread = (luma.amax(1) - luma.amin(1)).unsqueeze(1)
+        wanted = torch.tanh(self.gains(functional.relu(self.mix(pooled) + context)))
+        gains = spread / (spread + SPREAD) * (self.band_gain[:, None, None] + wanted)
         return BlendMaps(grouped, gains)
 
     def blend(
@@ -222,13 +252,13 @@ class BlendNetwork(nn.Module):
         """Blend and collapse a pyramid of whole pictures, from the base down.
 
         Args:
-            pyramid: Levels `finest` to `levels.base` of the exposures. Shape (N, K, 3, H, W) each.
+            pyramid: Levels `finest` to `levels.base` of the lumas. Shape (N, K, H, W) each.
             maps: What the network said of them.
             levels: Levels of the picture.
             finest: Level at which to stop; the first of `pyramid`.
 
         Returns:
-            The fused picture at level `finest`, before its colour is finished. (N, 3, H, W).
+            The fused luma at level `finest`. (N, H, W).
         """
         # the base: exposures weighted by their own lumas
         top = pyramid[-1]
@@ -247,20 +277,21 @@ class BlendNetwork(nn.Module):
         """One step of the collapse: expand what is fused and add the blended band of a level.
 
         Args:
-            fused: The fused picture one level above. Shape (N, 3, h, w).
-            fine: Exposures at this level. Shape (N, K, 3, H, W).
-            coarse: Exposures one level above. Shape (N, K, 3, h, w).
+            fused: The fused luma one level above. Shape (N, h, w).
+            fine: Lumas at this level. Shape (N, K, H, W).
+            coarse: Lumas one level above. Shape (N, K, h, w).
             maps: Coefficients and gains at this level, of its group alone.
             group: The group.
 
         Returns:
-            The fused picture at this level. Shape (N, 3, H, W).
+            The fused luma at this level, within the span of the exposures. Shape (N, H, W).
         """
         size = (fine.shape[-2], fine.shape[-1])
         bands = fine - up(coarse, size)
         weights = self.weigh(fine, bands, maps.coefficients, group)
-        gain = torch.exp(self.band_gain[group] + torch.tanh(maps.gains))
-        return up(fused, size) + gain * (weights * bands).sum(1)
+        free = up(fused, size) + torch.exp(maps.gains[:, 0]) * (weights * bands).sum(1)
+        dark, mean = fine.amin(1), fine.mean(1)
+        return _hold(free, dark + FLOOR_SHARE * (mean - dark), fine.amax(1))
 
     def weigh(
         self, planes: Tensor, bands: Tensor | None, coefficients: Tensor, group: int
@@ -268,28 +299,37 @@ class BlendNetwork(nn.Module):
         """Weights of the exposures at one level; they sum to 1.
 
         Args:
-            planes: Exposures at the level. Shape (N, K, 3, H, W).
+            planes: Lumas at the level. Shape (N, K, H, W).
             bands: Their bands, None at the base.
             coefficients: Polynomials of the level's group. Shape (N, K, TERMS, H, W).
             group: The group.
 
         Returns:
-            Shape (N, K, 1, H, W).
+            Shape (N, K, H, W).
         """
         # the polynomial of the luma, with the mean over the exposures as its partner
-        x = to_luma(planes) - 0.5
+        x = planes - 0.5
         c0, c1, c2, c3 = coefficients.unbind(2)
         logits = c0 + x * (c1 + c2 * x + c3 * x.mean(1, keepdim=True))
         # local contrast at the finest levels
         if self.config.saliency and group < SALIENCY_GROUPS and bands is not None:
-            contrast = torch.log(smooth(to_luma(bands).abs()) + SALIENCY_FLOOR)
+            contrast = torch.log(smooth(bands.abs()) + SALIENCY_FLOOR)
             logits = logits + SALIENCY_SCALE * self.saliency[group] * contrast
-        return (sharpen(planes.shape[1]) * logits).softmax(1).unsqueeze(2)
+        return (sharpen(planes.shape[1]) * logits).softmax(1)
 
-    def finish(self, fused: Tensor) -> Tensor:
-        """Multiply chroma, the distance from the luma, by the learned number. (N, 3, H, W)."""
-        luma = to_luma(fused).unsqueeze(1)
-        return luma + torch.exp(self.chroma_gain) * (fused - luma)
+
+def find_clipped(planes: Tensor) -> Tensor:
+    """How near each channel is to white, then how near to black, 0..1.
+
+    Args:
+        planes: An exposure, 0..1. Shape (N, 3, h, w).
+
+    Returns:
+        Shape (N, CLIPPED_PLANES, h, w).
+    """
+    white = ((planes - NEAR_WHITE) / (1 - NEAR_WHITE)).clamp(0, 1)
+    black = ((NEAR_BLACK - planes) / NEAR_BLACK).clamp(0, 1)
+    return torch.cat((white, black), dim=1)
 
 
 def stack_exposures(exposures: Sequence[Tensor]) -> Tensor:
@@ -346,10 +386,15 @@ def frame_of(planes: Tensor) -> Rect:
     return Rect(0, 0, planes.shape[-2], planes.shape[-1])
 
 
-def to_luma(planes: Tensor) -> Tensor:
-    """Luma of encoded RGB: (..., 3, H, W) to (..., H, W)."""
-    red, green, blue = planes.unbind(-3)
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+def _hold(free: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Keep values within bounds; in training a little of the slope is left outside.
+
+    Where it vanished, nothing could bring a weight back.
+    """
+    held = torch.minimum(torch.maximum(free, low), high)
+    if not free.requires_grad:
+        return held
+    return held + OUTER_SLOPE * (free - held - (free - held).detach())
 
 
 def _extend(planes: Tensor, margin: int) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.blend.colour import to_luma
 from model.blend.network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
 from model.blend.process_settings import SharedSettings
 from model.blend.pyramid import Levels, size_at
@@ -60,6 +61,7 @@ class TorchCanvas:
         self._levels = levels
         size = size_at(height, width, levels.reduction)
         self._reduced = torch.empty((1, exposures, 3, *size), device=engine.device)
+        self._lumas: Tensor | None = None
         self._fused: Tensor | None = None
         self._maps: BlendMaps | None = None
 
@@ -76,30 +78,34 @@ class TorchCanvas:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
         with _EXACT_CONVOLUTIONS.hold():
-            pyramid = build_pyramid(self._reduced, levels.base - levels.reduction)
-            maps = network.predict(pyramid[levels.network - levels.reduction])
+            seen = build_pyramid(self._reduced, levels.network - levels.reduction)[-1]
+            maps = network.predict(seen)
+            self._lumas = to_luma(self._reduced)
+            pyramid = build_pyramid(self._lumas, levels.base - levels.reduction)
             self._fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._maps = maps
 
     def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
         """See `Canvas.blend`."""
         levels, network = self._levels, self._engine.network
+        assert self._lumas is not None
         assert self._fused is not None
         assert self._maps is not None
         rows, columns = window.source.reduced(levels.reduction).slices
         with _EXACT_CONVOLUTIONS.hold():
-            # the exposures of the window; at the reduced level those of the whole picture
-            pyramid = build_pyramid(self._load(exposures), levels.reduction - 1)
-            pyramid.append(self._reduced[..., rows, columns])
-            # the collapse from there down to pixels, of which the core is kept
+            # lumas of the window; at the reduced level those of the whole picture
+            planes = self._load(exposures)
+            pyramid = build_pyramid(to_luma(planes), levels.reduction - 1)
+            pyramid.append(self._lumas[..., rows, columns])
+            # the collapse from there down to pixels, of which the core is kept and coloured
             fused = self._fused[..., rows, columns]
             for level in reversed(range(levels.reduction)):
                 maps = bring_maps(self._maps, levels, level, window.source.reduced(level))
                 group = levels.group_of(level)
                 fused = network.add_band(fused, pyramid[level], pyramid[level + 1], maps, group)
             rows, columns = window.core.relative_to(window.source).slices
-            fused = network.finish(fused[..., rows, columns])
-        return to_pixels(fused[0], like)
+            coloured = network.colour(planes[..., rows, columns], fused[..., rows, columns])
+        return to_pixels(coloured[0], like)
 
     def _load(self, exposures: Sequence[Pixels]) -> Tensor:
         """The exposures' windows on the device. Shape (1, K, 3, H, W), float32."""

@@ -14,7 +14,7 @@
 #define TERMS 4 /* coefficients of an exposure's logit */
 
 static const float LUMA[CHANNELS] = {0.298936f, 0.587043f, 0.114021f};
-static const float SALIENCY_FLOOR = 0.06f;
+static const float SALIENCY_FLOOR = 0.06f, FLOOR_SHARE = 0.2f;
 static const float MAX_LOGIT = 60.0f;
 
 typedef union {
@@ -60,10 +60,6 @@ static inline float logarithm(float x) {
     return (float)exponent * 0.693147181f + 2.0f * s * series;
 }
 
-static inline float hyperbolic_tangent(float x) {
-    return 1.0f - 2.0f / (exponential(2.0f * clamp(x, -20.0f, 20.0f)) + 1.0f);
-}
-
 /* ---- reading pixels ---- */
 
 #define DEFINE_LOAD(NAME, TYPE, FULL)                                                             \
@@ -86,6 +82,28 @@ static inline float hyperbolic_tangent(float x) {
 
 DEFINE_LOAD(load_uint8, uint8_t, 255.0f)
 DEFINE_LOAD(load_uint16, uint16_t, 65535.0f)
+
+static inline float luma_of(float red, float green, float blue) {
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
+}
+
+#define DEFINE_LOAD_LUMA(NAME, TYPE, FULL)                                                        \
+    /* Interleaved R, G, B to their luma, 0..1. */                                                \
+    void NAME(const TYPE *pixels, ptrdiff_t row_pixels, int height, int width,                    \
+              float *restrict lumas) {                                                            \
+        const float scale = 1.0f / (FULL);                                                        \
+        for (int y = 0; y < height; y++) {                                                        \
+            const TYPE *restrict row = pixels + y * row_pixels * CHANNELS;                        \
+            float *restrict luma = lumas + (size_t)y * (size_t)width;                             \
+            EACH for (int x = 0; x < width; x++) {                                                \
+                const TYPE *at = row + CHANNELS * x;                                              \
+                luma[x] = scale * luma_of((float)at[0], (float)at[1], (float)at[2]);              \
+            }                                                                                     \
+        }                                                                                         \
+    }
+
+DEFINE_LOAD_LUMA(load_luma_uint8, uint8_t, 255.0f)
+DEFINE_LOAD_LUMA(load_luma_uint16, uint16_t, 65535.0f)
 
 /* ---- REDUCE ---- */
 
@@ -131,27 +149,26 @@ void reduce_planes(const float *planes, int count, int height, int width, float 
 
 typedef struct {
     int exposures, height, width;
-    const float *fine;   /* exposures at this level */
-    const float *coarse; /* exposures one level above */
-    const float *fused;  /* what is fused one level above */
+    const float *fine;   /* lumas of the exposures at this level */
+    const float *coarse; /* the same one level above */
+    const float *fused;  /* the fused luma one level above */
     float *result;       /* what is fused at this level */
-    const float *maps;   /* c_0 to c_3 of every exposure, and the gain, at the network's level */
+    const float *maps;   /* c_0 to c_3 of every exposure, and ln of the gain, at the network's level */
     int map_height, map_width;
-    int times;     /* levels from the maps down to this one */
-    int top, left; /* where this level's array begins in the picture's level */
-    float bias;     /* logarithm of the gain that all pixels share */
+    int times;      /* levels from the maps down to this one */
+    int top, left;  /* where this level's array begins in the picture's level */
     float saliency; /* weight of the logarithm of local contrast; 0 leaves it out */
 } Band;
 
 typedef struct {
     int coarse_height, coarse_width, count; /* count: of maps */
     float *between;   /* a row of a coarse plane between its rows */
-    float *bands;     /* TAPS rows of R, G, B of every exposure */
+    float *bands;     /* TAPS rows of every exposure */
     float *contrasts; /* TAPS rows of every exposure, smoothed along the row */
     float *padded;    /* a row with REACH pixels more on either end */
-    float *lumas;     /* TAPS rows of every exposure, counted from 1/2 */
     float *mean;      /* of the lumas of a row */
-    float *sums;      /* of weighted R, G, B, and of weights */
+    float *low, *high; /* bounds of what is fused */
+    float *sums;      /* of weighted bands, and of weights */
     float *logits;
     float *shares;    /* way of each pixel from a cell of the maps to the next */
     float *upper, *lower; /* rows of all maps at full width */
@@ -162,10 +179,10 @@ typedef struct {
 
 /* Floats that `add_band` needs as scratch. */
 size_t count_scratch(int exposures, int width) {
-    size_t k = (size_t)exposures, rows = 1;         /* between */
-    rows += TAPS * CHANNELS * k + TAPS * k + 1;      /* bands, contrasts, padded */
-    rows += TAPS * k + 1 + CHANNELS + 1 + 1 + 1;     /* lumas, mean, sums, logits, shares */
-    rows += 3 * (TERMS * k + 1) + 2;                 /* upper, lower, steps, cells */
+    size_t k = (size_t)exposures, rows = 1; /* between */
+    rows += TAPS * k + TAPS * k + 1;        /* bands, contrasts, padded */
+    rows += 3 + 2 + 1 + 1;                  /* mean, low, high, sums, logits, shares */
+    rows += 3 * (TERMS * k + 1) + 2;        /* upper, lower, steps, cells */
     return rows * ((size_t)width + 2 * REACH);
 }
 
@@ -175,12 +192,13 @@ static void lay_out(Work *work, const Band *band, float *scratch) {
     work->coarse_width = (band->width + 1) / 2;
     work->count = TERMS * band->exposures + 1;
     work->between = scratch + REACH, scratch += row;
-    work->bands = scratch, scratch += TAPS * CHANNELS * k * row;
+    work->bands = scratch, scratch += TAPS * k * row;
     work->contrasts = scratch, scratch += TAPS * k * row;
     work->padded = scratch + REACH, scratch += row;
-    work->lumas = scratch, scratch += TAPS * k * row;
     work->mean = scratch, scratch += row;
-    work->sums = scratch, scratch += (CHANNELS + 1) * row;
+    work->low = scratch, scratch += row;
+    work->high = scratch, scratch += row;
+    work->sums = scratch, scratch += 2 * row;
     work->logits = scratch, scratch += row;
     work->shares = scratch, scratch += row;
     work->upper = scratch, scratch += (size_t)work->count * row;
@@ -223,11 +241,7 @@ static void expand_row(const float *coarse, int y, const Work *work, float *rest
     }
 }
 
-static inline float luma_of(float red, float green, float blue) {
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue;
-}
-
-/* Lumas, bands and their contrasts, smoothed along the row, of one row of every exposure. */
+/* Bands and their contrasts, smoothed along the row, of one row of every exposure. */
 static void prepare_row(const Band *band, const Work *work, int y) {
     const int width = band->width;
     const size_t row = (size_t)width + 2 * REACH, k = (size_t)band->exposures;
@@ -235,23 +249,14 @@ static void prepare_row(const Band *band, const Work *work, int y) {
     const ptrdiff_t coarse_area = (ptrdiff_t)work->coarse_height * work->coarse_width;
     const size_t slot = (size_t)(y % TAPS) * k;
     for (size_t exposure = 0; exposure < k; exposure++) {
-        float *restrict r = work->bands + (slot + exposure) * CHANNELS * row;
-        float *restrict g = r + row, *restrict b = g + row;
-        const float *coarse = band->coarse + (ptrdiff_t)exposure * CHANNELS * coarse_area;
-        expand_row(coarse, y, work, r);
-        expand_row(coarse + coarse_area, y, work, g);
-        expand_row(coarse + 2 * coarse_area, y, work, b);
-        const float *restrict red =
-            band->fine + (ptrdiff_t)exposure * CHANNELS * area + (ptrdiff_t)y * width;
-        const float *restrict green = red + area, *restrict blue = green + area;
-        float *restrict luma = work->lumas + (slot + exposure) * row;
+        float *restrict bands = work->bands + (slot + exposure) * row;
+        expand_row(band->coarse + (ptrdiff_t)exposure * coarse_area, y, work, bands);
+        const float *restrict luma =
+            band->fine + (ptrdiff_t)exposure * area + (ptrdiff_t)y * width;
         float *restrict padded = work->padded;
         EACH for (int x = 0; x < width; x++) {
-            luma[x] = luma_of(red[x], green[x], blue[x]) - 0.5f;
-            r[x] = red[x] - r[x];
-            g[x] = green[x] - g[x];
-            b[x] = blue[x] - b[x];
-            padded[x] = __builtin_fabsf(luma_of(r[x], g[x], b[x])) + SALIENCY_FLOOR;
+            bands[x] = luma[x] - bands[x];
+            padded[x] = __builtin_fabsf(bands[x]) + SALIENCY_FLOOR;
         }
         if (band->saliency == 0.0f) continue;
         mirror_ends(padded, width);
@@ -301,27 +306,35 @@ static float bring_maps(const Band *band, Work *work, int y) {
     return ((float)(band->top + y - whole * side) + 0.5f) / (float)side - 0.5f;
 }
 
-/* Mean of the lumas of a row. */
-static void average_lumas(const Band *band, const Work *work, int y) {
+/* Mean of the lumas of a row, less 1/2, and the bounds of what is fused. */
+static void span_lumas(const Band *band, const Work *work, int y) {
     const int width = band->width;
-    const size_t row = (size_t)width + 2 * REACH, k = (size_t)band->exposures;
-    const float *restrict luma = work->lumas + (size_t)(y % TAPS) * k * row;
+    const ptrdiff_t area = (ptrdiff_t)band->height * width;
+    const float *restrict luma = band->fine + (ptrdiff_t)y * width;
     const float part = 1.0f / (float)band->exposures;
-    float *restrict mean = work->mean;
-    EACH for (int x = 0; x < width; x++) mean[x] = luma[x];
-    for (size_t exposure = 1; exposure < k; exposure++) {
-        luma += row;
-        EACH for (int x = 0; x < width; x++) mean[x] += luma[x];
+    float *restrict mean = work->mean, *restrict low = work->low, *restrict high = work->high;
+    EACH for (int x = 0; x < width; x++) mean[x] = low[x] = high[x] = luma[x];
+    for (int exposure = 1; exposure < band->exposures; exposure++) {
+        luma += area;
+        EACH for (int x = 0; x < width; x++) {
+            mean[x] += luma[x];
+            low[x] = luma[x] < low[x] ? luma[x] : low[x];
+            high[x] = luma[x] > high[x] ? luma[x] : high[x];
+        }
     }
-    EACH for (int x = 0; x < width; x++) mean[x] *= part;
+    EACH for (int x = 0; x < width; x++) {
+        low[x] += FLOOR_SHARE * (part * mean[x] - low[x]);
+        mean[x] = part * mean[x] - 0.5f;
+    }
 }
 
 /* Logits of one exposure in one row: c_0 + x (c_1 + c_2 x + c_3 m). */
 static void evaluate(const Band *band, const Work *work, int exposure, int y, float way) {
-    const size_t row = (size_t)band->width + 2 * REACH, k = (size_t)band->exposures;
+    const size_t row = (size_t)band->width + 2 * REACH;
     const float *restrict c = work->upper + (size_t)(TERMS * exposure) * row;
     const float *restrict step = work->steps + (size_t)(TERMS * exposure) * row;
-    const float *restrict luma = work->lumas + ((size_t)(y % TAPS) * k + (size_t)exposure) * row;
+    const float *restrict luma =
+        band->fine + ((ptrdiff_t)exposure * band->height + y) * band->width;
     const float *restrict mean = work->mean;
     float *restrict logits = work->logits;
     EACH for (int x = 0; x < band->width; x++) {
@@ -329,7 +342,8 @@ static void evaluate(const Band *band, const Work *work, int exposure, int y, fl
         float c1 = c[row + x] + way * step[row + x];
         float c2 = c[2 * row + x] + way * step[2 * row + x];
         float c3 = c[3 * row + x] + way * step[3 * row + x];
-        logits[x] = c0 + luma[x] * (c1 + c2 * luma[x] + c3 * mean[x]);
+        float value = luma[x] - 0.5f;
+        logits[x] = c0 + value * (c1 + c2 * value + c3 * mean[x]);
     }
 }
 
@@ -351,34 +365,34 @@ static void add_contrast(const Band *band, const Work *work, int exposure, int y
     }
 }
 
-/* Add the bands of one exposure, times its weight, to the sums, and the weight to theirs. */
+/* Add the band of one exposure, times its weight, to the sum, and the weight to theirs. */
 static void accumulate(const Band *band, const Work *work, int exposure, int y) {
     const int width = band->width;
     const size_t row = (size_t)width + 2 * REACH, k = (size_t)band->exposures;
     const float *restrict logits = work->logits;
-    const float *restrict red =
-        work->bands + ((size_t)(y % TAPS) * k + (size_t)exposure) * CHANNELS * row;
-    const float *restrict green = red + row, *restrict blue = green + row;
-    float *restrict sums = work->sums;
+    const float *restrict bands = work->bands + ((size_t)(y % TAPS) * k + (size_t)exposure) * row;
+    float *restrict sum = work->sums, *restrict total = sum + row;
     EACH for (int x = 0; x < width; x++) {
         float weight = exponential(clamp(logits[x], -MAX_LOGIT, MAX_LOGIT));
-        sums[x] += weight * red[x];
-        sums[row + x] += weight * green[x];
-        sums[2 * row + x] += weight * blue[x];
-        sums[3 * row + x] += weight;
+        sum[x] += weight * bands[x];
+        total[x] += weight;
     }
 }
 
-/* Gain over the sum of the weights, into the place of that sum. */
-static void find_gain(const Band *band, const Work *work, float way) {
+/* Expand what is fused, add the blended band times its gain, and keep within the exposures. */
+static void write_row(const Band *band, const Work *work, int y, float way) {
     const int width = band->width;
     const size_t row = (size_t)width + 2 * REACH;
     const float *restrict upper = work->upper + (size_t)(work->count - 1) * row;
     const float *restrict step = work->steps + (size_t)(work->count - 1) * row;
-    float *restrict total = work->sums + CHANNELS * row;
+    const float *restrict sum = work->sums, *restrict total = sum + row;
+    const float *restrict low = work->low, *restrict high = work->high;
+    float *restrict expanded = work->padded;
+    expand_row(band->fused, y, work, expanded);
+    float *restrict out = band->result + (ptrdiff_t)y * width;
     EACH for (int x = 0; x < width; x++) {
-        float gain = upper[x] + way * step[x];
-        total[x] = exponential(band->bias + hyperbolic_tangent(gain)) / total[x];
+        float gain = exponential(clamp(upper[x] + way * step[x], -MAX_LOGIT, MAX_LOGIT));
+        out[x] = clamp(expanded[x] + gain * (sum[x] / total[x]), low[x], high[x]);
     }
 }
 
@@ -386,58 +400,118 @@ static void find_gain(const Band *band, const Work *work, float way) {
 void add_band(const Band *band, float *scratch) {
     Work work;
     lay_out(&work, band, scratch);
-    const int width = band->width, height = band->height;
-    const size_t row = (size_t)width + 2 * REACH;
-    const ptrdiff_t area = (ptrdiff_t)height * width;
-    const ptrdiff_t coarse_area = (ptrdiff_t)work.coarse_height * work.coarse_width;
+    const size_t row = (size_t)band->width + 2 * REACH;
     int prepared = 0;
-    for (int y = 0; y < height; y++) {
-        for (; prepared <= y + REACH && prepared < height; prepared++)
+    for (int y = 0; y < band->height; y++) {
+        for (; prepared <= y + REACH && prepared < band->height; prepared++)
             prepare_row(band, &work, prepared);
-        average_lumas(band, &work, y);
+        span_lumas(band, &work, y);
         float way = bring_maps(band, &work, y);
         float *restrict sums = work.sums;
-        EACH for (size_t x = 0; x < (CHANNELS + 1) * row; x++) sums[x] = 0.0f;
+        EACH for (size_t x = 0; x < 2 * row; x++) sums[x] = 0.0f;
         for (int exposure = 0; exposure < band->exposures; exposure++) {
             evaluate(band, &work, exposure, y, way);
             if (band->saliency != 0.0f) add_contrast(band, &work, exposure, y);
             accumulate(band, &work, exposure, y);
         }
-        find_gain(band, &work, way);
-        const float *restrict gain = sums + CHANNELS * row;
-        for (int channel = 0; channel < CHANNELS; channel++) {
-            const float *restrict sum = sums + (size_t)channel * row;
-            float *restrict out = band->result + channel * area + (ptrdiff_t)y * width;
-            float *restrict expanded = work.padded;
-            expand_row(band->fused + channel * coarse_area, y, &work, expanded);
-            EACH for (int x = 0; x < width; x++) out[x] = expanded[x] + gain[x] * sum[x];
-        }
+        write_row(band, &work, y, way);
     }
 }
 
-/* ---- writing pixels ---- */
+/* ---- colour, and writing pixels ---- */
 
-#define DEFINE_FINISH(NAME, TYPE, FULL)                                                           \
-    /* Multiply chroma, the distance from the luma, and round to pixels. plane_floats and         \
-     * row_floats: from a plane and from a row of `fused` to the next. */                         \
-    void NAME(const float *fused, ptrdiff_t plane_floats, ptrdiff_t row_floats, int height,       \
-              int width, float chroma_gain, TYPE *restrict pixels) {                              \
-        for (int y = 0; y < height; y++) {                                                        \
-            const float *restrict red = fused + y * row_floats;                                   \
-            const float *restrict green = red + plane_floats;                                     \
-            const float *restrict blue = green + plane_floats;                                    \
-            TYPE *restrict row = pixels + (ptrdiff_t)y * width * CHANNELS;                        \
+static const float HIGH = 0.85f, LOW = 0.10f; /* where a channel comes near to clipping, to noise */
+static const float GAMUT_MARGIN = 1.0f / 255.0f, NEUTRAL = 1e-6f;
+
+typedef struct {
+    int exposures, height, width;
+    const void *const *pixels;   /* of every exposure, interleaved R, G, B */
+    const ptrdiff_t *row_pixels; /* from a row of each to the next */
+    const float *luma;           /* the fused one */
+    ptrdiff_t luma_row;          /* floats from a row of it to the next */
+    void *result;                /* interleaved R, G, B */
+    float slope, high, low, offset, gain;
+} Colour;
+
+static inline float squared_excess(float value, float edge, float scale) {
+    float excess = (value - edge) * scale;
+    excess = excess > 0.0f ? excess : 0.0f;
+    return excess * excess;
+}
+
+static inline float nearness(float red, float green, float blue, float edge, float scale) {
+    return squared_excess(red, edge, scale) + squared_excess(green, edge, scale) +
+           squared_excess(blue, edge, scale);
+}
+
+static inline float largest(float a, float b) { return a > b ? a : b; }
+
+static inline float least(float a, float b) { return a < b ? a : b; }
+
+/* Share of a chroma that fits into the room between the luma and an end of the range. */
+static inline float fit(float room, float reach) {
+    return largest(room, 0.0f) / largest(reach, NEUTRAL);
+}
+
+#define DEFINE_COLOUR(NAME, TYPE, FULL)                                                           \
+    /* Colour a fused luma and round to pixels: see ColourMix. scratch: 8 rows of floats. */      \
+    void NAME(const Colour *colour, float *restrict scratch) {                                    \
+        const int width = colour->width;                                                          \
+        const float scale = 1.0f / (FULL);                                                        \
+        float *restrict reds = scratch, *restrict greens = reds + width;                          \
+        float *restrict blues = greens + width, *restrict totals = blues + width;                 \
+        float *restrict floors = totals + width, *restrict ceilings = floors + width;             \
+        float *restrict darkest = ceilings + width, *restrict brightest = darkest + width;        \
+        for (int y = 0; y < colour->height; y++) {                                                \
+            EACH for (int x = 0; x < 4 * width; x++) scratch[x] = 0.0f;                           \
             EACH for (int x = 0; x < width; x++) {                                                \
-                float luma = (1.0f - chroma_gain) * luma_of(red[x], green[x], blue[x]);           \
-                float r = (FULL) * (luma + chroma_gain * red[x]);                                 \
-                float g = (FULL) * (luma + chroma_gain * green[x]);                               \
-                float b = (FULL) * (luma + chroma_gain * blue[x]);                                \
-                row[CHANNELS * x] = (TYPE)(int32_t)round_even(clamp(r, 0.0f, FULL));              \
-                row[CHANNELS * x + 1] = (TYPE)(int32_t)round_even(clamp(g, 0.0f, FULL));          \
-                row[CHANNELS * x + 2] = (TYPE)(int32_t)round_even(clamp(b, 0.0f, FULL));          \
+                floors[x] = GAMUT_MARGIN;                                                         \
+                ceilings[x] = 1.0f - GAMUT_MARGIN;                                                \
+                darkest[x] = 1.0f;                                                                \
+                brightest[x] = 0.0f;                                                              \
+            }                                                                                     \
+            for (int exposure = 0; exposure < colour->exposures; exposure++) {                    \
+                const TYPE *restrict row = (const TYPE *)colour->pixels[exposure] +               \
+                                           y * colour->row_pixels[exposure] * CHANNELS;           \
+                EACH for (int x = 0; x < width; x++) {                                            \
+                    float r = scale * (float)row[CHANNELS * x];                                   \
+                    float g = scale * (float)row[CHANNELS * x + 1];                               \
+                    float b = scale * (float)row[CHANNELS * x + 2];                               \
+                    float luma = luma_of(r, g, b);                                                \
+                    float logit = colour->slope * luma -                                          \
+                                  colour->high * nearness(r, g, b, HIGH, 1.0f / (1.0f - HIGH)) -  \
+                                  colour->low * nearness(r, g, b, LOW, -1.0f / LOW);              \
+                    float weight = exponential(clamp(logit, -MAX_LOGIT, MAX_LOGIT));              \
+                    float share = weight / (luma + colour->offset);                               \
+                    reds[x] += share * (r - luma);                                                \
+                    greens[x] += share * (g - luma);                                              \
+                    blues[x] += share * (b - luma);                                               \
+                    totals[x] += weight;                                                          \
+                    darkest[x] = least(darkest[x], luma);                                         \
+                    brightest[x] = largest(brightest[x], luma);                                   \
+                    floors[x] = least(floors[x], least(r, least(g, b)));                          \
+                    ceilings[x] = largest(ceilings[x], largest(r, largest(g, b)));                \
+                }                                                                                 \
+            }                                                                                     \
+            const float *restrict lumas = colour->luma + y * colour->luma_row;                    \
+            TYPE *restrict out = (TYPE *)colour->result + (ptrdiff_t)y * width * CHANNELS;        \
+            EACH for (int x = 0; x < width; x++) {                                                \
+                float luma = lumas[x];                                                            \
+                float strength = (1.0f + colour->gain * (brightest[x] - darkest[x])) *            \
+                                 (luma + colour->offset) / totals[x];                             \
+                float r = strength * reds[x], g = strength * greens[x], b = strength * blues[x];  \
+                float above = fit(ceilings[x] - luma, largest(r, largest(g, b)));                 \
+                float below = fit(luma - floors[x], -least(r, least(g, b)));                      \
+                float share = least(least(above, below), 1.0f);                                   \
+                r = (FULL) * (luma + share * r);                                                  \
+                g = (FULL) * (luma + share * g);                                                  \
+                b = (FULL) * (luma + share * b);                                                  \
+                out[CHANNELS * x] = (TYPE)(int32_t)round_even(clamp(r, 0.0f, FULL));              \
+                out[CHANNELS * x + 1] = (TYPE)(int32_t)round_even(clamp(g, 0.0f, FULL));          \
+                out[CHANNELS * x + 2] = (TYPE)(int32_t)round_even(clamp(b, 0.0f, FULL));          \
             }                                                                                     \
         }                                                                                         \
     }
 
-DEFINE_FINISH(finish_uint8, uint8_t, 255.0f)
-DEFINE_FINISH(finish_uint16, uint16_t, 65535.0f)
+DEFINE_COLOUR(colour_uint8, uint8_t, 255.0f)
+DEFINE_COLOUR(colour_uint16, uint16_t, 65535.0f)

@@ -31,8 +31,27 @@ class Band(ctypes.Structure):
         ("times", ctypes.c_int),
         ("top", ctypes.c_int),
         ("left", ctypes.c_int),
-        ("bias", ctypes.c_float),
         ("saliency", ctypes.c_float),
+    )
+
+
+class Colour(ctypes.Structure):
+    """What `colour_uint8` and `colour_uint16` are given, as in `blend.c`."""
+
+    _fields_ = (
+        ("exposures", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("pixels", ctypes.POINTER(ctypes.c_void_p)),
+        ("row_pixels", ctypes.POINTER(ctypes.c_ssize_t)),
+        ("luma", ctypes.c_void_p),
+        ("luma_row", ctypes.c_ssize_t),
+        ("result", ctypes.c_void_p),
+        ("slope", ctypes.c_float),
+        ("high", ctypes.c_float),
+        ("low", ctypes.c_float),
+        ("offset", ctypes.c_float),
+        ("gain", ctypes.c_float),
     )
 
 
@@ -86,16 +105,18 @@ def _open_fastest() -> ctypes.CDLL:
 
 _SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
 _LOAD = [_AT, _SIZE, _WHOLE, _WHOLE, _AT]
-_FINISH = [_AT, _SIZE, _SIZE, _WHOLE, _WHOLE, ctypes.c_float, _AT]
+_COLOUR = [ctypes.POINTER(Colour), _AT]
 _WARP = [_AT, _WHOLE, _WHOLE, _SIZE, _AT, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _AT]
 _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "load_uint8": (None, _LOAD),
     "load_uint16": (None, _LOAD),
+    "load_luma_uint8": (None, _LOAD),
+    "load_luma_uint16": (None, _LOAD),
     "reduce_planes": (None, [_AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
     "count_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
     "add_band": (None, [ctypes.POINTER(Band), _AT]),
-    "finish_uint8": (None, _FINISH),
-    "finish_uint16": (None, _FINISH),
+    "colour_uint8": (None, _COLOUR),
+    "colour_uint16": (None, _COLOUR),
     "warp_uint8": (None, _WARP),
     "warp_uint16": (None, _WARP),
 }

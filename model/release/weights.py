@@ -8,7 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.blend.network import BlendNetwork, to_luma
+from model.blend.colour import to_luma
+from model.blend.network import BlendNetwork
 from model.errors import WeightsError
 from model.lightness.network import LIGHTNESS_MAX
 from model.manifest import (

@@ -74,7 +74,6 @@ def make_blend_network(**config) -> BlendNetwork:
         nn.init.normal_(head.weight, 0, 0.3)
         nn.init.normal_(head.bias, 0, 0.2)
     network.band_gain.normal_(0, 0.1)
-    network.chroma_gain.fill_(0.1)
     if network.config.saliency:
         network.saliency.normal_(0, 1)
     return network

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from model.blend.network import to_luma
+from model.blend.colour import to_luma
 from model.lightness.network import LIGHTNESS_MAX
 from trainer.losses.local_moments import DATA_RANGE, MomentPyramid
 
@@ -14,11 +14,15 @@ RGB_CHANNELS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColourPlanes:
-    """The fusion, clamped, and its exposures, sRGB-coded 0..255. Shape (N, 3, H, W) each."""
+    """The fusion, clamped, and its exposures, sRGB-coded 0..255. Shape (N, 3, H, W) each.
+
+    The truth is the scene through a tone curve; None where none was rendered.
+    """
 
     fused: Tensor
     under: Tensor
     over: Tensor
+    truth: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,19 +62,22 @@ class Planes:
         return self.rgb
 
 
-def scale_planes(output: Tensor, triple: Tensor, *, is_clamped: bool) -> Planes:
+def scale_planes(
+    output: Tensor, triple: Tensor, *, is_clamped: bool, truth: Tensor | None = None
+) -> Planes:
     """Bring an output and its triple to the scale of the losses.
 
     Args:
         output: Fused L*, 0..100, shape (N, 1, H, W); or sRGB-coded RGB, 0..1, (N, 3, H, W).
         triple: Under, correct and over exposure in the same planes. Shape (N, 3, C, H, W).
         is_clamped: Lightness is shown clamped; RGB always is.
+        truth: The scene through a tone curve, in RGB. Shape (N, 3, H, W).
 
     Returns:
         The planes; gradients flow through those of the output.
     """
     if output.shape[1] == RGB_CHANNELS:
-        return _scale_rgb(output, triple)
+        return _scale_rgb(output, triple, truth)
     scale = DATA_RANGE / LIGHTNESS_MAX
     fused = output * scale
     under, correct, over = (plane * scale for plane in triple.unbind(dim=1))
@@ -83,7 +90,7 @@ def rgb_to_luma(rgb: Tensor) -> Tensor:
     return to_luma(rgb).unsqueeze(1)
 
 
-def _scale_rgb(output: Tensor, triple: Tensor) -> Planes:
+def _scale_rgb(output: Tensor, triple: Tensor, truth: Tensor | None) -> Planes:
     under, correct, over = (picture * DATA_RANGE for picture in triple.unbind(dim=1))
     fused = output * DATA_RANGE
     shown = fused.clamp(0, DATA_RANGE)
@@ -93,5 +100,5 @@ def _scale_rgb(output: Tensor, triple: Tensor) -> Planes:
         under=rgb_to_luma(under),
         correct=rgb_to_luma(correct),
         over=rgb_to_luma(over),
-        rgb=ColourPlanes(shown, under, over),
+        rgb=ColourPlanes(shown, under, over, None if truth is None else truth * DATA_RANGE),
     )

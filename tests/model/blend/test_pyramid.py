@@ -66,17 +66,6 @@ def test_filters_have_right_gradients():
         assert torch.autograd.gradcheck(work, (plane,))
 
 
-def test_what_inference_left_behind_does_not_stop_training():
-    from model.blend import pyramid
-
-    pyramid._kernel.cache_clear()
-    with torch.inference_mode():
-        down(torch.rand(4, 4))
-    plane = torch.rand(4, 4, requires_grad=True)
-    down(plane).sum().backward()
-    assert plane.grad.abs().sum() > 0
-
-
 def test_a_mirror_shows_opencv_s_border():
     for length in range(1, 6):
         for index in range(-2, length + 2):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.kernels import add_band, finish_pixels, load_planes, reduce_planes
-from model.blend.network import SALIENCY_SCALE, BlendMaps, bring_maps, sharpen
+from model.blend.colour import ColourMix, to_luma
+from model.blend.kernels import add_band, colour_pixels, load_lumas, load_planes, reduce_planes
+from model.blend.network import FLOOR_SHARE, SALIENCY_SCALE, BlendMaps, bring_maps, sharpen
 from model.blend.pyramid import Levels, down
 from model.tiling import Rect
 
@@ -16,6 +17,11 @@ FLOAT_TOLERANCE = 3e-6
 @pytest.fixture
 def rng():
     return np.random.default_rng(5)
+
+
+def find_floor(fine):
+    """The darkest that a level may become."""
+    return fine.min(axis=0) + FLOOR_SHARE * (fine.mean(axis=0) - fine.min(axis=0))
 
 
 def noise(rng, *shape):
@@ -29,9 +35,11 @@ def test_pixels_are_loaded_from_windows_and_from_odd_arrays(rng, dtype):
     picture = rng.integers(0, full, (40, 50, 3), dtype=dtype, endpoint=True)
     window = picture[3:30, 5:44]
     flipped = picture[:, ::-1][3:30, 5:44]
-    loaded = load_planes([window, flipped])
-    for one, planes in zip((window, flipped), loaded, strict=True):
+    lumas = load_lumas([window, flipped])
+    for one, luma in zip((window, flipped), lumas, strict=True):
+        planes = load_planes(one)
         np.testing.assert_allclose(planes, one.transpose(2, 0, 1) / full, rtol=2e-7)
+        np.testing.assert_allclose(luma, to_luma(torch.from_numpy(planes)), atol=FLOAT_TOLERANCE)
 
 
 @pytest.mark.usefixtures("each_library")
@@ -49,7 +57,7 @@ def test_a_reduction_is_that_of_the_pyramid(rng, size):
 def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, times):
     network = make_blend(saliency=True)
     height, width = size
-    fine, fused = noise(rng, count, 3, *size), noise(rng, 3, (height + 1) // 2, (width + 1) // 2)
+    fine, fused = noise(rng, count, *size), noise(rng, (height + 1) // 2, (width + 1) // 2)
     coarse = reduce_planes(fine)
     map_size = (-(-height >> times), -(-width >> times))
     coefficients = torch.from_numpy(3 * noise(rng, 1, count, 6, 4, *map_size) - 1)
@@ -75,7 +83,6 @@ def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, ti
         given.numpy(),
         times=times,
         place=place,
-        bias=float(network.band_gain[group]),
         saliency=sharpen(count) * SALIENCY_SCALE * saliency,
     )
     np.testing.assert_allclose(result, expected[0].numpy(), atol=FLOAT_TOLERANCE)
@@ -83,57 +90,76 @@ def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, ti
 
 @pytest.mark.usefixtures("each_library")
 def test_the_bits_of_a_pixel_do_not_depend_on_where_its_array_begins(rng):
-    fine, fused = noise(rng, 3, 3, 64, 96), noise(rng, 3, 32, 48)
+    fine, fused = noise(rng, 3, 64, 96), noise(rng, 32, 48)
     coarse, maps = reduce_planes(fine), noise(rng, 13, 16, 24)
-    options = {"times": 2, "bias": 0.1, "saliency": 1.5}
+    options = {"times": 2, "saliency": 1.5}
     whole = add_band(fused, fine, coarse, maps, place=Rect(0, 0, 64, 96), **options)
     for top, left, bottom, right in [(8, 10, 50, 90), (2, 4, 64, 71), (20, 0, 41, 33)]:
         part = add_band(
-            fused[:, top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)],
-            fine[:, :, top:bottom, left:right],
-            coarse[:, :, top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)],
+            fused[top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)],
+            fine[:, top:bottom, left:right],
+            coarse[:, top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)],
             maps,
             place=Rect(top, left, bottom - top, right - left),
             **options,
         )
-        inner = part[:, 4:-4, 4:-4]
-        np.testing.assert_array_equal(
-            inner, whole[:, top + 4 : bottom - 4, left + 4 : right - 4], strict=True
-        )
+        inner = whole[top + 4 : bottom - 4, left + 4 : right - 4]
+        np.testing.assert_array_equal(part[4:-4, 4:-4], inner, strict=True)
 
 
 @pytest.mark.usefixtures("each_library")
 @pytest.mark.parametrize("logit", [-1e30, -200.0, 0.0, 200.0, 1e30])
 def test_no_logit_is_too_large(rng, logit):
-    fine, fused = noise(rng, 2, 3, 8, 8), np.zeros((3, 4, 4), np.float32)
+    fine, fused = noise(rng, 2, 8, 8), np.zeros((4, 4), np.float32)
     maps = np.zeros((9, 8, 8), np.float32)
-    maps[0], maps[8] = logit, 50.0
-    place, coarse = Rect(0, 0, 8, 8), np.zeros((2, 3, 4, 4), np.float32)
-    result = add_band(fused, fine, coarse, maps, times=0, place=place, bias=0.0, saliency=0.0)
+    maps[0] = logit
+    place, coarse = Rect(0, 0, 8, 8), np.zeros((2, 4, 4), np.float32)
+    result = add_band(fused, fine, coarse, maps, times=0, place=place, saliency=0.0)
     chosen = {True: fine[0], False: fine[1]}[logit > 0] if logit else fine.mean(axis=0)
-    np.testing.assert_allclose(result, np.e * chosen, rtol=1e-5)
+    np.testing.assert_allclose(result, np.maximum(chosen, find_floor(fine)), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("each_library")
+def test_a_level_stays_within_the_span_of_its_exposures(rng):
+    fine, maps = 0.4 + 0.2 * noise(rng, 2, 8, 8), np.zeros((9, 8, 8), np.float32)
+    maps[8] = 50.0
+    place, coarse = Rect(0, 0, 8, 8), reduce_planes(fine)
+    low, high = find_floor(fine), fine.max(axis=0)
+    for fused, bound in ((0.0, low), (1.0, high)):
+        flat = np.full((4, 4), fused, np.float32)
+        result = add_band(flat, fine, coarse, maps, times=0, place=place, saliency=0.0)
+        assert (result >= low - FLOAT_TOLERANCE).all()
+        assert (result <= high).all()
+        assert np.isclose(result, bound, atol=FLOAT_TOLERANCE).any()
 
 
 @pytest.mark.usefixtures("each_library")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_are_rounded_and_clamped(dtype):
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_colour_is_that_of_the_mix(rng, count, dtype):
     full = np.iinfo(dtype).max
-    levels = np.array([-9.0, -0.4, 0.4, 1.6, 2.4, 3.4, full - 0.6, full, full + 7.0])
-    fused = np.tile(np.float32(levels / full), (3, 2, 1))
-    like = np.empty((1, 1, 3), dtype)
-    pixels = finish_pixels(fused, Rect(1, 0, 1, 9), like, 1.0)
-    assert pixels.dtype == dtype
-    exact = [0, 0, 0, 2, 2, 3, full - 1, full, full]
-    np.testing.assert_array_equal(pixels, np.repeat(np.reshape(exact, (1, 9, 1)), 3, axis=2))
-    grey = finish_pixels(fused, Rect(0, 0, 2, 9), like, 3.0)
-    np.testing.assert_array_equal(grey, np.repeat(pixels, 2, axis=0))
+    mix = ColourMix().requires_grad_(False)
+    picture = rng.integers(0, full, (count, 12, 40, 3), dtype=dtype, endpoint=True)
+    picture[:, :4] //= 20
+    picture[:, 4:6] = full - picture[:, 4:6] // 20
+    picture[0, 6], picture[-1, 6] = 0, full
+    exposures = [one[1:, 3:37] for one in picture]
+    luma = noise(rng, 13, 50)[2:, 5:39]
+    planes = torch.stack([torch.from_numpy(load_planes(one)) for one in exposures])
+    expected = mix(planes[None], torch.from_numpy(luma.copy())[None])[0].permute(1, 2, 0) * full
+    result = colour_pixels(exposures, luma, mix.rule)
+    assert result.dtype == dtype
+    assert np.abs(result - expected.numpy()).max() <= 0.5 + full * FLOAT_TOLERANCE
 
 
 def test_levels_that_do_not_fit_are_refused(rng):
-    fine = noise(rng, 2, 3, 8, 8)
+    fine = noise(rng, 2, 8, 8)
     maps, coarse = noise(rng, 9, 4, 4), reduce_planes(fine)
-    options = {"times": 1, "place": Rect(0, 0, 8, 8), "bias": 0.0, "saliency": 0.0}
+    options = {"times": 1, "place": Rect(0, 0, 8, 8), "saliency": 0.0}
     with pytest.raises(ValueError, match="expected levels that fit"):
-        add_band(noise(rng, 3, 4, 5), fine, coarse, maps, **options)
+        add_band(noise(rng, 4, 5), fine, coarse, maps, **options)
     with pytest.raises(ValueError, match="expected levels that fit"):
-        add_band(noise(rng, 3, 4, 4), fine, coarse, maps[:8], **options)
+        add_band(noise(rng, 4, 4), fine, coarse, maps[:8], **options)
+    pixels = [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 7, 3), np.uint8)]
+    with pytest.raises(ValueError, match="size of the luma"):
+        colour_pixels(pixels, fine[0], ColourMix().rule)

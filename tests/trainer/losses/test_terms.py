@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model.blend.network import LUMA
+from model.blend.colour import LUMA
 from trainer import metrics
 from trainer.losses.local_moments import MomentPyramid
 from trainer.losses.ms_ssim import ms_ssim

@@ -1,0 +1,125 @@
+"""Mixes the colour of exposures pixel by pixel, apart from their luma."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+LUMA = (0.298936, 0.587043, 0.114021)
+"""Weights of R, G and B in the grey plane of the metrics."""
+
+HIGH, LOW = 0.85, 0.10
+"""Channel values from which one comes near to clipping, and below which one sinks into noise."""
+
+GAMUT_MARGIN = 1 / 255
+"""Mixed colours stop so far within 0..1, unless an exposure goes on: the mix clips nothing."""
+
+NEUTRAL = 1e-6
+
+
+class ColourRule(NamedTuple):
+    """The numbers of a mix.
+
+    Attributes:
+        slope: What a brighter luma adds to the logit of a weight, s.
+        high: What nearness to clipping takes from it, h.
+        low: What nearness to the noise takes from it, l.
+        offset: Luma by which the ratio of lumas is damped, a.
+        gain: What the spread of the lumas adds to the strength of colour, g.
+    """
+
+    slope: float
+    high: float
+    low: float
+    offset: float
+    gain: float
+
+
+class ColourMix(nn.Module):
+    r"""Give a fused luma the colour that the exposures show there.
+
+    With the luma Y and the chroma :math:`c_k = x_k - Y(x_k)` of exposure k at a pixel,
+
+    .. math::
+        c = (1 + g (\max_k Y_k - \min_k Y_k)) \sum_k \omega_k \, c_k \, \frac{Y + a}{Y_k + a},
+        \qquad
+        \omega = softmax_k(s Y_k - h H(x_k) - l L(x_k))
+
+    where H and L are the sums over the channels of the squares by which they come near to clipping
+    and sink into the noise. An exposure counts as far as it can tell a colour: the brightest most,
+    as long as no channel of it clips. The ratio of lumas makes what is shown brighter more
+    colourful, a in part; the spread of the exposures adds to it, so that equal ones come back.
+    The colour is a mix of what the exposures have at that very pixel: it has no rims, and what is
+    neutral in all of them stays neutral. At last it is reduced at constant luma and hue, until no
+    channel leaves the range.
+
+    Reference:
+        Ours. Debevec and Malik, "Recovering high dynamic range radiance maps from photographs",
+        SIGGRAPH 1997: samples weighted by their distance from both ends of the range. Fattal,
+        Lischinski and Werman, "Gradient domain high dynamic range compression", SIGGRAPH 2002:
+        colour follows the ratio of lumas, in part.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(1.9))
+        self.high = nn.Parameter(torch.tensor(4.0))
+        self.low = nn.Parameter(torch.tensor(3.0))
+        self.offset = nn.Parameter(torch.tensor(0.1))
+        self.gain = nn.Parameter(torch.tensor(0.1))
+
+    @property
+    def rule(self) -> ColourRule:
+        """The numbers as they are now."""
+        return ColourRule(
+            self.slope.item(),
+            self.high.item(),
+            self.low.item(),
+            self.offset.exp().item(),
+            self.gain.item(),
+        )
+
+    def forward(self, exposures: Tensor, luma: Tensor) -> Tensor:
+        """Colour a fused luma.
+
+        Args:
+            exposures: Encoded sRGB, 0..1. Shape (N, K, 3, H, W).
+            luma: Fused luma, 0..1. Shape (N, H, W).
+
+        Returns:
+            Encoded sRGB, 0..1. Shape (N, 3, H, W).
+        """
+        lumas = to_luma(exposures)
+        near_white = ((exposures - HIGH) / (1 - HIGH)).clamp_min(0).square().sum(2)
+        near_black = ((LOW - exposures) / LOW).clamp_min(0).square().sum(2)
+        weights = (self.slope * lumas - self.high * near_white - self.low * near_black).softmax(1)
+        offset = self.offset.exp()
+        weights = weights * (luma.unsqueeze(1) + offset) / (lumas + offset)
+        strength = 1 + self.gain * (lumas.amax(1) - lumas.amin(1)).unsqueeze(1)
+        chroma = strength * (weights.unsqueeze(2) * (exposures - lumas.unsqueeze(2))).sum(1)
+        floor = exposures.amin((1, 2)).clamp_max(GAMUT_MARGIN).unsqueeze(1)
+        ceiling = exposures.amax((1, 2)).clamp_min(1 - GAMUT_MARGIN).unsqueeze(1)
+        return fit_gamut(luma.unsqueeze(1), chroma, floor, ceiling)
+
+
+def fit_gamut(luma: Tensor, chroma: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:
+    """Add as much of a chroma to a luma as the range of all channels leaves room for.
+
+    Args:
+        luma: Luma. Shape (N, 1, H, W).
+        chroma: Differences of R, G and B to it. Shape (N, 3, H, W).
+        floor: Lower end of the range. Shape (N, 1, H, W).
+        ceiling: Upper end. Same shape.
+
+    Returns:
+        Encoded sRGB. Shape (N, 3, H, W).
+    """
+    above = (ceiling - luma).clamp_min(0) / chroma.amax(1, keepdim=True).clamp_min(NEUTRAL)
+    below = (luma - floor).clamp_min(0) / (-chroma).amax(1, keepdim=True).clamp_min(NEUTRAL)
+    return luma + torch.minimum(above, below).clamp_max(1) * chroma
+
+
+def to_luma(planes: Tensor) -> Tensor:
+    """Luma of encoded RGB: (..., 3, H, W) to (..., H, W)."""
+    red, green, blue = planes.unbind(-3)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
