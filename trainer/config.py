@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model.blend.network import MAX_EXPOSURES, MIN_EXPOSURES
 from model.device import Precision
 from model.manifest import AnyNetworkConfig, NetworkConfig
 from trainer.errors import ConfigError
@@ -46,6 +47,9 @@ AUTHORS: TomlTable = {
     "data": {"lightness": "luma", "resize": "anisotropic"},
     "optim": {"learning_rate": 1e-4, "schedule": "constant", "batch": 1, "steps": 18_400},
 }
+FULL_WELL: Range = (5_000.0, 80_000.0)
+"""Electrons at clipping, from a telephone's sensor to a large one."""
+
 PRESETS: dict[str, TomlTable] = {"paper": PAPER, "authors": AUTHORS}
 """`paper` is the text's reading, `authors` that of the authors' published programme."""
 
@@ -72,6 +76,17 @@ class DataConfig(_Group):
             camera by up to a pixel (`trainer.data.motion`).
         lightness: The planes that are trained on: CIELAB L*, or 8-bit ITU-R 601 luma as 0..100;
             sRGB-coded RGB as 0..1 for an architecture that fuses colour.
+        exposures: Fewest and most exposures of a sample. Half of the steps have the fewest.
+        full_well: Range of the sensor's electrons at clipping: with few of them the dark is noisy.
+        coloured_light: Share of the rendered samples under strongly coloured light, in which single
+            channels clip.
+        lamps: Share of the rendered samples with lamps and bright panes (`trainer.data.lamps`).
+        useless: Share of the rendered samples of three or more exposures in which one is black,
+            white or a copy of another.
+        replaced: Share of the rendered samples in which a region of one exposure is made of
+            another, as the removal of ghosts leaves it (`trainer.data.replacement`).
+        truth: Render the scene's radiance through a tone curve, too (`trainer.data.tone_curve`).
+        without: Items of the manifest that are left out of training.
         resize: Photographed stacks: a random square crop, or the whole picture squeezed.
         licences: Beginnings of the licences that training data may have; the default is what
             weights for everyone may be made of, photographs of one's own ask for their own word.
@@ -86,22 +101,37 @@ class DataConfig(_Group):
     stack_share: float = Field(default=0.15, ge=0, le=1)
     motion: float = Field(default=0.0, ge=0, le=1)
     lightness: Literal["cielab", "luma", "rgb"] = "cielab"
+    exposures: tuple[int, int] = (2, 2)
+    full_well: Range = FULL_WELL
+    coloured_light: float = Field(default=0.0, ge=0, le=1)
+    lamps: float = Field(default=0.0, ge=0, le=1)
+    useless: float = Field(default=0.0, ge=0, le=1)
+    replaced: float = Field(default=0.0, ge=0, le=1)
+    truth: bool = False
+    without: tuple[str, ...] = ()
     resize: Literal["crop", "anisotropic"] = "crop"
     licences: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=("CC0", "MIT", "Apache-2.0"), min_length=1
     )
     workers: int = Field(default=1, ge=0)
 
+    @model_validator(mode="after")
+    def _check_exposures(self) -> Self:
+        fewest, most = self.exposures
+        if not MIN_EXPOSURES <= fewest <= most <= MAX_EXPOSURES:
+            raise ValueError(f"expected 2 <= fewest <= most <= 9 exposures, got {self.exposures}")
+        return self
+
 
 class OptimConfig(_Group):
     """The optimiser, Adam.
 
     Attributes:
-        start: Initial parameters: random, those of
-            `trainer.run.initial_parameters.start_as_average`, or those of a released version,
-            which is then fine-tuned.
-        start_weights: That version, `weights/<name>-<version>`, relative to the working directory;
-            empty with any other start.
+        start: Initial parameters: random, those of `start_as_average`, those of a released version,
+            which is then fine-tuned, or what a `pyramid-blend` 1.x knew, see `start_as_blend_1`
+            (both in `trainer.run.initial_parameters`).
+        start_weights: The folder of that version, relative to the working directory; empty with
+            any other start.
         zeroed: Parameters, by the beginnings of their names, that are zero and stay so: what an
             ablation leaves out.
         precision: Precision of the feature maps; parameters, last layer and losses are float32.
@@ -114,7 +144,7 @@ class OptimConfig(_Group):
         steps: Steps of the run.
     """
 
-    start: Literal["random", "average", "weights"] = "random"
+    start: Literal["random", "average", "weights", "blend-1"] = "random"
     start_weights: str = ""
     zeroed: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     precision: Precision = "float32"
@@ -127,9 +157,9 @@ class OptimConfig(_Group):
 
     @model_validator(mode="after")
     def _check_start(self) -> Self:
-        if (self.start == "weights") != bool(self.start_weights):
+        if (self.start in ("weights", "blend-1")) != bool(self.start_weights):
             raise ValueError(
-                "expected start_weights with start = 'weights' and only with it, "
+                "expected start_weights with start = 'weights' or 'blend-1' and only with them, "
                 f"got start = '{self.start}', start_weights = '{self.start_weights}'"
             )
         return self
@@ -204,7 +234,16 @@ class TrainConfig(_Group):
             keys = " and ".join(f"loss.{key}" for key in on_colour)
             raise ValueError(f"expected {keys} only with network.architecture = '{BLEND}'")
         if is_blend and self.optim.start == "average":
-            raise ValueError(f"expected optim.start = 'random' or 'weights' with '{BLEND}'")
+            raise ValueError(f"expected another optim.start than 'average' with '{BLEND}'")
+        if not is_blend and self.optim.start == "blend-1":
+            raise ValueError(f"expected optim.start = 'blend-1' only with '{BLEND}'")
+        if not is_blend and (self.data.exposures != (2, 2) or self.data.truth):
+            raise ValueError(
+                f"expected data.exposures = [2, 2] and no data.truth without '{BLEND}', "
+                f"got {list(self.data.exposures)} and {self.data.truth}"
+            )
+        if self.loss.truth and not self.data.truth:
+            raise ValueError("expected data.truth = true with a weight on loss.truth")
         if is_blend and self.optim.precision != "float32":
             raise ValueError(
                 f"expected optim.precision = 'float32' with '{BLEND}', got '{self.optim.precision}'"

@@ -1,11 +1,12 @@
 """A camera model: scene radiance to the 8-bit picture that a camera would have stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.config import FULL_WELL
 from trainer.errors import DataError
 
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -21,6 +22,13 @@ def _srgb_to_linear(encoded: NDArray[np.float32]) -> NDArray[np.float32]:
         encoded <= 0.04045, encoded / np.float32(12.92), power
     ).astype(np.float32, copy=False)
     return linear
+
+
+def linear_to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """sRGB-coded values of linear ones, both 0..1; any shape, float32."""
+    curved = 1.055 * np.power(np.maximum(linear, 0.0031308), np.float32(1 / 2.4)) - 0.055
+    coded: NDArray[np.float32] = np.where(linear <= 0.0031308, 12.92 * linear, curved)
+    return coded.astype(np.float32, copy=False)
 
 
 SRGB_TO_LINEAR = _srgb_to_linear(np.arange(256, dtype=np.float32) / np.float32(255))
@@ -49,21 +57,38 @@ class Camera:
     jpeg_quality: int | None = None
 
 
-def sample_camera(rng: np.random.Generator) -> Camera:
+COLOURED_LIGHT = 0.55
+"""Largest logarithm of a channel's gain under coloured light: up to a factor of 3 apart."""
+
+
+def sample_camera(rng: np.random.Generator, full_well: tuple[float, float] = FULL_WELL) -> Camera:
     """Draw a camera: response, white balance, noise, sharpening and storage vary.
 
     Most pictures are stored as JPEG, and the shadows are noisy: what an under exposure holds
     there must not be worth more to the network than it is in a photograph.
+
+    Args:
+        rng: Where the numbers come from.
+        full_well: Range of the electrons at clipping.
     """
     return Camera(
         gamma=float(rng.uniform(0.85, 1.15)),
         contrast=float(rng.uniform(0.0, 0.8)),
         white_balance=(float(rng.uniform(0.85, 1.15)), 1.0, float(rng.uniform(0.85, 1.15))),
-        full_well=float(np.exp(rng.uniform(np.log(5_000), np.log(80_000)))),
+        full_well=float(np.exp(rng.uniform(*np.log(full_well)))),
         read_noise=float(np.exp(rng.uniform(np.log(0.0001), np.log(0.002)))),
         sharpening=float(rng.uniform(0.0, 1.5)),
         jpeg_quality=int(rng.integers(75, 98)) if rng.random() < 0.9 else None,
     )
+
+
+def colour_light(camera: Camera, rng: np.random.Generator) -> Camera:
+    """The camera under strongly coloured light, in which single channels clip."""
+    gains = np.exp(rng.uniform(-COLOURED_LIGHT, COLOURED_LIGHT, 3))
+    red, green, blue = (
+        float(own * gain) for own, gain in zip(camera.white_balance, gains, strict=True)
+    )
+    return replace(camera, white_balance=(red, green, blue))
 
 
 def encode_response(irradiance: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
@@ -83,10 +108,7 @@ def encode_response(irradiance: NDArray[np.float32], camera: Camera) -> NDArray[
         Encoded values, 0..1, same shape, float32.
     """
     linear = np.clip(irradiance, 0.0, 1.0)
-    encoded = np.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, np.float32(1 / 2.4)) - 0.055
-    )
-    value = np.power(encoded, np.float32(camera.gamma))
+    value = np.power(linear_to_srgb(linear), np.float32(camera.gamma))
     curve = value * value * (3 - 2 * value)
     response: NDArray[np.float32] = value + np.float32(camera.contrast) * (curve - value)
     return response

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -47,6 +48,8 @@ class LossTerm:
         is_shown_clamped: With a weight on it, terms that look at the output as it is shown see it
             clamped.
         needs_rgb: It looks at colour, which only a network that fuses RGB has.
+        compares: Of more than two exposures it is given those two that show most together, the
+            darkest and the brightest, or two that chance has drawn.
     """
 
     key: str
@@ -59,6 +62,7 @@ class LossTerm:
     may_start_late: bool = False
     is_shown_clamped: bool = False
     needs_rgb: bool = False
+    compares: Literal["telling", "ends", "drawn"] = "telling"
 
     @property
     def start_key(self) -> str:

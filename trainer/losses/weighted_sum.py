@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from trainer.losses.config import LossConfig
+from trainer.losses.pairs import Pairs
 from trainer.losses.planes import scale_planes
 from trainer.losses.registry import TERMS
 from trainer.losses.tasks import TASK_NAMES, WEIGHT_NAMES, compute_tasks
@@ -13,7 +14,13 @@ LOSS_NAMES = ("total", *TASK_NAMES, *(term.name for term in TERMS), *WEIGHT_NAME
 
 
 def compute_losses(
-    output: Tensor, triple: Tensor, config: LossConfig, *, step: int = 0
+    output: Tensor,
+    triple: Tensor,
+    config: LossConfig,
+    *,
+    step: int = 0,
+    pairs: Pairs | None = None,
+    truth: Tensor | None = None,
 ) -> dict[str, Tensor]:
     r"""Losses of one batch.
 
@@ -22,9 +29,12 @@ def compute_losses(
 
     Args:
         output: Fused L*, 0..100, shape (N, 1, H, W); or sRGB-coded RGB, 0..1, (N, 3, H, W).
-        triple: The same of the under, correct and over exposure. Shape (N, 3, C, H, W).
+        triple: The same of the darkest, the correct and the brightest exposure. Shape
+            (N, 3, C, H, W).
         config: Which tasks, masks, terms and weights; what has the weight 0 is not computed.
         step: Step of the run, from 0; some terms may join late.
+        pairs: What terms compare with of more than two exposures; of two the triple's are it.
+        truth: The scene through a tone curve, zeros where it has none. Shape (N, C, H, W).
 
     Returns:
         A mean over the batch for each of `LOSS_NAMES`, without its weight; what has no weight is
@@ -32,16 +42,22 @@ def compute_losses(
     """
     weights = {term.key: config.weigh(term, step) for term in TERMS}
     is_clamped = any(weights[term.key] for term in TERMS if term.is_shown_clamped)
-    planes = scale_planes(output, triple, is_clamped=is_clamped)
-    parts = {name: torch.zeros_like(planes.fused[:, 0, 0, 0]) for name in LOSS_NAMES}
+    ends = scale_planes(output, triple, is_clamped=is_clamped, truth=truth)
+    compared = dict.fromkeys(("telling", "ends", "drawn"), ends)
+    if pairs is not None:
+        for name, pair in pairs._asdict().items():
+            both = torch.stack((pair[:, 0], triple[:, 1], pair[:, 1]), dim=1)
+            compared[name] = scale_planes(output, both, is_clamped=is_clamped, truth=truth)
+    parts = {name: torch.zeros_like(ends.fused[:, 0, 0, 0]) for name in LOSS_NAMES}
     total = parts["total"]
     if config.tasks:
-        parts |= compute_tasks(planes, config)
+        parts |= compute_tasks(ends, config)
         both = parts["under_weight"] * parts["under"] + parts["over_weight"] * parts["over"]
         total = total + config.tasks * (both + parts["correct"])
     for term in TERMS:
         weight = weights[term.key]
         if weight:
+            planes = compared[term.compares]
             parts[term.name] = term.compute(planes, config.read_options(term))
             total = total + weight * parts[term.name]
     return {name: part.mean() for name, part in (parts | {"total": total}).items()}

@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from model.blend.network import MAX_EXPOSURES, MIN_EXPOSURES
 from model.colour import ChromaRule
 from model.exposure import Reference
 from model.lightness.network import LIGHTNESS_MAX, FusionNetwork, Padding
@@ -115,7 +116,7 @@ def export(
             },
             "receptive_field": network.receptive_field,
             "size_multiple": network.size_multiple,
-            "accepted_exposures": (2, 2),
+            "accepted_exposures": (MIN_EXPOSURES, MAX_EXPOSURES) if config.is_blend else (2, 2),
             "chroma": "blend" if config.is_blend else chroma or "mean",
             "reference": reference,
             "golden": compute_golden(network),
@@ -225,7 +226,7 @@ def _describe_training(
     chosen: Checkpoint = checkpoint or ("best" if has_best else "last")
     data = [DataSource.model_validate(source) for source in sources]
     started_from = ""
-    if config.optim.start == "weights":
+    if config.optim.start_weights:
         earlier = read_manifest(Path(config.optim.start_weights))
         started_from = earlier.label
         data += [source for source in earlier.training.data if source not in data]

@@ -1,10 +1,15 @@
 """Initial parameters of a network before its first step."""
 
 import torch
+from torch import Tensor
 
+from model.blend.network import BlendNetwork
 from model.lightness.network import ConvLayer, FusionNetwork
 from model.release.architectures import AnyNetwork
 from trainer.errors import ConfigError
+
+WIDENED = ("encoder.first.weight", "coefficients.weight")
+"""Layers of `pyramid-blend` 2 that look at what is clipped after all that version 1 saw."""
 
 REMAINDER = 0.1
 """Factor on the last layer's random weights, so that averaging dominates the start."""
@@ -35,6 +40,33 @@ def start_as_average(network: FusionNetwork) -> None:
     last.convolution.weight.mul_(REMAINDER)
     last.convolution.weight[0, 0] = 0
     last.convolution.weight[0, 0, 1, 1] = 0.5 if network.config.feature_fusion == "sum" else 1.0
+
+
+@torch.no_grad()
+def start_as_blend_1(network: BlendNetwork, parameters: dict[str, Tensor]) -> None:
+    """Begin with what a `pyramid-blend` 1.x knew of luma.
+
+    Version 1 blended R, G and B by weights that it chose by their lumas alone, so its lumas are
+    those of these parameters. What it was not told, which channels are clipped, counts as nothing
+    at first; its gain of chroma is left out.
+
+    Args:
+        network: A network with random parameters; changed in place.
+        parameters: Of the earlier version, by name.
+
+    Raises:
+        ConfigError: They are not those of a version 1 of the same width.
+    """
+    own = network.state_dict()
+    missing = {name for name in own.keys() - parameters.keys() if not name.startswith("colour.")}
+    if missing or parameters["context.bias"].shape != own["context.bias"].shape:
+        raise ConfigError("expected the parameters of a pyramid-blend 1.x of the same width")
+    for name, tensor in parameters.items():
+        if name in WIDENED:
+            own[name].zero_()
+            own[name][:, : tensor.shape[1]] = tensor
+        elif name in own:
+            own[name].copy_(tensor)
 
 
 def zero_parameters(network: AnyNetwork, beginning: str) -> None:

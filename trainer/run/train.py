@@ -5,22 +5,29 @@ import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
+from model.blend.network import BlendNetwork
 from model.device import PRECISIONS
 from model.lightness.network import FusionNetwork
-from model.manifest import DataSource, read_manifest
+from model.manifest import PARAMETERS_NAME, DataSource, read_manifest, verify_file
 from model.release.architectures import AnyNetwork, build_network
 from model.release.weights import load_weights
 from trainer.config import TrainConfig
+from trainer.data.sample import split_sample
 from trainer.data.triples import TripleDataset, check_licences
 from trainer.errors import ConfigError
 from trainer.losses.weighted_sum import LOSS_NAMES, compute_losses
 from trainer.run.checkpoint import TrainState
 from trainer.run.distributed import World, join_world
 from trainer.run.folder import CONFIG_NAME, CURVE_NAME, RECORD_NAME, RunFolder
-from trainer.run.initial_parameters import start_as_average, zero_parameters
+from trainer.run.initial_parameters import (
+    start_as_average,
+    start_as_blend_1,
+    zero_parameters,
+)
 from trainer.run.interruption import StopRequest
 from trainer.run.prefetch import TriplePrefetcher
 from trainer.run.preview import draw_triples
@@ -58,7 +65,11 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
     """
     # Before the run folder is made: data that is refused leaves none behind.
     dataset = TripleDataset(
-        data_root, config.data, seed=config.seed, length=config.optim.steps * config.optim.batch
+        data_root,
+        config.data,
+        seed=config.seed,
+        length=config.optim.steps * config.optim.batch,
+        batch=config.optim.batch,
     )
     # What the weights have seen before counts too, for the licences and for holding out.
     sources = tuple(dict.fromkeys([*inherited_sources(config), *dataset.sources]))
@@ -90,14 +101,21 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             disable=not world.is_main,
         )
         for step in progress:
-            triple = prefetcher.next()
+            sample = split_sample(prefetcher.next(), has_truth=config.data.truth)
             rate = learning_rate(config, step)
             for group in state.optimiser.param_groups:
                 group["lr"] = rate
             is_reduced = precision != torch.float32
             with torch.autocast(world.device.type, precision, enabled=is_reduced):
-                output = replica(triple[:, 0], triple[:, 2])
-            losses = compute_losses(output, triple, config.loss, step=step)
+                output = replica(*sample.exposures)
+            losses = compute_losses(
+                output,
+                sample.triple,
+                config.loss,
+                step=step,
+                pairs=sample.choose_pairs(config.seed, step),
+                truth=sample.truth,
+            )
             state.optimiser.zero_grad(set_to_none=True)
             state.scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
             if config.optim.clip_norm:
@@ -118,7 +136,7 @@ def train(config: TrainConfig, data_root: Path, run: Path, *, stop_after: int | 
             if is_validated:
                 with prefetcher.outside_steps():
                     validation = validate(state.network, scenes, config.validation, world)
-                    drawn = torch.stack([dataset[index] for index in range(TRIPLES_DRAWN)])
+                    drawn = torch.stack([dataset[index][:3] for index in range(TRIPLES_DRAWN)])
                     grid = draw_triples(state.network, drawn.to(world.device))
                     folder.log_validation(state.step, validation, grid)
                     state.best = state.best.after(validation.selection_score, state.step)
@@ -166,6 +184,10 @@ def start_network(config: TrainConfig) -> AnyNetwork:
     network = build_network(config.network)
     if config.optim.start == "average" and isinstance(network, FusionNetwork):
         start_as_average(network)
+    elif config.optim.start == "blend-1" and isinstance(network, BlendNetwork):
+        directory = Path(config.optim.start_weights)
+        verify_file(read_manifest(directory), directory, PARAMETERS_NAME)
+        start_as_blend_1(network, load_file(directory / PARAMETERS_NAME))
     elif config.optim.start == "weights":
         weights = load_weights(Path(config.optim.start_weights))
         if weights.manifest.network != config.network:
@@ -181,7 +203,7 @@ def start_network(config: TrainConfig) -> AnyNetwork:
 
 def inherited_sources(config: TrainConfig) -> tuple[DataSource, ...]:
     """Training data of the version that the run starts from; none with any other start."""
-    if config.optim.start != "weights":
+    if not config.optim.start_weights:
         return ()
     return read_manifest(Path(config.optim.start_weights)).training.data
 

@@ -58,6 +58,9 @@ def test_the_config_has_the_keys_of_every_term_and_the_curves_its_name():
         "detail_gain",
         "detail_scales",
         "tone_from_step",
+        "highlights_share",
+        "highlights_gain",
+        "shadows_share",
     }
 
 

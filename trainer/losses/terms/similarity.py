@@ -53,4 +53,5 @@ TERM = LossTerm(
     explanation="",
     position=50,
     compute=lambda planes, options: dissimilarity(planes.pyramid),
+    compares="drawn",
 )
