@@ -147,7 +147,8 @@ def blend_file(tmp_path):
         'name = "tiny-blend"\n'
         '[network]\narchitecture = "pyramid-blend"\nwidth = 2\ndilations = [1, 2]\n'
         "[data]\nside_px = 176\nworkers = 0\nstack_share = 0.5\nmotion = 0.3\n"
-        f"[loss]{EVERY_TERM}"
+        "exposures = [2, 4]\ntruth = true\nlamps = 0.5\nuseless = 0.5\nreplaced = 0.5\n"
+        f"[loss]{EVERY_TERM}highlights = 0.1\nshadows = 0.1\ntruth = 0.01\n"
         "[optim]\nsteps = 8\nschedule = 'cosine'\nlearning_rate = 4e-3\nbatch = 2\n"
         "clip_norm = 1.0\n"
         "[run]\nlog_every = 3\ncheckpoint_every = 4\n"

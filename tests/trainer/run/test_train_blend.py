@@ -45,7 +45,8 @@ def test_2n_steps_equal_n_steps_a_resume_and_n_more_bit_for_bit(
 
 
 def test_training_lowers_the_loss(data_root, blend_file, tmp_path):
-    without_tasks = ["loss.tasks=0", "optim.steps=12", "run.log_every=3", "data.stack_share=1.0"]
+    alike = ["data.stack_share=1.0", "data.exposures=[2, 2]"]
+    without_tasks = ["loss.tasks=0", "optim.steps=12", "run.log_every=3", *alike]
     train(load_config(blend_file, without_tasks), data_root, tmp_path / "run")
     rows = [line.split(",") for line in (tmp_path / "run" / CURVE_NAME).read_text().splitlines()]
     assert float(rows[-1][1]) < 0.97 * float(rows[1][1])
@@ -162,7 +163,7 @@ def test_mertens_of_equal_exposures_is_the_exposure():
 def test_drawn_triples_are_in_colour(data_root, blend_file):
     config = load_config(blend_file, ["data.motion=0"])
     dataset = TripleDataset(data_root, config.data, seed=1, length=2)
-    triples = torch.stack([dataset[0], dataset[1]])
+    triples = torch.stack([dataset[index][:3] for index in range(2)])
     picture = draw_triples(start_network(config), triples)
     assert picture.shape == (2 * 176, 4 * 176, 3)
     expected = (triples[1, 2] * 255).permute(1, 2, 0).numpy()
@@ -197,7 +198,10 @@ def test_a_mixture_of_architectures_is_refused(blend_file, overrides, said):
     ("overrides", "said"),
     [
         (["data.lightness=rgb"], "got 'rgb' with 'hyperp-mb'"),
-        (["loss.colour=0.1"], "loss.colour and loss.hue only"),
+        (["loss.colour=0.1"], "and loss.colour and loss.truth and loss.hue only"),
+        (["data.exposures=[2, 3]"], "data.exposures = [2, 2]"),
+        (["data.truth=true"], "no data.truth without"),
+        (["optim.start=blend-1", "optim.start_weights=x"], "only with 'pyramid-blend'"),
         (["network.saliency=false"], "saliency"),
         (["loss.tasks=0"], "a weight above 0"),
         (["loss.tasks=0", "loss.fidelity=1", "loss.fidelity_from_step=5"], "from the first step"),
