@@ -187,6 +187,16 @@ def test_crops_of_large_pictures_are_at_their_own_scale():
             np.testing.assert_array_equal(bottom[:, start : start + side], crop)
 
 
+def test_more_than_three_pictures_stand_in_two_rows():
+    picture = np.full((60, 90, 3), 200, np.uint8)
+    three, five = (
+        draw_sheet({"under": picture}, dict.fromkeys(letters, picture))
+        for letters in ("ABC", "ABCDE")
+    )
+    assert five.shape[1] == three.shape[1]
+    assert five.shape[0] > three.shape[0] + picture.shape[0]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (31, 31), (30, 31), (900, 1300)])
 def test_pictures_of_any_shape_have_regions_within_them(shape):
     rng = np.random.default_rng(3)

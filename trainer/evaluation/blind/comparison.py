@@ -17,7 +17,13 @@ from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.blind.judgement import check_unjudged, write_template
 from trainer.evaluation.pictures import Picture, read_picture, write_png
-from trainer.evaluation.report.cells import draw_cell, fit_row, join_cells, stack_cells
+from trainer.evaluation.report.cells import (
+    arrange_cells,
+    draw_cell,
+    fit_row,
+    join_cells,
+    stack_cells,
+)
 from trainer.evaluation.report.sheets import name_exposures, source_path
 from trainer.evaluation.report.summary import read_summary
 from trainer.evaluation.scoring import fused_path
@@ -29,6 +35,9 @@ LETTERS = string.ascii_uppercase[15:21]
 
 EXPOSURE_SIDE_PX = 320
 LARGE_SIDE_PX = 900
+ROW_LENGTH = 3
+"""Pictures beside each other; more stand in a second row, where a screen still shows them large."""
+
 CROP_SIDE_PX = 400
 REGIONS = 2
 FRAME_COLOUR = (255, 80, 0)
@@ -155,21 +164,20 @@ def draw_sheet(exposures: Mapping[str, Picture], pictures: Mapping[str, Picture]
         The sheet. The frames on the exposures show where the crops are from.
     """
     regions = find_regions(list(pictures.values()))
-    columns = join_cells(
-        [
-            stack_cells(
-                [
-                    draw_cell(to_8_bit(limit_side(picture, LARGE_SIDE_PX)), letter),
-                    join_cells([_cut(picture, *one) for one in enumerate(regions, start=1)]),
-                ]
-            )
-            for letter, picture in pictures.items()
-        ]
-    )
-    width_px = max(columns.shape[1], len(pictures) * LARGE_SIDE_PX)
+    columns = [
+        stack_cells(
+            [
+                draw_cell(to_8_bit(limit_side(picture, LARGE_SIDE_PX)), letter),
+                join_cells([_cut(picture, *one) for one in enumerate(regions, start=1)]),
+            ]
+        )
+        for letter, picture in pictures.items()
+    ]
+    compared = arrange_cells(columns, ROW_LENGTH)
+    width_px = max(compared.shape[1], min(len(pictures), ROW_LENGTH) * LARGE_SIDE_PX)
     side_px = fit_row(len(exposures), width_px=width_px, most_px=EXPOSURE_SIDE_PX)
     top = [_frame(picture, regions, name, side_px) for name, picture in exposures.items()]
-    return stack_cells([join_cells(top), columns])
+    return stack_cells([join_cells(top), compared])
 
 
 def find_regions(pictures: Sequence[Picture]) -> list[Region]:
