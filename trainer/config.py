@@ -128,8 +128,8 @@ class OptimConfig(_Group):
 
     Attributes:
         start: Initial parameters: random, those of `start_as_average`, those of a released version,
-            which is then fine-tuned, or what a `pyramid-blend` 1.x knew, see `start_as_blend_1`
-            (both in `trainer.run.initial_parameters`).
+            which is then fine-tuned, or what another `pyramid-blend` knows of luma, see
+            `start_as_luma_of` (both in `trainer.run.initial_parameters`).
         start_weights: The folder of that version, relative to the working directory; empty with
             any other start.
         zeroed: Parameters, by the beginnings of their names, that are zero and stay so: what an
@@ -144,7 +144,7 @@ class OptimConfig(_Group):
         steps: Steps of the run.
     """
 
-    start: Literal["random", "average", "weights", "blend-1"] = "random"
+    start: Literal["random", "average", "weights", "luma"] = "random"
     start_weights: str = ""
     zeroed: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     precision: Precision = "float32"
@@ -157,9 +157,9 @@ class OptimConfig(_Group):
 
     @model_validator(mode="after")
     def _check_start(self) -> Self:
-        if (self.start in ("weights", "blend-1")) != bool(self.start_weights):
+        if (self.start in ("weights", "luma")) != bool(self.start_weights):
             raise ValueError(
-                "expected start_weights with start = 'weights' or 'blend-1' and only with them, "
+                "expected start_weights with start = 'weights' or 'luma' and only with them, "
                 f"got start = '{self.start}', start_weights = '{self.start_weights}'"
             )
         return self
@@ -235,14 +235,15 @@ class TrainConfig(_Group):
             raise ValueError(f"expected {keys} only with network.architecture = '{BLEND}'")
         if is_blend and self.optim.start == "average":
             raise ValueError(f"expected another optim.start than 'average' with '{BLEND}'")
-        if not is_blend and self.optim.start == "blend-1":
-            raise ValueError(f"expected optim.start = 'blend-1' only with '{BLEND}'")
+        if not is_blend and self.optim.start == "luma":
+            raise ValueError(f"expected optim.start = 'luma' only with '{BLEND}'")
         if not is_blend and (self.data.exposures != (2, 2) or self.data.truth):
             raise ValueError(
                 f"expected data.exposures = [2, 2] and no data.truth without '{BLEND}', "
                 f"got {list(self.data.exposures)} and {self.data.truth}"
             )
-        if self.loss.truth and not self.data.truth:
+        wants_truth = any(self.loss.weigh(term) for term in TERMS if term.key == "truth")
+        if wants_truth and not self.data.truth:
             raise ValueError("expected data.truth = true with a weight on loss.truth")
         if is_blend and self.optim.precision != "float32":
             raise ValueError(

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 LUMA = (0.298936, 0.587043, 0.114021)
 """Weights of R, G and B in the grey plane of the metrics."""
@@ -35,7 +35,11 @@ class ColourRule(NamedTuple):
     gain: float
 
 
-class ColourMix(nn.Module):
+RULE = ColourRule(slope=1.9, high=4.0, low=3.0, offset=1.1, gain=0.1)
+"""Chosen by guards and by eye on validation stacks (`docs/results/pyramid-blend-2.0.0.md`)."""
+
+
+def mix_colour(exposures: Tensor, luma: Tensor, rule: ColourRule = RULE) -> Tensor:
     r"""Give a fused luma the colour that the exposures show there.
 
     With the luma Y and the chroma :math:`c_k = x_k - Y(x_k)` of exposure k at a pixel,
@@ -53,53 +57,30 @@ class ColourMix(nn.Module):
     neutral in all of them stays neutral. At last it is reduced at constant luma and hue, until no
     channel leaves the range.
 
+    Args:
+        exposures: Encoded sRGB, 0..1. Shape (N, K, 3, H, W).
+        luma: Fused luma, 0..1. Shape (N, H, W).
+        rule: The numbers.
+
+    Returns:
+        Encoded sRGB, 0..1. Shape (N, 3, H, W).
+
     Reference:
         Ours. Debevec and Malik, "Recovering high dynamic range radiance maps from photographs",
         SIGGRAPH 1997: samples weighted by their distance from both ends of the range. Fattal,
         Lischinski and Werman, "Gradient domain high dynamic range compression", SIGGRAPH 2002:
         colour follows the ratio of lumas, in part.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.tensor(1.9))
-        self.high = nn.Parameter(torch.tensor(4.0))
-        self.low = nn.Parameter(torch.tensor(3.0))
-        self.offset = nn.Parameter(torch.tensor(0.1))
-        self.gain = nn.Parameter(torch.tensor(0.1))
-
-    @property
-    def rule(self) -> ColourRule:
-        """The numbers as they are now."""
-        return ColourRule(
-            self.slope.item(),
-            self.high.item(),
-            self.low.item(),
-            self.offset.exp().item(),
-            self.gain.item(),
-        )
-
-    def forward(self, exposures: Tensor, luma: Tensor) -> Tensor:
-        """Colour a fused luma.
-
-        Args:
-            exposures: Encoded sRGB, 0..1. Shape (N, K, 3, H, W).
-            luma: Fused luma, 0..1. Shape (N, H, W).
-
-        Returns:
-            Encoded sRGB, 0..1. Shape (N, 3, H, W).
-        """
-        lumas = to_luma(exposures)
-        near_white = ((exposures - HIGH) / (1 - HIGH)).clamp_min(0).square().sum(2)
-        near_black = ((LOW - exposures) / LOW).clamp_min(0).square().sum(2)
-        weights = (self.slope * lumas - self.high * near_white - self.low * near_black).softmax(1)
-        offset = self.offset.exp()
-        weights = weights * (luma.unsqueeze(1) + offset) / (lumas + offset)
-        strength = 1 + self.gain * (lumas.amax(1) - lumas.amin(1)).unsqueeze(1)
-        chroma = strength * (weights.unsqueeze(2) * (exposures - lumas.unsqueeze(2))).sum(1)
-        floor = exposures.amin((1, 2)).clamp_max(GAMUT_MARGIN).unsqueeze(1)
-        ceiling = exposures.amax((1, 2)).clamp_min(1 - GAMUT_MARGIN).unsqueeze(1)
-        return fit_gamut(luma.unsqueeze(1), chroma, floor, ceiling)
+    lumas = to_luma(exposures)
+    near_white = ((exposures - HIGH) / (1 - HIGH)).clamp_min(0).square().sum(2)
+    near_black = ((LOW - exposures) / LOW).clamp_min(0).square().sum(2)
+    logits = rule.slope * lumas - rule.high * near_white - rule.low * near_black
+    weights = logits.softmax(1) * (luma.unsqueeze(1) + rule.offset) / (lumas + rule.offset)
+    strength = 1 + rule.gain * (lumas.amax(1) - lumas.amin(1)).unsqueeze(1)
+    chroma = strength * (weights.unsqueeze(2) * (exposures - lumas.unsqueeze(2))).sum(1)
+    floor = exposures.amin((1, 2)).clamp_max(GAMUT_MARGIN).unsqueeze(1)
+    ceiling = exposures.amax((1, 2)).clamp_min(1 - GAMUT_MARGIN).unsqueeze(1)
+    return fit_gamut(luma.unsqueeze(1), chroma, floor, ceiling)
 
 
 def fit_gamut(luma: Tensor, chroma: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:

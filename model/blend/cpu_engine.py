@@ -68,7 +68,6 @@ class CpuEngine:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.preferred_batch = WINDOWS_PER_THREAD * self.threads
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        self.colour_rule = network.colour.rule
         saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
@@ -148,9 +147,7 @@ class CpuCanvas:
         # the collapse down to pixels, of which the core is kept and coloured
         fused = self._descend(self._fused[rows, columns], lumas, window.source, finest=0)
         core = window.core.relative_to(window.source).slices
-        return colour_pixels(
-            [pixels[core] for pixels in exposures], fused[core], self._engine.colour_rule
-        )
+        return colour_pixels([pixels[core] for pixels in exposures], fused[core])
 
     def _descend(
         self, fused: Planes, lumas: Sequence[Planes], source: Rect, *, finest: int

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model.blend.colour import ColourRule
+from model.blend.colour import RULE, ColourRule
 from model.exposure import Pixels
 from model.kernels.native import CHANNELS, LIBRARY, Band, Colour, as_rows, of_type
 from model.tiling import Rect
@@ -116,8 +116,8 @@ def add_band(
     return result
 
 
-def colour_pixels(exposures: Sequence[Pixels], luma: Planes, rule: ColourRule) -> Pixels:
-    """Give a fused luma the exposures' colour, see `ColourMix`, and round it to pixels.
+def colour_pixels(exposures: Sequence[Pixels], luma: Planes, rule: ColourRule = RULE) -> Pixels:
+    """Give a fused luma the exposures' colour, see `mix_colour`, and round it to pixels.
 
     Args:
         exposures: Shape (H, W, 3) each, of one type; windows of pictures need not be copied.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.blend.colour import ColourMix, to_luma
+from model.blend.colour import mix_colour, to_luma
 from model.blend.pyramid import (
     BANDS,
     GROUPS,
@@ -126,7 +126,7 @@ class BlendNetwork(nn.Module):
     network computes from the exposures at the level where the picture's longer side has at most
     `network_side_px` pixels; one global vector keeps the order of tones. They are bilinear between
     its pixels below that level and averaged above it. Gains go to 1 as the exposures become equal,
-    which come back as they are. Colour is mixed apart, see `ColourMix`.
+    which come back as they are. Colour is mixed apart, see `mix_colour`.
 
     As initialised all coefficients but the prior's are zero: weights are well-exposedness.
     Exposures may come in any order.
@@ -161,7 +161,6 @@ class BlendNetwork(nn.Module):
                 nn.init.zeros_(parameter)
         self.prior = nn.Parameter(torch.tensor(PRIOR))
         self.band_gain = nn.Parameter(torch.zeros(BANDS))
-        self.colour = ColourMix()
         if config.saliency:
             self.saliency = nn.Parameter(torch.zeros(SALIENCY_GROUPS))
 
@@ -186,7 +185,7 @@ class BlendNetwork(nn.Module):
         seen = build_pyramid(planes, levels.network)[-1]
         pyramid = build_pyramid(to_luma(planes), levels.base)
         luma = self.blend(pyramid, self.predict(seen), levels, finest=0)
-        return self.colour(planes, luma)
+        return mix_colour(planes, luma)
 
     def predict(self, planes: Tensor) -> BlendMaps:
         """Look at the picture once.

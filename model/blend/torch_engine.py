@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.blend.colour import to_luma
+from model.blend.colour import mix_colour, to_luma
 from model.blend.network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
 from model.blend.process_settings import SharedSettings
 from model.blend.pyramid import Levels, size_at
@@ -104,7 +104,7 @@ class TorchCanvas:
                 group = levels.group_of(level)
                 fused = network.add_band(fused, pyramid[level], pyramid[level + 1], maps, group)
             rows, columns = window.core.relative_to(window.source).slices
-            coloured = network.colour(planes[..., rows, columns], fused[..., rows, columns])
+            coloured = mix_colour(planes[..., rows, columns], fused[..., rows, columns])
         return to_pixels(coloured[0], like)
 
     def _load(self, exposures: Sequence[Pixels]) -> Tensor:

@@ -454,7 +454,7 @@ static inline float fit(float room, float reach) {
 }
 
 #define DEFINE_COLOUR(NAME, TYPE, FULL)                                                           \
-    /* Colour a fused luma and round to pixels: see ColourMix. scratch: 8 rows of floats. */      \
+    /* Colour a fused luma and round to pixels: see mix_colour. scratch: 8 rows of floats. */      \
     void NAME(const Colour *colour, float *restrict scratch) {                                    \
         const int width = colour->width;                                                          \
         const float scale = 1.0f / (FULL);                                                        \

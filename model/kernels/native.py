@@ -105,7 +105,6 @@ def _open_fastest() -> ctypes.CDLL:
 
 _SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
 _LOAD = [_AT, _SIZE, _WHOLE, _WHOLE, _AT]
-_COLOUR = [ctypes.POINTER(Colour), _AT]
 _WARP = [_AT, _WHOLE, _WHOLE, _SIZE, _AT, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _AT]
 _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "load_uint8": (None, _LOAD),
@@ -115,8 +114,8 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "reduce_planes": (None, [_AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
     "count_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
     "add_band": (None, [ctypes.POINTER(Band), _AT]),
-    "colour_uint8": (None, _COLOUR),
-    "colour_uint16": (None, _COLOUR),
+    "colour_uint8": (None, [ctypes.POINTER(Colour), _AT]),
+    "colour_uint16": (None, [ctypes.POINTER(Colour), _AT]),
     "warp_uint8": (None, _WARP),
     "warp_uint16": (None, _WARP),
 }

@@ -25,8 +25,6 @@ detail = 0.02
 bounds = 0.0005
 order = 0.01
 halo = 0.01
-colour = 0.02
-hue = 0.01
 variation = 0.001
 tone = 0.001
 """

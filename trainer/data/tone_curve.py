@@ -60,4 +60,5 @@ def apply_tone_curve(
 def _compress(luminance: NDArray[np.float32], gain: float, white: float) -> NDArray[np.float32]:
     scaled = luminance * np.float32(gain)
     shown = scaled * (1 + scaled / np.float32(gain * white) ** 2) / (1 + scaled)
-    return np.clip(shown, 0, 1).astype(np.float32, copy=False)
+    compressed: NDArray[np.float32] = np.clip(shown, 0, 1).astype(np.float32, copy=False)
+    return compressed

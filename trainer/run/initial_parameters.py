@@ -43,24 +43,26 @@ def start_as_average(network: FusionNetwork) -> None:
 
 
 @torch.no_grad()
-def start_as_blend_1(network: BlendNetwork, parameters: dict[str, Tensor]) -> None:
-    """Begin with what a `pyramid-blend` 1.x knew of luma.
+def start_as_luma_of(network: BlendNetwork, parameters: dict[str, Tensor]) -> None:
+    """Begin with what another `pyramid-blend` knows of luma; what it knows of colour is left out.
 
     Version 1 blended R, G and B by weights that it chose by their lumas alone, so its lumas are
     those of these parameters. What it was not told, which channels are clipped, counts as nothing
-    at first; its gain of chroma is left out.
+    at first.
 
     Args:
         network: A network with random parameters; changed in place.
-        parameters: Of the earlier version, by name.
+        parameters: Of the other network, by name.
 
     Raises:
-        ConfigError: They are not those of a version 1 of the same width.
+        ConfigError: They are not those of a `pyramid-blend` of the same width.
     """
     own = network.state_dict()
-    missing = {name for name in own.keys() - parameters.keys() if not name.startswith("colour.")}
-    if missing or parameters["context.bias"].shape != own["context.bias"].shape:
-        raise ConfigError("expected the parameters of a pyramid-blend 1.x of the same width")
+    if (
+        own.keys() - parameters.keys()
+        or parameters["context.bias"].shape != own["context.bias"].shape
+    ):
+        raise ConfigError("expected the parameters of a pyramid-blend of the same width")
     for name, tensor in parameters.items():
         if name in WIDENED:
             own[name].zero_()

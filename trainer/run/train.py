@@ -25,7 +25,7 @@ from trainer.run.distributed import World, join_world
 from trainer.run.folder import CONFIG_NAME, CURVE_NAME, RECORD_NAME, RunFolder
 from trainer.run.initial_parameters import (
     start_as_average,
-    start_as_blend_1,
+    start_as_luma_of,
     zero_parameters,
 )
 from trainer.run.interruption import StopRequest
@@ -184,10 +184,10 @@ def start_network(config: TrainConfig) -> AnyNetwork:
     network = build_network(config.network)
     if config.optim.start == "average" and isinstance(network, FusionNetwork):
         start_as_average(network)
-    elif config.optim.start == "blend-1" and isinstance(network, BlendNetwork):
+    elif config.optim.start == "luma" and isinstance(network, BlendNetwork):
         directory = Path(config.optim.start_weights)
         verify_file(read_manifest(directory), directory, PARAMETERS_NAME)
-        start_as_blend_1(network, load_file(directory / PARAMETERS_NAME))
+        start_as_luma_of(network, load_file(directory / PARAMETERS_NAME))
     elif config.optim.start == "weights":
         weights = load_weights(Path(config.optim.start_weights))
         if weights.manifest.network != config.network:

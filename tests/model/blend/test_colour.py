@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from model.blend.colour import GAMUT_MARGIN, ColourMix, to_luma
+from model.blend.colour import GAMUT_MARGIN, mix_colour, to_luma
 
 
 def colour(exposures, luma):
     """The mix of one pixel of each exposure, for a luma."""
     planes = torch.tensor(exposures, dtype=torch.float64).reshape(1, -1, 3, 1, 1)
     fused = torch.full((1, 1, 1), luma, dtype=torch.float64)
-    return ColourMix().double().requires_grad_(False)(planes, fused).flatten()
+    return mix_colour(planes, fused).flatten()
 
 
 def hue_of(rgb):

@@ -12,7 +12,7 @@ from trainer.losses.config import LossConfig
 from trainer.losses.registry import TERMS
 from trainer.losses.weighted_sum import LOSS_NAMES
 
-BLEND = ROOT / "trainer" / "configs" / "pyramid-blend-1.2.0.toml"
+BLEND = ROOT / "trainer" / "configs" / "pyramid-blend-2.0.0.toml"
 
 NEW_TERM = """
 from trainer.losses.term import LossTerm, TermOption
@@ -68,7 +68,7 @@ def test_the_config_has_the_keys_of_every_term_and_the_curves_its_name():
     ("override", "said"),
     [
         ("loss.colours=1", "key 'loss.colours': Extra inputs are not permitted"),
-        ("loss.hue=-1", "key 'loss.hue': Input should be greater than or equal to 0"),
+        ("loss.truth=-1", "key 'loss.truth': Input should be greater than or equal to 0"),
         ("loss.detail_gain=0", "key 'loss.detail_gain': Input should be greater than 0"),
         ("loss.detail_scales=6", "key 'loss.detail_scales': Input should be less than or equal"),
         ("loss.detail_scales=1.5", "key 'loss.detail_scales': Input should be a valid integer"),

@@ -12,7 +12,6 @@ from trainer import metrics
 from trainer.losses.local_moments import MomentPyramid
 from trainer.losses.ms_ssim import ms_ssim
 from trainer.losses.planes import rgb_to_luma
-from trainer.losses.terms.colour import lost_colour
 from trainer.losses.terms.edges import lost_edges
 from trainer.losses.terms.halo import rims
 from trainer.losses.terms.haze import EXPOSED_SIGMA, haze
@@ -289,16 +288,6 @@ def colours(*values):
     ]
 
 
-def test_lost_colour_by_hand():
-    red, grey, pale = colours([100.0, 0.0, 0.0], [80.0, 80.0, 80.0], [75.0, 25.0, 25.0])
-    luma = 29.8936
-    wanted = np.sqrt((100 - luma) ** 2 + 2 * luma**2)
-    # Half the chroma of the red, and none of it.
-    assert lost_colour(pale, red, grey).item() == pytest.approx(wanted / 2, rel=1e-3)
-    assert lost_colour(grey, grey, red).item() == pytest.approx(wanted, rel=2e-3)
-    assert lost_colour(red * 1.5, red, grey).item() == 0
-
-
 def of_chroma(red, blue, *, luma=100.0):
     """A picture of one colour with R - Y and B - Y. Shape (1, 3, 16, 16), float64."""
     of_red, of_green, of_blue = LUMA
@@ -345,36 +334,22 @@ def test_a_mix_of_both_exposures_in_any_place_has_no_foreign_hue(gain):
     assert foreign_hue(mix.flip(1), (under, over)).min().item() > 1
 
 
-def test_noise_of_chroma_is_no_colour():
-    generator = torch.Generator().manual_seed(2)
-    grey = torch.full((1, 3, 64, 64), 90.0)
-    noisy = grey + 10 * torch.randn(grey.shape, generator=generator)
-    assert lost_colour(grey, noisy, grey).item() < 5
-    assert (noisy - rgb_to_luma(noisy)).square().sum(1).sqrt().mean().item() > 12
-
-
 def test_variation_of_a_ramp_is_its_slope():
     ramp = torch.arange(32.0, dtype=torch.float64).expand(2, 1, 32, 32) * 3
     assert variation(ramp).tolist() == pytest.approx([3, 3], abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    "name", ["edges", "information", "disorder", "rims", "colour", "hue", "variation"]
-)
+@pytest.mark.parametrize("name", ["edges", "information", "disorder", "rims", "variation"])
 def test_slopes_are_those_of_finite_differences(name):
     generator = torch.Generator().manual_seed(9)
-    channels, side = (
-        (3, 12) if name in ("colour", "hue") else (1, 44 if name == "information" else 40)
-    )
-    planes = torch.rand(3, 1, channels, side, side, generator=generator, dtype=torch.float64) * 200
+    side = 44 if name == "information" else 40
+    planes = torch.rand(3, 1, 1, side, side, generator=generator, dtype=torch.float64) * 200
     under, over, fused = planes[0] * 0.4, planes[1] + 40, planes[2]
     loss = {
         "edges": lost_edges,
         "information": lost_information,
         "disorder": disorder,
         "rims": rims,
-        "colour": lost_colour,
-        "hue": lambda f, u, o: foreign_hue(f, (u, o)),
         "variation": lambda f, u, o: variation(f),
     }[name]
     fused = fused.clone().requires_grad_()

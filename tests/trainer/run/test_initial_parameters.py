@@ -12,7 +12,7 @@ from model.release.weights import golden_pair
 from tests.paths import ROOT
 from trainer.config import load_config
 from trainer.errors import ConfigError
-from trainer.run.initial_parameters import start_as_average, start_as_blend_1
+from trainer.run.initial_parameters import start_as_average, start_as_luma_of
 from trainer.run.train import start_network, train
 
 
@@ -81,11 +81,11 @@ def test_version_2_begins_with_what_version_1_knew_of_luma():
 
 def test_only_a_version_1_of_the_same_width_is_begun_with():
     parameters = load_file(FIRST / PARAMETERS_NAME)
-    with pytest.raises(ConfigError, match=r"pyramid-blend 1\.x of the same width"):
-        start_as_blend_1(BlendNetwork(PyramidBlendConfig(width=8)), parameters)
+    with pytest.raises(ConfigError, match=r"pyramid-blend of the same width"):
+        start_as_luma_of(BlendNetwork(PyramidBlendConfig(width=8)), parameters)
     parameters.pop("band_gain")
-    with pytest.raises(ConfigError, match=r"pyramid-blend 1\.x of the same width"):
-        start_as_blend_1(BlendNetwork(PyramidBlendConfig(width=24)), parameters)
+    with pytest.raises(ConfigError, match=r"pyramid-blend of the same width"):
+        start_as_luma_of(BlendNetwork(PyramidBlendConfig(width=24)), parameters)
 
 
 def test_a_changed_file_is_not_begun_with(tmp_path):

@@ -44,10 +44,10 @@ def test_a_checkpoint_from_before_there_was_a_loss_term_is_resumed(
     config, run = load_config(config_file), tmp_path / "run"
     train(config, data_root, run, stop_after=4)
     older = checkpoint(run)
-    del older["sums"]["foreign_hue"]
+    del older["sums"]["untruth"]
     torch.save(older, run / CHECKPOINT_NAME)
     header, row = ((line.split(",")) for line in (run / CURVE_NAME).read_text().splitlines())
-    column = header.index("foreign_hue")
+    column = header.index("untruth")
     lines = (",".join(cells[:column] + cells[column + 1 :]) for cells in (header, row))
     (run / CURVE_NAME).write_text("\n".join(lines) + "\n")
     assert train(config, data_root, run) == 8

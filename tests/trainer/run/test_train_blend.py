@@ -52,7 +52,7 @@ def test_training_lowers_the_loss(data_root, blend_file, tmp_path):
     assert float(rows[-1][1]) < 0.97 * float(rows[1][1])
     curve = dict(zip(rows[0], rows[1], strict=True))
     assert float(curve["correct"]) == float(curve["under_weight"]) == 0  # what has no weight
-    terms = ("infidelity", "unlikeness", "lost_edges", "lost_detail", "lost_colour", "variation")
+    terms = ("infidelity", "unlikeness", "lost_edges", "lost_detail", "variation")
     assert all(float(curve[name]) > 0 for name in terms)
     assert json.loads((tmp_path / "run" / RECORD_NAME).read_text())["is_complete"]
 
@@ -198,10 +198,10 @@ def test_a_mixture_of_architectures_is_refused(blend_file, overrides, said):
     ("overrides", "said"),
     [
         (["data.lightness=rgb"], "got 'rgb' with 'hyperp-mb'"),
-        (["loss.colour=0.1"], "and loss.colour and loss.truth and loss.hue only"),
+        (["loss.highlights=0.1"], "loss.highlights and loss.truth only"),
         (["data.exposures=[2, 3]"], "data.exposures = [2, 2]"),
         (["data.truth=true"], "no data.truth without"),
-        (["optim.start=blend-1", "optim.start_weights=x"], "only with 'pyramid-blend'"),
+        (["optim.start=luma", "optim.start_weights=x"], "only with 'pyramid-blend'"),
         (["network.saliency=false"], "saliency"),
         (["loss.tasks=0"], "a weight above 0"),
         (["loss.tasks=0", "loss.fidelity=1", "loss.fidelity_from_step=5"], "from the first step"),

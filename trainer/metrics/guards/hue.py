@@ -17,7 +17,7 @@ from trainer.metrics.windows import Plane
 
 CELL_PX = 4
 STEADY = 1e-2
-"""Added to a squared chroma: a root has no slope at zero, where `foreign_hue` is a loss."""
+"""Added to a squared chroma, which it keeps from dividing by nothing."""
 
 STRIP_CELLS = 64
 
@@ -127,15 +127,10 @@ def _measure_cells(fused: Tensor, exposures: Sequence[Tensor]) -> Tensor:
     return torch.where(is_mix, 0, to_ray)
 
 
-def subtract_luma(rgb: Tensor) -> Tensor:
-    """R, G and B of cells as differences to their luma. Shape (N, 3, H, W) to (N, 3, h, w)."""
-    cells = functional.avg_pool2d(rgb, CELL_PX)
-    return cells - to_luma(cells).unsqueeze(1)
-
-
 def _opponents(rgb: Tensor) -> Tensor:
     """R - Y and B - Y of cells. Shape (N, 3, H, W) to (N, 2, h, w)."""
-    return subtract_luma(rgb)[:, ::2]
+    cells = functional.avg_pool2d(rgb, CELL_PX)
+    return (cells - to_luma(cells).unsqueeze(1))[:, ::2]
 
 
 def _is_between(point: Tensor, first: Tensor, second: Tensor) -> Tensor:
