@@ -1,4 +1,4 @@
-r"""Converts sRGB to CIELAB and back on tensors, and fuses chroma.
+"""Converts sRGB to CIELAB and back on tensors.
 
 One RGB-to-XYZ matrix serves both ways: its inverse is computed.
 """
@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 
 from model.exposure import Pixels
-
-ChromaRule = Literal["mean", "weighted"]
 
 RGB_TO_XYZ = torch.tensor(
     [
@@ -145,44 +143,6 @@ def lab_to_srgb(lab: Tensor) -> Tensor:
     """Turn CIELAB, shape (N, 3, H, W), into sRGB, not clamped to 0..1."""
     _check_planes(lab)
     return linear_to_srgb(lab_to_linear(lab[:, 0], lab[:, 1], lab[:, 2]))
-
-
-def fuse_chroma(chroma: Tensor, *, rule: ChromaRule) -> Tensor:
-    r"""Fuse one chroma channel over the exposure axis.
-
-    The rule `mean` averages. The rule `weighted` weights each exposure by its distance from
-    neutral, so the most saturated exposure decides the hue where another is clipped to grey:
-
-    .. math::
-        c = \frac{\sum_k w_k c_k}{\sum_k w_k}, \qquad w_k = |c_k|
-
-    Where every exposure is neutral all weights vanish and the result is exactly 0.
-
-    Args:
-        chroma: a* or b* of the stack, neutral at 0. Shape (N, K, H, W).
-        rule: `mean` or `weighted`.
-
-    Returns:
-        Fused channel, same dtype and device. Shape (N, H, W).
-
-    Reference:
-        Mean: Im et al., Mathematics 2023, 11, 1620. Weighted: Prabhakar et al., "DeepFuse",
-        ICCV 2017, chrominance rule; ours in CIELAB instead of YCbCr, with the neutral-pixel
-        guard, which the paper leaves undefined.
-
-    Example:
-        >>> chroma = torch.tensor([0.0, 20.0], dtype=torch.float64).reshape(1, 2, 1, 1)
-        >>> fuse_chroma(chroma, rule="mean").item(), fuse_chroma(chroma, rule="weighted").item()
-        (10.0, 20.0)
-    """
-    if chroma.dim() != 4:
-        raise ValueError(f"expected chroma of shape (N, K, H, W), got {tuple(chroma.shape)}")
-    if rule == "mean":
-        return chroma.mean(dim=1)
-    weights = chroma.abs()
-    total = weights.sum(dim=1)
-    fused = (weights * chroma).sum(dim=1) / total
-    return torch.where(total > 0, fused, torch.zeros_like(fused))
 
 
 def quantise(srgb: Tensor, dtype: torch.dtype) -> Tensor:

@@ -217,7 +217,7 @@ class Manifest(_Record):
     receptive_field: Annotated[int, Field(ge=1)] | None
     size_multiple: int = Field(ge=1)
     accepted_exposures: tuple[int, int]
-    chroma: Literal["mean", "weighted", "blend"]
+    chroma: Literal["mean", "weighted", "unclipped", "blend"]
     reference: Reference
     golden: Golden
     training: Training

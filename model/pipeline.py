@@ -11,9 +11,9 @@ from typing import Protocol
 
 from model.blend.network import BlendNetwork
 from model.blend.pipeline import BlendPipeline, create_engine
-from model.colour import ChromaRule
 from model.device import Precision, resolve_device
 from model.exposure import ExposureStack, Pixels
+from model.lightness.chroma import ChromaRule
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import create_runtime
 from model.registration import Registration

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 
 from model.colour import (
-    ChromaRule,
-    fuse_chroma,
     lab_to_linear,
     linear_to_lab,
     linear_to_srgb,
@@ -19,6 +17,7 @@ from model.colour import (
 from model.device import Precision
 from model.errors import InferenceError
 from model.exposure import ExposureStack, Pixels
+from model.lightness.chroma import ChromaRule, fuse_chroma
 from model.lightness.network import Padding
 from model.lightness.runtime import Runtime
 from model.registration import AS_THEY_ARE, Registration
@@ -106,9 +105,10 @@ class LightnessPipeline:
 
     def _fuse_chunk(self, chunk: Sequence[tuple[FusionRun, Window]]) -> None:
         window = chunk[0][1]
-        # both exposures of the windows in CIELAB
-        stacks = [self._read(run, window) for run, window in chunk]
-        under, over = (linear_to_lab(torch.cat(planes)) for planes in zip(*stacks, strict=True))
+        # both exposures of the windows, linear and in CIELAB
+        read = (self._read(run, window) for run, window in chunk)
+        exposures = [torch.cat(planes) for planes in zip(*read, strict=True)]
+        under, over = (linear_to_lab(planes) for planes in exposures)
         lightness = self.runtime.run(under[:, :1], over[:, :1], padding=_padding(window))
         covered = self._covered(window)
         expected = (len(chunk), 1, covered.height, covered.width)
@@ -118,9 +118,11 @@ class LightnessPipeline:
             )
         # chroma by the rule, where the network gave lightness
         rows, columns = covered.relative_to(window.source).slices
-        chroma = torch.stack((under[:, 1:, rows, columns], over[:, 1:, rows, columns]), dim=2)
-        a, b = (fuse_chroma(channel, rule=self.chroma) for channel in chroma.unbind(1))
-        self._write(chunk, linear_to_srgb(lab_to_linear(lightness[:, 0], a, b)))
+        chroma = torch.stack((under[:, 1:, rows, columns], over[:, 1:, rows, columns]), dim=1)
+        largest = torch.stack([planes[:, :, rows, columns].amax(1) for planes in exposures], dim=1)
+        fused = fuse_chroma(chroma, rule=self.chroma, largest=largest, lightness=lightness[:, 0])
+        linear = lab_to_linear(lightness[:, 0], fused[:, 0], fused[:, 1])
+        self._write(chunk, linear_to_srgb(linear))
 
     def _read(self, run: FusionRun, window: Window) -> tuple[Tensor, Tensor]:
         """The darkest and the brightest exposure's window as linear sRGB on the device.

@@ -4,7 +4,6 @@ import skimage.color
 import torch
 
 from model.colour import (
-    fuse_chroma,
     lab_to_srgb,
     linear_to_lab,
     linear_to_srgb,
@@ -109,40 +108,11 @@ def test_quantise_rounds_half_to_even_and_clamps():
     assert quantise(torch.tensor([2.0, -1.0]), torch.uint16).tolist() == [65535, 0]
 
 
-@pytest.mark.parametrize("rule", ["mean", "weighted"])
-def test_fuse_chroma_keeps_equal_exposures(rule):
-    chroma = torch.linspace(-90, 90, 61, dtype=torch.float64).reshape(1, 1, 1, -1)
-    fused = fuse_chroma(chroma.expand(1, 2, 1, -1), rule=rule)
-    torch.testing.assert_close(fused, chroma[:, 0], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("rule", ["mean", "weighted"])
-def test_fuse_chroma_is_neutral_when_all_exposures_are_neutral(rule):
-    assert torch.equal(fuse_chroma(torch.zeros(1, 3, 2, 2), rule=rule), torch.zeros(1, 2, 2))
-
-
-@pytest.mark.parametrize("rule", ["mean", "weighted"])
-def test_fuse_chroma_ignores_the_order_and_stays_between_the_exposures(rule):
-    chroma = 100 * torch.randn(2, 3, 8, 9, generator=torch.Generator().manual_seed(0)).double()
-    fused = fuse_chroma(chroma, rule=rule)
-    torch.testing.assert_close(fused, fuse_chroma(chroma.flip(1), rule=rule))
-    assert (fused >= chroma.amin(1) - 1e-9).all()
-    assert (fused <= chroma.amax(1) + 1e-9).all()
-
-
-def test_weighted_chroma_follows_the_saturated_exposure():
-    chroma = torch.tensor([0.0, 30.0]).reshape(1, 2, 1, 1)
-    assert fuse_chroma(chroma, rule="weighted").item() == 30
-    assert fuse_chroma(chroma, rule="mean").item() == 15
-
-
 def test_wrong_shapes_and_types_are_refused():
     with pytest.raises(ValueError, match="expected floating-point planes"):
         linear_to_lab(torch.zeros(3, 4, 4))
     with pytest.raises(ValueError, match="expected floating-point planes"):
         lab_to_srgb(torch.zeros(1, 3, 4, 4, dtype=torch.int32))
-    with pytest.raises(ValueError, match=r"\(N, K, H, W\)"):
-        fuse_chroma(torch.zeros(2, 4, 4), rule="mean")
     with pytest.raises(ValueError, match="uint8 or uint16"):
         pixels_to_linear(torch.zeros(4))
     with pytest.raises(ValueError, match="uint8 or uint16"):

@@ -62,7 +62,8 @@ def test_a_device_that_is_not_there_is_told(blend_weights_dir):
 def test_a_chroma_rule_takes_the_place_of_the_manifests(loaded_weights, blend_weights_dir):
     assert loaded_weights.manifest.chroma == "mean"
     assert create_pipeline(loaded_weights, device="cpu", threads=1).chroma == "mean"
-    pipeline = create_pipeline(loaded_weights, device="cpu", threads=1, chroma="weighted")
-    assert pipeline.chroma == "weighted"
+    for rule in ("weighted", "unclipped"):
+        pipeline = create_pipeline(loaded_weights, device="cpu", threads=1, chroma=rule)
+        assert pipeline.chroma == rule
     with pytest.raises(ValueError, match="no chroma rule for pyramid-blend"):
         create_pipeline(load_weights(blend_weights_dir), device="cpu", chroma="mean")

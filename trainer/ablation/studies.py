@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.colour import ChromaRule
 from model.exposure import Reference
+from model.lightness.chroma import ChromaRule
 from trainer.config import TrainConfig, load_config
 from trainer.errors import ConfigError
 from trainer.toml import check_table, read_toml

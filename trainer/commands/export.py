@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from model.colour import ChromaRule
 from model.exposure import Reference
+from model.lightness.chroma import ChromaRule
 from trainer.commands.arguments import Commands
 from trainer.release.description import load_description
 from trainer.release.export import Checkpoint, export

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from model.blend.network import MAX_EXPOSURES, MIN_EXPOSURES
-from model.colour import ChromaRule
 from model.exposure import Reference
+from model.lightness.chroma import ChromaRule
 from model.lightness.network import LIGHTNESS_MAX, FusionNetwork, Padding
 from model.manifest import (
     GRAPH_NAME,

@@ -23,6 +23,7 @@ Table = dict[str, object]
 CHROMA_RULES = {
     "blend": "blended as lightness is",
     "mean": "the mean of both exposures",
+    "unclipped": "the mean of both, each weighted by its distance from clipping, within sRGB",
     "weighted": "the mean of both, each weighted by its distance from neutral",
 }
 STARTS = {

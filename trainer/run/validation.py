@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from model.blend.pipeline import BlendPipeline, create_engine
-from model.colour import ChromaRule
 from model.exposure import ExposureStack, Pixels
+from model.lightness.chroma import ChromaRule
 from model.lightness.network import FusionNetwork
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import TorchRuntime

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposureStack, StackAlignment
+from model.lightness.chroma import ChromaRule
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.runtime import OnnxRuntime, TorchRuntime
 from model.registration import AS_THEY_ARE
@@ -115,22 +117,26 @@ def test_one_pixel_less_of_halo_breaks_it(runtime, lively_network, make_scene):
         short.fuse(make_scene(61, 131))
 
 
+@pytest.mark.parametrize("chroma", ["weighted", "unclipped"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_warped_pair_is_fused_alike_in_any_tiling(runtime, make_scene, tilted, dtype):
+def test_a_warped_pair_is_fused_alike_in_any_tiling(runtime, make_scene, tilted, dtype, chroma):
     pair = make_scene(61, 131, dtype)
     pictures = [
-        LightnessPipeline(runtime, chroma="weighted", tile_px=tile_px).fuse(pair, laid(tilted))
+        LightnessPipeline(runtime, chroma=chroma, tile_px=tile_px).fuse(pair, laid(tilted))
         for tile_px in (SMALL_TILE_PX, WHOLE_TILE_PX)
     ]
     assert np.abs(pictures[0].astype(int) - pictures[1].astype(int)).max() <= 1
-    unwarped = LightnessPipeline(runtime, chroma="weighted").fuse(pair)
+    unwarped = LightnessPipeline(runtime, chroma=chroma).fuse(pair)
     assert np.abs(pictures[0].astype(int) - unwarped.astype(int)).max() > 10
 
 
+@pytest.mark.parametrize("chroma", ["mean", "unclipped"])
 @pytest.mark.parametrize("is_warped", [False, True])
-def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, tilted, is_warped):
+def test_a_picture_has_the_same_bits_alone_and_in_company(
+    runtime, make_scene, tilted, is_warped, chroma
+):
     report = tilted if is_warped else None
-    pipeline = LightnessPipeline(runtime, chroma="mean", tile_px=SMALL_TILE_PX)
+    pipeline = LightnessPipeline(runtime, chroma=chroma, tile_px=SMALL_TILE_PX)
     pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
     alone = [pipeline.fuse(pair, laid(report)) for pair in pairs]
     runs = [pipeline.begin(pair, laid(report)) for pair in pairs]
@@ -144,7 +150,7 @@ def test_a_picture_has_the_same_bits_alone_and_in_company(runtime, make_scene, t
         assert np.array_equal(run.output, picture)
 
 
-@pytest.mark.parametrize("chroma", ["mean", "weighted"])
+@pytest.mark.parametrize("chroma", get_args(ChromaRule))
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_equal_exposures_come_back_where_the_network_is_the_identity(chroma, dtype):
     full = np.iinfo(dtype).max
@@ -157,7 +163,26 @@ def test_equal_exposures_come_back_where_the_network_is_the_identity(chroma, dty
 def test_black_and_white_stay_black_and_white(level):
     pixels = np.full((40, 50, 3), level, np.uint8)
     pair = ExposureStack.from_images([pixels, pixels])
-    assert (LightnessPipeline(MeanRuntime(), chroma="weighted").fuse(pair) == level).all()
+    for chroma in get_args(ChromaRule):
+        assert (LightnessPipeline(MeanRuntime(), chroma=chroma).fuse(pair) == level).all()
+
+
+def test_unclipped_chroma_sees_where_the_exposures_are_clipped():
+    """By the whole path: a sky burnt in one exposure, beside a wall that is dark in the other."""
+    under, over = np.empty((2, 40, 60, 3), np.uint8)
+    under[:, :30], over[:, :30] = (64, 115, 191), 255
+    under[:, 30:], over[:, 30:] = 4, (140, 100, 80)
+    pair = ExposureStack.from_images([under, over])
+    fused = {
+        chroma: LightnessPipeline(MeanRuntime(), chroma=chroma).fuse(pair).astype(int)
+        for chroma in get_args(ChromaRule)
+    }
+    spread = {chroma: np.ptp(picture[20], axis=-1) for chroma, picture in fused.items()}
+    # lightness lies between the exposures, so chroma that is kept stands out
+    assert (spread["unclipped"][:30] > 1.5 * spread["mean"][:30]).all()
+    assert (spread["unclipped"][30:] > 1.5 * spread["mean"][30:]).all()
+    sky = fused["unclipped"][20, 0]
+    assert sky[0] < sky[1] < sky[2]
 
 
 def test_interior_windows_run_without_padding_and_the_border_with_it(make_scene):

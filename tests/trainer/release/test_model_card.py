@@ -138,7 +138,8 @@ def test_texts_of_the_manifest_stand_in_the_card(render):
 def test_limits_follow_from_the_network_and_the_rule_of_chroma(render):
     assert "17 x 17 pixels" in render()["Limits"]
     assert "the mean of the chroma pales" in render(chroma="mean", limits=())["Limits"]
-    assert "pales" not in render(chroma="weighted", limits=())["Limits"]
+    for rule in ("weighted", "unclipped"):
+        assert "pales" not in render(chroma=rule, limits=())["Limits"]
 
 
 def test_evaluations_are_tables_with_the_best_in_bold(render):

@@ -10,9 +10,9 @@ import onnxruntime
 import torch
 
 import model
-from model.colour import ChromaRule
 from model.exposure import GhostsMode, Pixels, Reference
 from model.fuse import fuse_stack
+from model.lightness.chroma import ChromaRule
 from model.manifest import Manifest, read_manifest
 from model.pipeline import FusionPipeline, create_pipeline
 from model.release.weights import load_weights

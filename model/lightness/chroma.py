@@ -1,0 +1,140 @@
+r"""Fuses a* and b* of the exposures by a rule, beside the lightness that the network gives."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from model.colour import lab_to_linear, linear_to_srgb
+
+ChromaRule = Literal["mean", "weighted", "unclipped"]
+
+WHITE_SOFT = 32 / 255
+BLACK_SOFT = 48 / 255
+"""Ours. Distances from white and from black, in sRGB, below which an exposure loses weight: a
+channel bends towards white before it clips, and noise and rounding turn the hue near black."""
+
+CLIPPED_WEIGHT = 1e-3
+"""Ours. Weight of a clipped exposure: where all are clipped, their mean is what is left."""
+
+GAMUT_TOLERANCE = 1e-4
+"""In linear sRGB, a hundredth of an 8-bit step at white and a third of one at black; float32
+rounding and the constants of CIELAB's white stay within it."""
+
+GAMUT_STEPS = 5
+"""Ours. Bisections of the share of chroma that the gamut holds, before it is interpolated. On
+random colours outside the gamut the result is then off by 0.03 8-bit steps in the mean and by less
+than 7 in all but a thousandth of them; without the interpolation, after one step more, by 4.4."""
+
+
+def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, largest: Tensor, lightness: Tensor) -> Tensor:
+    r"""Fuse a* and b* over the exposure axis.
+
+    Each channel c is a weighted mean:
+
+    .. math::
+        c = \frac{\sum_k w_k c_k}{\sum_k w_k}
+
+    - `mean`: :math:`w_k = 1`.
+    - `weighted`: :math:`w_k = |c_k|`, the distance from neutral, so the most saturated exposure
+      decides the hue where another is clipped to grey.
+    - `unclipped`: the distance of the largest channel m, sRGB 0..1, from both ends of the range,
+      one weight for a* and b*, so the exposure that still has the colour decides it:
+
+      .. math::
+          w_k = \min(1, \frac{1 - m_k}{32 / 255}) \min(1, \frac{m_k}{48 / 255})
+              + 10^{-3}
+
+      Chroma that sRGB cannot show at the fused lightness is then reduced, at constant lightness
+      and hue, until it can. Where the lightness itself leaves 0..100 the result is neutral.
+
+    Where every exposure is neutral the result is exactly 0 by any rule.
+
+    Args:
+        chroma: a*, b* of the stack, neutral at 0. Shape (N, K, 2, H, W).
+        rule: Which of them.
+        largest: The largest of R, G, B of each exposure, linear, nominally 0..1. Shape
+            (N, K, H, W).
+        lightness: Fused L*, nominally 0..100. Shape (N, H, W).
+
+    Returns:
+        Fused a*, b*, same dtype and device. Shape (N, 2, H, W).
+
+    Raises:
+        ValueError: The shapes do not fit.
+
+    Reference:
+        Mean: Im et al., Mathematics 2023, 11, 1620. Weighted: Prabhakar et al., "DeepFuse",
+        ICCV 2017, chrominance rule; ours in CIELAB instead of YCbCr, with the neutral-pixel
+        guard, which the paper leaves undefined. Unclipped: ours. Weights that fall towards both
+        ends of the range are those of Debevec and Malik, "Recovering High Dynamic Range Radiance
+        Maps from Photographs", SIGGRAPH 1997, here flat between the ends.
+
+    Example:
+        >>> chroma = torch.tensor([0.0, 20.0], dtype=torch.float64).reshape(1, 2, 1, 1, 1)
+        >>> chroma = chroma.expand(1, 2, 2, 1, 1)  # the first exposure clipped to white
+        >>> largest = torch.tensor([1.0, 0.2], dtype=torch.float64).reshape(1, 2, 1, 1)
+        >>> planes = {"largest": largest, "lightness": torch.full_like(largest[:, 0], 50)}
+        >>> rules = ("mean", "weighted", "unclipped")
+        >>> [round(fuse_chroma(chroma, rule=rule, **planes)[0, 0].item(), 1) for rule in rules]
+        [10.0, 20.0, 20.0]
+    """
+    _check_shapes(chroma, largest, lightness)
+    if rule == "mean":
+        return chroma.mean(dim=1)
+    if rule == "weighted":
+        return _average(chroma, chroma.abs())
+    fused = _average(chroma, _weigh_unclipped(largest).unsqueeze(2))
+    return _reduce_to_gamut(fused, lightness)
+
+
+def _average(chroma: Tensor, weights: Tensor) -> Tensor:
+    total = weights.sum(dim=1)
+    fused = (weights * chroma).sum(dim=1) / total
+    return torch.where(total > 0, fused, torch.zeros_like(fused))
+
+
+def _weigh_unclipped(largest: Tensor) -> Tensor:
+    encoded = linear_to_srgb(largest)
+    below_white = ((1 - encoded) / WHITE_SOFT).clamp(0, 1)
+    above_black = (encoded / BLACK_SOFT).clamp(0, 1)
+    return below_white * above_black + CLIPPED_WEIGHT
+
+
+def _reduce_to_gamut(chroma: Tensor, lightness: Tensor) -> Tensor:
+    """Reduce chroma at constant lightness and hue to the share that sRGB holds.
+
+    The share follows from bisection and, between the last two, linear interpolation, without
+    which it would come in steps that a smooth sky shows.
+    """
+
+    def excess(share: Tensor) -> Tensor:
+        linear = lab_to_linear(lightness, share * chroma[:, 0], share * chroma[:, 1])
+        return torch.maximum(-linear.amin(dim=1), linear.amax(dim=1) - 1) - GAMUT_TOLERANCE
+
+    low, high = torch.zeros_like(lightness), torch.ones_like(lightness)
+    low_excess, high_excess = excess(low), excess(high)
+    fits = high_excess <= 0
+    for _ in range(GAMUT_STEPS):
+        middle = (low + high) / 2
+        middle_excess = excess(middle)
+        is_inside = middle_excess <= 0
+        low, high = torch.where(is_inside, middle, low), torch.where(is_inside, high, middle)
+        low_excess = torch.where(is_inside, middle_excess, low_excess)
+        high_excess = torch.where(is_inside, high_excess, middle_excess)
+    # a lightness outside 0..100 exceeds the gamut by itself, and low is still 0
+    room = low_excess.clamp(max=0)
+    share = low + (high - low) * room / (room - high_excess)
+    return torch.where(fits.unsqueeze(1), chroma, chroma * share.unsqueeze(1))
+
+
+def _check_shapes(chroma: Tensor, largest: Tensor, lightness: Tensor) -> None:
+    expected = "expected chroma (N, K, 2, H, W), largest (N, K, H, W) and lightness (N, H, W)"
+    fits = chroma.dim() == 5 and chroma.shape[2] == 2
+    if (
+        not fits
+        or largest.shape != chroma.shape[:2] + chroma.shape[3:]
+        or lightness.shape != chroma.shape[:1] + chroma.shape[3:]
+    ):
+        shapes = ", ".join(str(tuple(planes.shape)) for planes in (chroma, largest, lightness))
+        raise ValueError(f"{expected}, got {shapes}")
