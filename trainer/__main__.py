@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from model.errors import FusionError
-from trainer.commands import ablate, blind, card, evaluate, export, prepare, train
+from trainer.commands import ablate, blind, card, evaluate, export, prepare, repackage, train
 
-COMMANDS = (prepare, train, export, card, evaluate, blind, ablate)
+COMMANDS = (prepare, train, export, repackage, card, evaluate, blind, ablate)
 
 
 def main(arguments: list[str] | None = None) -> int:

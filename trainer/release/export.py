@@ -1,8 +1,6 @@
 """A finished run to a weights version: safetensors, manifest, model card, maybe ONNX graphs."""
 
 import json
-import re
-import shutil
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -33,6 +31,7 @@ from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
 from trainer.release.description import Description, apply_description
 from trainer.release.model_card import write_card
+from trainer.release.target import begin_version, parse_version
 from trainer.run.folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
 
 Checkpoint = Literal["best", "last"]
@@ -91,42 +90,38 @@ def export(
     config, record = _read_run(run)
     if config.is_blend and chroma is not None:
         raise RunError(f"expected no rule of chroma for '{BLEND}', got '{chroma}'")
-    version = _parse_version(config.name, target)
+    version = parse_version(config.name, target)
     training = _describe_training(run, config, record, checkpoint)
     parameters = BEST_NAME if training.checkpoint == "best" else PARAMETERS_NAME
     network = load_network(config.network, run / parameters, label=target.name)
-    # Whole or not there: a version that was begun must not look like one, nor be in the way.
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_parameters(network, partial / PARAMETERS_NAME)
-    graphs = GRAPHS if isinstance(network, FusionNetwork) else ()
-    if isinstance(network, FusionNetwork):
-        for name, padding in graphs:
-            export_graph(network, partial / name, padding)
-            check_parity(network, partial / name, padding)
-    manifest = Manifest.model_validate(
-        {
-            "name": config.name,
-            "version": version,
-            "network": config.network,
-            "files": {
-                name: describe_file(partial / name)
-                for name in (PARAMETERS_NAME, *(name for name, _ in graphs))
-            },
-            "receptive_field": network.receptive_field,
-            "size_multiple": network.size_multiple,
-            "accepted_exposures": (MIN_EXPOSURES, MAX_EXPOSURES) if config.is_blend else (2, 2),
-            "chroma": "blend" if config.is_blend else chroma or "mean",
-            "reference": reference,
-            "golden": compute_golden(network),
-            "training": training,
-        }
-    )
-    manifest = apply_description(manifest, description or Description())
-    write_manifest(manifest, partial)
-    write_card(partial)
-    partial.rename(target)
+    with begin_version(target) as partial:
+        save_parameters(network, partial / PARAMETERS_NAME)
+        graphs = GRAPHS if isinstance(network, FusionNetwork) else ()
+        if isinstance(network, FusionNetwork):
+            for name, padding in graphs:
+                export_graph(network, partial / name, padding)
+                check_parity(network, partial / name, padding)
+        manifest = Manifest.model_validate(
+            {
+                "name": config.name,
+                "version": version,
+                "network": config.network,
+                "files": {
+                    name: describe_file(partial / name)
+                    for name in (PARAMETERS_NAME, *(name for name, _ in graphs))
+                },
+                "receptive_field": network.receptive_field,
+                "size_multiple": network.size_multiple,
+                "accepted_exposures": (MIN_EXPOSURES, MAX_EXPOSURES) if config.is_blend else (2, 2),
+                "chroma": "blend" if config.is_blend else chroma or "mean",
+                "reference": reference,
+                "golden": compute_golden(network),
+                "training": training,
+            }
+        )
+        manifest = apply_description(manifest, description or Description())
+        write_manifest(manifest, partial)
+        write_card(partial)
     return manifest
 
 
@@ -195,17 +190,6 @@ def _read_run(run: Path) -> tuple[TrainConfig, dict[str, object]]:
             f"'{run.name}' has {record.get('steps', 0)}"
         )
     return config, record
-
-
-def _parse_version(name: str, target: Path) -> str:
-    matched = re.fullmatch(rf"{re.escape(name)}-(\d+\.\d+\.\d+)", target.name)
-    if matched is None:
-        raise RunError(
-            f"expected the target folder as '{name}-<major>.<minor>.<patch>', got '{target.name}'"
-        )
-    if target.exists():
-        raise RunError(f"the weights version '{target.name}' exists; released weights never change")
-    return matched.group(1)
 
 
 def _describe_training(
