@@ -187,6 +187,41 @@ def test_crops_of_large_pictures_are_at_their_own_scale():
             np.testing.assert_array_equal(bottom[:, start : start + side], crop)
 
 
+def test_an_order_of_pictures_tells_who_is_preferred_to_whom():
+    letters = {
+        "desk": {"A": "ours", "B": "mean", "C": "theirs"},
+        "door": {"A": "theirs", "B": "ours", "C": "mean"},
+        "lamp": {"A": "mean", "B": "theirs", "C": "ours"},
+    }
+    judged = [
+        Judgement("desk", "ACB", "", ""),
+        Judgement("door", "a", "", ""),
+        Judgement("lamp", "=", "", ""),
+    ]
+    said = reveal(judged, letters)
+    duels = said.split("preferred to")[1].splitlines()
+    cells = {
+        row.split("|")[1].strip(): [c.strip() for c in row.split("|")[2:-1]] for row in duels[2:5]
+    }
+    names = [name.strip() for name in duels[0].split("|")[1:-1]]
+    beats = {
+        (row, name): count
+        for row, of_row in cells.items()
+        for name, count in zip(names, of_row, strict=True)
+    }
+    assert beats["ours", "theirs"] == beats["theirs", "ours"] == "1"
+    assert beats["ours", "mean"] == "1"
+    assert beats["theirs", "mean"] == "2"
+    assert beats["mean", "ours"] == beats["mean", "theirs"] == "0"
+
+
+@pytest.mark.parametrize("preferred", ["AA", "A=", "AD"])
+def test_an_order_that_is_none_is_refused(preferred):
+    letters = {"desk": {"A": "ours", "B": "mean", "C": "theirs"}}
+    with pytest.raises(DataError, match="some of them from the best on"):
+        reveal([Judgement("desk", preferred, "", "")], letters)
+
+
 def test_more_than_three_pictures_stand_in_two_rows():
     picture = np.full((60, 90, 3), 200, np.uint8)
     three, five = (
@@ -240,7 +275,10 @@ def test_scenes_without_preference_or_judgement_win_for_nobody():
 @pytest.mark.parametrize(
     ("judgements", "message"),
     [
-        ([Judgement("desk", "C", "", "")], "expected A, B or = as preferred of 'desk', got 'C'"),
+        (
+            [Judgement("desk", "C", "", "")],
+            "expected A, B, some of them from the best on, or = as preferred of 'desk', got 'C'",
+        ),
         ([Judgement("attic", "A", "", "")], "expected each scene of the key once, got 'attic'"),
         ([Judgement("desk", "A", "", "")] * 2, "expected each scene of the key once, got 'desk'"),
         ([Judgement("desk", "", "", "")], "expected a preference in one line at least"),

@@ -25,7 +25,8 @@ class Judgement:
 
     Attributes:
         scene: Name of the scene.
-        preferred: Letter of the preferred picture, `=` for none of them, empty when not judged.
+        preferred: Letter of the preferred picture, or letters from the best picture on, those left
+            out being alike; `=` for none of them, empty when not judged.
         better: What is better in it, in words; a capital letter by itself is a picture.
         worse: What is worse.
     """
@@ -34,6 +35,11 @@ class Judgement:
     preferred: str
     better: str
     worse: str
+
+    @property
+    def order(self) -> str:
+        """The letters from the best on; empty without a preference."""
+        return self.preferred.upper().replace(NO_PREFERENCE, "")
 
 
 def write_template(folder: Path, scenes: Sequence[str]) -> None:
@@ -96,7 +102,9 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
     Returns:
         Two tables: how often each method was preferred, and what was written of each scene. Of two
         methods also the two-sided sign test over the scenes with a preference; and the letters that
-        were preferred, which tell a habit of the eye.
+        were preferred, which tell a habit of the eye. Where pictures were put in order, a third
+        table between them: in how many scenes the method of a row was preferred to that of a
+        column.
 
     Raises:
         DataError: A scene or a letter is not in the key, a scene comes twice, or nothing is judged.
@@ -108,8 +116,8 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
     names = sorted({name for of_scene in letters.values() for name in of_scene.values()})
     wins = dict.fromkeys(names, 0)
     for one in judged:
-        if one.preferred != NO_PREFERENCE:
-            wins[letters[one.scene][one.preferred.upper()]] += 1
+        if one.order:
+            wins[letters[one.scene][one.order[0]]] += 1
     decided = sum(wins.values())
     said = (
         f"{len(judged)} of {len(letters)} scenes judged, {len(judged) - decided} without preference"
@@ -117,7 +125,7 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
     if len(names) == 2 and decided:
         probability = binomtest(max(wins.values()), decided).pvalue
         said += f"; sign test p = {probability:.2g}"
-    by_letter = Counter(one.preferred.upper() for one in judged if one.preferred != NO_PREFERENCE)
+    by_letter = Counter(one.order[0] for one in judged if one.order)
     counts = [f"{letter} {count}" for letter, count in sorted(by_letter.items())]
     said += f"; by letter: {', '.join(counts)}" if counts else ""
     ordered = sorted(names, key=lambda name: -wins[name])
@@ -130,7 +138,26 @@ def reveal(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
         )
         for one in judged
     ]
-    return "\n".join([*totals, "", f"{said}.", "", *draw_table(COLUMNS, rows)]) + "\n"
+    duels = (
+        _count_duels(judged, letters, ordered) if any(len(one.order) > 1 for one in judged) else []
+    )
+    return "\n".join([*totals, "", f"{said}.", "", *duels, *draw_table(COLUMNS, rows)]) + "\n"
+
+
+def _count_duels(
+    judged: Sequence[Judgement], letters: Mapping[str, Mapping[str, str]], names: Sequence[str]
+) -> list[str]:
+    """The table of who was preferred to whom, and an empty line."""
+    duels = Counter(
+        (of_scene[better], of_scene[worse])
+        for one in judged
+        for of_scene in [letters[one.scene]]
+        for place, better in enumerate(one.order)
+        for worse in of_scene
+        if worse not in one.order[: place + 1]
+    )
+    rows = [(row, *("" if row == one else str(duels[row, one]) for one in names)) for row in names]
+    return [*draw_table(("preferred to", *names), rows), ""]
 
 
 def _check(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, str]]) -> None:
@@ -139,16 +166,18 @@ def _check(judgements: Sequence[Judgement], letters: Mapping[str, Mapping[str, s
         if one.scene not in letters or one.scene in seen:
             raise DataError(f"expected each scene of the key once, got '{one.scene}'")
         seen.add(one.scene)
-        known = (*letters[one.scene], NO_PREFERENCE, "")
-        if one.preferred.upper() not in known:
+        is_order = len(set(one.order)) == len(one.order) and set(one.order) <= set(
+            letters[one.scene]
+        )
+        if not is_order or (NO_PREFERENCE in one.preferred and one.preferred != NO_PREFERENCE):
             raise DataError(
-                f"expected {', '.join(letters[one.scene])} or {NO_PREFERENCE} as preferred of "
-                f"'{one.scene}', got '{one.preferred}'"
+                f"expected {', '.join(letters[one.scene])}, some of them from the best on, or "
+                f"{NO_PREFERENCE} as preferred of '{one.scene}', got '{one.preferred}'"
             )
 
 
 def _name_preferred(one: Judgement, letters: Mapping[str, str]) -> str:
-    return letters.get(one.preferred.upper(), NO_PREFERENCE)
+    return letters[one.order[0]] if one.order else NO_PREFERENCE
 
 
 def _name_pictures(text: str, letters: Mapping[str, str]) -> str:
