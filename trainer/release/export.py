@@ -211,8 +211,10 @@ def _describe_training(
     data = [DataSource.model_validate(source) for source in sources]
     started_from = ""
     if config.optim.start_weights:
-        earlier = read_manifest(Path(config.optim.start_weights))
-        started_from = earlier.label
+        directory = Path(config.optim.start_weights)
+        earlier = read_manifest(directory)
+        # what is begun with for its luma alone may be kept in a folder that is no version's
+        started_from = directory.name if config.optim.start == "luma" else earlier.label
         data += [source for source in earlier.training.data if source not in data]
     return Training(
         config=(run / CONFIG_NAME).read_text(encoding="utf-8"),

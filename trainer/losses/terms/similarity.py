@@ -1,4 +1,4 @@
-"""Loss term `similarity`: 1 - the mean of MS-SSIM with both exposures."""
+"""Loss term `similarity`: 1 - the mean of MS-SSIM with two exposures."""
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ def dissimilarity(pyramid: MomentPyramid) -> Tensor:
 TERM = LossTerm(
     key="similarity",
     name="unlikeness",
-    words="(1 - MS-SSIM with both exposures)",
+    words="(1 - MS-SSIM with two exposures)",
     explanation="",
     position=50,
     compute=lambda planes, options: dissimilarity(planes.pyramid),
