@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from trainer.data.camera import Camera, expose, find_correct_gain
 from trainer.data.panorama import render_view, sample_view
+from trainer.data.pixels import limit_side
 from trainer.data.tone_curve import apply_tone_curve
 from trainer.evaluation.pictures import Picture
+from trainer.evaluation.report.cells import draw_cell, join_cells
 from trainer.files import write_whole
 
 FIELD_OF_VIEW_DEG = 90.0
@@ -74,6 +76,13 @@ def shoot(radiance: NDArray[np.float32], evs: Sequence[float], seed: int = SEED)
     )
     shown = apply_tone_curve(radiance, TARGET_LIGHTNESS, CAMERA)
     return RenderedView(exposures, np.rint(shown * 255).astype(np.uint8))
+
+
+def draw_row(pictures: Mapping[str, Picture], side_px: int) -> Picture:
+    """Pictures side by side under their names, reduced to a longest side."""
+    return join_cells(
+        [draw_cell(limit_side(picture, side_px), name) for name, picture in pictures.items()]
+    )
 
 
 def write_jpeg(path: Path, picture: Picture) -> None:

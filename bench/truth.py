@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.rendered_views import draw_radiance, shoot, write_jpeg
+from bench.rendered_views import draw_radiance, draw_row, shoot, write_jpeg
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import write_record
 from expofuse.files.images import to_8_bit
@@ -37,13 +37,12 @@ from model.exposure import Pixels
 from trainer.commands.evaluate import make_columns
 from trainer.config import load_config
 from trainer.data.panorama import read_panorama
-from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation import list_scenes
 from trainer.evaluation.methods.computed import make_methods
 from trainer.evaluation.methods.method import Method
 from trainer.evaluation.pictures import Picture, read_picture, write_png
-from trainer.evaluation.report.cells import draw_cell, join_cells, stack_cells
+from trainer.evaluation.report.cells import stack_cells
 from trainer.evaluation.report.sheets import name_exposures
 from trainer.evaluation.scenes import EvaluationScene, Sources
 from trainer.losses.local_moments import average_each, ssim_window
@@ -226,20 +225,13 @@ def measure_kind(
             if picture.shape != truth.shape:
                 raise DataError(f"expected '{scene.name}' of {label} in the size of the view")
             scores[label][scene.name] = score_twice(picture, truth)
-        if sheets:
-            shown = dict(zip(name_exposures(len(sources.pictures)), sources.pictures, strict=True))
-            of_panorama = rows.setdefault(scene.name.rpartition("-")[0], [])
-            of_panorama.append(draw_row({**shown, "truth": truth, **fused}))
-    for name, of_panorama in rows.items():
-        write_jpeg(sheets / f"{name}.jpg", stack_cells(of_panorama))
+        shown = dict(zip(name_exposures(len(sources.pictures)), sources.pictures, strict=True))
+        row = draw_row({**shown, "truth": truth, **fused}, CELL_SIDE_PX)
+        rows.setdefault(scene.name.rpartition("-")[0], []).append(row)
+    if sheets:
+        for name, of_panorama in rows.items():
+            write_jpeg(sheets / f"{name}.jpg", stack_cells(of_panorama))
     return {label: summarise(views, scores[REFERENCE]) for label, views in scores.items() if views}
-
-
-def draw_row(pictures: Mapping[str, Picture]) -> Picture:
-    """Pictures side by side under their names."""
-    return join_cells(
-        [draw_cell(limit_side(picture, CELL_SIDE_PX), name) for name, picture in pictures.items()]
-    )
 
 
 def summarise(
