@@ -33,6 +33,7 @@ from bench.rendered_views import draw_radiance, draw_row, shoot, write_jpeg
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import write_record
 from expofuse.files.images import to_8_bit
+from model.errors import ExposureError
 from model.exposure import Pixels
 from trainer.commands.evaluate import make_columns
 from trainer.config import load_config
@@ -208,19 +209,24 @@ def measure_kind(
 ) -> dict[str, object]:
     """Fuse views by every method: the means of each, and a sheet for each panorama.
 
+    A view that the service refuses as a stack is left out of the means of its method.
+
     Raises:
         DataError: A picture has not the size of its view.
     """
     scores: dict[str, dict[str, ScoresTwice]] = {method.label: {} for method in methods}
+    refused: dict[str, dict[str, str]] = {method.label: {} for method in methods}
     rows: dict[str, list[Picture]] = {}
     for scene in scenes:
         sources = Sources(scene)
         truth = to_8_bit(read_picture(scene.exposure_paths[0].parent / TRUTH_NAME))
-        fused = {
-            method.label: to_8_bit(method.fuse(sources))
-            for method in methods
-            if method.applies_to(scene)
-        }
+        fused: dict[str, Picture] = {}
+        for method in methods:
+            if method.applies_to(scene):
+                try:
+                    fused[method.label] = to_8_bit(method.fuse(sources))
+                except ExposureError as refusal:
+                    refused[method.label][scene.name] = str(refusal)
         for label, picture in fused.items():
             if picture.shape != truth.shape:
                 raise DataError(f"expected '{scene.name}' of {label} in the size of the view")
@@ -231,14 +237,21 @@ def measure_kind(
     if sheets:
         for name, of_panorama in rows.items():
             write_jpeg(sheets / f"{name}.jpg", stack_cells(of_panorama))
-    return {label: summarise(views, scores[REFERENCE]) for label, views in scores.items() if views}
+    return {
+        label: {
+            "views": len(views),
+            "refused": refused[label],
+            **(summarise(views, scores[REFERENCE]) if views else {}),
+        }
+        for label, views in scores.items()
+    }
 
 
 def summarise(
     views: Mapping[str, ScoresTwice], reference: Mapping[str, ScoresTwice]
 ) -> dict[str, object]:
     """Means over the views, and on how many of them each score is above that of the reference."""
-    summary: dict[str, object] = {"views": len(views)}
+    summary: dict[str, object] = {}
     shared = [name for name in views if name in reference]
     for way, names in next(iter(views.values())).items():
         summary[way] = {
@@ -277,6 +290,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--weights", nargs="*", default=DEFAULT_WEIGHTS, help="names below ./weights, or paths"
     )
+    for option in ("--align", "--ghosts"):
+        parser.add_argument(
+            option, choices=("auto", "off"), default="auto", help="of the weights (default: auto)"
+        )
     parser.add_argument(
         "--pictures", type=read_given, action="append", default=[], metavar="LABEL=DIR"
     )
@@ -293,7 +310,7 @@ def main(argv: list[str] | None = None) -> None:
         write_views(options.write_views, panoramas, **size)
         return
     computed, missing = make_methods(COMPUTED)
-    weights = make_columns(options.weights, aligns=["auto"], ghosts=["auto"])
+    weights = make_columns(options.weights, aligns=[options.align], ghosts=[options.ghosts])
     with TemporaryDirectory() as folder:
         write_views(Path(folder), panoramas, **size)
         methods = [*weights, *options.pictures, *computed]
@@ -310,6 +327,8 @@ def main(argv: list[str] | None = None) -> None:
             "panoramas": list(names),
             "views_of_each": options.views,
             "side_px": options.side_px,
+            "align": options.align,
+            "ghosts": options.ghosts,
             "missing_methods": missing,
             "kinds": kinds,
         },

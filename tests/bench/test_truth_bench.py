@@ -10,10 +10,12 @@ import pytest
 
 from bench import truth
 from bench.repository import ROOT
+from model.errors import ExposureError
+from model.exposure import Pixels
 from trainer.errors import DataError
 from trainer.evaluation import list_scenes
 from trainer.evaluation.pictures import read_picture
-from trainer.evaluation.scenes import read_exposures
+from trainer.evaluation.scenes import Sources, read_exposures
 
 PANORAMA = "hdri/tiny_1k.hdr"
 SIDE_PX = 64
@@ -150,6 +152,23 @@ def test_a_method_counts_by_the_views_that_it_has_a_picture_of(data: Path, views
         "some": 1,
         "mertens": 2,
     }
+
+
+def test_a_stack_that_is_refused_is_told_and_not_scored(
+    views: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: truth.GivenMethod, sources: Sources) -> Pixels:
+        raise ExposureError("expected exposures of one scene")
+
+    monkeypatch.setattr(truth.GivenMethod, "fuse", refuse)
+    monkeypatch.setattr(truth.GivenMethod, "applies_to", lambda self, scene: True)
+    scenes = [scene for scene in list_scenes(views) if "pair-4ev" in scene.name]
+    found = truth.measure_kind(
+        scenes, [truth.GivenMethod("gate", views), *truth.make_methods(["mertens"])[0]], None
+    )
+    refused = {scene.name: "expected exposures of one scene" for scene in scenes}
+    assert found["gate"] == {"views": 0, "refused": refused}
+    assert found["mertens"]["refused"] == {}
 
 
 def test_a_picture_of_another_size_is_refused(data: Path, views: Path) -> None:
