@@ -1,4 +1,4 @@
-r"""Fuses a* and b* of the exposures by a rule, beside the lightness that the network gives."""
+"""Fuses a* and b* of the exposures by a rule, beside the lightness that the network gives."""
 
 from typing import Literal
 
@@ -14,8 +14,12 @@ BLACK_SOFT = 48 / 255
 """Ours. Distances from white and from black, in sRGB, below which an exposure loses weight: a
 channel bends towards white before it clips, and noise and rounding turn the hue near black."""
 
+PARTLY_CLIPPED = 0.5
+"""Ours. Share of the distance from white that the smallest channel decides, the largest the rest: a
+bright red whose red alone is clipped tells more of it than a nearly black one does."""
+
 CLIPPED_WEIGHT = 1e-3
-"""Ours. Weight of a clipped exposure: where all are clipped, their mean is what is left."""
+"""Ours. Weight of black and white: where all exposures are, their mean is what is left."""
 
 GAMUT_TOLERANCE = 1e-4
 """In linear sRGB, a hundredth of an 8-bit step at white and a third of one at black; float32
@@ -27,7 +31,7 @@ random colours outside the gamut the result is then off by 0.03 8-bit steps in t
 than 7 in all but a thousandth of them; without the interpolation, after one step more, by 4.4."""
 
 
-def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, largest: Tensor, lightness: Tensor) -> Tensor:
+def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, linear: Tensor, lightness: Tensor) -> Tensor:
     r"""Fuse a* and b* over the exposure axis.
 
     Each channel c is a weighted mean:
@@ -38,12 +42,13 @@ def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, largest: Tensor, lightness:
     - `mean`: :math:`w_k = 1`.
     - `weighted`: :math:`w_k = |c_k|`, the distance from neutral, so the most saturated exposure
       decides the hue where another is clipped to grey.
-    - `unclipped`: the distance of the largest channel m, sRGB 0..1, from both ends of the range,
-      one weight for a* and b*, so the exposure that still has the colour decides it:
+    - `unclipped`: the distance from both ends of the range of the smallest and the largest channel,
+      n and m in sRGB 0..1, one weight for a* and b*, so the exposure that still has the colour
+      decides it:
 
       .. math::
-          w_k = \min(1, \frac{1 - m_k}{32 / 255}) \min(1, \frac{m_k}{48 / 255})
-              + 10^{-3}
+          w_k = \frac{1}{2} (1 - n_k + \min(1, \frac{1 - m_k}{32 / 255}))
+              \min(1, \frac{m_k}{48 / 255}) + 10^{-3}
 
       Chroma that sRGB cannot show at the fused lightness is then reduced, at constant lightness
       and hue, until it can. Where the lightness itself leaves 0..100 the result is neutral.
@@ -53,8 +58,7 @@ def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, largest: Tensor, lightness:
     Args:
         chroma: a*, b* of the stack, neutral at 0. Shape (N, K, 2, H, W).
         rule: Which of them.
-        largest: The largest of R, G, B of each exposure, linear, nominally 0..1. Shape
-            (N, K, H, W).
+        linear: The stack in linear sRGB, nominally 0..1. Shape (N, K, 3, H, W).
         lightness: Fused L*, nominally 0..100. Shape (N, H, W).
 
     Returns:
@@ -73,18 +77,19 @@ def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, largest: Tensor, lightness:
     Example:
         >>> chroma = torch.tensor([0.0, 20.0], dtype=torch.float64).reshape(1, 2, 1, 1, 1)
         >>> chroma = chroma.expand(1, 2, 2, 1, 1)  # the first exposure clipped to white
-        >>> largest = torch.tensor([1.0, 0.2], dtype=torch.float64).reshape(1, 2, 1, 1)
-        >>> planes = {"largest": largest, "lightness": torch.full_like(largest[:, 0], 50)}
+        >>> linear = torch.tensor([1.0, 0.2], dtype=torch.float64).reshape(1, 2, 1, 1, 1)
+        >>> linear = linear.expand(1, 2, 3, 1, 1)
+        >>> planes = {"linear": linear, "lightness": torch.full_like(linear[:, 0, 0], 50)}
         >>> rules = ("mean", "weighted", "unclipped")
         >>> [round(fuse_chroma(chroma, rule=rule, **planes)[0, 0].item(), 1) for rule in rules]
         [10.0, 20.0, 20.0]
     """
-    _check_shapes(chroma, largest, lightness)
+    _check_shapes(chroma, linear, lightness)
     if rule == "mean":
         return chroma.mean(dim=1)
     if rule == "weighted":
         return _average(chroma, chroma.abs())
-    fused = _average(chroma, _weigh_unclipped(largest).unsqueeze(2))
+    fused = _average(chroma, _weigh_unclipped(linear).unsqueeze(2))
     return _reduce_to_gamut(fused, lightness)
 
 
@@ -94,10 +99,12 @@ def _average(chroma: Tensor, weights: Tensor) -> Tensor:
     return torch.where(total > 0, fused, torch.zeros_like(fused))
 
 
-def _weigh_unclipped(largest: Tensor) -> Tensor:
-    encoded = linear_to_srgb(largest)
-    below_white = ((1 - encoded) / WHITE_SOFT).clamp(0, 1)
-    above_black = (encoded / BLACK_SOFT).clamp(0, 1)
+def _weigh_unclipped(linear: Tensor) -> Tensor:
+    smallest, largest = linear_to_srgb(linear.amin(dim=2)), linear_to_srgb(linear.amax(dim=2))
+    below_white = torch.lerp(
+        ((1 - largest) / WHITE_SOFT).clamp(0, 1), (1 - smallest).clamp(0, 1), PARTLY_CLIPPED
+    )
+    above_black = (largest / BLACK_SOFT).clamp(0, 1)
     return below_white * above_black + CLIPPED_WEIGHT
 
 
@@ -128,13 +135,17 @@ def _reduce_to_gamut(chroma: Tensor, lightness: Tensor) -> Tensor:
     return torch.where(fits.unsqueeze(1), chroma, chroma * share.unsqueeze(1))
 
 
-def _check_shapes(chroma: Tensor, largest: Tensor, lightness: Tensor) -> None:
-    expected = "expected chroma (N, K, 2, H, W), largest (N, K, H, W) and lightness (N, H, W)"
-    fits = chroma.dim() == 5 and chroma.shape[2] == 2
-    if (
-        not fits
-        or largest.shape != chroma.shape[:2] + chroma.shape[3:]
-        or lightness.shape != chroma.shape[:1] + chroma.shape[3:]
-    ):
-        shapes = ", ".join(str(tuple(planes.shape)) for planes in (chroma, largest, lightness))
-        raise ValueError(f"{expected}, got {shapes}")
+def _check_shapes(chroma: Tensor, linear: Tensor, lightness: Tensor) -> None:
+    n, k, *size = chroma.shape
+    fits = (
+        chroma.dim() == 5
+        and size[0] == 2
+        and linear.shape == (n, k, 3, *size[1:])
+        and lightness.shape == (n, *size[1:])
+    )
+    if not fits:
+        shapes = ", ".join(str(tuple(planes.shape)) for planes in (chroma, linear, lightness))
+        raise ValueError(
+            "expected chroma (N, K, 2, H, W), linear (N, K, 3, H, W) and lightness (N, H, W), "
+            f"got {shapes}"
+        )

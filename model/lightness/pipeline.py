@@ -119,10 +119,10 @@ class LightnessPipeline:
         # chroma by the rule, where the network gave lightness
         rows, columns = covered.relative_to(window.source).slices
         chroma = torch.stack((under[:, 1:, rows, columns], over[:, 1:, rows, columns]), dim=1)
-        largest = torch.stack([planes[:, :, rows, columns].amax(1) for planes in exposures], dim=1)
-        fused = fuse_chroma(chroma, rule=self.chroma, largest=largest, lightness=lightness[:, 0])
-        linear = lab_to_linear(lightness[:, 0], fused[:, 0], fused[:, 1])
-        self._write(chunk, linear_to_srgb(linear))
+        linear = torch.stack([planes[:, :, rows, columns] for planes in exposures], dim=1)
+        fused = fuse_chroma(chroma, rule=self.chroma, linear=linear, lightness=lightness[:, 0])
+        picture = lab_to_linear(lightness[:, 0], fused[:, 0], fused[:, 1])
+        self._write(chunk, linear_to_srgb(picture))
 
     def _read(self, run: FusionRun, window: Window) -> tuple[Tensor, Tensor]:
         """The darkest and the brightest exposure's window as linear sRGB on the device.
