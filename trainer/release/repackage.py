@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from model.lightness.chroma import ChromaRule
-from model.manifest import Manifest, verify_file, write_manifest
+from model.manifest import Manifest, read_manifest, verify_file, write_manifest
 from model.release.weights import load_weights
 from trainer.errors import RunError
 from trainer.release.description import Description, apply_description
@@ -38,7 +38,7 @@ def repackage(
         RunError: The weights blend colour themselves, the rule is theirs already, or the target
             exists or is not named as a patch of the source.
     """
-    manifest = load_weights(source).manifest
+    manifest = read_manifest(source)
     if manifest.chroma == "blend":
         raise RunError(f"expected weights that take a rule of chroma, '{manifest.label}' has none")
     if manifest.chroma == chroma:
@@ -47,6 +47,7 @@ def repackage(
     before, after = _parse_numbers(manifest.version), _parse_numbers(version)
     if after[:2] != before[:2] or after <= before:
         raise RunError(f"expected a patch of '{manifest.label}', got '{target.name}'")
+    load_weights(source)
     changed = manifest.model_copy(update={"version": version, "chroma": chroma, "evaluation": ()})
     changed = apply_description(changed, description or Description())
     with begin_version(target) as partial:

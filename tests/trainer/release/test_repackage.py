@@ -7,6 +7,7 @@ from model.errors import WeightsError
 from model.manifest import GRAPH_NAME, MANIFEST_NAME, read_manifest
 from model.release.weights import load_weights
 from tests.paths import ROOT
+from tests.service.versions import write_blend_version
 from trainer.__main__ import main
 from trainer.errors import RunError
 from trainer.release.model_card import CARD_NAME
@@ -61,12 +62,9 @@ def test_the_same_rule_again_is_refused(tmp_path):
 
 
 def test_weights_that_blend_colour_have_no_rule(tmp_path):
+    blend = write_blend_version(tmp_path, "blend-0.1.0")
     with pytest.raises(RunError, match="has none"):
-        repackage(
-            ROOT / "weights" / "pyramid-blend-1.1.0",
-            tmp_path / "pyramid-blend-1.1.9",
-            chroma="weighted",
-        )
+        repackage(blend, tmp_path / "blend-0.1.9", chroma="weighted")
 
 
 def test_a_graph_that_changed_on_the_disk_leaves_no_version(tmp_path):
