@@ -53,7 +53,10 @@ from trainer.metrics.grey import FULL_SCALE, GREY_WEIGHTS
 DEFAULT_RESULT = ROOT / "bench" / "results" / "truth.json"
 DEFAULT_WEIGHTS = ("pyramid-blend-2.0.0", "hyperp-mb-1.1.0")
 CONFIG = ROOT / "trainer" / "configs" / "pyramid-blend-2.0.0.toml"
-"""Its training leaves out the panoramas that are judged by."""
+"""It lists the panoramas that are judged by: its own steps leave them out.
+
+They are no held-out set: the version that it begins with was trained on them.
+"""
 
 REFERENCE = "mertens"
 COMPUTED = (REFERENCE, "enfuse", "mean")
