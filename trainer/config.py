@@ -116,7 +116,15 @@ class DataConfig(_Group):
     workers: int = Field(default=1, ge=0)
 
     @model_validator(mode="after")
-    def _check_exposures(self) -> Self:
+    def _check_ranges(self) -> Self:
+        least, full = self.full_well
+        if not 0 < least <= full:
+            raise ValueError(
+                f"expected 0 < least <= most electrons in full_well, got {[least, full]}"
+            )
+        nearest, farthest = self.gap_ev
+        if not 0 <= nearest <= farthest:
+            raise ValueError(f"expected 0 <= least <= most EV in gap_ev, got {[nearest, farthest]}")
         fewest, most = self.exposures
         if not MIN_EXPOSURES <= fewest <= most <= MAX_EXPOSURES:
             raise ValueError(f"expected 2 <= fewest <= most <= 9 exposures, got {self.exposures}")

@@ -187,9 +187,11 @@ def test_the_preset_is_of_losses_and_optimiser_and_the_config_survives_a_dump(bl
         (["optim.start=average"], "optim.start"),
         (["optim.precision=bfloat16"], "optim.precision = 'float32'"),
         (["network.encoders=tied"], "encoders"),
+        (["data.full_well=[0, 80000]"], "electrons in full_well, got [0.0, 80000.0]"),
+        (["data.gap_ev=[3, 1]"], "EV in gap_ev, got [3.0, 1.0]"),
     ],
 )
-def test_a_mixture_of_architectures_is_refused(blend_file, overrides, said):
+def test_a_mixture_of_architectures_or_a_wrong_range_is_refused(blend_file, overrides, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         load_config(blend_file, overrides)
 
