@@ -68,7 +68,8 @@ def test_the_card_of_a_blend_names_its_network_its_terms_and_its_limits(run, tmp
         "0.5 (lambda1 Loss_under + lambda2 Loss_over + Loss_co) + 0.0005 excursion "
         "+ 1 (1 - MEF-SSIM) + 0.02 lost gradients + 0.001 tone shift "
         "+ 2 (1 - MS-SSIM with two exposures) + 0.5 (1 - Qabf) + 0.3 (1 - VIFF) "
-        "+ 0.01 disorder + 0.01 rims + 0.02 lost colour + 0.01 foreign hue + 0.001 total variation"
+        "+ 0.1 lost highlights + 0.1 lost shadows + 0.01 disorder + 0.01 rims + 0.01 untruth "
+        "+ 0.001 total variation"
     )
     assert "the mean of the chroma pales" not in card
     assert "a ghost" in card
