@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+import cv2
 import numpy as np
 
 from model.errors import ExposureError
@@ -20,6 +21,9 @@ SHOWN = (5, 250)
 
 LEAST_SHOWN = 0.005
 """Share of the picture that an exposure must show."""
+
+NOISE_PX = 3
+"""Side of the median that a picture is calmed with before it is asked whether it is blank."""
 
 EQUAL_SHARE = 0.1
 """Shares of the scene shown well that differ by no more than this decide no pair's reference."""
@@ -115,8 +119,10 @@ def choose_reference(given: ExposureSet, *, default: Reference) -> int:
 
 
 def _is_blank(proxy: Proxy) -> bool:
+    # The read noise of a black frame reaches beyond black in single pixels.
+    calm = cv2.medianBlur(proxy, NOISE_PX)
     lowest, highest = SHOWN
-    is_shown = ((proxy >= lowest) & (proxy <= highest)).any(axis=2)
+    is_shown = ((calm >= lowest) & (calm <= highest)).any(axis=2)
     return bool(is_shown.mean() < LEAST_SHOWN)
 
 

@@ -39,6 +39,17 @@ def test_of_equal_exposures_one_stays_and_it_is_the_wanted_one():
     assert find_useless(stack, wanted=1) == {0: "duplicate"}
 
 
+def test_the_noise_of_a_black_frame_is_no_content_and_small_lamps_are():
+    rng = np.random.default_rng(0)
+    noisy = np.clip(rng.normal(0, 2.3, (96, 128, 3)), 0, 255).astype(np.uint8)
+    assert 0.005 < (noisy >= 5).any(axis=2).mean() < 0.2
+    lit = images.scene(96, 128)
+    assert find_useless(stack_of(noisy, lit)) == {0: "blank"}
+    lamps = noisy.copy()
+    lamps[10:20, 10:20], lamps[60:66, 90:96] = 90, 200
+    assert find_useless(stack_of(lamps, lit)) == {}
+
+
 def test_a_stack_of_blank_frames_alone_is_left_as_it_is():
     black, white = (np.full((32, 32, 3), level, np.uint8) for level in (0, 255))
     assert find_useless(stack_of(black, white)) == {}
