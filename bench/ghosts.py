@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import torch
 
-from bench.moved_scenes import MovedScene, Region, read_given_scene, render_scene
+from bench.fidelity import psnr
+from bench.moved_scenes import MovedScene, read_given_scene, render_scene
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import Cost, measure, spread, spread_costs, write_record
 from expofuse.files.images import to_8_bit
@@ -83,12 +84,6 @@ def fuse(network: BlendNetwork, exposures: Sequence[Picture]) -> Picture:
     return np.rint(fused * 255).astype(np.uint8)
 
 
-def psnr(picture: Picture, truth: Picture, region: Region) -> float:
-    """PSNR in a region, dB."""
-    error = (picture.astype(np.float64) - truth)[region]
-    return float(10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-3)))
-
-
 def mef_ssim_of_stack(exposures: Sequence[Picture], fused: Picture) -> float:
     """MEF-SSIM against any number of exposures."""
     return mef_ssim([rgb_to_grey(one) for one in exposures], rgb_to_grey(fused))
@@ -142,7 +137,7 @@ def measure_scene(network: BlendNetwork, scene: MovedScene) -> dict[str, float]:
     }
     for name, (picture, still) in results.items():
         error = np.abs(picture.astype(int) - still)[scene.region]
-        row[f"{name}_db"] = round(psnr(picture, still, scene.region), 2)
+        row[f"{name}_db"] = round(psnr(picture[scene.region], still[scene.region]), 2)
         row[f"{name}_p99"] = float(np.percentile(error, 99))
     return row
 

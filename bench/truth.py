@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.fidelity import psnr
 from bench.rendered_views import draw_radiance, draw_row, shoot, write_jpeg
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import write_record
@@ -72,8 +73,6 @@ SIDE_PX = 512
 VIEWS = 4
 CELL_SIDE_PX = 256
 TRUTH_NAME = "truth.png"
-LEAST_ERROR = 1e-3
-"""Mean square error that counts as none, as 8 bits hold it: 78 dB."""
 
 Plane = NDArray[np.float64]
 Scores = dict[str, float]
@@ -175,12 +174,6 @@ def score(picture: Plane, truth: Plane) -> Scores:
 def to_luma(picture: Plane) -> Plane:
     """Luma by the weights of `rgb_to_grey`, not rounded. Shape (H, W)."""
     return np.asarray(picture @ np.array(GREY_WEIGHTS))
-
-
-def psnr(picture: Plane, truth: Plane) -> float:
-    """Peak signal-to-noise ratio, dB, of values 0..255, at most 78."""
-    error = max(float(np.mean((picture - truth) ** 2)), LEAST_ERROR)
-    return float(10 * np.log10(FULL_SCALE**2 / error))
 
 
 def ssim(luma: Plane, truth: Plane) -> float:

@@ -134,7 +134,7 @@ class CpuCanvas:
                 fused[0].numpy(), lumas, self._whole, finest=levels.reduction
             )
 
-    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
+    def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
         # lumas of the window at its finest levels

@@ -53,8 +53,8 @@ class Canvas(Protocol):
         """Run the network and fuse what lies above the reduced level."""
         ...
 
-    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
-        """The core of a window as pixels of the type of `like`. Shape (H, W, 3)."""
+    def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
+        """The core of a window as pixels of the exposures' type. Shape (H, W, 3)."""
         ...
 
 
@@ -196,7 +196,7 @@ class BlendPipeline:
                 (given if prepared is None else prepared)[window.source.slices]
                 for given, prepared in zip(run.stack.exposures, run.prepared, strict=True)
             ]
-            return run.canvas.blend(exposures, window, run.output)
+            return run.canvas.blend(exposures, window)
 
     def _prepare(self, run: BlendRun, window: Window) -> list[Pixels]:
         """Read a window of every exposure: warped, freed of ghosts, and kept for the last pass."""

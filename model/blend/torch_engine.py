@@ -85,7 +85,7 @@ class TorchCanvas:
             self._fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._maps = maps
 
-    def blend(self, exposures: Sequence[Pixels], window: Window, like: Pixels) -> Pixels:
+    def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
         """See `Canvas.blend`."""
         levels, network = self._levels, self._engine.network
         assert self._lumas is not None
@@ -105,7 +105,7 @@ class TorchCanvas:
                 fused = network.add_band(fused, pyramid[level], pyramid[level + 1], maps, group)
             rows, columns = window.core.relative_to(window.source).slices
             coloured = mix_colour(planes[..., rows, columns], fused[..., rows, columns])
-        return to_pixels(coloured[0], like)
+        return to_pixels(coloured[0], exposures[0])
 
     def _load(self, exposures: Sequence[Pixels]) -> Tensor:
         """The exposures' windows on the device. Shape (1, K, 3, H, W), float32."""
