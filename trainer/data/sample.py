@@ -34,7 +34,8 @@ class Sample(NamedTuple):
         rng = np.random.default_rng((seed, step, DRAWN_STREAM))
         drawn = sorted(int(one) for one in rng.choice(count, 2, replace=False))
         together = torch.stack(self.exposures, dim=1)
-        return Pairs(find_telling(together), together[:, drawn])
+        neighbours = tuple(together[:, first : first + 2] for first in range(count - 1))
+        return Pairs(find_telling(together), together[:, drawn], neighbours)
 
 
 def split_sample(planes: Tensor, *, has_truth: bool) -> Sample:

@@ -1,4 +1,4 @@
-"""The two exposures of a longer stack that a step's terms compare with."""
+"""The pairs of exposures in a longer stack that the terms of a step compare with."""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from model.blend.colour import to_luma
 
 
 class Pairs(NamedTuple):
-    """Two exposures out of more that a fusion is compared with, the darker one first.
+    """Pairs of exposures, out of more, that a fusion is compared with, the darker one first.
 
     A term on the whole stack would cost the square of their number. What a fusion is to carry over
     is mostly in two of them, and in the mean over the steps it is to resemble all.
@@ -19,10 +19,12 @@ class Pairs(NamedTuple):
     Attributes:
         telling: Those two of each sample that show most together. Shape (N, 2, C, S, S).
         drawn: Two that chance has drawn for the step. Same shape.
+        neighbours: All pairs of exposures that follow each other in brightness. Same shape each.
     """
 
     telling: Tensor
     drawn: Tensor
+    neighbours: tuple[Tensor, ...]
 
 
 def find_telling(exposures: Tensor) -> Tensor:

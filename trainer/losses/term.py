@@ -8,6 +8,8 @@ from torch import Tensor
 
 from trainer.losses.planes import Planes
 
+Compared = Literal["telling", "ends", "drawn", "neighbours"]
+
 Options = Mapping[str, int | float]
 """Value of each option of a term, by its key in the config."""
 
@@ -49,7 +51,8 @@ class LossTerm:
             clamped.
         needs_rgb: It looks at colour, which only a network that fuses RGB has.
         compares: Of more than two exposures it is given those two that show most together, the
-            darkest and the brightest, or two that chance has drawn.
+            darkest and the brightest, two that chance has drawn, or all neighbours one after the
+            other; it then is the sum over them.
     """
 
     key: str
@@ -62,7 +65,7 @@ class LossTerm:
     may_start_late: bool = False
     is_shown_clamped: bool = False
     needs_rgb: bool = False
-    compares: Literal["telling", "ends", "drawn"] = "telling"
+    compares: Compared = "telling"
 
     @property
     def start_key(self) -> str:

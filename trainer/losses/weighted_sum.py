@@ -1,13 +1,16 @@
 """A batch's loss: the weighted sum of the paper's three tasks and of the terms beside them."""
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
 from trainer.losses.config import LossConfig
 from trainer.losses.pairs import Pairs
-from trainer.losses.planes import scale_planes
+from trainer.losses.planes import Planes, scale_planes
 from trainer.losses.registry import TERMS
 from trainer.losses.tasks import TASK_NAMES, WEIGHT_NAMES, compute_tasks
+from trainer.losses.term import Compared
 
 LOSS_NAMES = ("total", *TASK_NAMES, *(term.name for term in TERMS), *WEIGHT_NAMES)
 """What a step's losses are called, in the order of the curves."""
@@ -43,11 +46,15 @@ def compute_losses(
     weights = {term.key: config.weigh(term, step) for term in TERMS}
     is_clamped = any(weights[term.key] for term in TERMS if term.is_shown_clamped)
     ends = scale_planes(output, triple, is_clamped=is_clamped, truth=truth)
-    compared = dict.fromkeys(("telling", "ends", "drawn"), ends)
+
+    def scale(pair: Tensor) -> Planes:
+        both = torch.stack((pair[:, 0], triple[:, 1], pair[:, 1]), dim=1)
+        return scale_planes(output, both, is_clamped=is_clamped, truth=truth)
+
+    compared: dict[Compared, tuple[Planes, ...]] = dict.fromkeys(get_args(Compared), (ends,))
     if pairs is not None:
-        for name, pair in pairs._asdict().items():
-            both = torch.stack((pair[:, 0], triple[:, 1], pair[:, 1]), dim=1)
-            compared[name] = scale_planes(output, both, is_clamped=is_clamped, truth=truth)
+        compared["telling"], compared["drawn"] = (scale(pairs.telling),), (scale(pairs.drawn),)
+        compared["neighbours"] = tuple(scale(pair) for pair in pairs.neighbours)
     parts = {name: torch.zeros_like(ends.fused[:, 0, 0, 0]) for name in LOSS_NAMES}
     total = parts["total"]
     if config.tasks:
@@ -57,7 +64,9 @@ def compute_losses(
     for term in TERMS:
         weight = weights[term.key]
         if weight:
-            planes = compared[term.compares]
-            parts[term.name] = term.compute(planes, config.read_options(term))
+            options = config.read_options(term)
+            parts[term.name] = torch.stack(
+                [term.compute(planes, options) for planes in compared[term.compares]]
+            ).sum(0)
             total = total + weight * parts[term.name]
     return {name: part.mean() for name, part in (parts | {"total": total}).items()}

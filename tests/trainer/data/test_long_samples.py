@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.config import DataConfig
+from trainer.config import DataConfig, LossConfig
 from trainer.data.camera import Camera, colour_light, sample_camera
 from trainer.data.lamps import add_lamps
 from trainer.data.replacement import replace_region
@@ -12,6 +12,7 @@ from trainer.data.sample import split_sample
 from trainer.data.tone_curve import apply_tone_curve
 from trainer.data.triples import TripleDataset, count_exposures
 from trainer.losses.pairs import find_telling
+from trainer.losses.weighted_sum import compute_losses
 
 OPTIONS = {"side_px": 176, "stack_share": 0.0, "lightness": "rgb", "gap_ev": (2.0, 4.0)}
 
@@ -161,6 +162,25 @@ def test_the_telling_pair_shows_most_together():
 def test_of_two_exposures_there_is_nothing_to_choose():
     planes = torch.rand(1, 3, 3, 16, 16)
     assert split_sample(planes, has_truth=False).choose_pairs(1, 2) is None
+
+
+def test_a_long_stack_asks_for_highlights_of_neighbours_alone():
+    ramp = torch.linspace(0.4, 0.7, 64).expand(1, 3, 64, 64)
+    darkest, middle, brightest = ramp / 4, ramp, torch.ones_like(ramp)
+    triple = torch.stack([darkest, middle, brightest], dim=1)
+    planes = torch.cat([triple, middle.unsqueeze(1)], dim=1)
+    config = LossConfig(tasks=0.0, highlights=1.0)
+
+    def lost(fused, pairs):
+        return compute_losses(fused, triple, config, pairs=pairs)["lost_highlights"].item()
+
+    pairs = split_sample(planes, has_truth=False).choose_pairs(1, 1)
+    assert [len(pair) for pair in pairs.neighbours] == [1, 1]
+    assert torch.equal(pairs.neighbours[0][0], torch.stack([darkest[0], middle[0]]))
+    assert torch.equal(pairs.neighbours[1][0], torch.stack([middle[0], brightest[0]]))
+    # the middle exposure holds what the brightest burns; against the darkest it looks veiled
+    assert lost(middle, pairs) < lost(darkest, pairs) < lost(brightest, pairs)
+    assert lost(middle, None) > 5 * lost(middle, pairs)
 
 
 def test_drawn_pairs_depend_on_seed_and_step_and_reach_every_exposure():

@@ -1,4 +1,4 @@
-"""Loss term `highlights`: what the darkest exposure shows where the brightest is burnt out."""
+"""Loss term `highlights`: what an exposure shows where the next brighter one is burnt out."""
 
 import torch
 from torch import Tensor
@@ -88,9 +88,9 @@ TERM = LossTerm(
     name="lost_highlights",
     words="lost highlights",
     explanation=(
-        "Lost highlights: where the brightest exposure is burnt out, how far gradients stay behind "
-        "{highlights_gain} times the darkest exposure's, and tones lie beyond {highlights_share} "
-        "of the way from it to white."
+        "Lost highlights: where an exposure is burnt out, how far gradients stay behind "
+        "{highlights_gain} times the next darker exposure's, and tones lie beyond "
+        "{highlights_share} of the way from it to white."
     ),
     position=84,
     compute=_compute,
@@ -99,5 +99,5 @@ TERM = LossTerm(
         TermOption("highlights_gain", 1.3, above=0),
     ),
     needs_rgb=True,
-    compares="ends",
+    compares="neighbours",
 )

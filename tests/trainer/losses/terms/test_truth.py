@@ -46,7 +46,7 @@ def test_terms_compare_with_the_pair_that_they_ask_for():
     telling, drawn = (torch.stack([scene * a, scene * b], dim=1) for a, b in ((0.4, 1), (0.1, 0.2)))
     output = 0.5 * scene
     config = LossConfig(tasks=0.0, similarity=1.0, edges=1.0, shadows=1.0)
-    values = compute_losses(output, triple, config, pairs=Pairs(telling, drawn))
+    values = compute_losses(output, triple, config, pairs=Pairs(telling, drawn, ()))
 
     def alone(pair):
         return compute_losses(
