@@ -1,5 +1,6 @@
 """What a training step learns from: exposures of its scenes, and what they should become."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -34,8 +35,11 @@ class Sample(NamedTuple):
         rng = np.random.default_rng((seed, step, DRAWN_STREAM))
         drawn = sorted(int(one) for one in rng.choice(count, 2, replace=False))
         together = torch.stack(self.exposures, dim=1)
-        neighbours = tuple(together[:, first : first + 2] for first in range(count - 1))
-        return Pairs(find_telling(together), together[:, drawn], neighbours)
+        distance = math.ceil((count - 1) / 3)
+        apart = tuple(
+            together[:, [darker, darker + distance]] for darker in range(count - distance)
+        )
+        return Pairs(find_telling(together), together[:, drawn], apart)
 
 
 def split_sample(planes: Tensor, *, has_truth: bool) -> Sample:

@@ -19,12 +19,12 @@ class Pairs(NamedTuple):
     Attributes:
         telling: Those two of each sample that show most together. Shape (N, 2, C, S, S).
         drawn: Two that chance has drawn for the step. Same shape.
-        neighbours: All pairs of exposures that follow each other in brightness. Same shape each.
+        apart: All pairs that are a third of the stack apart. Same shape each.
     """
 
     telling: Tensor
     drawn: Tensor
-    neighbours: tuple[Tensor, ...]
+    apart: tuple[Tensor, ...]
 
 
 def find_telling(exposures: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainer.losses.planes import Planes
 
-Compared = Literal["telling", "ends", "drawn", "neighbours"]
+Compared = Literal["telling", "ends", "drawn", "apart"]
 
 Options = Mapping[str, int | float]
 """Value of each option of a term, by its key in the config."""
@@ -51,8 +51,8 @@ class LossTerm:
             clamped.
         needs_rgb: It looks at colour, which only a network that fuses RGB has.
         compares: Of more than two exposures it is given those two that show most together, the
-            darkest and the brightest, two that chance has drawn, or all neighbours one after the
-            other; it then is the sum over them.
+            darkest and the brightest, two that chance has drawn, or all that are a third of the
+            stack apart, one pair after the other; it then is the sum over them.
     """
 
     key: str

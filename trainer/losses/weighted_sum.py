@@ -54,7 +54,7 @@ def compute_losses(
     compared: dict[Compared, tuple[Planes, ...]] = dict.fromkeys(get_args(Compared), (ends,))
     if pairs is not None:
         compared["telling"], compared["drawn"] = (scale(pairs.telling),), (scale(pairs.drawn),)
-        compared["neighbours"] = tuple(scale(pair) for pair in pairs.neighbours)
+        compared["apart"] = tuple(scale(pair) for pair in pairs.apart)
     parts = {name: torch.zeros_like(ends.fused[:, 0, 0, 0]) for name in LOSS_NAMES}
     total = parts["total"]
     if config.tasks:

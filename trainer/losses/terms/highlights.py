@@ -1,4 +1,4 @@
-"""Loss term `highlights`: what an exposure shows where the next brighter one is burnt out."""
+"""Loss term `highlights`: what an exposure shows where a brighter one is burnt out."""
 
 import torch
 from torch import Tensor
@@ -89,8 +89,8 @@ TERM = LossTerm(
     words="lost highlights",
     explanation=(
         "Lost highlights: where an exposure is burnt out, how far gradients stay behind "
-        "{highlights_gain} times the next darker exposure's, and tones lie beyond "
-        "{highlights_share} of the way from it to white."
+        "{highlights_gain} times a darker exposure's, and tones lie beyond {highlights_share} of "
+        "the way from it to white."
     ),
     position=84,
     compute=_compute,
@@ -99,5 +99,5 @@ TERM = LossTerm(
         TermOption("highlights_gain", 1.3, above=0),
     ),
     needs_rgb=True,
-    compares="neighbours",
+    compares="apart",
 )
