@@ -50,7 +50,7 @@ RUN chmod -R a+rX /opt/expofuse
 FROM python:3.11-slim-bookworm
 
 # What is served unless the setting says otherwise; several are separated by commas.
-ARG WEIGHTS=pyramid-blend-2.0.0
+ARG WEIGHTS=pyramid-blend-2.1.0
 
 LABEL org.opencontainers.image.title="expofuse" \
       org.opencontainers.image.description="Multi-exposure image fusion over HTTP" \

@@ -35,7 +35,7 @@ from trainer.mertens import fuse_as_mertens
 from trainer.metrics import mef_ssim, rgb_to_grey
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "ghosts.json"
-WEIGHTS = ROOT / "weights" / "pyramid-blend-2.0.0"
+WEIGHTS = ROOT / "weights" / "pyramid-blend-2.1.0"
 GIVEN_SCENES = ("hall118", "bench129")
 SEEDS = range(24)
 HELD_OUT_SEEDS = range(100, 140)

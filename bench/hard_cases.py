@@ -47,7 +47,7 @@ from trainer.mertens import fuse_as_mertens
 from trainer.metrics import rgb_to_grey
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "hard-cases.json"
-DEFAULT_WEIGHTS = ("pyramid-blend-2.0.0",)
+DEFAULT_WEIGHTS = ("pyramid-blend-2.1.0",)
 SIDE_PX = 512
 CELL_SIDE_PX = 320
 

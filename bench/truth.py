@@ -52,8 +52,8 @@ from trainer.losses.ms_ssim import compare_luminance, compare_structure
 from trainer.metrics.grey import FULL_SCALE, GREY_WEIGHTS
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "truth.json"
-DEFAULT_WEIGHTS = ("pyramid-blend-2.0.0", "hyperp-mb-1.1.0")
-CONFIG = ROOT / "trainer" / "configs" / "pyramid-blend-2.0.0.toml"
+DEFAULT_WEIGHTS = ("pyramid-blend-2.1.0", "hyperp-mb-1.1.0")
+CONFIG = ROOT / "trainer" / "configs" / "pyramid-blend-2.1.0.toml"
 """It lists the panoramas that are judged by: its own steps leave them out.
 
 They are no held-out set: the version that it begins with was trained on them.

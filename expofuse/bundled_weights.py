@@ -5,7 +5,7 @@ from pathlib import Path
 PACKAGED_WEIGHTS_DIR = Path(__file__).resolve().parents[1] / "weights"
 """Beside the packages: in a checkout, in an editable install and in what a wheel installs."""
 
-DEFAULT_WEIGHTS = "pyramid-blend-2.0.0"
+DEFAULT_WEIGHTS = "pyramid-blend-2.1.0"
 
 
 def locate_weights(version: str, weights_dir: Path = PACKAGED_WEIGHTS_DIR) -> Path:

@@ -217,7 +217,7 @@ def fuse(
         >>> dark = np.full((32, 48, 3), 30, np.uint8)
         >>> picture, report = fuse(dark, dark * 6, return_report=True)
         >>> picture.shape, report.weights, report.is_swapped
-        ((32, 48, 3), 'pyramid-blend-2.0.0', False)
+        ((32, 48, 3), 'pyramid-blend-2.1.0', False)
         >>> picture.dtype, bool(30 < picture.mean() < 180)
         (dtype('uint8'), True)
     """

@@ -13,7 +13,7 @@ from model.manifest import Manifest
 from service.settings import setting_names
 from tests.paths import ROOT
 
-BUNDLED = ROOT / "weights" / "pyramid-blend-2.0.0"
+BUNDLED = ROOT / "weights" / "pyramid-blend-2.1.0"
 
 
 def test_every_public_name_of_model_is_there_and_documented():

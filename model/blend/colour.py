@@ -26,6 +26,7 @@ class ColourRule(NamedTuple):
         low: What nearness to the noise takes from it, l.
         offset: Luma by which the ratio of lumas is damped, a.
         gain: What the spread of the lumas adds to the strength of colour, g.
+        turn: How far blue is turned towards green as it is lifted, t.
     """
 
     slope: float
@@ -33,10 +34,11 @@ class ColourRule(NamedTuple):
     low: float
     offset: float
     gain: float
+    turn: float
 
 
-RULE = ColourRule(slope=1.9, high=4.0, low=3.0, offset=1.1, gain=0.1)
-"""Chosen by guards and by eye on validation stacks (`docs/results/pyramid-blend-2.0.0.md`)."""
+RULE = ColourRule(slope=4.0, high=4.0, low=3.0, offset=1.1, gain=0.2, turn=0.4)
+"""Chosen by guards and by eye (`docs/results/pyramid-blend-2.1.0.md`)."""
 
 
 def mix_colour(exposures: Tensor, luma: Tensor, rule: ColourRule = RULE) -> Tensor:
@@ -45,14 +47,21 @@ def mix_colour(exposures: Tensor, luma: Tensor, rule: ColourRule = RULE) -> Tens
     With the luma Y and the chroma :math:`c_k = x_k - Y(x_k)` of exposure k at a pixel,
 
     .. math::
-        c = (1 + g (\max_k Y_k - \min_k Y_k)) \sum_k \omega_k \, c_k \, \frac{Y + a}{Y_k + a},
+        c' = (1 + g (\max_k Y_k - \min_k Y_k)) \sum_k \omega_k \, c_k \, \frac{Y + a}{Y_k + a},
         \qquad
         \omega = softmax_k(s Y_k - h H(x_k) - l L(x_k))
 
-    where H and L are the sums over the channels of the squares by which they come near to clipping
-    and sink into the noise. An exposure counts as far as it can tell a colour: the brightest most,
-    as long as no channel of it clips. The ratio of lumas makes what is shown brighter more
-    colourful, a in part; the spread of the exposures adds to it, so that equal ones come back.
+    .. math::
+        c = c' + t \, b \sum_k \omega_k \max(0, Y - Y_k) \, (-1, L_R / L_G, 0),
+        \qquad
+        b = \max(0, c'_B - \max(0, c'_R, c'_G))
+
+    with the weights of luma L_R and L_G, where H and L are the sums over the channels of the
+    squares by which they come near to clipping and sink into the noise. An exposure counts as far
+    as it can tell a colour: the brightest most, as long as no channel of it clips. The ratio of
+    lumas makes what is shown brighter more colourful, a in part; the spread of the exposures adds
+    to it, so that equal ones come back. A dark blue that is lifted pales, and a pale blue of the
+    same hue looks violet: it is turned towards green, at constant luma, by as much as it is lifted.
     The colour is a mix of what the exposures have at that very pixel: it has no rims, and what is
     neutral in all of them stays neutral. At last it is reduced at constant luma and hue, until no
     channel leaves the range.
@@ -75,12 +84,34 @@ def mix_colour(exposures: Tensor, luma: Tensor, rule: ColourRule = RULE) -> Tens
     near_white = ((exposures - HIGH) / (1 - HIGH)).clamp_min(0).square().sum(2)
     near_black = ((LOW - exposures) / LOW).clamp_min(0).square().sum(2)
     logits = rule.slope * lumas - rule.high * near_white - rule.low * near_black
-    weights = logits.softmax(1) * (luma.unsqueeze(1) + rule.offset) / (lumas + rule.offset)
+    weights = logits.softmax(1)
+    lift = (weights * (luma.unsqueeze(1) - lumas).clamp_min(0)).sum(1)
+    weights = weights * (luma.unsqueeze(1) + rule.offset) / (lumas + rule.offset)
     strength = 1 + rule.gain * (lumas.amax(1) - lumas.amin(1)).unsqueeze(1)
     chroma = strength * (weights.unsqueeze(2) * (exposures - lumas.unsqueeze(2))).sum(1)
+    chroma = turn_blue(chroma, rule.turn * lift)
     floor = exposures.amin((1, 2)).clamp_max(GAMUT_MARGIN).unsqueeze(1)
     ceiling = exposures.amax((1, 2)).clamp_min(1 - GAMUT_MARGIN).unsqueeze(1)
     return fit_gamut(luma.unsqueeze(1), chroma, floor, ceiling)
+
+
+def turn_blue(chroma: Tensor, share: Tensor) -> Tensor:
+    """Take red from what is bluer than anything else, and give green, at constant luma.
+
+    Args:
+        chroma: Differences of R, G and B to the luma. Shape (N, 3, H, W).
+        share: Of the blueness, by which it is turned. Shape (N, H, W).
+
+    Returns:
+        Shape (N, 3, H, W).
+
+    Reference:
+        Ours. Burns, Elsner, Pokorny and Smith, "The Abney effect: chromaticity coordinates of
+        unique and other constant hues", Vision Research 1984: the fault that it mends.
+    """
+    red, green, blue = chroma.unbind(1)
+    turned = share * (blue - torch.maximum(red, green).clamp_min(0)).clamp_min(0)
+    return torch.stack((red - turned, green + LUMA[0] / LUMA[1] * turned, blue), dim=1)
 
 
 def fit_gamut(luma: Tensor, chroma: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:

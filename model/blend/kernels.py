@@ -134,7 +134,7 @@ def colour_pixels(exposures: Sequence[Pixels], luma: Planes, rule: ColourRule = 
         luma = np.ascontiguousarray(luma, np.float32)
     rows = [as_rows(pixels) for pixels in exposures]
     result = np.empty((height, width, CHANNELS), exposures[0].dtype)
-    scratch = np.empty((8, width), np.float32)
+    scratch = np.empty((9, width), np.float32)
     colour = Colour(
         len(rows), height, width,
         (ctypes.c_void_p * len(rows))(*(given.ctypes.data for given, _ in rows)),

@@ -422,6 +422,7 @@ void add_band(const Band *band, float *scratch) {
 
 static const float HIGH = 0.85f, LOW = 0.10f; /* where a channel comes near to clipping, to noise */
 static const float GAMUT_MARGIN = 1.0f / 255.0f, NEUTRAL = 1e-6f;
+static const float RED_TO_GREEN = 0.298936f / 0.587043f; /* green that has the luma of a red */
 
 typedef struct {
     int exposures, height, width;
@@ -430,7 +431,7 @@ typedef struct {
     const float *luma;           /* the fused one */
     ptrdiff_t luma_row;          /* floats from a row of it to the next */
     void *result;                /* interleaved R, G, B */
-    float slope, high, low, offset, gain;
+    float slope, high, low, offset, gain, turn;
 } Colour;
 
 static inline float squared_excess(float value, float edge, float scale) {
@@ -454,22 +455,24 @@ static inline float fit(float room, float reach) {
 }
 
 #define DEFINE_COLOUR(NAME, TYPE, FULL)                                                           \
-    /* Colour a fused luma and round to pixels: see mix_colour. scratch: 8 rows of floats. */      \
+    /* Colour a fused luma and round to pixels: see mix_colour. scratch: 9 rows of floats. */      \
     void NAME(const Colour *colour, float *restrict scratch) {                                    \
         const int width = colour->width;                                                          \
         const float scale = 1.0f / (FULL);                                                        \
         float *restrict reds = scratch, *restrict greens = reds + width;                          \
         float *restrict blues = greens + width, *restrict totals = blues + width;                 \
-        float *restrict floors = totals + width, *restrict ceilings = floors + width;             \
+        float *restrict lifts = totals + width, *restrict floors = lifts + width;                 \
+        float *restrict ceilings = floors + width;                                                \
         float *restrict darkest = ceilings + width, *restrict brightest = darkest + width;        \
         for (int y = 0; y < colour->height; y++) {                                                \
-            EACH for (int x = 0; x < 4 * width; x++) scratch[x] = 0.0f;                           \
+            EACH for (int x = 0; x < 5 * width; x++) scratch[x] = 0.0f;                           \
             EACH for (int x = 0; x < width; x++) {                                                \
                 floors[x] = GAMUT_MARGIN;                                                         \
                 ceilings[x] = 1.0f - GAMUT_MARGIN;                                                \
                 darkest[x] = 1.0f;                                                                \
                 brightest[x] = 0.0f;                                                              \
             }                                                                                     \
+            const float *restrict lumas = colour->luma + y * colour->luma_row;                    \
             for (int exposure = 0; exposure < colour->exposures; exposure++) {                    \
                 const TYPE *restrict row = (const TYPE *)colour->pixels[exposure] +               \
                                            y * colour->row_pixels[exposure] * CHANNELS;           \
@@ -487,19 +490,23 @@ static inline float fit(float room, float reach) {
                     greens[x] += share * (g - luma);                                              \
                     blues[x] += share * (b - luma);                                               \
                     totals[x] += weight;                                                          \
+                    lifts[x] += weight * largest(lumas[x] - luma, 0.0f);                          \
                     darkest[x] = least(darkest[x], luma);                                         \
                     brightest[x] = largest(brightest[x], luma);                                   \
                     floors[x] = least(floors[x], least(r, least(g, b)));                          \
                     ceilings[x] = largest(ceilings[x], largest(r, largest(g, b)));                \
                 }                                                                                 \
             }                                                                                     \
-            const float *restrict lumas = colour->luma + y * colour->luma_row;                    \
             TYPE *restrict out = (TYPE *)colour->result + (ptrdiff_t)y * width * CHANNELS;        \
             EACH for (int x = 0; x < width; x++) {                                                \
                 float luma = lumas[x];                                                            \
                 float strength = (1.0f + colour->gain * (brightest[x] - darkest[x])) *            \
                                  (luma + colour->offset) / totals[x];                             \
                 float r = strength * reds[x], g = strength * greens[x], b = strength * blues[x];  \
+                float blueness = largest(b - largest(largest(r, g), 0.0f), 0.0f);                 \
+                float turned = colour->turn * lifts[x] / totals[x] * blueness;                    \
+                r -= turned;                                                                      \
+                g += RED_TO_GREEN * turned;                                                       \
                 float above = fit(ceilings[x] - luma, largest(r, largest(g, b)));                 \
                 float below = fit(luma - floors[x], -least(r, least(g, b)));                      \
                 float share = least(least(above, below), 1.0f);                                   \

@@ -52,6 +52,7 @@ class Colour(ctypes.Structure):
         ("low", ctypes.c_float),
         ("offset", ctypes.c_float),
         ("gain", ctypes.c_float),
+        ("turn", ctypes.c_float),
     )
 
 

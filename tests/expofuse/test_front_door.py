@@ -101,7 +101,7 @@ def test_the_report_tells_of_the_alignment_the_weights_and_the_order(fused):
     share = report.replaced_share
     assert report == FuseReport(
         alignment=None,
-        weights="pyramid-blend-2.0.0",
+        weights="pyramid-blend-2.1.0",
         order=(1, 0),
         used=(1, 0),
         fused=(1, 0),
@@ -247,7 +247,7 @@ def test_weights_are_a_bundled_version_or_a_directory(fused):
     assert not np.array_equal(other, fused)
     for path in (WEIGHTS / version, f"{WEIGHTS}/{version}"):
         np.testing.assert_array_equal(fuse(UNDER, OVER, weights=path), other)
-    with pytest.raises(WeightsError, match=r"or one of .*pyramid-blend-2\.0\.0.*, got 'net-1'"):
+    with pytest.raises(WeightsError, match=r"or one of .*pyramid-blend-2\.1\.0.*, got 'net-1'"):
         fuse(UNDER, OVER, weights="net-1")
 
 

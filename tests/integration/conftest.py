@@ -10,7 +10,7 @@ from tests import images
 from tests.paths import ROOT
 from tests.server import RunningServer, running_server
 
-RELEASED = "pyramid-blend-2.0.0"
+RELEASED = "pyramid-blend-2.1.0"
 MAX_BODY_BYTES = 3 * 2**20
 TIMEOUT_S = 120.0
 

@@ -15,7 +15,7 @@ def _clean_environment(monkeypatch):
 def test_defaults_serve_the_bundled_weights_on_the_loopback_address():
     settings = load_settings()
     assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "auto")
-    assert settings.weights_directories == (PACKAGED_WEIGHTS_DIR / "pyramid-blend-2.0.0",)
+    assert settings.weights_directories == (PACKAGED_WEIGHTS_DIR / "pyramid-blend-2.1.0",)
 
 
 def test_groups_are_read_with_a_double_underscore(monkeypatch):

@@ -37,10 +37,22 @@ def test_luma_is_kept_where_the_colour_fits():
 
 
 def test_a_sky_takes_its_colour_from_the_exposure_that_does_not_burn_it():
-    dark = [0.25, 0.40, 0.65]
-    mixed = colour([dark, [1.0, 1.0, 1.0]], 0.66)
-    assert torch.dot(hue_of(mixed), hue_of(dark)).item() > 0.999
-    assert (mixed.max() - mixed.min()).item() > 0.4
+    for dark, closeness in (([0.25, 0.40, 0.65], 0.99), ([0.65, 0.35, 0.20], 0.9999)):
+        mixed = colour([dark, [1.0, 1.0, 1.0]], 0.66)
+        assert torch.dot(hue_of(mixed), hue_of(dark)).item() > closeness
+        assert (mixed.max() - mixed.min()).item() > 0.4
+
+
+def test_a_blue_is_turned_towards_green_as_it_is_lifted_and_nothing_else_is():
+    white, blue = [1.0, 1.0, 1.0], [0.10, 0.12, 0.35]
+    reds = [hue_of(colour([blue, white], luma))[0].item() for luma in (0.1, 0.3, 0.5)]
+    assert reds[0] == pytest.approx(hue_of(blue)[0].item(), abs=1e-3)
+    assert reds == sorted(reds, reverse=True)
+    assert reds[0] - reds[2] > 0.05
+    for other in ([0.35, 0.10, 0.35], [0.10, 0.35, 0.35], [0.35, 0.20, 0.10], [0.10, 0.35, 0.10]):
+        mixed = colour([other, white], 0.5)
+        assert torch.dot(hue_of(mixed), hue_of(other)).item() > 0.9999
+        assert to_luma(mixed.reshape(3, 1, 1)).item() == pytest.approx(0.5)
 
 
 def test_one_clipped_channel_gives_way_to_the_exposure_that_has_it():

@@ -136,7 +136,7 @@ def test_a_level_stays_within_the_span_of_its_exposures(rng):
 @pytest.mark.usefixtures("each_library")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("count", [2, 3, 9])
-@pytest.mark.parametrize("rule", [RULE, ColourRule(-1.0, 2.0, 1.0, 0.2, -0.3)])
+@pytest.mark.parametrize("rule", [RULE, ColourRule(-1.0, 2.0, 1.0, 0.2, -0.3, 1.5)])
 def test_colour_is_that_of_the_mix(rng, count, dtype, rule):
     full = np.iinfo(dtype).max
     picture = rng.integers(0, full, (count, 12, 40, 3), dtype=dtype, endpoint=True)

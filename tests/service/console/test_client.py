@@ -116,7 +116,7 @@ def test_the_command_line_fuses_a_stack_here(tmp_path, capsys):
     options = ["--out", str(out), "--align", "off", "--reference", "1"]
     assert main(["fuse", *map(str, paths), *options]) == 0
     assert out.read_bytes().startswith(b"\xff\xd8")
-    assert capsys.readouterr().out == "pyramid-blend-2.0.0; off; 2,3,1\n"
+    assert capsys.readouterr().out == "pyramid-blend-2.1.0; off; 2,3,1\n"
     assert main(["fuse", *map(str, paths), "-o", str(out), "--reference", "4"]) == 1
     assert "reference from 1 to 3, got 4" in capsys.readouterr().err
 
@@ -150,7 +150,7 @@ def test_the_command_line_fuses_here_when_it_is_given_no_url(
     limits = PixelLimits(max_pixels=10**6, max_side_px=1000)
     pixels = decode(out.read_bytes(), limits=limits).pixels
     assert (pixels.shape, pixels.dtype) == (images.scene().shape, dtype)
-    label = "hyperp-mb-1.1.0" if "--weights" in options else "pyramid-blend-2.0.0"
+    label = "hyperp-mb-1.1.0" if "--weights" in options else "pyramid-blend-2.1.0"
     alignment = "off" if "--align" in options else "refused; reason=few_matches"
     said = capsys.readouterr().out
     assert said.startswith(f"{label}; {alignment}")

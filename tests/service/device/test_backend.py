@@ -22,7 +22,7 @@ from tests.paths import ROOT
 from tests.service.versions import write_blend_version
 
 WEIGHTS = ROOT / "weights"
-LABELS = ("hyperp-mb-1.1.0", "pyramid-blend-2.0.0")
+LABELS = ("hyperp-mb-1.1.0", "pyramid-blend-2.1.0")
 
 
 def config_of(*directories: Path) -> BackendConfig:

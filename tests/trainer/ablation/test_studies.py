@@ -167,7 +167,7 @@ def test_the_first_arm_of_the_tasks_is_the_papers_loss_and_nothing_else():
 
 def test_the_studies_of_the_blend_begin_with_the_losses_and_the_data_that_ship():
     base = load_config(CONFIGS / "ablation-blend-base.toml")
-    ships = load_config(CONFIGS / "pyramid-blend-2.0.0.toml")
+    ships = load_config(CONFIGS / "pyramid-blend-2.1.0.toml")
     assert base.loss == ships.loss
     assert base.network == ships.network
     assert base.data.model_copy(update={"workers": ships.data.workers}) == ships.data

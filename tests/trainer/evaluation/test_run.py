@@ -220,7 +220,7 @@ def test_a_record_from_before_there_were_guards_keeps_its_scores(scenes, tmp_pat
     assert (again.means, again.guards) == (first.means, first.guards)
 
 
-@pytest.mark.parametrize("name", ["hyperp-mb-1.1.0", "pyramid-blend-2.0.0"])
+@pytest.mark.parametrize("name", ["hyperp-mb-1.1.0", "pyramid-blend-2.1.0"])
 def test_weights_are_run_as_the_service_runs_them(scenes, tmp_path, name):
     weights, out = WEIGHTS / name, tmp_path / "out"
     summary = run(scenes, out, weights=[WeightsMethod(weights)])

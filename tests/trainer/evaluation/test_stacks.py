@@ -23,7 +23,7 @@ from trainer.metrics import MEASURES, rgb_to_grey
 
 SHAPE = (180, 220)
 GAINS = (0.9, 0.3, 1.6)
-NAME = "pyramid-blend-2.0.0"
+NAME = "pyramid-blend-2.1.0"
 WEIGHTS = ROOT / "weights" / NAME
 
 

@@ -12,7 +12,7 @@ from trainer.losses.config import LossConfig
 from trainer.losses.registry import TERMS
 from trainer.losses.weighted_sum import LOSS_NAMES
 
-BLEND = ROOT / "trainer" / "configs" / "pyramid-blend-2.0.0.toml"
+BLEND = ROOT / "trainer" / "configs" / "pyramid-blend-2.1.0.toml"
 
 NEW_TERM = """
 from trainer.losses.term import LossTerm, TermOption

@@ -59,7 +59,7 @@ def test_a_zeroed_name_that_no_parameter_has_is_refused(config_file):
 
 
 FIRST = ROOT / "docs" / "runs" / "pyramid-blend-1.1.0"
-BLEND_2 = ROOT / "trainer" / "configs" / "pyramid-blend-2.0.0.toml"
+BLEND_2 = ROOT / "trainer" / "configs" / "pyramid-blend-2.1.0.toml"
 
 
 def test_version_2_begins_with_what_version_1_knew_of_luma():
