@@ -12,7 +12,7 @@ HIGH, LOW = 0.85, 0.10
 """Channel values from which one comes near to clipping, and below which one sinks into noise."""
 
 GAMUT_MARGIN = 1 / 255
-"""Mixed colours stop so far within 0..1, unless an exposure goes on: the mix clips nothing."""
+"""Mixed channels stop so far within 0..1, unless one of an exposure goes on: none is clipped."""
 
 NEUTRAL = 1e-6
 
@@ -90,8 +90,8 @@ def mix_colour(exposures: Tensor, luma: Tensor, rule: ColourRule = RULE) -> Tens
     strength = 1 + rule.gain * (lumas.amax(1) - lumas.amin(1)).unsqueeze(1)
     chroma = strength * (weights.unsqueeze(2) * (exposures - lumas.unsqueeze(2))).sum(1)
     chroma = turn_blue(chroma, rule.turn * lift)
-    floor = exposures.amin((1, 2)).clamp_max(GAMUT_MARGIN).unsqueeze(1)
-    ceiling = exposures.amax((1, 2)).clamp_min(1 - GAMUT_MARGIN).unsqueeze(1)
+    floor = exposures.amin(1).clamp_max(GAMUT_MARGIN)
+    ceiling = exposures.amax(1).clamp_min(1 - GAMUT_MARGIN)
     return fit_gamut(luma.unsqueeze(1), chroma, floor, ceiling)
 
 
@@ -115,20 +115,21 @@ def turn_blue(chroma: Tensor, share: Tensor) -> Tensor:
 
 
 def fit_gamut(luma: Tensor, chroma: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:
-    """Add as much of a chroma to a luma as the range of all channels leaves room for.
+    """Add as much of a chroma to a luma as the ranges of the channels leave room for.
 
     Args:
         luma: Luma. Shape (N, 1, H, W).
         chroma: Differences of R, G and B to it. Shape (N, 3, H, W).
-        floor: Lower end of the range. Shape (N, 1, H, W).
-        ceiling: Upper end. Same shape.
+        floor: Lower ends of the ranges. Shape (N, 3, H, W).
+        ceiling: Upper ends. Same shape.
 
     Returns:
         Encoded sRGB. Shape (N, 3, H, W).
     """
-    above = (ceiling - luma).clamp_min(0) / chroma.amax(1, keepdim=True).clamp_min(NEUTRAL)
-    below = (luma - floor).clamp_min(0) / (-chroma).amax(1, keepdim=True).clamp_min(NEUTRAL)
-    return luma + torch.minimum(above, below).clamp_max(1) * chroma
+    above = (ceiling - luma).clamp_min(0) / chroma.clamp_min(NEUTRAL)
+    below = (luma - floor).clamp_min(0) / (-chroma).clamp_min(NEUTRAL)
+    room = torch.where(chroma > 0, above, below).amin(1, keepdim=True)
+    return luma + room.clamp_max(1) * chroma
 
 
 def to_luma(planes: Tensor) -> Tensor:

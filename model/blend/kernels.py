@@ -134,14 +134,13 @@ def colour_pixels(exposures: Sequence[Pixels], luma: Planes, rule: ColourRule = 
         luma = np.ascontiguousarray(luma, np.float32)
     rows = [as_rows(pixels) for pixels in exposures]
     result = np.empty((height, width, CHANNELS), exposures[0].dtype)
-    scratch = np.empty((9, width), np.float32)
     colour = Colour(
         len(rows), height, width,
         (ctypes.c_void_p * len(rows))(*(given.ctypes.data for given, _ in rows)),
         (ctypes.c_ssize_t * len(rows))(*(row_pixels for _, row_pixels in rows)),
         luma.ctypes.data, luma.strides[0] // luma.itemsize, result.ctypes.data, *rule,
     )  # fmt: skip
-    of_type(LIBRARY, "colour", result)(ctypes.byref(colour), scratch.ctypes.data)
+    of_type(LIBRARY, "colour", result)(ctypes.byref(colour))
     return result
 
 

@@ -449,33 +449,37 @@ static inline float largest(float a, float b) { return a > b ? a : b; }
 
 static inline float least(float a, float b) { return a < b ? a : b; }
 
-/* Share of a chroma that fits into the room between the luma and an end of the range. */
-static inline float fit(float room, float reach) {
-    return largest(room, 0.0f) / largest(reach, NEUTRAL);
+/* Room between the luma and the end of a channel's range that its chroma goes towards. */
+static inline float room_of(float luma, float chroma, float floor, float ceiling) {
+    return largest(chroma > 0.0f ? ceiling - luma : luma - floor, 0.0f);
 }
 
+#define STRETCH 256 /* pixels of a row at a time: what is kept of them stays in the cache */
+
 #define DEFINE_COLOUR(NAME, TYPE, FULL)                                                           \
-    /* Colour a fused luma and round to pixels: see mix_colour. scratch: 9 rows of floats. */      \
-    void NAME(const Colour *colour, float *restrict scratch) {                                    \
-        const int width = colour->width;                                                          \
+    /* Colour a fused luma and round to pixels: see mix_colour. */                                \
+    void NAME(const Colour *colour) {                                                             \
         const float scale = 1.0f / (FULL);                                                        \
-        float *restrict reds = scratch, *restrict greens = reds + width;                          \
-        float *restrict blues = greens + width, *restrict totals = blues + width;                 \
-        float *restrict lifts = totals + width, *restrict floors = lifts + width;                 \
-        float *restrict ceilings = floors + width;                                                \
-        float *restrict darkest = ceilings + width, *restrict brightest = darkest + width;        \
-        for (int y = 0; y < colour->height; y++) {                                                \
-            EACH for (int x = 0; x < 5 * width; x++) scratch[x] = 0.0f;                           \
+        float reds[STRETCH], greens[STRETCH], blues[STRETCH], totals[STRETCH], lifts[STRETCH];    \
+        float darkest[STRETCH], brightest[STRETCH];                                               \
+        float floor_r[STRETCH], floor_g[STRETCH], floor_b[STRETCH];                               \
+        float ceiling_r[STRETCH], ceiling_g[STRETCH], ceiling_b[STRETCH];                         \
+        const int stretches = (colour->width + STRETCH - 1) / STRETCH;                            \
+        for (int turn = 0; turn < colour->height * stretches; turn++) {                           \
+            const int y = turn / stretches, left = turn % stretches * STRETCH;                    \
+            const int width = colour->width - left < STRETCH ? colour->width - left : STRETCH;    \
             EACH for (int x = 0; x < width; x++) {                                                \
-                floors[x] = GAMUT_MARGIN;                                                         \
-                ceilings[x] = 1.0f - GAMUT_MARGIN;                                                \
+                reds[x] = greens[x] = blues[x] = totals[x] = lifts[x] = 0.0f;                     \
                 darkest[x] = 1.0f;                                                                \
                 brightest[x] = 0.0f;                                                              \
+                floor_r[x] = floor_g[x] = floor_b[x] = GAMUT_MARGIN;                              \
+                ceiling_r[x] = ceiling_g[x] = ceiling_b[x] = 1.0f - GAMUT_MARGIN;                 \
             }                                                                                     \
-            const float *restrict lumas = colour->luma + y * colour->luma_row;                    \
+            const float *restrict lumas = colour->luma + y * colour->luma_row + left;             \
             for (int exposure = 0; exposure < colour->exposures; exposure++) {                    \
-                const TYPE *restrict row = (const TYPE *)colour->pixels[exposure] +               \
-                                           y * colour->row_pixels[exposure] * CHANNELS;           \
+                const TYPE *restrict row =                                                        \
+                    (const TYPE *)colour->pixels[exposure] +                                      \
+                    (y * colour->row_pixels[exposure] + left) * CHANNELS;                         \
                 EACH for (int x = 0; x < width; x++) {                                            \
                     float r = scale * (float)row[CHANNELS * x];                                   \
                     float g = scale * (float)row[CHANNELS * x + 1];                               \
@@ -493,29 +497,44 @@ static inline float fit(float room, float reach) {
                     lifts[x] += weight * largest(lumas[x] - luma, 0.0f);                          \
                     darkest[x] = least(darkest[x], luma);                                         \
                     brightest[x] = largest(brightest[x], luma);                                   \
-                    floors[x] = least(floors[x], least(r, least(g, b)));                          \
-                    ceilings[x] = largest(ceilings[x], largest(r, largest(g, b)));                \
+                    floor_r[x] = least(floor_r[x], r), ceiling_r[x] = largest(ceiling_r[x], r);   \
+                    floor_g[x] = least(floor_g[x], g), ceiling_g[x] = largest(ceiling_g[x], g);   \
+                    floor_b[x] = least(floor_b[x], b), ceiling_b[x] = largest(ceiling_b[x], b);   \
                 }                                                                                 \
             }                                                                                     \
-            TYPE *restrict out = (TYPE *)colour->result + (ptrdiff_t)y * width * CHANNELS;        \
+            TYPE *restrict out = (TYPE *)colour->result +                                         \
+                                 ((ptrdiff_t)y * colour->width + left) * CHANNELS;                \
             EACH for (int x = 0; x < width; x++) {                                                \
-                float luma = lumas[x];                                                            \
+                float luma = lumas[x], part = 1.0f / totals[x];                                   \
                 float strength = (1.0f + colour->gain * (brightest[x] - darkest[x])) *            \
-                                 (luma + colour->offset) / totals[x];                             \
+                                 (luma + colour->offset) * part;                                  \
                 float r = strength * reds[x], g = strength * greens[x], b = strength * blues[x];  \
                 float blueness = largest(b - largest(largest(r, g), 0.0f), 0.0f);                 \
-                float turned = colour->turn * lifts[x] / totals[x] * blueness;                    \
+                float turned = colour->turn * lifts[x] * part * blueness;                         \
                 r -= turned;                                                                      \
                 g += RED_TO_GREEN * turned;                                                       \
-                float above = fit(ceilings[x] - luma, largest(r, largest(g, b)));                 \
-                float below = fit(luma - floors[x], -least(r, least(g, b)));                      \
-                float share = least(least(above, below), 1.0f);                                   \
-                r = (FULL) * (luma + share * r);                                                  \
-                g = (FULL) * (luma + share * g);                                                  \
-                b = (FULL) * (luma + share * b);                                                  \
-                out[CHANNELS * x] = (TYPE)(int32_t)round_even(clamp(r, 0.0f, FULL));              \
-                out[CHANNELS * x + 1] = (TYPE)(int32_t)round_even(clamp(g, 0.0f, FULL));          \
-                out[CHANNELS * x + 2] = (TYPE)(int32_t)round_even(clamp(b, 0.0f, FULL));          \
+                float room = room_of(luma, r, floor_r[x], ceiling_r[x]);                          \
+                float room_g = room_of(luma, g, floor_g[x], ceiling_g[x]);                        \
+                float room_b = room_of(luma, b, floor_b[x], ceiling_b[x]);                        \
+                float reach = largest(__builtin_fabsf(r), NEUTRAL);                               \
+                float reach_g = largest(__builtin_fabsf(g), NEUTRAL);                             \
+                float reach_b = largest(__builtin_fabsf(b), NEUTRAL);                             \
+                /* the smallest of the three quotients, by one division */                        \
+                int is_less = room_g * reach < room * reach_g;                                    \
+                room = is_less ? room_g : room;                                                   \
+                reach = is_less ? reach_g : reach;                                                \
+                is_less = room_b * reach < room * reach_b;                                        \
+                room = is_less ? room_b : room;                                                   \
+                reach = is_less ? reach_b : reach;                                                \
+                float share = least(room / reach, 1.0f);                                          \
+                reds[x] = clamp((FULL) * (luma + share * r), 0.0f, FULL);                         \
+                greens[x] = clamp((FULL) * (luma + share * g), 0.0f, FULL);                       \
+                blues[x] = clamp((FULL) * (luma + share * b), 0.0f, FULL);                        \
+            }                                                                                     \
+            EACH for (int x = 0; x < width; x++) {                                                \
+                out[CHANNELS * x] = (TYPE)(int32_t)round_even(reds[x]);                           \
+                out[CHANNELS * x + 1] = (TYPE)(int32_t)round_even(greens[x]);                     \
+                out[CHANNELS * x + 2] = (TYPE)(int32_t)round_even(blues[x]);                      \
             }                                                                                     \
         }                                                                                         \
     }

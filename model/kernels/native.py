@@ -115,8 +115,8 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "reduce_planes": (None, [_AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
     "count_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
     "add_band": (None, [ctypes.POINTER(Band), _AT]),
-    "colour_uint8": (None, [ctypes.POINTER(Colour), _AT]),
-    "colour_uint16": (None, [ctypes.POINTER(Colour), _AT]),
+    "colour_uint8": (None, [ctypes.POINTER(Colour)]),
+    "colour_uint16": (None, [ctypes.POINTER(Colour)]),
     "warp_uint8": (None, _WARP),
     "warp_uint16": (None, _WARP),
 }

@@ -90,6 +90,14 @@ def test_no_channel_is_clipped_that_no_exposure_clips(luma):
     assert to_luma(mixed.reshape(3, 1, 1)).item() == pytest.approx(luma)
 
 
+def test_a_channel_is_not_clipped_because_another_one_is():
+    mixed = colour([[0.30, 0.35, 0.75], [0.85, 0.90, 1.0]], 0.93)
+    assert mixed[:2].max().item() <= 1 - GAMUT_MARGIN + 1e-9
+    lamp = colour([[1.0, 0.20, 0.10], [1.0, 0.60, 0.30]], 0.35)
+    assert lamp[0].item() <= 1
+    assert lamp[1:].min().item() >= GAMUT_MARGIN - 1e-9
+
+
 @pytest.mark.parametrize("luma", [0.0, 1.0])
 def test_black_and_white_have_no_colour(luma):
     assert colour([[0.0, 0.1, 0.9], [1.0, 0.3, 0.2]], luma).tolist() == pytest.approx([luma] * 3)

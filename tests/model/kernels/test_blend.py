@@ -139,12 +139,12 @@ def test_a_level_stays_within_the_span_of_its_exposures(rng):
 @pytest.mark.parametrize("rule", [RULE, ColourRule(-1.0, 2.0, 1.0, 0.2, -0.3, 1.5)])
 def test_colour_is_that_of_the_mix(rng, count, dtype, rule):
     full = np.iinfo(dtype).max
-    picture = rng.integers(0, full, (count, 12, 40, 3), dtype=dtype, endpoint=True)
+    picture = rng.integers(0, full, (count, 12, 600, 3), dtype=dtype, endpoint=True)
     picture[:, :4] //= 20
     picture[:, 4:6] = full - picture[:, 4:6] // 20
     picture[0, 6], picture[-1, 6] = 0, full
-    exposures = [one[1:, 3:37] for one in picture]
-    luma = noise(rng, 13, 50)[2:, 5:39]
+    exposures = [one[1:, 3:597] for one in picture]
+    luma = noise(rng, 13, 610)[2:, 5:599]
     planes = torch.stack([torch.from_numpy(load_planes(one)) for one in exposures])
     expected = mix_colour(planes[None], torch.from_numpy(luma.copy())[None], rule)[0]
     result = colour_pixels(exposures, luma, rule)
