@@ -2,7 +2,8 @@
 
 libvips does the work. It reads strips, so that decoding needs memory for a strip and not for the
 picture; it keeps 16 bits through ICC and orientation; and it refuses truncated files. The sniffed
-format chooses the loader, and `configure_libvips` blocks every other one.
+format chooses the loader, and `configure_libvips` blocks every other one. The pixels of an ordinary
+JPEG go past it, see `expofuse.files.jpeg`.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from expofuse.errors import EncodeError, ImageDecodeError, UnsupportedImageError
 from expofuse.files.exif import clean_exif
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.headers import ImageFormat, ImageHeader, PixelLimits, check_size, sniff
+from expofuse.files.jpeg import read_scan
 from model.exposure import UINT8_TO_UINT16, Pixels
 
 STRIP_ROWS = 256
@@ -35,7 +37,7 @@ _FAIL_ON: dict[ImageFormat, str] = {
 }
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff")
 _COLOUR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "cmyk": 4}
-_PROFILE = "icc-profile-data"
+_PROFILE, _SEVERAL_SCANS = "icc-profile-data", "jpeg-multiscan"
 _FAILURES = (pyvips.Error, UnicodeDecodeError)
 """The latter is pyvips' answer to a message of libvips that quotes the file."""
 _SRGB_TOLERANCE = 65535 // 255
@@ -107,9 +109,12 @@ def decode(
         orientation = _read_orientation(image)
         if untagged is not None:
             image = _with_profile(image, untagged)
-        image = _to_srgb(_drop_extra_bands(image), bits=header.bits)
+        stored = _drop_extra_bands(image)
+        image = _to_srgb(stored, bits=header.bits)
         pixels = _oriented_output(header, orientation, out)
-        _copy_strips(image, _stored_view(pixels, orientation))
+        is_ordinary = image is stored and orientation == 1 and _has_one_scan(image)
+        if not (is_ordinary and read_scan(data, pixels)):
+            _copy_strips(_to_three_bands(image), _stored_view(pixels, orientation))
     except _FAILURES as error:
         _raise_if_out_of_memory(error)
         raise ImageDecodeError(
@@ -232,6 +237,7 @@ def _drop_extra_bands(image: pyvips.Image) -> pyvips.Image:
 
 
 def _to_srgb(image: pyvips.Image, *, bits: int) -> pyvips.Image:
+    """Convert to grey or RGB in sRGB; the image itself where nothing is to be done."""
     if image.get_typeof(_PROFILE) != 0:
         try:
             if image.bands != 3 or not _is_srgb(image.get(_PROFILE)):
@@ -241,7 +247,19 @@ def _to_srgb(image: pyvips.Image, *, bits: int) -> pyvips.Image:
             image.remove(_PROFILE)
     if image.bands == 4:
         return image.icc_transform("srgb", input_profile="cmyk", depth=bits)
+    return image
+
+
+def _to_three_bands(image: pyvips.Image) -> pyvips.Image:
     return image.bandjoin([image, image]) if image.bands == 1 else image
+
+
+def _has_one_scan(image: pyvips.Image) -> bool:
+    """Whether an image comes from a JPEG that can be decoded from top to bottom.
+
+    A file may have any number of scans of the whole picture; libvips bounds them.
+    """
+    return image.get_typeof(_SEVERAL_SCANS) != 0 and not image.get(_SEVERAL_SCANS)
 
 
 def _convert_profile(image: pyvips.Image, *, bits: int) -> pyvips.Image:
