@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.ghosts.curves import Curves, Levels, bound_levels
+from model.ghosts.curves import Curves, Levels, find_bounds
 from model.ghosts.planes import Plane, Planes, halve, look_up, mix
 
 SCALES = 3
@@ -27,6 +27,9 @@ LUMA_OF_COLOUR, HUE_OF_COLOUR = 0.15, 0.5
 
 SPREAD_STEPS = 16
 """Steps of a level in which a spread is held."""
+
+STRIP_ROWS, STRIP_MARGIN = 48, 2
+"""Rows that are scored at once, and how far beyond them levels and differences are read."""
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -66,14 +69,25 @@ class Expectation(NamedTuple):
             self.is_brighter,
         )
 
+    def rows(self, rows: slice) -> "Expectation":
+        """Of some of the rows."""
+        return Expectation(
+            self.levels.rows(rows),
+            self.least.rows(rows),
+            self.most.rows(rows),
+            self.spread[rows],
+            self.trust[rows],
+            self.is_brighter,
+        )
+
 
 def expect(source: Planes, curves: Curves, trust: Levels, *, is_brighter: bool) -> Expectation:
     """Expect of an exposure what another one shows, by the curves between them.
 
     A pixel is trusted as far as its least trusted channel.
     """
-    bounds = source.mapped(bound_levels(curves.levels, is_brighter=is_brighter))
     levels = source.mapped(curves.levels)
+    bounds = levels.bounded(find_bounds(curves.levels, is_brighter=is_brighter), is_brighter)
     return Expectation(
         levels,
         levels if is_brighter else bounds,
@@ -130,6 +144,19 @@ def score_contradiction(exposure: Planes, expected: Expectation) -> Score:
 
 
 def _score(exposure: Planes, expected: Expectation, *, reach_px: float) -> Score:
+    """The score at one scale, strip by strip: what a strip needs stays in the cache."""
+    height, width = exposure.red.shape
+    score = np.empty((height, width), np.float32)
+    for top in range(0, height, STRIP_ROWS):
+        first, last = max(0, top - STRIP_MARGIN), min(height, top + STRIP_ROWS + STRIP_MARGIN)
+        rows = slice(first, last)
+        strip = _score_strip(exposure.rows(rows), expected.rows(rows), reach_px=reach_px)
+        kept = score[top : top + STRIP_ROWS]
+        kept[:] = strip[top - first : top - first + len(kept)]
+    return score
+
+
+def _score_strip(exposure: Planes, expected: Expectation, *, reach_px: float) -> Score:
     differences = [
         _leave_range(
             plane, least, most, expected.trust, reach_px=reach_px, is_brighter=expected.is_brighter

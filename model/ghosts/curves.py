@@ -111,14 +111,12 @@ def trust_levels(*, is_brighter: bool) -> Levels:
     return _ramp((CLIPPED_LEVEL - level) / (CLIPPED_LEVEL - SURE_LEVEL))
 
 
-def bound_levels(levels: Levels, *, is_brighter: bool) -> Levels:
-    """Levels that an exposure keeps even where the reference is clipped, or black.
+def find_bounds(levels: Levels, *, is_brighter: bool) -> Levels:
+    """Levels that an exposure keeps even where the reference is clipped, or black. Shape (3,).
 
     What is clipped is at least as bright as the last level that is trusted; nothing more is known.
     """
-    if is_brighter:
-        return np.asarray(np.maximum(levels, levels[:, SURE_DARK_LEVEL : SURE_DARK_LEVEL + 1]))
-    return np.asarray(np.minimum(levels, levels[:, SURE_LEVEL : SURE_LEVEL + 1]))
+    return levels[:, SURE_DARK_LEVEL if is_brighter else SURE_LEVEL]
 
 
 def _ramp(x: Levels) -> Levels:

@@ -24,6 +24,10 @@ class Planes(NamedTuple):
         red, green, blue = cv2.split(proxy)
         return cls(np.asarray(red), np.asarray(green), np.asarray(blue))
 
+    def rows(self, rows: slice) -> "Planes":
+        """Some of the rows."""
+        return Planes(self.red[rows], self.green[rows], self.blue[rows])
+
     def halved(self) -> "Planes":
         """The mean of two by two pixels."""
         return Planes(*map(halve, self))
@@ -36,6 +40,12 @@ class Planes(NamedTuple):
     def mapped(self, curves: Levels) -> "Planes":
         """Each channel by its curve, (3, 256)."""
         return Planes(*map(look_up, curves, self))
+
+    def bounded(self, bounds: Levels, is_lowest: bool) -> "Planes":
+        """Each channel not below, or not above, its bound, (3,)."""
+        limit = cv2.max if is_lowest else cv2.min
+        red, green, blue = map(limit, self, np.rint(bounds).tolist())
+        return Planes(np.asarray(red), np.asarray(green), np.asarray(blue))
 
     def mixed(self, other: "Planes", weight: NDArray[np.float32]) -> "Planes":
         """As much of the other one as the weight, (h, w), 0..1, says."""
@@ -62,3 +72,8 @@ def look_up(curve: Levels, plane: Plane) -> Plane:
 def mix(one: Plane, other: Plane, weight: NDArray[np.float32]) -> Plane:
     """As much of the other plane as the weight, 0..1, says."""
     return np.asarray(cv2.blendLinear(other, one, weight, 1 - weight), np.uint8)
+
+
+def share_within(plane: Plane, lowest: int, highest: int) -> float:
+    """Share of the pixels whose level is none below the one and none above the other, 0..1."""
+    return cv2.countNonZero(cv2.inRange(plane, lowest, highest)) / plane.size

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.ghosts.curves import Proxy
+from model.ghosts.planes import Planes, share_within
 
 PROXY_MAX_PX = 400_000
 DARK_SHOWN, BRIGHT_SHOWN = 30, 240
@@ -62,5 +63,5 @@ def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
 
 def measure_shown(proxy: Proxy) -> float:
     """Share of the picture that a proxy shows well, see `choose_reference_of_proxies`; 0..1."""
-    brightest = proxy.max(axis=2)
-    return float(np.mean((brightest > DARK_SHOWN) & (brightest < BRIGHT_SHOWN)))
+    brightest = Planes.of(proxy).worst(is_brighter=False)
+    return share_within(brightest, DARK_SHOWN + 1, BRIGHT_SHOWN - 1)

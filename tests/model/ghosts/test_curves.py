@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.ghosts.curves import LARGEST_SPREAD, bound_levels, fit_curves, trust_levels
+from model.ghosts.curves import LARGEST_SPREAD, find_bounds, fit_curves, trust_levels
 
 RNG = np.random.default_rng(0)
 SOURCE = RNG.integers(0, 256, (120, 160, 3)).astype(np.uint8)
@@ -68,5 +68,5 @@ def test_trust_falls_where_the_reference_shows_nothing() -> None:
 def test_bounds_hold_what_the_last_trusted_level_shows() -> None:
     levels = np.stack([LEVEL * 0.5] * 3)
 
-    assert bound_levels(levels, is_brighter=False)[0, 255] < levels[0, 255]
-    assert bound_levels(levels, is_brighter=True)[0, 0] > levels[0, 0]
+    assert levels[0, 0] < find_bounds(levels, is_brighter=True)[0] < levels[0, 128]
+    assert levels[0, 128] < find_bounds(levels, is_brighter=False)[0] < levels[0, 255]
