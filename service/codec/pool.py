@@ -10,7 +10,6 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
@@ -251,7 +250,7 @@ class CodecPool:
         finally:
             # A caller that left: a waiting call is dropped, a running one is its slot's business.
             self._accepted.discard(pending)
-            with suppress(ValueError):
+            if pending in self._waiting:
                 self._waiting.remove(pending)
         if isinstance(answer, Failure):
             raise error_from_code(answer.code, answer.message)

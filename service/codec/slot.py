@@ -36,7 +36,7 @@ class PendingCall:
     """
 
     call: Call
-    payload: bytes | bytearray | memoryview
+    payload: bytes | bytearray | memoryview = field(repr=False)
     future: asyncio.Future[tuple[Answer, bytes]]
     losses: int = field(default=0)
 
