@@ -181,7 +181,7 @@ def _is_unrelated(exposure: Planes, expected: Expectation) -> bool:
     if trusted.mean() < LEAST_TRUSTED:
         return False
     seen, predicted = (
-        planes.grey()[::2, ::2][trusted].astype(np.float64)
+        planes.every_second().grey()[trusted].astype(np.float64)
         for planes in (exposure, expected.levels)
     )
     if seen.std() < LEAST_CONTRAST:
