@@ -318,6 +318,18 @@ def test_a_bad_image_costs_its_own_call_only(loop_runner, shared_pool, make, err
     loop_runner.run(scenario())
 
 
+def test_a_file_is_never_written_out(loop_runner, shared_pool):
+    class File(bytes):
+        def __repr__(self):
+            raise AssertionError("a large file takes the event loop's time")
+
+    async def scenario():
+        pixels, _ = await decode(shared_pool, File(images.encoded("png")))
+        np.testing.assert_array_equal(pixels, images.scene())
+
+    loop_runner.run(scenario())
+
+
 def test_damaged_images_get_pixels_or_a_typed_error(loop_runner, shared_pool):
     async def scenario():
         refused = 0
