@@ -1,12 +1,16 @@
 """Sub-pixel refinement of a homography: small patches are sought again and fitted at once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
+
+from model.geometry import stretch
 
 GRID_CELLS = 600
 """Patches tried over the image, at most about this many; bounds the time at any image size."""
@@ -14,6 +18,9 @@ GRID_CELLS = 600
 PATCH_RADIUS_PX = 12
 SEARCH_RADII_PX = (8, 4, 2)
 """One round of search and fit each; the first must reach as far as sparse matches may be wrong."""
+
+STRENGTH_PX = 400_000
+"""Patches are chosen on at most about this many pixels."""
 
 MIN_CORRELATION = 0.6
 """A patch whose best place correlates less shows something else, or noise."""
@@ -39,6 +46,7 @@ EPSILON = 1e-9
 
 Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
+Places = NDArray[np.int64]
 Motion = Literal["homography", "similarity"]
 
 FREEDOMS: dict[Motion, Matrix] = {
@@ -97,7 +105,12 @@ def frame_corners(width: int, height: int) -> Matrix:
 
 
 def refine_homography(
-    moving: Grey, fixed: Grey, start: Matrix, *, motion: Motion = "homography"
+    moving: Grey,
+    fixed: Grey,
+    start: Matrix,
+    *,
+    motion: Motion = "homography",
+    reaches_px: Sequence[int] = SEARCH_RADII_PX,
 ) -> PatchFit | None:
     """Refine a homography that is right within a few pixels.
 
@@ -122,16 +135,23 @@ def refine_homography(
         illustrated on band-spectroscopic data", Technometrics, 1974.
     """
     moving, fixed = _smooth(moving), _smooth(fixed)
+    strengths = _corner_strength(moving), _corner_strength(fixed)
     homography, fit = start, None
-    for search_px in SEARCH_RADII_PX:
+    for search_px in reaches_px:
         if not _is_regular(homography):
             return None
-        centres, offsets, information = _seek_patches(moving, fixed, homography, search_px)
+        centres = _choose_centres(strengths, fixed.shape, homography, search_px)
         if len(centres) < MIN_PATCHES:
             return None
+        patches = _cut_patches(moving, homography, centres)
+        windows = _cut_windows(fixed, centres, PATCH_RADIUS_PX + search_px)
+        is_found, offsets, information = _locate_patches(patches, windows)
+        if is_found.sum() < MIN_PATCHES:
+            return None
+        centres = centres[is_found].astype(np.float64)
         found = centres + offsets
         moving_points = map_points(np.linalg.inv(homography).astype(np.float64), centres)
-        rest, sigma_px = _fit_homography(
+        rest, sigma_px = fit_homography(
             centres, offsets, information, fixed.shape, FREEDOMS[motion]
         )
         residuals_px = np.linalg.norm(map_points(rest, centres) - found, axis=1)
@@ -150,86 +170,184 @@ def _smooth(proxy: Grey) -> Grey:
     return cv2.GaussianBlur(proxy, (0, 0), SMOOTHING_SIGMA_PX).astype(np.float32, copy=False)
 
 
-def _seek_patches(
-    moving: Grey, fixed: Grey, homography: Matrix, search_px: int
-) -> tuple[Matrix, Matrix, Matrix]:
-    """Centres in the warped moving exposure (M, 2), offsets (M, 2), information (M, 2, 2)."""
-    height, width = fixed.shape
-    size = (width, height)
-    warped = cv2.warpPerspective(
-        moving, homography, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.float32, copy=False)
-    reach = PATCH_RADIUS_PX + search_px
-    covered = cv2.warpPerspective(np.ones(moving.shape, np.uint8), homography, size)
-    window_shape = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
-    inside = cv2.erode(covered, window_shape, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    centres, offsets, information = [], [], []
-    for x, y in _choose_centres(warped, fixed, inside):
-        window = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
-        found = _locate_patch(warped[window], fixed[window], search_px)
-        if found is not None:
-            centres.append((x, y))
-            offsets.append(found[0])
-            information.append(found[1])
-    return (
-        np.array(centres, np.float64).reshape(-1, 2),
-        np.array(offsets, np.float64).reshape(-1, 2),
-        np.array(information, np.float64).reshape(-1, 2, 2),
-    )
-
-
-def _choose_centres(warped: Grey, fixed: Grey, inside: NDArray[Any]) -> list[tuple[int, int]]:
-    """The place in each cell of a grid where both exposures have most structure."""
-    strength = np.minimum(_corner_strength(warped), _corner_strength(fixed))
-    strength[inside == 0] = 0.0
-    height, width = fixed.shape
-    cell = max(PATCH_RADIUS_PX, math.ceil((width * height / GRID_CELLS) ** 0.5))
-    rows, columns = height // cell, width // cell
-    split = strength[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
-    cells = split.transpose(0, 2, 1, 3).reshape(rows, columns, cell * cell)
-    best = cells.argmax(axis=2)
-    centres = []
-    for row, column in np.argwhere(cells.max(axis=2) > 0.0):
-        down, right = divmod(int(best[row, column]), cell)
-        centres.append((int(column) * cell + right, int(row) * cell + down))
-    return centres
-
-
 def _corner_strength(proxy: Grey) -> Grey:
-    """Smaller eigenvalue of the structure tensor over half a patch."""
-    strength = cv2.cornerMinEigenVal(proxy, PATCH_RADIUS_PX, ksize=3)
-    return strength.astype(np.float32, copy=False)
+    """Smaller eigenvalue of the structure tensor over half a patch, every few pixels.
+
+    Taken on the picture reduced by a whole factor: a patch is chosen by it and not located.
+    """
+    factor = _strength_factor(proxy.shape)
+    height, width = (side // factor for side in proxy.shape)
+    small = proxy[: height * factor, : width * factor]
+    if factor > 1:
+        small = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA))
+    block = max(3, PATCH_RADIUS_PX // factor)
+    return cv2.cornerMinEigenVal(small, block, ksize=3).astype(np.float32, copy=False)
 
 
-def _locate_patch(warped: Grey, fixed: Grey, search_px: int) -> tuple[Matrix, Matrix] | None:
-    """Offset of the window's middle patch in the reference window, and its information.
+def _strength_factor(shape: tuple[int, ...]) -> int:
+    return max(1, math.ceil((shape[0] * shape[1] / STRENGTH_PX) ** 0.5))
+
+
+def _choose_centres(
+    strengths: tuple[Grey, Grey], shape: tuple[int, ...], homography: Matrix, search_px: int
+) -> Places:
+    """The place (x, y) in each cell of a grid where both exposures have most structure. (M, 2)."""
+    factor = _strength_factor(shape)
+    shrink = stretch((factor, factor), (1, 1))
+    rows, columns = strengths[1].shape
+    warped = cv2.warpPerspective(
+        strengths[0], shrink @ homography @ np.linalg.inv(shrink), (columns, rows)
+    )
+    strength = np.minimum(warped, strengths[1])
+    cell = max(PATCH_RADIUS_PX, math.ceil((shape[0] * shape[1] / GRID_CELLS) ** 0.5)) // factor
+    high, wide = rows // cell, columns // cell
+    split = strength[: high * cell, : wide * cell].reshape(high, cell, wide, cell)
+    cells = split.transpose(0, 2, 1, 3).reshape(high, wide, cell * cell)
+    best = cells.argmax(axis=2)
+    down, across = np.divmod(best, cell)
+    row, column = np.nonzero(cells.max(axis=2) > 0.0)
+    places = np.stack(
+        [column * cell + across[row, column], row * cell + down[row, column]], axis=1
+    )
+    centres = places * factor + factor // 2
+    reach = PATCH_RADIUS_PX + search_px
+    square = np.array([[-reach, -reach], [reach, -reach], [reach, reach], [-reach, reach]])
+    corners = (centres[:, None] + square).astype(np.float64)
+    sources = map_points(np.linalg.inv(homography).astype(np.float64), corners.reshape(-1, 2))
+    is_inside = [
+        ((points >= 0.0) & (points <= (shape[1] - 1.0, shape[0] - 1.0))).all(axis=-1).all(axis=-1)
+        for points in (corners, sources.reshape(-1, 4, 2))
+    ]
+    return np.asarray(centres[is_inside[0] & is_inside[1]])
+
+
+def _cut_patches(moving: Grey, homography: Matrix, centres: Places) -> Grey:
+    """Patches of the moving exposure as the homography lays them at the centres. (M, S, S)."""
+    side = np.arange(-PATCH_RADIUS_PX, PATCH_RADIUS_PX + 1)
+    across, down = centres[:, 0, None, None] + side, centres[:, 1, None, None] + side[:, None]
+    x, y, depth = (
+        row[0] * across + (row[1] * down + row[2]) for row in np.linalg.inv(homography).tolist()
+    )
+    size = (-1, len(side))
+    cut = cv2.remap(
+        moving,
+        (x / depth).reshape(size).astype(np.float32),
+        (y / depth).reshape(size).astype(np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(cut, np.float32).reshape(-1, len(side), len(side))
+
+
+def _cut_windows(fixed: Grey, centres: Places, reach: int) -> Grey:
+    """Windows of the reference exposure about the centres. (M, 2 reach + 1, 2 reach + 1)."""
+    side = 2 * reach + 1
+    return sliding_window_view(fixed, (side, side))[centres[:, 1] - reach, centres[:, 0] - reach]
+
+
+def _locate_patches(patches: Grey, windows: Grey) -> tuple[NDArray[np.bool_], Matrix, Matrix]:
+    """Which patches are found in their windows (M,), their offsets (F, 2), information (F, 2, 2).
 
     The correlation around its maximum is taken as a quadratic (least squares over 3x3 places).
     """
-    patch = warped[search_px:-search_px, search_px:-search_px]
-    if patch.std() < MIN_TEXTURE or fixed.std() < MIN_TEXTURE:
-        return None
-    scores = cv2.matchTemplate(fixed, patch, cv2.TM_CCOEFF_NORMED)
-    _, best, _, (col, row) = cv2.minMaxLoc(scores)
-    is_inside = 0 < col < 2 * search_px and 0 < row < 2 * search_px
-    if best < MIN_CORRELATION or not is_inside:
-        return None
-    near = scores[row - 1 : row + 2, col - 1 : col + 2].astype(np.float64)
-    slope = np.array([(near[:, 2] - near[:, 0]).sum(), (near[2] - near[0]).sum()]) / 6.0
-    bend_x = (near[:, 0] + near[:, 2] - 2.0 * near[:, 1]).sum() / 3.0
-    bend_y = (near[0] + near[2] - 2.0 * near[1]).sum() / 3.0
-    bend_xy = (near[0, 0] + near[2, 2] - near[0, 2] - near[2, 0]) / 4.0
-    curvature = -np.array([[bend_x, bend_xy], [bend_xy, bend_y]])
-    if np.linalg.eigvalsh(curvature)[0] < MIN_CURVATURE:
-        return None
-    shift = np.linalg.solve(curvature, slope)
-    if np.abs(shift).max() > 1.0:
-        return None
-    offset = np.array([col - search_px, row - search_px]) + shift
-    return offset, curvature / (1.0 - min(best, MAX_TRUSTED_CORRELATION))
+    reach = (windows.shape[1] - patches.shape[1]) // 2
+    is_found = (_deviation(patches) >= MIN_TEXTURE) & (_deviation(windows) >= MIN_TEXTURE)
+    scores = correlate_patches(patches[is_found], windows[is_found])
+    count, places, _ = scores.shape
+    flat = scores.reshape(count, places * places)
+    place = flat.argmax(axis=1)
+    row, column = np.divmod(place, places)
+    best = flat[np.arange(count), place]
+    is_good = (best >= MIN_CORRELATION) & (np.minimum(row, column) > 0)
+    is_good &= np.maximum(row, column) < places - 1
+    row, column, best = row[is_good], column[is_good], best[is_good]
+    index = np.flatnonzero(is_good)[:, None, None]
+    step = np.arange(-1, 2)
+    near = scores[index, row[:, None, None] + step[:, None], column[:, None, None] + step]
+    slope, curvature = _fit_quadratics(near.astype(np.float64))
+    half_trace = np.trace(curvature, axis1=1, axis2=2) / 2.0
+    least = half_trace - np.sqrt(np.maximum(half_trace**2 - np.linalg.det(curvature), 0.0))
+    is_peak = least >= MIN_CURVATURE
+    shift = np.zeros_like(slope)
+    shift[is_peak] = np.linalg.solve(curvature[is_peak], slope[is_peak, :, None])[..., 0]
+    is_peak &= np.abs(shift).max(axis=1, initial=0.0) <= 1.0
+    is_good[is_good] = is_peak
+    is_found[is_found] = is_good
+    offsets = np.stack([column, row], axis=1)[is_peak] - reach + shift[is_peak]
+    noise = 1.0 - np.minimum(best[is_peak], MAX_TRUSTED_CORRELATION).astype(np.float64)
+    return is_found, offsets, curvature[is_peak] / noise[:, None, None]
 
 
-def _fit_homography(
+def _fit_quadratics(near: Matrix) -> tuple[Matrix, Matrix]:
+    """Slope (M, 2) and curvature (M, 2, 2), downwards, of scores at 3x3 places (M, 3, 3)."""
+    columns, rows = near.sum(axis=1), near.sum(axis=2)
+    slope = np.stack([columns[:, 2] - columns[:, 0], rows[:, 2] - rows[:, 0]], axis=1) / 6.0
+    bend_x, bend_y = (
+        (lines[:, 0] + lines[:, 2] - 2.0 * lines[:, 1]) / 3.0 for lines in (columns, rows)
+    )
+    bend_xy = (near[:, 0, 0] + near[:, 2, 2] - near[:, 0, 2] - near[:, 2, 0]) / 4.0
+    curvature = -np.stack([bend_x, bend_xy, bend_xy, bend_y], axis=1).reshape(-1, 2, 2)
+    return slope, curvature
+
+
+def correlate_patches(patches: Grey, windows: Grey) -> Grey:
+    r"""Normalised cross-correlation of square patches with every place in their windows.
+
+    .. math::
+        c = \frac{\sum (p - \bar p) (w - \bar w)}
+                 {\sqrt{\sum (p - \bar p)^2 \sum (w - \bar w)^2}}
+
+    A patch is padded to the width of the window's rows; both are then runs of memory, and all
+    places of all patches are dot products of overlapping runs. Where a place has no contrast the
+    score is 0.
+
+    Args:
+        patches: Shape (M, S, S), float32.
+        windows: Shape (M, S + P - 1, S + P - 1), float32.
+
+    Returns:
+        The scores, -1..1. Shape (M, P, P), float32.
+    """
+    count, side, _ = patches.shape
+    wide = windows.shape[1]
+    places = wide - side + 1
+    windows = np.ascontiguousarray(windows - windows.mean(axis=(1, 2), keepdims=True))
+    padded = np.zeros((count, side, wide), np.float32)
+    padded[:, :, :side] = patches - patches.mean(axis=(1, 2), keepdims=True)
+    kernels = padded.reshape(count, side * wide)[:, : side * wide - places + 1]
+    one, row, pixel = windows.strides
+    runs = as_strided(
+        windows, (count, places, places, kernels.shape[1]), (one, row, pixel, pixel)
+    )
+    products = np.einsum("nyxk,nk->nyx", runs, kernels)
+    energy = np.einsum("nk,nk->n", kernels, kernels)[:, None, None]
+    sums, squares = _sum_places(windows, side), _sum_places(windows**2, side)
+    energies = energy * (squares - sums**2 / side**2)
+    is_seen = energies > EPSILON
+    return np.asarray(np.where(is_seen, products / np.sqrt(np.where(is_seen, energies, 1.0)), 0.0))
+
+
+def _sum_places(windows: Grey, side: int) -> Grey:
+    """Sums over the squares of a side at every place of windows (M, W, W). (M, P, P)."""
+    sums = windows
+    for axis in (1, 2):
+        running = np.moveaxis(sums, axis, 0)
+        out = np.empty((len(running) - side + 1, *running.shape[1:]), np.float32)
+        out[0] = running[:side].sum(axis=0)
+        for place in range(1, len(out)):
+            out[place] = out[place - 1] + running[place + side - 1] - running[place - 1]
+        sums = np.moveaxis(out, 0, axis)
+    return sums
+
+
+def _deviation(stack: Grey) -> NDArray[np.float32]:
+    """Standard deviation of each picture of a stack (M, S, S). Shape (M,)."""
+    flat = stack.reshape(len(stack), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(np.sqrt(np.einsum("nk,nk->n", flat, flat) / flat.shape[1]))
+
+
+def fit_homography(
     centres: Matrix,
     offsets: Matrix,
     information: Matrix,
