@@ -49,8 +49,13 @@ def adaptive_gamma(intensity: NDArray[FloatT]) -> float:
     """
     if intensity.size == 0:
         raise ValueError("expected an image with at least one pixel, got an empty one")
-    mu = float(intensity.mean(dtype=np.float64))
-    sigma = float(intensity.std(dtype=np.float64))
+    return gamma_of_contrast(
+        float(intensity.mean(dtype=np.float64)), float(intensity.std(dtype=np.float64))
+    )
+
+
+def gamma_of_contrast(mu: float, sigma: float) -> float:
+    """Compute the same from the mean and the standard deviation of the intensities."""
     if 4.0 * sigma <= 1.0 / LOW_CONTRAST_TAU:
         return -math.log2(max(sigma, SIGMA_FLOOR))
     return math.exp((1.0 - (mu + sigma)) / 2.0)

@@ -1,13 +1,15 @@
 """The homography between the exposures of a pair, or the reason why none is applied."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
 
 from model.alignment.features import match_keypoints
+from model.alignment.coarse import find_motion
 from model.alignment.gates import GATES, STRIP_GATES, RefusalReason, check_gates, shift_corners
-from model.alignment.patches import Motion, refine_homography
+from model.alignment.patches import SEARCH_RADII_PX, Motion, refine_homography
 from model.alignment.rest import TileMotion, measure_tiles
 from model.alignment.view import FIRST_LOOK, ExposureView, Look
 from model.exposure import IDENTITY, AlignmentReport, Pixels, Size
@@ -23,6 +25,9 @@ SECOND_LOOKS: tuple[tuple[Look, Motion], ...] = tuple(
     (Look(level, "root"), motion) for level in (1, 2) for motion in ("homography", "similarity")
 )
 """How the exposures are looked at, and what is sought, where the first search is refused."""
+
+DIRECT_REACHES_PX = (4, 2)
+"""How far patches are sought from where the tiles of the frame say."""
 
 MIN_LOOK_PX = 80_000
 """Least pixels of a coarser proxy: on smaller ones a few wrong patches pass the gates."""
@@ -80,7 +85,9 @@ def align_views(
     tiles = measure_tiles(moving, fixed)
     if tiles.is_at_rest():
         return report_rest(tiles, fixed)
-    found = _search(moving, fixed, FIRST_LOOK, "homography")
+    found = _search_directly(moving, fixed)
+    if found.refused is not None:
+        found = _search(moving, fixed, FIRST_LOOK, "homography")
     if found.refused is not None and tiles.is_at_rest(STILL_SHARE):
         return report_rest(tiles, fixed)
     for look, motion in SECOND_LOOKS if looks == "both" else ():
@@ -89,6 +96,14 @@ def align_views(
         again = _search(moving, fixed, look, motion)
         found = again if again.refused is None else found
     return keep_rest(found, tiles, fixed)
+
+
+def _search_directly(moving: ExposureView, fixed: ExposureView) -> AlignmentReport:
+    """Seek a homography from the whole frame to its tiles and on to patches, without keypoints."""
+    start = find_motion(moving, fixed)
+    if start is None:
+        return report_homography(refused="few_matches")
+    return refine_views(moving, fixed, start, reaches_px=DIRECT_REACHES_PX)
 
 
 def _search(
@@ -119,6 +134,7 @@ def refine_views(
     *,
     look: Look = FIRST_LOOK,
     motion: Motion = "homography",
+    reaches_px: Sequence[int] = SEARCH_RADII_PX,
 ) -> AlignmentReport:
     """Refine a homography between two proxies on patches and let the gates judge it.
 
@@ -128,12 +144,15 @@ def refine_views(
         start: Homography between the proxies, right within a few pixels. Shape (3, 3).
         look: How the exposures are looked at; the homography is one of its proxies.
         motion: What is refined.
+        reaches_px: How far the patches are sought, round by round.
 
     Returns:
         The homography found, the identity where it is negligible, or the gate that failed.
     """
     fixed_proxy = fixed.proxy(look)
-    fit = refine_homography(moving.proxy(look), fixed_proxy, start, motion=motion)
+    fit = refine_homography(
+        moving.proxy(look), fixed_proxy, start, motion=motion, reaches_px=reaches_px
+    )
     if fit is None:
         return report_homography(refused="few_inliers")
     inliers, ratio = int(fit.is_inlier.sum()), float(fit.is_inlier.mean())
@@ -141,9 +160,10 @@ def refine_views(
     refused = check_gates(fit, width, height, GATES if motion == "homography" else STRIP_GATES)
     if refused is not None:
         return report_homography(inliers=inliers, ratio=ratio, refused=refused)
-    full = rescale_homography(fit.homography, (width, height), (fixed.width, fixed.height))
+    frame = fixed.proxy_frame(look)
+    full = rescale_homography(fit.homography, (width, height), frame)
     corner_shift_px = shift_corners(full, fixed.width, fixed.height)
-    matched_shift_px = fit.inlier_shift_px * max(fixed.width / width, fixed.height / height)
+    matched_shift_px = fit.inlier_shift_px * frame[0] / width
     is_negligible = min(corner_shift_px, matched_shift_px) < NEGLIGIBLE_SHIFT_PX
     return report_homography(
         homography=None if is_negligible else full,

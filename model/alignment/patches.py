@@ -251,7 +251,8 @@ def _locate_patches(patches: Grey, windows: Grey) -> tuple[NDArray[np.bool_], Ma
     The correlation around its maximum is taken as a quadratic (least squares over 3x3 places).
     """
     reach = (windows.shape[1] - patches.shape[1]) // 2
-    is_found = (_deviation(patches) >= MIN_TEXTURE) & (_deviation(windows) >= MIN_TEXTURE)
+    is_found = measure_deviations(patches) >= MIN_TEXTURE
+    is_found &= measure_deviations(windows) >= MIN_TEXTURE
     scores = correlate_patches(patches[is_found], windows[is_found])
     count, places, _ = scores.shape
     flat = scores.reshape(count, places * places)
@@ -340,9 +341,9 @@ def _sum_places(windows: Grey, side: int) -> Grey:
     return sums
 
 
-def _deviation(stack: Grey) -> NDArray[np.float32]:
+def measure_deviations(stack: Grey) -> NDArray[np.float32]:
     """Standard deviation of each picture of a stack (M, S, S). Shape (M,)."""
-    flat = stack.reshape(len(stack), -1)
+    flat = stack.reshape(len(stack), stack.shape[1] * stack.shape[2])
     flat = flat - flat.mean(axis=1, keepdims=True)
     return np.asarray(np.sqrt(np.einsum("nk,nk->n", flat, flat) / flat.shape[1]))
 
@@ -353,6 +354,8 @@ def fit_homography(
     information: Matrix,
     shape: tuple[int, ...],
     freedom: Matrix,
+    *,
+    cutoffs_px: Sequence[float] = TUKEY_CUTOFFS_PX,
 ) -> tuple[Matrix, float]:
     """Homography near the identity (3, 3) and the largest standard error of a corner in pixels.
 
@@ -368,7 +371,7 @@ def fit_homography(
     free = freedom.shape[1]
     ridge = EPSILON * len(points) * np.eye(free)
     parameters = np.zeros(8)
-    for cutoff_px in TUKEY_CUTOFFS_PX:
+    for cutoff_px in cutoffs_px:
         for _ in range(STEPS_PER_CUTOFF):
             mapped, slopes = _map_with_slopes(parameters, points)
             residuals = targets - mapped

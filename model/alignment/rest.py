@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alignment.patches import frame_corners, map_points
+from model.alignment.patches import frame_corners, map_points, measure_deviations
+from model.alignment.phase import MIN_PEAK, correlate_tiles
 from model.alignment.view import ExposureView
 
 TILE_PX = 64
@@ -27,9 +28,6 @@ MIN_CONTRAST = 0.008
 
 MIN_PEAK = 8.0
 """Height of a correlation's peak, in its standard deviations, from which a tile counts."""
-
-WHITENING = 0.7
-"""Power of the amplitude that is divided out: 1 is phase alone, which noise spoils first."""
 
 REST_PX = 0.5
 """Motion at full size below which a tile is at rest; what `NEGLIGIBLE_SHIFT_PX` is to a pair."""
@@ -56,8 +54,6 @@ EPSILON = 1e-9
 
 Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
-
-_TAPER = np.outer(np.hanning(TILE_PX), np.hanning(TILE_PX)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +114,12 @@ class TileMotion:
 
 
 def measure_tiles(moving: ExposureView, fixed: ExposureView) -> TileMotion:
-    r"""Find the motion of at most 48 tiles between two exposures of one size.
+    """Find the motion of at most 48 tiles between two exposures of one size.
 
     In each cell of a grid the place where both exposures have most structure is taken, at full
-    size or reduced by a whole factor. With the Fourier transforms F and M of the two tiles:
-
-    .. math::
-        c = \mathcal{F}^{-1} \frac{F M^*}{|F M^*|^{0.7}}
-
-    whose peak lies at the motion, refined by a parabola along each axis. Tiles without contrast,
-    and those whose peak hardly stands out, are dropped; black and constant exposures have none.
+    size or reduced by a whole factor, and sought by phase correlation (`correlate_tiles`). Tiles
+    without contrast, and those whose peak hardly stands out, are dropped; black and constant
+    exposures have none.
 
     Args:
         moving: One exposure.
@@ -135,18 +127,14 @@ def measure_tiles(moving: ExposureView, fixed: ExposureView) -> TileMotion:
 
     Returns:
         The tiles that were found again.
-
-    Reference:
-        Kuglin and Hines, "The phase correlation image alignment method", 1975.
-        Ours: the partial whitening and the choice of the tiles.
     """
     width, height = fixed.width, fixed.height
     factor = max(1, math.ceil((width * height / WORKING_PX) ** 0.5))
     corners = _choose_corners(moving, fixed, TILE_PX * factor)
     tiles, references = (_cut_tiles(view, corners, factor) for view in (moving, fixed))
-    contrast = np.minimum(tiles.std(axis=(1, 2)), references.std(axis=(1, 2)))
+    contrast = np.minimum(measure_deviations(tiles), measure_deviations(references))
     is_seen = contrast > MIN_CONTRAST
-    shifts, peaks = _correlate(tiles[is_seen], references[is_seen])
+    shifts, peaks = correlate_tiles(tiles[is_seen], references[is_seen])
     is_found = peaks > MIN_PEAK
     centres = corners[is_seen][is_found] + (TILE_PX * factor - 1) / 2.0
     return TileMotion(centres, shifts[is_found] * factor, max(REST_PX, REST_WORKING_PX * factor))
@@ -179,37 +167,16 @@ def _choose_corners(moving: ExposureView, fixed: ExposureView, side: int) -> NDA
 def _cut_tiles(view: ExposureView, corners: NDArray[np.int64], factor: int) -> Grey:
     """AGC-corrected grey tiles, reduced by a whole factor. Shape (M, TILE_PX, TILE_PX)."""
     side = TILE_PX * factor
-    tiles = np.empty((len(corners), TILE_PX, TILE_PX), np.float32)
+    shape = (len(corners), TILE_PX, TILE_PX)
+    tiles = np.empty((*shape, 3), view.image.dtype)
     for tile, (x, y) in zip(tiles, corners.tolist(), strict=True):
         cut: NDArray[Any] = view.image[y : y + side, x : x + side]
         if factor > 1:
-            cut = np.asarray(cv2.resize(cut, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA))
-        tile[:] = view.curve[cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY)]
-    return tiles
-
-
-def _correlate(tiles: Grey, references: Grey) -> tuple[Matrix, Matrix]:
-    """Motion (M, 2) of each tile and the height of its peak in standard deviations (M,)."""
-    moving, fixed = (
-        np.fft.rfft2((stack - stack.mean(axis=(1, 2), keepdims=True)) * _TAPER)
-        for stack in (tiles, references)
+            cv2.resize(cut, (TILE_PX, TILE_PX), tile, interpolation=cv2.INTER_AREA)
+        else:
+            tile[:] = cut
+    if len(corners) == 0:
+        return np.empty(shape, np.float32)
+    return view.to_tone(cv2.cvtColor(tiles.reshape(-1, TILE_PX, 3), cv2.COLOR_RGB2GRAY)).reshape(
+        shape
     )
-    product = fixed * np.conj(moving)
-    product /= np.abs(product) ** WHITENING + 1e-6
-    surface = np.fft.fftshift(np.fft.irfft2(product, s=(TILE_PX, TILE_PX)), axes=(1, 2))
-    best = surface.reshape(len(surface), TILE_PX * TILE_PX).argmax(axis=1)
-    rows, columns = np.divmod(best, TILE_PX)
-    is_inside = (np.minimum(rows, columns) > 0) & (np.maximum(rows, columns) < TILE_PX - 1)
-    rows, columns = rows.clip(1, TILE_PX - 2), columns.clip(1, TILE_PX - 2)
-    index = np.arange(len(surface))
-    middle = surface[index, rows, columns]
-    x = _peak_offset(surface[index, rows, columns - 1], middle, surface[index, rows, columns + 1])
-    y = _peak_offset(surface[index, rows - 1, columns], middle, surface[index, rows + 1, columns])
-    shifts = np.stack([columns + x, rows + y], axis=1) - TILE_PX // 2
-    peaks = middle / np.maximum(surface.std(axis=(1, 2)), 1e-12) * is_inside
-    return shifts.astype(np.float64), peaks.astype(np.float64)
-
-
-def _peak_offset(before: NDArray[Any], middle: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
-    """Where the parabola through three values has its maximum, in -0.5..0.5."""
-    return np.asarray((after - before) / (2.0 * (2.0 * middle - before - after) + 1e-12))

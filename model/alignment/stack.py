@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,9 +109,9 @@ def _settle(
 ) -> AlignmentReport:
     """Refine a chain of homographies directly where patches allow it; keep it where not."""
     size = (fixed.width, fixed.height)
-    proxy_size = (fixed.proxy().shape[1], fixed.proxy().shape[0])
-    cv2.setRNGSeed(0)
-    found = refine_views(view, fixed, rescale_homography(chain, size, proxy_size))
+    height, width = fixed.proxy().shape
+    start = rescale_homography(chain, fixed.proxy_frame(), (width, height))
+    found = refine_views(view, fixed, start)
     if found.refused is not None:
         found = report_homography(
             homography=None if (chain == np.eye(3)).all() else chain,

@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alignment.adaptive_gamma import adaptive_gamma, apply_gamma
-from model.exposure import Pixels
+from model.alignment.adaptive_gamma import apply_gamma, gamma_of_contrast
+from model.exposure import Pixels, Size
 
-PROXY_MAX_PX = 1_500_000
+PROXY_MAX_PX = 3_000_000
+"""Patches are located on at most this many pixels: more of them show noise only."""
+
+SIFT_MAX_PX = 1_500_000
 """Keypoints are sought on at most this many pixels: SIFT on 24 megapixels peaks at 5.4 GB."""
 
 LOOK_PX = 200_000
@@ -75,22 +78,32 @@ class ExposureView:
             self._proxies[look] = (
                 make_proxy(self.image, tone=look.tone)
                 if look.level == 0
-                else np.asarray(
-                    cv2.resize(
-                        self.proxy(Look(look.level - 1, look.tone)),
-                        None,
-                        fx=0.5,
-                        fy=0.5,
-                        interpolation=cv2.INTER_AREA,
-                    )
-                )
+                else halve(self.proxy(Look(look.level - 1, look.tone)))
             )
         return self._proxies[look]
 
+    def shrink_look(self, look: Look, limit_px: int) -> Look:
+        """The first look at a level of this or a coarser proxy with at most so many pixels."""
+        while self.proxy(look).size > limit_px:
+            look = Look(look.level + 1, look.tone)
+        return look
+
+    def proxy_frame(self, look: Look = FIRST_LOOK) -> Size:
+        """Width and height, in pixels of the exposure, of what the proxy of a look shows.
+
+        A proxy is halved without the last row or column of an odd number.
+        """
+        height, width = self.proxy(look).shape
+        factor = 2 ** (count_halvings(self.height, self.width) + look.level)
+        return width * factor, height * factor
+
     def keypoints(self, look: Look = FIRST_LOOK) -> Keypoints:
-        """See `detect_keypoints`; on the proxy of a look."""
+        """See `detect_keypoints`; positions on the proxy of a look, found on one small enough."""
         if look not in self._keypoints:
-            self._keypoints[look] = detect_keypoints(self.proxy(look))
+            small = self.shrink_look(look, SIFT_MAX_PX)
+            positions, features = detect_keypoints(self.proxy(small))
+            factor = 2.0 ** (small.level - look.level)
+            self._keypoints[look] = (positions + 0.5) * factor - 0.5, features
         return self._keypoints[look]
 
     @cached_property
@@ -111,7 +124,11 @@ class ExposureView:
     @cached_property
     def look(self) -> Grey:
         """A small AGC-corrected grey view of picked pixels, 0..1."""
-        return np.asarray(self.curve[self._look_grey])
+        return self.to_tone(self._look_grey)
+
+    def to_tone(self, grey: NDArray[Any]) -> Grey:
+        """Apply the AGC of `curve` to grey levels of the exposure's type."""
+        return apply_curve(self.curve, grey)
 
 
 def make_proxy(image: Pixels, *, tone: Tone = "agc") -> Grey:
@@ -124,19 +141,30 @@ def make_proxy(image: Pixels, *, tone: Tone = "agc") -> Grey:
     Returns:
         At most `PROXY_MAX_PX` pixels.
     """
-    height, width = image.shape[:2]
-    scale = min(1.0, (PROXY_MAX_PX / (height * width)) ** 0.5)
-    if scale < 1.0:
-        size = (max(1, int(width * scale)), max(1, int(height * scale)))
-        reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    else:
-        reduced = image
+    reduced = image
+    for _ in range(count_halvings(*image.shape[:2])):
+        reduced = halve(reduced)
     if tone == "root":
         share = np.divide(reduced, np.iinfo(image.dtype).max, dtype=np.float32)
         root: Grey = np.sqrt(cv2.cvtColor(share, cv2.COLOR_RGB2GRAY).clip(0.0))
         return root
     grey = _to_grey(reduced)
-    return np.asarray(make_curve(grey)[grey])
+    return apply_curve(make_curve(grey), grey)
+
+
+def count_halvings(height: int, width: int) -> int:
+    """How often an image is halved to have at most `PROXY_MAX_PX` pixels."""
+    count = 0
+    while (height >> count) * (width >> count) > PROXY_MAX_PX:
+        count += 1
+    return count
+
+
+def halve(image: NDArray[Any]) -> NDArray[Any]:
+    """Means of 2x2 pixels of an image (H, W) or (H, W, C), without an odd last row or column."""
+    height, width = (max(side // 2, 1) for side in image.shape[:2])
+    even = image[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def make_curve(grey: NDArray[Any]) -> Grey:
@@ -145,10 +173,16 @@ def make_curve(grey: NDArray[Any]) -> Grey:
     The statistics are those of the image; a table is forty times as fast as a power a pixel.
     """
     full = np.iinfo(grey.dtype).max
-    intensity: Grey = np.divide(grey, full, dtype=np.float32)
     levels: Grey = np.divide(np.arange(full + 1), full, dtype=np.float32)
-    mean = float(intensity.mean(dtype=np.float64))
-    return apply_gamma(levels, adaptive_gamma(intensity), mean=mean)
+    mean, sigma = (float(one[0, 0]) / full for one in cv2.meanStdDev(grey))
+    return apply_gamma(levels, gamma_of_contrast(mean, sigma), mean=mean)
+
+
+def apply_curve(curve: Grey, grey: NDArray[Any]) -> Grey:
+    """Look grey levels (H, W) up in a table of all levels of their type."""
+    if grey.dtype == np.uint8:
+        return np.asarray(cv2.LUT(grey, curve), np.float32)
+    return np.asarray(curve[grey])
 
 
 def detect_keypoints(proxy: Grey) -> Keypoints:

@@ -1,0 +1,161 @@
+"""Finds the motion between two exposures coarsely: first of the whole frame, then of its tiles."""
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from model.alignment.patches import (
+    MIN_TEXTURE,
+    fit_homography,
+    frame_corners,
+    map_points,
+    measure_deviations,
+)
+from model.alignment.phase import MIN_PEAK, correlate_tiles, cross_spectrum
+from model.alignment.view import FIRST_LOOK, ExposureView
+from model.geometry import stretch
+
+SKETCH_SIDE_PX = 160
+"""Longer side of the sketch of the whole frame."""
+
+SKETCH_SIGMA_PX = 6.0
+SKETCH_FLOOR = 0.02
+SKETCH_LIMIT = 3.0
+"""A sketch is divided by its local deviation, which is at least the floor, and clipped."""
+
+FADE_SHARE = 0.1
+"""Share of the sides over which a sketch fades out at its border."""
+
+ANGLES_DEG = tuple(range(-14, 15, 2))
+MAX_SHIFT_SHARE = 0.25
+"""Turns and shifts of the whole frame that are tried; the gates take hardly more."""
+
+MIDDLE_PX = 250_000
+"""Tiles are sought on at most this many pixels."""
+
+TILE_PX = 64
+TILE_COLUMNS, TILE_ROWS = 8, 6
+OUTSIDE_PX = 8.0
+"""How far a tile may reach over the border of the moving exposure."""
+
+MIN_TILES = 12
+CUTOFFS_PX = (24.0, 12.0, 4.0)
+
+Matrix = NDArray[np.float64]
+Grey = NDArray[np.float32]
+
+
+def find_motion(moving: ExposureView, fixed: ExposureView) -> Matrix | None:
+    """Find a homography between the first looks at two exposures, right within a few pixels.
+
+    Sketches of the whole frame, blind to local gain and offset, are turned by a few angles and
+    correlated: the highest peak says turn and shift. The tiles of a larger picture, moved so, say
+    what remains, and a homography is fitted to them.
+
+    Args:
+        moving: The exposure to move.
+        fixed: The reference exposure, of the same size.
+
+    Returns:
+        The homography, shape (3, 3); None where too few tiles are found again.
+    """
+    look = fixed.shrink_look(FIRST_LOOK, MIDDLE_PX)
+    whole, middle, small = fixed.proxy(), fixed.proxy(look), moving.proxy(look)
+    if min(middle.shape) < TILE_PX:
+        return None
+    turn = _correlate_frames(small, middle)
+    rest = _fit_tiles(small, middle, turn)
+    if rest is None:
+        return None
+    factor = 2**look.level
+    grow = stretch((1, 1), (factor, factor))
+    found = grow @ rest @ turn @ np.linalg.inv(grow)
+    return np.asarray(found / found[2, 2])
+
+
+def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
+    """Turn about the middle and shift of the whole frame, as a homography (3, 3)."""
+    height, width = fixed.shape
+    scale = min(1.0, SKETCH_SIDE_PX / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    sketch, reference = (_sketch(picture, size) for picture in (moving, fixed))
+    reach_x, reach_y = (max(1, int(MAX_SHIFT_SHARE * side)) for side in size)
+    padded = [
+        2 * cv2.getOptimalDFTSize((side + reach + 1) // 2)
+        for side, reach in zip(size, (reach_x, reach_y), strict=True)
+    ]
+    fade = _fade(size)
+    spectrum = cv2.dft(_pad(reference * fade, padded))
+    best, found = -1.0, np.eye(3)
+    for angle in ANGLES_DEG:
+        turn = cv2.getRotationMatrix2D(((size[0] - 1) / 2.0, (size[1] - 1) / 2.0), angle, 1.0)
+        turned = cv2.warpAffine(sketch, turn, size) * fade
+        surface = cv2.idft(
+            cross_spectrum(spectrum, cv2.dft(_pad(turned, padded))),
+            flags=cv2.DFT_REAL_OUTPUT | cv2.DFT_SCALE,
+        )
+        near = np.roll(surface, (reach_y, reach_x), axis=(0, 1))
+        near = near[: 2 * reach_y + 1, : 2 * reach_x + 1]
+        row, column = divmod(int(near.argmax()), near.shape[1])
+        peak = float(near[row, column]) / max(float(surface.std()), 1e-12)
+        if peak > best:
+            best = peak
+            turn[:, 2] += column - reach_x, row - reach_y
+            found = np.vstack([turn, [0.0, 0.0, 1.0]])
+    grow = stretch(size, (width, height))
+    return np.asarray(grow @ found @ np.linalg.inv(grow))
+
+
+def _sketch(picture: Grey, size: tuple[int, int]) -> Grey:
+    """A picture reduced to a size, without its local mean and divided by its local deviation."""
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    detail = small - cv2.GaussianBlur(small, (0, 0), SKETCH_SIGMA_PX)
+    variance = cv2.GaussianBlur(detail * detail, (0, 0), SKETCH_SIGMA_PX)
+    sketch = detail / np.sqrt(variance + np.float32(SKETCH_FLOOR**2))
+    return np.asarray(sketch.clip(-SKETCH_LIMIT, SKETCH_LIMIT))
+
+
+def _fade(size: tuple[int, int]) -> Grey:
+    """Weights that fall to 0 at the border of a sketch of this size."""
+    ramps = []
+    for side in size[::-1]:
+        distance = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
+        ramps.append(np.minimum(distance / (FADE_SHARE * side), 1.0))
+    return np.outer(*ramps).astype(np.float32)
+
+
+def _pad(sketch: Grey, size: list[int]) -> Grey:
+    padded = np.zeros((size[1], size[0]), np.float32)
+    padded[: sketch.shape[0], : sketch.shape[1]] = sketch
+    return padded
+
+
+def _fit_tiles(moving: Grey, fixed: Grey, start: Matrix) -> Matrix | None:
+    """Homography that remains behind a first one, by the motion of tiles."""
+    height, width = fixed.shape
+    warped = cv2.warpPerspective(moving, start, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    columns, rows = (
+        np.linspace(0, side - TILE_PX, max(2, min(most, 2 * side // TILE_PX - 1))).astype(int)
+        for side, most in ((width, TILE_COLUMNS), (height, TILE_ROWS))
+    )
+    corners = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    square = (corners[:, None] + frame_corners(TILE_PX, TILE_PX)).reshape(-1, 2)
+    sources = map_points(np.linalg.inv(start), square).reshape(-1, 4, 2)
+    is_inside = (sources >= -OUTSIDE_PX) & (sources <= (width + OUTSIDE_PX, height + OUTSIDE_PX))
+    corners = corners[is_inside.all(axis=(1, 2))]
+    tiles, references = (
+        sliding_window_view(picture, (TILE_PX, TILE_PX))[corners[:, 1], corners[:, 0]]
+        for picture in (np.asarray(warped, np.float32), fixed)
+    )
+    contrast = np.minimum(measure_deviations(tiles), measure_deviations(references))
+    is_seen = contrast > MIN_TEXTURE
+    shifts, peaks = correlate_tiles(tiles[is_seen], references[is_seen])
+    is_found = peaks > MIN_PEAK
+    if is_found.sum() < MIN_TILES:
+        return None
+    centres = corners[is_seen][is_found] + (TILE_PX - 1) / 2.0
+    information = np.broadcast_to(np.eye(2), (len(centres), 2, 2))
+    return fit_homography(
+        centres, shifts[is_found], information, fixed.shape, np.eye(8), cutoffs_px=CUTOFFS_PX
+    )[0]
