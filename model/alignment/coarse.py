@@ -1,19 +1,22 @@
 """Finds the motion between two exposures coarsely: first of the whole frame, then of its tiles."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from model.alignment.features import fit_matches
 from model.alignment.patches import (
     MIN_TEXTURE,
-    fit_homography,
+    Motion,
     frame_corners,
     map_points,
     measure_deviations,
 )
 from model.alignment.phase import MIN_PEAK, correlate_tiles, cross_spectrum
-from model.alignment.view import FIRST_LOOK, ExposureView
+from model.alignment.view import FIRST_LOOK, ExposureView, Look
 from model.geometry import stretch
 
 SKETCH_SIDE_PX = 160
@@ -39,39 +42,59 @@ TILE_COLUMNS, TILE_ROWS = 8, 6
 OUTSIDE_PX = 8.0
 """How far a tile may reach over the border of the moving exposure."""
 
-MIN_TILES = 12
-CUTOFFS_PX = (24.0, 12.0, 4.0)
-
 Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
 
 
-def find_motion(moving: ExposureView, fixed: ExposureView) -> Matrix | None:
-    """Find a homography between the first looks at two exposures, right within a few pixels.
+@dataclass(frozen=True, slots=True)
+class TileMatches:
+    """Tiles of a moving exposure that are found again in the reference exposure.
+
+    Attributes:
+        level: Of the look on whose proxies they lie.
+        moving_points: Their middles in the moving exposure. Shape (M, 2).
+        fixed_points: Where they are found. Shape (M, 2).
+    """
+
+    level: int
+    moving_points: Matrix
+    fixed_points: Matrix
+
+    def fit(self, look: Look, motion: Motion) -> Matrix | None:
+        """The motion that most of them agree on, between the proxies of a look; see `fit_matches`.
+
+        It is right within a few pixels.
+        """
+        cv2.setRNGSeed(0)
+        found = fit_matches(self.moving_points, self.fixed_points, motion=motion)
+        if found is None:
+            return None
+        factor = 2.0 ** (self.level - look.level)
+        grow = np.array([[factor, 0, factor / 2 - 0.5], [0, factor, factor / 2 - 0.5], [0, 0, 1]])
+        return np.asarray(grow @ found @ np.linalg.inv(grow))
+
+
+def match_tiles(moving: ExposureView, fixed: ExposureView) -> TileMatches:
+    """Find the motion between two exposures of one size coarsely, wherever the frame shows it.
 
     Sketches of the whole frame, blind to local gain and offset, are turned by a few angles and
     correlated: the highest peak says turn and shift. The tiles of a larger picture, moved so, say
-    what remains, and a homography is fitted to them.
+    what remains.
 
     Args:
         moving: The exposure to move.
-        fixed: The reference exposure, of the same size.
+        fixed: The reference exposure.
 
     Returns:
-        The homography, shape (3, 3); None where too few tiles are found again.
+        The tiles that were found again, none where the frame is smaller than a tile.
     """
     look = fixed.shrink_look(FIRST_LOOK, MIDDLE_PX)
-    whole, middle, small = fixed.proxy(), fixed.proxy(look), moving.proxy(look)
-    if min(middle.shape) < TILE_PX:
-        return None
-    turn = _correlate_frames(small, middle)
-    rest = _fit_tiles(small, middle, turn)
-    if rest is None:
-        return None
-    factor = 2**look.level
-    grow = stretch((1, 1), (factor, factor))
-    found = grow @ rest @ turn @ np.linalg.inv(grow)
-    return np.asarray(found / found[2, 2])
+    small, reference = moving.proxy(look), fixed.proxy(look)
+    if min(reference.shape) < TILE_PX:
+        return TileMatches(look.level, np.empty((0, 2)), np.empty((0, 2)))
+    turn = _correlate_frames(small, reference)
+    centres, shifts = _find_tiles(small, reference, turn)
+    return TileMatches(look.level, map_points(np.linalg.inv(turn), centres), centres + shifts)
 
 
 def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
@@ -131,8 +154,8 @@ def _pad(sketch: Grey, size: list[int]) -> Grey:
     return padded
 
 
-def _fit_tiles(moving: Grey, fixed: Grey, start: Matrix) -> Matrix | None:
-    """Homography that remains behind a first one, by the motion of tiles."""
+def _find_tiles(moving: Grey, fixed: Grey, start: Matrix) -> tuple[Matrix, Matrix]:
+    """Middles (M, 2) of tiles of the moving exposure, moved by a homography, and what remains."""
     height, width = fixed.shape
     warped = cv2.warpPerspective(moving, start, (width, height), borderMode=cv2.BORDER_REPLICATE)
     columns, rows = (
@@ -152,10 +175,4 @@ def _fit_tiles(moving: Grey, fixed: Grey, start: Matrix) -> Matrix | None:
     is_seen = contrast > MIN_TEXTURE
     shifts, peaks = correlate_tiles(tiles[is_seen], references[is_seen])
     is_found = peaks > MIN_PEAK
-    if is_found.sum() < MIN_TILES:
-        return None
-    centres = corners[is_seen][is_found] + (TILE_PX - 1) / 2.0
-    information = np.broadcast_to(np.eye(2), (len(centres), 2, 2))
-    return fit_homography(
-        centres, shifts[is_found], information, fixed.shape, np.eye(8), cutoffs_px=CUTOFFS_PX
-    )[0]
+    return corners[is_seen][is_found] + (TILE_PX - 1) / 2.0, shifts[is_found]

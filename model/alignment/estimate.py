@@ -1,13 +1,13 @@
 """The homography between the exposures of a pair, or the reason why none is applied."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
 
 from model.alignment.features import match_keypoints
-from model.alignment.coarse import find_motion
+from model.alignment.coarse import match_tiles
 from model.alignment.gates import GATES, STRIP_GATES, RefusalReason, check_gates, shift_corners
 from model.alignment.patches import SEARCH_RADII_PX, Motion, refine_homography
 from model.alignment.rest import TileMotion, measure_tiles
@@ -20,6 +20,10 @@ NEGLIGIBLE_SHIFT_PX = 0.5
 
 STILL_SHARE = 0.5
 """Share of tiles at rest from which a pair whose homography is refused counts as lying still."""
+
+SURE_RATIO = 0.7
+"""Share of inliers below which the direct answer is compared with that of keypoints: there may be
+two planes or two motions, and one of them has more of the frame."""
 
 SECOND_LOOKS: tuple[tuple[Look, Motion], ...] = tuple(
     (Look(level, "root"), motion) for level in (1, 2) for motion in ("homography", "similarity")
@@ -85,39 +89,55 @@ def align_views(
     tiles = measure_tiles(moving, fixed)
     if tiles.is_at_rest():
         return report_rest(tiles, fixed)
-    found = _search_directly(moving, fixed)
-    if found.refused is not None:
-        found = _search(moving, fixed, FIRST_LOOK, "homography")
+    found = _search_directly(moving, fixed, looks)
     if found.refused is not None and tiles.is_at_rest(STILL_SHARE):
         return report_rest(tiles, fixed)
-    for look, motion in SECOND_LOOKS if looks == "both" else ():
-        if found.refused is None or fixed.proxy(look).size < MIN_LOOK_PX:
-            break
-        again = _search(moving, fixed, look, motion)
-        found = again if again.refused is None else found
+    if found.refused is not None or found.inlier_ratio < SURE_RATIO:
+        again = _search_keypoints(moving, fixed, looks)
+        is_better = again.refused is None and again.inlier_ratio > found.inlier_ratio
+        found = again if is_better or found.refused is not None else found
     return keep_rest(found, tiles, fixed)
 
 
-def _search_directly(moving: ExposureView, fixed: ExposureView) -> AlignmentReport:
-    """Seek a homography from the whole frame to its tiles and on to patches, without keypoints."""
-    start = find_motion(moving, fixed)
-    if start is None:
-        return report_homography(refused="few_matches")
-    return refine_views(moving, fixed, start, reaches_px=DIRECT_REACHES_PX)
+def _search_directly(moving: ExposureView, fixed: ExposureView, looks: Looks) -> AlignmentReport:
+    """Seek a motion from the whole frame to its tiles and on to patches, without keypoints."""
+    matches = match_tiles(moving, fixed)
+
+    def search(look: Look, motion: Motion) -> AlignmentReport:
+        start = matches.fit(look, motion)
+        if start is None:
+            return report_homography(refused="few_matches")
+        return refine_views(
+            moving, fixed, start, look=look, motion=motion, reaches_px=DIRECT_REACHES_PX
+        )
+
+    return _search_looks(search, fixed, looks)
 
 
-def _search(
-    moving: ExposureView,
-    fixed: ExposureView,
-    look: Look,
-    motion: Motion,
+def _search_keypoints(moving: ExposureView, fixed: ExposureView, looks: Looks) -> AlignmentReport:
+    """Seek a motion by keypoints and patches."""
+
+    def search(look: Look, motion: Motion) -> AlignmentReport:
+        cv2.setRNGSeed(0)
+        start = match_keypoints(moving.keypoints(look), fixed.keypoints(look), motion=motion)
+        if start is None:
+            return report_homography(refused="few_matches")
+        return refine_views(moving, fixed, start, look=look, motion=motion)
+
+    return _search_looks(search, fixed, looks)
+
+
+def _search_looks(
+    search: Callable[[Look, Motion], AlignmentReport], fixed: ExposureView, looks: Looks
 ) -> AlignmentReport:
-    """Seek a motion by keypoints and patches on the proxies of one look."""
-    cv2.setRNGSeed(0)
-    coarse = match_keypoints(moving.keypoints(look), fixed.keypoints(look), motion=motion)
-    if coarse is None:
-        return report_homography(refused="few_matches")
-    return refine_views(moving, fixed, coarse, look=look, motion=motion)
+    """Search by the first look, and by the second looks where that is refused."""
+    found = search(FIRST_LOOK, "homography")
+    for look, motion in SECOND_LOOKS if looks == "both" else ():
+        if found.refused is None or fixed.proxy(look).size < MIN_LOOK_PX:
+            break
+        again = search(look, motion)
+        found = again if again.refused is None else found
+    return found
 
 
 def keep_rest(found: AlignmentReport, tiles: TileMotion, fixed: ExposureView) -> AlignmentReport:

@@ -30,16 +30,39 @@ def match_keypoints(
     moving_points, moving_features = moving
     fixed_points, fixed_features = fixed
     rows, columns = match_features(moving_features, fixed_features)
-    if len(rows) < GATES.min_matches:
+    return fit_matches(
+        moving_points[rows], fixed_points[columns], estimator=estimator, motion=motion
+    )
+
+
+def fit_matches(
+    moving_points: Matrix,
+    fixed_points: Matrix,
+    *,
+    estimator: int = cv2.USAC_MAGSAC,
+    motion: Motion = "homography",
+) -> Matrix | None:
+    """Find the motion that most matches agree on, within about `RANSAC_PX`.
+
+    Args:
+        moving_points: Places in the moving exposure. Shape (M, 2), float64.
+        fixed_points: Where they lie in the reference exposure, alike.
+        estimator: Of OpenCV, for a homography.
+        motion: What is sought.
+
+    Returns:
+        The homography (3, 3), or None where there are too few matches or none agree.
+    """
+    if len(moving_points) < GATES.min_matches:
         return None
     if motion == "similarity":
         affine, _ = cv2.estimateAffinePartial2D(
-            moving_points[rows], fixed_points[columns], ransacReprojThreshold=RANSAC_PX
+            moving_points, fixed_points, ransacReprojThreshold=RANSAC_PX
         )
         return None if affine is None else np.vstack([affine, [0.0, 0.0, 1.0]])
     homography, _ = cv2.findHomography(
-        moving_points[rows],
-        fixed_points[columns],
+        moving_points,
+        fixed_points,
         estimator,
         RANSAC_PX,
         maxIters=RANSAC_ITERATIONS,

@@ -151,7 +151,7 @@ def refine_homography(
         centres = centres[is_found].astype(np.float64)
         found = centres + offsets
         moving_points = map_points(np.linalg.inv(homography).astype(np.float64), centres)
-        rest, sigma_px = fit_homography(
+        rest, sigma_px = _fit_homography(
             centres, offsets, information, fixed.shape, FREEDOMS[motion]
         )
         residuals_px = np.linalg.norm(map_points(rest, centres) - found, axis=1)
@@ -348,14 +348,12 @@ def measure_deviations(stack: Grey) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(np.einsum("nk,nk->n", flat, flat) / flat.shape[1]))
 
 
-def fit_homography(
+def _fit_homography(
     centres: Matrix,
     offsets: Matrix,
     information: Matrix,
     shape: tuple[int, ...],
     freedom: Matrix,
-    *,
-    cutoffs_px: Sequence[float] = TUKEY_CUTOFFS_PX,
 ) -> tuple[Matrix, float]:
     """Homography near the identity (3, 3) and the largest standard error of a corner in pixels.
 
@@ -371,7 +369,7 @@ def fit_homography(
     free = freedom.shape[1]
     ridge = EPSILON * len(points) * np.eye(free)
     parameters = np.zeros(8)
-    for cutoff_px in cutoffs_px:
+    for cutoff_px in TUKEY_CUTOFFS_PX:
         for _ in range(STEPS_PER_CUTOFF):
             mapped, slopes = _map_with_slopes(parameters, points)
             residuals = targets - mapped
