@@ -37,6 +37,10 @@ MAX_SHIFT_SHARE = 0.25
 MIDDLE_PX = 250_000
 """Tiles are sought on at most this many pixels."""
 
+AGREEMENT_PX = 1.0
+"""How far a tile may lie off the motion that is fitted to them: a wider limit lets one homography
+bend through two motions."""
+
 TILE_PX = 64
 TILE_COLUMNS, TILE_ROWS = 8, 6
 OUTSIDE_PX = 8.0
@@ -66,7 +70,9 @@ class TileMatches:
         It is right within a few pixels.
         """
         cv2.setRNGSeed(0)
-        found = fit_matches(self.moving_points, self.fixed_points, motion=motion)
+        found = fit_matches(
+            self.moving_points, self.fixed_points, motion=motion, limit_px=AGREEMENT_PX
+        )
         if found is None:
             return None
         factor = 2.0 ** (self.level - look.level)
@@ -109,7 +115,7 @@ def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
         for side, reach in zip(size, (reach_x, reach_y), strict=True)
     ]
     fade = _fade(size)
-    spectrum = cv2.dft(_pad(reference * fade, padded))
+    spectrum = cv2.dft(_pad(reference * fade, padded, (reach_x, reach_y)))
     best, found = -1.0, np.eye(3)
     for angle in ANGLES_DEG:
         turn = cv2.getRotationMatrix2D(((size[0] - 1) / 2.0, (size[1] - 1) / 2.0), angle, 1.0)
@@ -118,10 +124,10 @@ def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
             cross_spectrum(spectrum, cv2.dft(_pad(turned, padded))),
             flags=cv2.DFT_REAL_OUTPUT | cv2.DFT_SCALE,
         )
-        near = np.roll(surface, (reach_y, reach_x), axis=(0, 1))
-        near = near[: 2 * reach_y + 1, : 2 * reach_x + 1]
-        row, column = divmod(int(near.argmax()), near.shape[1])
-        peak = float(near[row, column]) / max(float(surface.std()), 1e-12)
+        _, height_of_peak, _, (column, row) = cv2.minMaxLoc(
+            surface[: 2 * reach_y + 1, : 2 * reach_x + 1]
+        )
+        peak = height_of_peak / max(cv2.norm(surface), 1e-12)
         if peak > best:
             best = peak
             turn[:, 2] += column - reach_x, row - reach_y
@@ -148,9 +154,11 @@ def _fade(size: tuple[int, int]) -> Grey:
     return np.outer(*ramps).astype(np.float32)
 
 
-def _pad(sketch: Grey, size: list[int]) -> Grey:
+def _pad(sketch: Grey, size: list[int], start: tuple[int, int] = (0, 0)) -> Grey:
+    """A sketch in a larger frame of zeros, from a place (x, y) on."""
     padded = np.zeros((size[1], size[0]), np.float32)
-    padded[: sketch.shape[0], : sketch.shape[1]] = sketch
+    x, y = start
+    padded[y : y + sketch.shape[0], x : x + sketch.shape[1]] = sketch
     return padded
 
 

@@ -21,10 +21,6 @@ NEGLIGIBLE_SHIFT_PX = 0.5
 STILL_SHARE = 0.5
 """Share of tiles at rest from which a pair whose homography is refused counts as lying still."""
 
-SURE_RATIO = 0.7
-"""Share of inliers below which the direct answer is compared with that of keypoints: there may be
-two planes or two motions, and one of them has more of the frame."""
-
 SECOND_LOOKS: tuple[tuple[Look, Motion], ...] = tuple(
     (Look(level, "root"), motion) for level in (1, 2) for motion in ("homography", "similarity")
 )
@@ -92,10 +88,8 @@ def align_views(
     found = _search_directly(moving, fixed, looks)
     if found.refused is not None and tiles.is_at_rest(STILL_SHARE):
         return report_rest(tiles, fixed)
-    if found.refused is not None or found.inlier_ratio < SURE_RATIO:
-        again = _search_keypoints(moving, fixed, looks)
-        is_better = again.refused is None and again.inlier_ratio > found.inlier_ratio
-        found = again if is_better or found.refused is not None else found
+    if found.refused is not None:
+        found = _search_keypoints(moving, fixed, looks)
     return keep_rest(found, tiles, fixed)
 
 

@@ -41,14 +41,16 @@ def fit_matches(
     *,
     estimator: int = cv2.USAC_MAGSAC,
     motion: Motion = "homography",
+    limit_px: float = RANSAC_PX,
 ) -> Matrix | None:
-    """Find the motion that most matches agree on, within about `RANSAC_PX`.
+    """Find the motion that most matches agree on.
 
     Args:
         moving_points: Places in the moving exposure. Shape (M, 2), float64.
         fixed_points: Where they lie in the reference exposure, alike.
         estimator: Of OpenCV, for a homography.
         motion: What is sought.
+        limit_px: How far a match may lie off it to agree.
 
     Returns:
         The homography (3, 3), or None where there are too few matches or none agree.
@@ -57,14 +59,14 @@ def fit_matches(
         return None
     if motion == "similarity":
         affine, _ = cv2.estimateAffinePartial2D(
-            moving_points, fixed_points, ransacReprojThreshold=RANSAC_PX
+            moving_points, fixed_points, ransacReprojThreshold=limit_px
         )
         return None if affine is None else np.vstack([affine, [0.0, 0.0, 1.0]])
     homography, _ = cv2.findHomography(
         moving_points,
         fixed_points,
         estimator,
-        RANSAC_PX,
+        limit_px,
         maxIters=RANSAC_ITERATIONS,
         confidence=RANSAC_CONFIDENCE,
     )

@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 
 from model.geometry import stretch
 
-GRID_CELLS = 600
+GRID_CELLS = 1000
 """Patches tried over the image, at most about this many; bounds the time at any image size."""
+
+WIDE_GRID_CELLS = 400
+"""The same for a round that reaches further than `FINE_REACH_PX`: it only leads to the next."""
+
+FINE_REACH_PX = 2
 
 PATCH_RADIUS_PX = 12
 SEARCH_RADII_PX = (8, 4, 2)
 """One round of search and fit each; the first must reach as far as sparse matches may be wrong."""
 
-STRENGTH_PX = 400_000
+STRENGTH_PX = 500_000
 """Patches are chosen on at most about this many pixels."""
 
 MIN_CORRELATION = 0.6
@@ -35,8 +40,11 @@ MAX_TRUSTED_CORRELATION = 0.99
 """Bounds the weight of one patch: above it the correlation says nothing more about its noise."""
 
 MIN_PATCHES = 12
+MAX_SIDE_PX = 32_766
+"""Longest side of an image that OpenCV can sample at given places."""
+
 INLIER_PX = 1.0
-SMOOTHING_SIGMA_PX = 0.8
+SMOOTHING_SIGMA_PX = 0.6
 
 TUKEY_CUTOFFS_PX = (8.0, 4.0, 2.0)
 """Residual at which a patch loses its vote, lowered from the first steps of a fit to the last."""
@@ -134,6 +142,8 @@ def refine_homography(
         Robust weights: Beaton and Tukey, "The fitting of power series, meaning polynomials,
         illustrated on band-spectroscopic data", Technometrics, 1974.
     """
+    if max(moving.shape) > MAX_SIDE_PX:
+        return None
     moving, fixed = _smooth(moving), _smooth(fixed)
     strengths = _corner_strength(moving), _corner_strength(fixed)
     homography, fit = start, None
@@ -199,7 +209,8 @@ def _choose_centres(
         strengths[0], shrink @ homography @ np.linalg.inv(shrink), (columns, rows)
     )
     strength = np.minimum(warped, strengths[1])
-    cell = max(PATCH_RADIUS_PX, math.ceil((shape[0] * shape[1] / GRID_CELLS) ** 0.5)) // factor
+    most = GRID_CELLS if search_px <= FINE_REACH_PX else WIDE_GRID_CELLS
+    cell = max(PATCH_RADIUS_PX, math.ceil((shape[0] * shape[1] / most) ** 0.5)) // factor
     high, wide = rows // cell, columns // cell
     split = strength[: high * cell, : wide * cell].reshape(high, cell, wide, cell)
     cells = split.transpose(0, 2, 1, 3).reshape(high, wide, cell * cell)
@@ -226,13 +237,14 @@ def _cut_patches(moving: Grey, homography: Matrix, centres: Places) -> Grey:
     side = np.arange(-PATCH_RADIUS_PX, PATCH_RADIUS_PX + 1)
     across, down = centres[:, 0, None, None] + side, centres[:, 1, None, None] + side[:, None]
     x, y, depth = (
-        row[0] * across + (row[1] * down + row[2]) for row in np.linalg.inv(homography).tolist()
+        (row[0] * across).astype(np.float32) + (row[1] * down + row[2]).astype(np.float32)
+        for row in np.linalg.inv(homography).tolist()
     )
     size = (-1, len(side))
     cut = cv2.remap(
         moving,
-        (x / depth).reshape(size).astype(np.float32),
-        (y / depth).reshape(size).astype(np.float32),
+        (x / depth).reshape(size),
+        (y / depth).reshape(size),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
@@ -375,16 +387,19 @@ def _fit_homography(
             residuals = targets - mapped
             distances_px = np.linalg.norm(residuals, axis=1) * scale
             weights = (1.0 - np.minimum(distances_px / cutoff_px, 1.0) ** 2) ** 2
-            design = whiten @ slopes @ freedom
-            white = np.einsum("mij,mj->mi", whiten, residuals)
-            normal = np.einsum("mij,m,mik->jk", design, weights, design) + ridge
-            slope = np.einsum("mij,m,mi->j", design, weights, white)
+            roots = np.sqrt(weights)[:, None, None] * whiten
+            design = np.einsum("mij,mjk->kmi", roots, slopes).reshape(8, -1)
+            if free < 8:
+                design = freedom.T @ design
+            white = np.einsum("mij,mj->mi", roots, residuals).ravel()
+            normal = np.einsum("jm,km->jk", design, design) + ridge
+            slope = np.einsum("jm,m->j", design, white)
             parameters += freedom @ np.linalg.solve(normal, slope)
     to_unit = np.array([[1.0, 0.0, -middle[0]], [0.0, 1.0, -middle[1]], [0.0, 0.0, scale]])
     unit = np.append(parameters, 0.0).reshape(3, 3) + np.eye(3)
     homography: Matrix = np.linalg.inv(to_unit) @ unit @ to_unit
     degrees = max(2.0 * float(weights.sum()) - free, 1.0)
-    variance = float((weights * (white**2).sum(axis=1)).sum()) / degrees
+    variance = float((white**2).sum()) / degrees
     corners = (frame_corners(shape[1], shape[0]) - middle) / scale
     spread = _map_with_slopes(parameters, corners)[1] @ freedom
     covariance = spread @ np.linalg.inv(normal) @ spread.transpose(0, 2, 1) * variance
@@ -398,8 +413,10 @@ def _map_with_slopes(parameters: Matrix, points: Matrix) -> tuple[Matrix, Matrix
     x, y = points.T
     depth = 1.0 + g * x + h * y
     u, v = ((1.0 + a) * x + b * y + c) / depth, (d * x + (1.0 + e) * y + f) / depth
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    rows_u = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y], axis=1)
-    rows_v = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y], axis=1)
-    slopes = np.stack([rows_u, rows_v], axis=1) / depth[:, None, None]
-    return np.stack([u, v], axis=1), slopes
+    slopes = np.zeros((len(points), 2, 8))
+    slopes[:, 0, 0] = slopes[:, 1, 3] = x / depth
+    slopes[:, 0, 1] = slopes[:, 1, 4] = y / depth
+    slopes[:, 0, 2] = slopes[:, 1, 5] = 1.0 / depth
+    mapped = np.stack([u, v], axis=1)
+    slopes[:, :, 6:] = -mapped[:, :, None] * (points / depth[:, None])[:, None, :]
+    return mapped, slopes
