@@ -37,9 +37,9 @@ MAX_SHIFT_SHARE = 0.25
 MIDDLE_PX = 250_000
 """Tiles are sought on at most this many pixels."""
 
-AGREEMENT_PX = 1.0
-"""How far a tile may lie off the motion that is fitted to them: a wider limit lets one homography
-bend through two motions."""
+AGREEMENT_PX = 0.5
+"""How far a tile may lie off the motion that is fitted to them. A wider limit lets one homography
+bend through two motions, and so does MAGSAC++ at any limit."""
 
 TILE_PX = 64
 TILE_COLUMNS, TILE_ROWS = 8, 6
@@ -71,7 +71,11 @@ class TileMatches:
         """
         cv2.setRNGSeed(0)
         found = fit_matches(
-            self.moving_points, self.fixed_points, motion=motion, limit_px=AGREEMENT_PX
+            self.moving_points,
+            self.fixed_points,
+            estimator=cv2.USAC_ACCURATE,
+            motion=motion,
+            limit_px=AGREEMENT_PX,
         )
         if found is None:
             return None
