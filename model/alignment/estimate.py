@@ -39,8 +39,9 @@ def align_exposure(moving: Pixels, fixed: Pixels) -> AlignmentReport:
     """Find the homography that lays one exposure onto another.
 
     Where tiles of the two lie on each other already (`rest.measure_tiles`), that is the answer.
-    Elsewhere SIFT keypoints of the two grey, AGC-corrected proxies (at most `PROXY_MAX_PX` pixels)
-    are matched by ratio test and mutual check; a robust homography of them is refined on patches,
+    Elsewhere the motion is sought on grey, AGC-corrected proxies (at most `PROXY_MAX_PX` pixels)
+    from the whole frame to its tiles (`coarse.match_tiles`), and where that is refused, by SIFT
+    keypoints, matched by ratio test and mutual check. A robust homography is refined on patches,
     checked by the gates, and rescaled to full size. Where a gate fails, the model is the identity;
     so it is where no corner, or the root mean square of the matched patches, moves by
     `NEGLIGIBLE_SHIFT_PX` (a corner alone is extrapolated), and where the homography would tear
@@ -58,8 +59,8 @@ def align_exposure(moving: Pixels, fixed: Pixels) -> AlignmentReport:
     Reference:
         Lowe, "Distinctive image features from scale-invariant keypoints", IJCV, 2004;
         Barath et al., "MAGSAC++, a fast, reliable and accurate robust estimator", CVPR, 2020.
-        The alignment step of the paper names SIFT on AGC images and a homography; tiles, patches
-        and gates are ours.
+        The alignment step of the paper names SIFT on AGC images and a homography; the search
+        without keypoints, tiles, patches and gates are ours.
 
     Example:
         >>> black = np.zeros((32, 32, 3), np.uint8)
@@ -77,7 +78,8 @@ def align_views(
     Args:
         moving: The exposure to move.
         fixed: The reference exposure, of the same size.
-        looks: Where the first search is refused, `both` seeks again at coarser levels.
+        looks: `first` seeks without keypoints and at the first look alone; `both`, where that is
+            refused, at coarser levels, and then by keypoints.
 
     Returns:
         What was found and what is to be applied; see `align_exposure`.
@@ -88,8 +90,8 @@ def align_views(
     found = _search_directly(moving, fixed, looks)
     if found.refused is not None and tiles.is_at_rest(STILL_SHARE):
         return report_rest(tiles, fixed)
-    if found.refused is not None:
-        found = _search_keypoints(moving, fixed, looks)
+    if found.refused is not None and looks == "both":
+        found = _search_keypoints(moving, fixed)
     return keep_rest(found, tiles, fixed)
 
 
@@ -108,8 +110,8 @@ def _search_directly(moving: ExposureView, fixed: ExposureView, looks: Looks) ->
     return _search_looks(search, fixed, looks)
 
 
-def _search_keypoints(moving: ExposureView, fixed: ExposureView, looks: Looks) -> AlignmentReport:
-    """Seek a motion by keypoints and patches."""
+def _search_keypoints(moving: ExposureView, fixed: ExposureView) -> AlignmentReport:
+    """Seek a motion by keypoints and patches: slow, but it finds what is also scaled."""
 
     def search(look: Look, motion: Motion) -> AlignmentReport:
         cv2.setRNGSeed(0)
@@ -118,7 +120,7 @@ def _search_keypoints(moving: ExposureView, fixed: ExposureView, looks: Looks) -
             return report_homography(refused="few_matches")
         return refine_views(moving, fixed, start, look=look, motion=motion)
 
-    return _search_looks(search, fixed, looks)
+    return _search_looks(search, fixed, "both")
 
 
 def _search_looks(

@@ -15,13 +15,13 @@ from model.exposure import Pixels, Size
 PROXY_MAX_PX = 3_000_000
 """Patches are located on at most this many pixels: more of them show noise only."""
 
-SIFT_MAX_PX = 1_500_000
+SIFT_MAX_PX = 1_000_000
 """Keypoints are sought on at most this many pixels: SIFT on 24 megapixels peaks at 5.4 GB."""
 
 LOOK_PX = 200_000
 """Tiles are chosen on at most this many pixels, which are picked and not averaged."""
 
-SIFT_FEATURES = 4000
+SIFT_FEATURES = 2000
 SIFT_CONTRAST = 0.01
 """A quarter of the usual threshold: what an under exposure shows is faint even after AGC."""
 
