@@ -22,17 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.repository import ROOT, SHARED_DATA
-from bench.timing import measure, write_record
+from bench.timing import measure, spread, write_record
 from expofuse.files.images import to_8_bit
-from model.alignment.estimate import align_exposure, rescale_homography
+from model.alignment.estimate import (
+    align_exposure,
+    align_views,
+    refine_views,
+    rescale_homography,
+)
 from model.alignment.features import match_features, match_keypoints
 from model.alignment.frame import common_frame
-from model.alignment.gates import check_gates
 from model.alignment.patches import frame_corners, map_points, refine_homography
 from model.alignment.rest import TileMotion, measure_tiles
 from model.alignment.stack import align_stack
 from model.alignment.unrelated import AGREEMENT_LIMIT, measure_agreement
-from model.alignment.view import PROXY_MAX_PX, ExposureView, detect_keypoints, make_proxy
+from model.alignment.view import FIRST_LOOK, PROXY_MAX_PX, SIFT_MAX_PX, ExposureView
 from model.exposure import AlignmentReport, ExposureStack
 from trainer.evaluation import list_scenes
 from trainer.evaluation.pictures import Picture, read_picture
@@ -40,6 +44,8 @@ from trainer.evaluation.scenes import read_exposures
 
 DEFAULT_RESULT = ROOT / "bench" / "results" / "alignment.json"
 SEED = 20_260
+SIZES_MP = (0.3, 0.6, 2.0, 6.0, 12.0, 24.0)
+SIZE_ROUNDS = 3
 REPEATS = 3
 MAX_ROTATION = np.deg2rad(3.0)
 MAX_SHIFT = 0.03
@@ -59,8 +65,8 @@ CHECK_REACH_PX = 8
 CHECK_CORRELATION = 0.5
 
 Matrix = NDArray[np.float64]
-Outcome = tuple[Matrix | None, str | None]
-"""Homography at full size, or why there is none."""
+Outcome = tuple[Matrix | None, str | None, str | None]
+"""Homography at full size, or why there is none, and which path of the product said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +120,12 @@ def move_pair(pair: ExposureStack, motion: Matrix) -> MovedPair:
         share += 0.005
     window = crop(share + 0.005, *size)
     corner = translation(window[1].start, window[0].start)
-    own = refine_homography(make_proxy(pair.darkest), make_proxy(pair.brightest), np.eye(3))
+    fixed = ExposureView(pair.brightest)
+    own = refine_homography(ExposureView(pair.darkest).proxy(), fixed.proxy(), np.eye(3))
     with_own = None
     if own is not None and own.is_inlier.mean() > 0.5:
-        proxy_size = make_proxy(pair.brightest).shape[::-1]
-        with_own = rescale_homography(own.homography, proxy_size, size) @ motion
+        proxy_size = (fixed.proxy().shape[1], fixed.proxy().shape[0])
+        with_own = rescale_homography(own.homography, proxy_size, fixed.proxy_frame()) @ motion
         with_own = normalise(np.linalg.inv(corner) @ with_own @ corner)
     cut = [np.ascontiguousarray(one[window]) for one in (under, pair.brightest)]
     moved = ExposureStack(tuple(cut), (0, 1))
@@ -133,45 +140,45 @@ def crop(share: float, width: int, height: int) -> tuple[slice, slice]:
 
 def align_with_gates(pair: ExposureStack) -> Outcome:
     """The product: `align_exposure`."""
-    report = align_exposure(*pair.exposures)
-    return np.reshape(report.homography, (3, 3)), report.refused
+    moving, fixed = (ExposureView(one) for one in pair.exposures)
+    report = align_views(moving, fixed)
+    path = "keypoints" if moving.has_keypoints else "direct"
+    return np.reshape(report.homography, (3, 3)), report.refused, path
 
 
-def align_with_ransac(pair: ExposureStack) -> Outcome:
-    """The product with RANSAC in place of MAGSAC++."""
-    under, over = make_proxy(pair.darkest), make_proxy(pair.brightest)
-    keypoints = [detect_keypoints(proxy) for proxy in (under, over)]
-    start = match_keypoints(keypoints[0], keypoints[1], estimator=cv2.RANSAC)
-    fit = None if start is None else refine_homography(under, over, start)
-    if fit is None:
-        return None, "few_matches" if start is None else "few_inliers"
-    size = (under.shape[1], under.shape[0])
-    full = rescale_homography(fit.homography, size, (pair.width, pair.height))
-    return full, check_gates(fit, *size)
+def align_by_keypoints(pair: ExposureStack) -> Outcome:
+    """The product's last resort alone: SIFT, MAGSAC++, patches and gates at the first look."""
+    moving, fixed = (ExposureView(one) for one in pair.exposures)
+    start = match_keypoints(moving.keypoints(), fixed.keypoints())
+    if start is None:
+        return None, "few_matches", None
+    report = refine_views(moving, fixed, start)
+    return np.reshape(report.homography, (3, 3)), report.refused, None
 
 
 def align_plainly(pair: ExposureStack, estimator: int, *, ratio: float, least: int) -> Outcome:
     """SIFT with its defaults on AGC images, ratio test, mutual check; no refinement, no gates."""
-    proxies = [make_proxy(image) for image in (pair.darkest, pair.brightest)]
     points, features = [], []
-    for proxy in proxies:
-        grey = np.rint(proxy * 255.0).astype(np.uint8)
+    for image in (pair.darkest, pair.brightest):
+        view = ExposureView(image)
+        look = view.shrink_look(FIRST_LOOK, SIFT_MAX_PX)
+        grey = np.rint(view.proxy(look) * 255.0).astype(np.uint8)
         keypoints, descriptors = cv2.SIFT.create().detectAndCompute(grey, None)
         points.append(np.array([keypoint.pt for keypoint in keypoints]))
         features.append(np.empty((0, 128), np.float32) if descriptors is None else descriptors)
     rows, columns = match_features(features[0], features[1], ratio=ratio)
     if len(rows) < least:
-        return None, "few_matches"
+        return None, "few_matches", None
     found, _ = cv2.findHomography(points[0][rows], points[1][columns], estimator, 5.0)
     if found is None:
-        return None, "no_homography"
-    size = (proxies[1].shape[1], proxies[1].shape[0])
-    return rescale_homography(found, size, (pair.width, pair.height)), None
+        return None, "no_homography", None
+    size = (view.proxy(look).shape[1], view.proxy(look).shape[0])
+    return rescale_homography(found, size, view.proxy_frame(look)), None, None
 
 
 ARMS: dict[str, Callable[[ExposureStack], Outcome]] = {
     "ours": align_with_gates,
-    "ours, RANSAC": align_with_ransac,
+    "ours, keypoints alone": align_by_keypoints,
     "plain RANSAC": lambda pair: align_plainly(pair, cv2.RANSAC, ratio=0.75, least=4),
     "plain MAGSAC++": lambda pair: align_plainly(pair, cv2.USAC_MAGSAC, ratio=0.75, least=4),
     "authors' rule": lambda pair: align_plainly(pair, cv2.RANSAC, ratio=0.7, least=21),
@@ -233,6 +240,53 @@ def summarise(cases: Sequence[Mapping[str, object]], key: str) -> dict[str, obje
     }
 
 
+def summarise_cost(cases: Sequence[Mapping[str, object]]) -> dict[str, float]:
+    """Core-milliseconds of some cases, and their number."""
+    spent = np.array([float(str(case["core_ms"])) for case in cases])
+    if len(spent) == 0:
+        return {"cases": 0}
+    return {
+        "cases": len(spent),
+        "median": float(np.median(spent)),
+        "p90": float(np.percentile(spent, 90)),
+        "largest": float(spent.max()),
+    }
+
+
+def measure_sizes(pairs: Mapping[str, ExposureStack], rounds: int) -> dict[str, object]:
+    """Move each pair at every size, and align it directly and by keypoints in turn."""
+    rng = np.random.default_rng(SEED)
+    rows: dict[str, object] = {}
+    for name, pair in pairs.items():
+        for megapixels in SIZES_MP:
+            scale = (megapixels * 1e6 / (pair.width * pair.height)) ** 0.5
+            kernel = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
+            sized = ExposureStack.from_images(
+                [
+                    np.asarray(cv2.resize(one, None, fx=scale, fy=scale, interpolation=kernel))
+                    for one in pair.exposures
+                ]
+            )
+            moved = move_pair(sized, draw_motion(rng, sized.width, sized.height))
+            spent: dict[str, list[float]] = {"ours": [], "ours, keypoints alone": [], "still": []}
+            errors: dict[str, float | None] = {}
+            for _ in range(rounds):
+                for arm in ("ours", "ours, keypoints alone"):
+                    (found, refused, _), cost = measure(partial(ARMS[arm], moved.pair))
+                    spent[arm].append(1000.0 * cost.cpu_s)
+                    is_known = found is not None and refused is None
+                    error = corner_error_px(found, moved.motion, moved.pair) if is_known else None
+                    errors[arm] = error
+                _, cost = measure(partial(align_exposure, sized.brightest, sized.brightest))
+                spent["still"].append(1000.0 * cost.cpu_s)
+            rows[f"{name} at {megapixels} MP"] = {
+                "core_ms": {arm: spread(values) for arm, values in spent.items()},
+                "corner_error_px": errors,
+            }
+        print(name, "at all sizes", flush=True)
+    return rows
+
+
 def measure_motion(
     pairs: Mapping[str, ExposureStack], own_shifts_px: Mapping[str, int], repeats: int
 ) -> dict[str, object]:
@@ -243,8 +297,14 @@ def measure_motion(
         for _ in range(repeats):
             moved = move_pair(pair, draw_motion(rng, pair.width, pair.height))
             for arm, align in ARMS.items():
-                (found, refused), cost = measure(partial(align, moved.pair))
-                case: dict[str, object] = {"pair": name, "refused": refused, **asdict(cost)}
+                (found, refused, path), cost = measure(partial(align, moved.pair))
+                case: dict[str, object] = {
+                    "pair": name,
+                    "refused": refused,
+                    "path": path,
+                    "core_ms": 1000.0 * cost.cpu_s,
+                    **asdict(cost),
+                }
                 for key in ("motion", "motion_with_own"):
                     truth = getattr(moved, key)
                     is_known = found is not None and truth is not None and refused is None
@@ -260,10 +320,11 @@ def measure_motion(
                 [row for row in rows if row["pair"] in at_rest], "motion"
             ),
             "all pairs, against motion and own misalignment": summarise(rows, "motion_with_own"),
-            **{
-                f"median_{key}": float(np.median([float(str(row[key])) for row in rows]))
-                for key in ("wall_s", "cpu_s")
-            },
+            "median_wall_s": float(np.median([float(str(row["wall_s"])) for row in rows])),
+            "core_ms": summarise_cost(rows),
+            "core_ms_of_keypoints": summarise_cost(
+                [row for row in rows if row["path"] == "keypoints"]
+            ),
             "wrong_against_motion": [
                 row for row in rows if isinstance(row["motion"], float) and row["motion"] > WRONG_PX
             ]
@@ -423,6 +484,7 @@ def main(argv: list[str] | None = None) -> None:
         "proxy_max_px": PROXY_MAX_PX,
         "wrong_above_px": WRONG_PX,
         "motion_of_eval": measure_motion(pairs, own, arguments.repeats),
+        "sizes": measure_sizes(large, SIZE_ROUNDS),
         "motion_of_highres": measure_motion(large, own, arguments.repeats),
         "eval_at_rest": measure_rest(pairs, own),
         "rest_test": measure_rest_test(pairs | large, REST_ROUNDS),

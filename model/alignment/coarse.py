@@ -7,13 +7,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from model.alignment.correlation import MIN_TEXTURE, measure_deviations
 from model.alignment.features import fit_matches
 from model.alignment.patches import (
-    MIN_TEXTURE,
     Motion,
     frame_corners,
+    invert,
     map_points,
-    measure_deviations,
 )
 from model.alignment.phase import MIN_PEAK, correlate_tiles, cross_spectrum
 from model.alignment.view import FIRST_LOOK, ExposureView, Look
@@ -104,7 +104,7 @@ def match_tiles(moving: ExposureView, fixed: ExposureView) -> TileMatches:
         return TileMatches(look.level, np.empty((0, 2)), np.empty((0, 2)))
     turn = _correlate_frames(small, reference)
     centres, shifts = _find_tiles(small, reference, turn)
-    return TileMatches(look.level, map_points(np.linalg.inv(turn), centres), centres + shifts)
+    return TileMatches(look.level, map_points(invert(turn), centres), centres + shifts)
 
 
 def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
@@ -119,13 +119,13 @@ def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
         for side, reach in zip(size, (reach_x, reach_y), strict=True)
     ]
     fade = _fade(size)
-    spectrum = cv2.dft(_pad(reference * fade, padded, (reach_x, reach_y)))
+    spectrum = _transform(reference * fade, padded, (reach_x, reach_y))
     best, found = -1.0, np.eye(3)
     for angle in ANGLES_DEG:
         turn = cv2.getRotationMatrix2D(((size[0] - 1) / 2.0, (size[1] - 1) / 2.0), angle, 1.0)
         turned = cv2.warpAffine(sketch, turn, size) * fade
         surface = cv2.idft(
-            cross_spectrum(spectrum, cv2.dft(_pad(turned, padded))),
+            cross_spectrum(spectrum, _transform(turned, padded)),
             flags=cv2.DFT_REAL_OUTPUT | cv2.DFT_SCALE,
         )
         _, height_of_peak, _, (column, row) = cv2.minMaxLoc(
@@ -158,12 +158,12 @@ def _fade(size: tuple[int, int]) -> Grey:
     return np.outer(*ramps).astype(np.float32)
 
 
-def _pad(sketch: Grey, size: list[int], start: tuple[int, int] = (0, 0)) -> Grey:
-    """A sketch in a larger frame of zeros, from a place (x, y) on."""
+def _transform(sketch: Grey, size: list[int], start: tuple[int, int] = (0, 0)) -> Grey:
+    """Packed spectrum of a sketch in a larger frame of zeros, from a place (x, y) on."""
     padded = np.zeros((size[1], size[0]), np.float32)
     x, y = start
     padded[y : y + sketch.shape[0], x : x + sketch.shape[1]] = sketch
-    return padded
+    return np.asarray(cv2.dft(padded), np.float32)
 
 
 def _find_tiles(moving: Grey, fixed: Grey, start: Matrix) -> tuple[Matrix, Matrix]:
@@ -176,7 +176,7 @@ def _find_tiles(moving: Grey, fixed: Grey, start: Matrix) -> tuple[Matrix, Matri
     )
     corners = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     square = (corners[:, None] + frame_corners(TILE_PX, TILE_PX)).reshape(-1, 2)
-    sources = map_points(np.linalg.inv(start), square).reshape(-1, 4, 2)
+    sources = map_points(invert(start), square).reshape(-1, 4, 2)
     is_inside = (sources >= -OUTSIDE_PX) & (sources <= (width + OUTSIDE_PX, height + OUTSIDE_PX))
     corners = corners[is_inside.all(axis=(1, 2))]
     tiles, references = (

@@ -6,8 +6,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from model.alignment.features import match_keypoints
 from model.alignment.coarse import match_tiles
+from model.alignment.features import match_keypoints
 from model.alignment.gates import GATES, STRIP_GATES, RefusalReason, check_gates, shift_corners
 from model.alignment.patches import SEARCH_RADII_PX, Motion, refine_homography
 from model.alignment.rest import TileMotion, measure_tiles

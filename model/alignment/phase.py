@@ -72,7 +72,7 @@ def cross_spectrum(fixed: Grey, moving: Grey) -> Grey:
     """
     product = cv2.mulSpectrums(fixed, moving, 0, None, True)
     energy = product * product
-    for line in (energy[:, 1:-1], energy[1:-1, ::energy.shape[1] - 1].T):
+    for line in (energy[:, 1:-1], energy[1:-1, :: energy.shape[1] - 1].T):
         line[:, ::2] += line[:, 1::2]
         line[:, 1::2] = line[:, ::2]
     return np.asarray(product / (energy ** np.float32(WHITENING / 2.0) + np.float32(1e-6)))

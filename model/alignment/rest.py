@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alignment.patches import frame_corners, map_points, measure_deviations
+from model.alignment.correlation import measure_deviations
+from model.alignment.patches import frame_corners, map_points
 from model.alignment.phase import MIN_PEAK, correlate_tiles
 from model.alignment.view import ExposureView
 
@@ -25,9 +26,6 @@ WORKING_PX = 3_000_000
 
 MIN_CONTRAST = 0.008
 """Least standard deviation of a tile, intensities in 0..1: below it lies quantisation noise."""
-
-MIN_PEAK = 8.0
-"""Height of a correlation's peak, in its standard deviations, from which a tile counts."""
 
 REST_PX = 0.5
 """Motion at full size below which a tile is at rest; what `NEGLIGIBLE_SHIFT_PX` is to a pair."""

@@ -106,6 +106,11 @@ class ExposureView:
             self._keypoints[look] = (positions + 0.5) * factor - 0.5, features
         return self._keypoints[look]
 
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether keypoints were sought in it."""
+        return len(self._keypoints) > 0
+
     @cached_property
     def look_step(self) -> int:
         """Every how manieth pixel in either direction `look` shows."""
