@@ -355,7 +355,7 @@ def measure_rest(
 
 def describe(pair: ExposureStack) -> dict[str, object]:
     """Report of a pair, with the seconds it took on the clock and on all cores together."""
-    report, cost = measure(partial(align_exposure, pair))
+    report, cost = measure(partial(align_exposure, *pair.exposures))
     return {**asdict(report), **asdict(cost)}
 
 
