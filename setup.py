@@ -18,8 +18,11 @@ FLAGS = (
     # one in every loop, so that a pixel's bits do not depend on where its row is cut.
     "-ffp-contract=on",
 )  # fmt: skip
-KERNELS: dict[str, tuple[str, ...]] = {"any": (), "avx2": ("-mavx2", "-mfma")}
-"""Flags of each library, by the machines it is for; `model/kernels/native.py` chooses."""
+KERNELS: dict[str, tuple[str, ...]] = {"any": ("-mcpu=baseline",), "avx2": ("-mcpu=x86_64_v3",)}
+"""Flags of each library, by the machines it is for; `model/kernels/native.py` chooses. Left to
+itself the compiler uses whatever the machine has that it runs on, and no older one could follow."""
+
+SOURCES = ("model/kernels/blend.c", "model/kernels/look.c", "model/kernels/warp.c")
 
 X86 = {"x86_64", "amd64"}
 
@@ -45,7 +48,7 @@ def list_libraries() -> list[Extension]:
     return [
         Extension(
             f"model.kernels.native_{name}",
-            sources=["model/kernels/blend.c", "model/kernels/warp.c"],
+            sources=list(SOURCES),
             depends=["model/kernels/arithmetic.h"],
             extra_compile_args=list(flags),
         )

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from bench.timing import MOTION, Cost, make_pair, make_stack, measure, spread, spread_costs
 from model.blend.cpu_engine import CpuEngine
-from model.blend.network import BlendNetwork
+from model.blend.levels import blend_halo, plan_levels
 from model.blend.pipeline import PASSES, BlendPipeline, Engine
-from model.blend.pyramid import blend_halo, plan_levels
 from model.blend.torch_engine import TorchEngine
-from model.colour import to_pixels
+from model.blend.torch_network import BlendNetwork
 from model.exposure import ExposureStack, Pixels
 from model.pipeline import create_pipeline
 from model.registration import AS_THEY_ARE, Registration
 from model.release.weights import load_weights
 from model.run import FusionRun
 from model.tiling import Window
+from model.torch_colour import to_pixels
 
 MEGAPIXEL = 1e6
 LIGHTNESS_LIMIT_PX = 3_000_000

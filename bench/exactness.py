@@ -21,21 +21,18 @@ from bench import blend
 from bench.repository import ROOT
 from bench.speed import DEFAULT_WEIGHTS, RESULTS
 from bench.timing import MOTION, make_pair, write_record
-from model.colour import linear_to_lab, pixels_to_linear
 from model.device import Precision
 from model.exposure import ExposureStack
-from model.lightness.network import LIGHTNESS_MAX, FusionNetwork
-from model.lightness.runtime import (
-    OnnxRuntime,
-    Runtime,
-    TorchRuntime,
-)
+from model.lightness.definition import LIGHTNESS_MAX
+from model.lightness.runtime import Runtime
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import read_manifest
 from model.pipeline import create_pipeline
 from model.registration import Registration
 from model.release.weights import load_weights
 from model.run import fuse_run
 from model.tiling import plan_windows
+from model.torch_colour import linear_to_lab, pixels_to_linear
 
 RESULT_NAMES = {"hyperp-mb": "exactness.json", "pyramid-blend": "exactness-pyramid-blend.json"}
 SIZES = ((16, 16), (16, 333), (31, 47), (97, 131), (257, 401), (899, 1151))

@@ -23,9 +23,9 @@ from torch import Tensor
 from bench import blend
 from bench.repository import ROOT
 from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs, write_record
-from model.lightness.network import FusionNetwork, Padding
+from model.lightness.definition import Padding
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import OnnxRuntime
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import read_manifest
 from model.registration import Registration
 from model.release.weights import LoadedWeights, load_weights

@@ -45,7 +45,7 @@ def open_weights(directory: Path, *, device: str) -> OpenWeights:
 
     Raises:
         WeightsError: The version does not pass its checks.
-        ValueError: The device is not there.
+        DeviceError: The device is not there.
     """
     # Under the lock, so that two threads do not load the same version twice.
     with _LOCK:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.alignment.stack import align_stack
-    from model.blend.network import BlendNetwork
+    from model.blend.torch_network import BlendNetwork
     from model.device import resolve_device
     from model.errors import (
         AlignmentError,
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from model.exposure import AlignmentReport, ExposureStack
-    from model.lightness.network import FusionNetwork
     from model.lightness.pipeline import LightnessPipeline
+    from model.lightness.torch_network import FusionNetwork
     from model.manifest import Manifest, NetworkConfig, PyramidBlendConfig, read_manifest
     from model.pipeline import FusionPipeline, create_pipeline
-    from model.release.architectures import build_network
+    from model.release.torch_networks import build_network
     from model.release.weights import LoadedWeights, load_weights
 
 _HOME = {
     "AlignmentError": "model.errors",
     "AlignmentReport": "model.exposure",
-    "BlendNetwork": "model.blend.network",
+    "BlendNetwork": "model.blend.torch_network",
     "ExposureError": "model.errors",
     "ExposureStack": "model.exposure",
     "FusionError": "model.errors",
-    "FusionNetwork": "model.lightness.network",
+    "FusionNetwork": "model.lightness.torch_network",
     "FusionPipeline": "model.pipeline",
     "InferenceError": "model.errors",
     "LightnessPipeline": "model.lightness.pipeline",
@@ -43,7 +43,7 @@ _HOME = {
     "PyramidBlendConfig": "model.manifest",
     "WeightsError": "model.errors",
     "align_stack": "model.alignment.stack",
-    "build_network": "model.release.architectures",
+    "build_network": "model.release.torch_networks",
     "create_pipeline": "model.pipeline",
     "load_weights": "model.release.weights",
     "read_manifest": "model.manifest",

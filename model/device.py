@@ -1,16 +1,11 @@
 """Finds the device that a setting names, and the precision that the device computes in."""
 
+from importlib.util import find_spec
 from typing import Literal
 
-import torch
+from model.errors import DeviceError
 
 Precision = Literal["float32", "bfloat16", "float16"]
-
-PRECISIONS: dict[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 
 def resolve_device(device: str) -> str:
@@ -23,24 +18,44 @@ def resolve_device(device: str) -> str:
         `cpu` or `cuda:N`; `auto` takes the first CUDA device and the CPU where there is none.
 
     Raises:
-        ValueError: The device is none of these, or this machine has no such device.
+        DeviceError: The device is none of these, this machine has no such device, or it is one of
+            CUDA and torch is not installed.
 
     Example:
         >>> resolve_device("cpu")
         'cpu'
     """
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda:0" if available else "cpu"
     if device == "cpu":
         return device
+    if device == "auto":
+        return "cuda:0" if has_torch() and _count_cuda_devices() else "cpu"
     kind, _, number = device.partition(":")
     index = number or "0"
     if kind != "cuda" or not index.isdecimal():
-        raise ValueError(f"expected auto, cpu or cuda:N as the device, got '{device}'")
+        raise DeviceError(f"expected auto, cpu or cuda:N as the device, got '{device}'")
+    if not has_torch():
+        raise DeviceError(
+            f"expected torch for the device '{device}', it is not installed: "
+            "pip install 'expofuse[cuda]' does it"
+        )
+    available = _count_cuda_devices()
     if int(index) >= available:
-        raise ValueError(f"expected a device below cuda:{available}, got '{device}'")
+        raise DeviceError(f"expected a device below cuda:{available}, got '{device}'")
     return f"cuda:{int(index)}"
+
+
+def has_torch() -> bool:
+    """PyTorch is installed, which CUDA needs and the CPU does not; it is not imported."""
+    try:
+        return find_spec("torch") is not None
+    except ImportError:
+        return False
+
+
+def _count_cuda_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def choose_precision(device: str, asked: Precision | Literal["auto"] = "auto") -> Precision:

@@ -5,6 +5,7 @@ FusionError                         code, message
 ├── AlignmentError                  no homography passes the gates
 ├── InferenceError                  the network call failed for this job
 ├── WeightsError                    hash, schema or config mismatch: fails the start
+├── DeviceError                     the device is not there: fails the start
 └── ServiceError                    (service/errors.py)
 """
 
@@ -49,3 +50,9 @@ class WeightsError(FusionError):
     """Weights whose hash, schema or network config does not match; fails the start."""
 
     code = "weights-mismatch"
+
+
+class DeviceError(FusionError, ValueError):
+    """The device that a setting names is not there, or what it needs is not installed."""
+
+    code = "device-unavailable"

@@ -8,9 +8,12 @@ with a default: a manifest that was released with schema version 1 stays readabl
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -31,6 +34,9 @@ MANIFEST_NAME = "manifest.json"
 PARAMETERS_NAME = "network.safetensors"
 GRAPH_NAME = "network.onnx"
 VALID_GRAPH_NAME = "network-valid.onnx"
+Parameters = Mapping[str, NDArray[np.float32]]
+"""The parameters of a network by name, as the file holds them."""
+
 SchemaVersion = Literal[1]
 SCHEMA_VERSION: SchemaVersion = 1
 

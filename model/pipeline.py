@@ -9,13 +9,15 @@ which architecture is running.
 from collections.abc import Sequence
 from typing import Protocol
 
-from model.blend.network import BlendNetwork
-from model.blend.pipeline import BlendPipeline, create_engine
+from model.blend.cpu_engine import CpuEngine as BlendCpuEngine
+from model.blend.pipeline import BlendPipeline
 from model.device import Precision, resolve_device
 from model.exposure import ExposureStack, Pixels
-from model.lightness.chroma import ChromaRule
+from model.lightness.cpu_engine import CpuEngine as LightnessCpuEngine
+from model.lightness.cpu_engine import OnnxNetwork
+from model.lightness.definition import ChromaRule
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import create_runtime
+from model.manifest import PyramidBlendConfig
 from model.registration import Registration
 from model.release.weights import LoadedWeights
 from model.run import FusionRun
@@ -117,17 +119,22 @@ def create_pipeline(
         The pipeline of the weights' architecture.
 
     Raises:
-        ValueError: The device is not there, or a rule is given to weights that take none.
+        DeviceError: The device is not there, or torch is not installed for it.
+        ValueError: A rule is given to weights that take none.
+        WeightsError: The network in torch does not answer the golden pair as the manifest says.
     """
-    if isinstance(weights.network, BlendNetwork):
-        if chroma is not None:
-            raise ValueError(f"expected no chroma rule for pyramid-blend, got '{chroma}'")
-        engine = create_engine(weights.network, device=resolve_device(device), threads=threads)
-        return BlendPipeline(engine)
-    rule = chroma or weights.manifest.chroma
+    config, rule = weights.manifest.network, chroma or weights.manifest.chroma
+    if isinstance(config, PyramidBlendConfig) and chroma is not None:
+        raise ValueError(f"expected no chroma rule for pyramid-blend, got '{chroma}'")
+    resolved = resolve_device(device)
+    if resolved != "cpu":
+        # Nothing before this line has imported torch, which a CPU's installation lacks.
+        from model.torch_pipeline import create_torch_pipeline
+
+        return create_torch_pipeline(weights, device=resolved, precision=precision, rule=rule)
+    if isinstance(config, PyramidBlendConfig):
+        return BlendPipeline(BlendCpuEngine(config, weights.parameters, threads=threads))
     # The manifest's own check; it tells the type checker which rules remain.
     assert rule != "blend"
-    runtime = create_runtime(
-        weights.network, weights.directory, device=device, precision=precision, threads=threads
-    )
-    return LightnessPipeline(runtime, chroma=rule)
+    network = OnnxNetwork(weights.directory, threads=threads)
+    return LightnessPipeline(LightnessCpuEngine(network), chroma=rule)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model.exposure import ExposureStack, Pixels, StackAlignment
@@ -14,9 +13,9 @@ from model.ghosts.ghost_map import GhostMap
 from model.ghosts.replace import replace_ghosts
 from model.registration import Registration
 from model.tiling import Rect, Window
-from model.warp import warp_pixels
 
 Matrix = NDArray[np.float64]
+Warp = Callable[[Pixels, Matrix, Rect], Pixels]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,22 +94,20 @@ def prepare_motions(
     )
 
 
-def prepare_window(run: FusionRun, window: Rect, *, device: torch.device) -> list[Pixels]:
+def prepare_window(run: FusionRun, window: Rect, *, warp: Warp) -> list[Pixels]:
     """Read a window of every exposure: warped onto the reference, and freed of ghosts.
 
     Args:
         run: The picture.
         window: In reference pixels.
-        device: Where the warp is computed.
+        warp: Samples an exposure where a homography leads, see `model.warp.warp_pixels`.
 
     Returns:
         Shape (window.height, window.width, 3) each, of the stack's type; views of the exposures
         that are neither warped nor freed.
     """
     exposures = [
-        pixels[window.slices]
-        if motion is None
-        else warp_pixels(pixels, motion, window, device=device)
+        pixels[window.slices] if motion is None else warp(pixels, motion, window)
         for pixels, motion in zip(run.stack.exposures, run.motions, strict=True)
     ]
     return replace_ghosts(

@@ -1,120 +1,55 @@
-"""Brings one window of the moving exposure onto the reference exposure by a homography."""
+"""Brings one window of the moving exposure onto the reference exposure by a homography.
+
+See `model.torch_warp.warp_window` for the definition.
+"""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from model.colour import FULL_SCALE, to_pixels
 from model.exposure import Pixels
-from model.geometry import needed_region
 from model.kernels.native import CHANNELS, LIBRARY, as_rows, of_type
 from model.tiling import Rect
 
-KEYS_A = -0.5
-"""Parameter of the cubic kernel; this value makes it exact for quadratics (Keys 1981)."""
 
-TAPS_BEFORE, TAPS_AFTER = 1, 2
-TAPS = TAPS_BEFORE + 1 + TAPS_AFTER
-
-CPU_CHUNK_PX = 8192
-"""Pixels sampled at once on the CPU: their taps stay in the cache, and take half the time."""
-
-
-def warp_window(
-    moving: Pixels, to_moving: NDArray[np.float64], target: Rect, *, device: torch.device
-) -> Tensor:
-    r"""Sample the moving exposure at the pixels of one window of the reference.
-
-    .. math::
-        w(p) = \sum_{i,j} k(x - i) \, k(y - j) \, m(i, j), \qquad (x, y) = H^{-1} p
-
-    with Keys' cubic kernel k. Outside the moving exposure its edge is repeated. Coordinates are
-    absolute and in float64, so a window's pixels do not depend on the window. Only the pixels that
-    the window needs travel to the device.
+def warp_pixels(moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+    """Sample the moving exposure at the pixels of one window of the reference.
 
     Args:
         moving: The moving exposure. Shape (H, W, 3), uint8 or uint16.
         to_moving: Reference pixel -> moving pixel, `geometry.reference_to_moving`. Shape (3, 3).
         target: The window, in reference pixels.
-        device: Where to compute.
 
     Returns:
-        Encoded sRGB, clamped to 0..1. Shape (1, 3, target.height, target.width), float32.
-
-    Reference:
-        Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981.
+        Shape (target.height, target.width, 3), of the type of the moving exposure.
     """
-    height, width = moving.shape[:2]
-    # the part of the moving exposure that the window needs, on the device
-    region = needed_region(to_moving, target, height, width, margin_px=TAPS_AFTER + 1)
-    pixels = torch.from_numpy(np.array(moving[region.slices])).to(device)
-    values = pixels.reshape(-1, 3).to(torch.float32) / FULL_SCALE[pixels.dtype]
-    x, y = _positions(to_moving, target, device)
-    count = x.numel()
-    step = CPU_CHUNK_PX if device.type == "cpu" else count
-    warped = torch.empty(3, count, dtype=torch.float32, device=device)
-    # sixteen taps a pixel, summed as a weighted bag of embeddings
-    for chunk in (slice(start, start + step) for start in range(0, count, step)):
-        columns, column_weights = _taps(x[chunk], width)
-        rows, row_weights = _taps(y[chunk], height)
-        row_starts = (rows - region.top) * region.width - region.left
-        indices = row_starts.unsqueeze(1) + columns
-        weights = row_weights.unsqueeze(1) * column_weights
-        warped[:, chunk] = functional.embedding_bag(
-            indices.flatten(0, 1).t().contiguous(),
-            values,
-            per_sample_weights=weights.flatten(0, 1).t().contiguous(),
-            mode="sum",
-        ).t()
-    return warped.clamp_(0, 1).reshape(1, 3, target.height, target.width)
+    warped = np.empty((target.height, target.width, CHANNELS), moving.dtype)
+    _warp("warp", moving, to_moving, target, warped)
+    return warped
 
 
-def warp_pixels(
-    moving: Pixels, to_moving: NDArray[np.float64], target: Rect, *, device: torch.device
-) -> Pixels:
-    """See `warp_window`; rounded to the type of the moving exposure. (H, W, 3) of the window."""
-    if device.type != "cpu":
-        return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
+def warp_planes(
+    moving: Pixels, to_moving: NDArray[np.float64], target: Rect
+) -> NDArray[np.float32]:
+    """See `warp_pixels`; encoded sRGB, 0..1, that is not rounded. Shape (3, H, W) of the window."""
+    warped = np.empty((target.height, target.width, CHANNELS), np.float32)
+    _warp("warp_float", moving, to_moving, target, warped)
+    scale = np.float32(1 / np.iinfo(moving.dtype).max)
+    return np.ascontiguousarray(warped.transpose(2, 0, 1)) * scale
+
+
+def _warp(
+    name: str,
+    moving: Pixels,
+    to_moving: NDArray[np.float64],
+    target: Rect,
+    warped: Pixels | NDArray[np.float32],
+) -> None:
     picture, row_pixels = as_rows(moving)
     height, width = picture.shape[:2]
     # Named, so that it lives as long as the call that is given its address.
     matrix = np.ascontiguousarray(to_moving, np.float64)
-    warped = np.empty((target.height, target.width, CHANNELS), moving.dtype)
-    warp = of_type(LIBRARY, "warp", moving)
+    warp = of_type(LIBRARY, name, moving)
     warp(
         picture.ctypes.data, height, width, row_pixels, matrix.ctypes.data,
         target.top, target.left, target.height, target.width, warped.ctypes.data,
     )  # fmt: skip
-    return warped
-
-
-def _positions(
-    to_moving: NDArray[np.float64], target: Rect, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Position in the moving exposure of every pixel of the window, flattened."""
-    across = torch.arange(target.left, target.right, dtype=torch.float64, device=device)
-    down = torch.arange(target.top, target.bottom, dtype=torch.float64, device=device).unsqueeze(1)
-    x, y, depth = (row[0] * across + row[1] * down + row[2] for row in to_moving.tolist())
-    return (x / depth).flatten(), (y / depth).flatten()
-
-
-def _taps(position: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Pixels and float32 weights of the cubic kernel along one axis. Shape (TAPS, P) each."""
-    position = position.clamp(-TAPS, length + TAPS)
-    before = position.floor()
-    t = (position - before).to(torch.float32)
-    a = KEYS_A
-    t2, t3 = t * t, t * t * t
-    weights = torch.stack(
-        (
-            a * (t3 - 2 * t2 + t),
-            (a + 2) * t3 - (a + 3) * t2 + 1,
-            -(a + 2) * t3 + (2 * a + 3) * t2 - a * t,
-            a * (t2 - t3),
-        )
-    )
-    offsets = torch.arange(-TAPS_BEFORE, TAPS_AFTER + 1, dtype=torch.int32, device=position.device)
-    pixels = before.to(torch.int32) + offsets.unsqueeze(1)
-    return pixels.clamp_(0, length - 1), weights

@@ -88,7 +88,7 @@ PROBLEMS: dict[type[FusionError], Row] = {
     DeadlineError: Row(504, "The deadline passed"),
     CodecTimeoutError: Row(504, "The image took too long"),
 }
-START_ONLY = ("weights-mismatch", "child-start-failed")
+START_ONLY = ("weights-mismatch", "device-unavailable", "child-start-failed")
 """Codes of errors that end the start and never meet a request."""
 
 INTERNAL_ROW = Row(500, "Internal error", is_internal=True)

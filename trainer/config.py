@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.blend.network import MAX_EXPOSURES, MIN_EXPOSURES
+from model.blend.definition import MAX_EXPOSURES, MIN_EXPOSURES
 from model.device import Precision
 from model.manifest import AnyNetworkConfig, NetworkConfig
 from trainer.errors import ConfigError

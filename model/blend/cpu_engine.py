@@ -5,15 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from model.blend.colour import to_luma
+from model.blend.definition import SALIENCY_SCALE, TERMS, sharpen
 from model.blend.kernels import (
     Planes,
     add_band,
@@ -22,19 +20,14 @@ from model.blend.kernels import (
     load_planes,
     reduce_planes,
 )
-from model.blend.network import (
-    SALIENCY_SCALE,
-    TERMS,
-    BlendMaps,
-    BlendNetwork,
-    build_pyramid,
-    sharpen,
-)
-from model.blend.pyramid import BANDS, Levels, size_at
-from model.blend.single_thread import hold_single_thread, use_one_torch_thread
+from model.blend.levels import BANDS, Levels, plan_levels, size_at
+from model.blend.look import Look, LookMaps, to_lumas
+from model.blend.single_thread import hold_single_thread
 from model.errors import InferenceError
 from model.exposure import Pixels
+from model.manifest import Parameters, PyramidBlendConfig
 from model.tiling import Rect, Window
+from model.warp import warp_pixels
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,23 +45,22 @@ class CpuEngine:
     Results do not depend on the number of threads: a window is computed by one.
 
     Args:
-        network: Network in evaluation mode, float32, on the CPU.
+        config: Shape of the network.
+        parameters: Its parameters.
         threads: Windows computed at a time; None takes every core.
     """
 
     tile_px = CPU_TILE_PX
-    device = torch.device("cpu")
 
-    def __init__(self, network: BlendNetwork, *, threads: int | None = None) -> None:
-        self.network = BlendNetwork(network.config).eval().requires_grad_(False)
-        self.network.load_state_dict(network.state_dict())
-        for parameter in self.network.parameters():
-            if parameter.dim() == 4:  # A third faster with so few feature maps.
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    def __init__(
+        self, config: PyramidBlendConfig, parameters: Parameters, *, threads: int | None = None
+    ) -> None:
+        self.config = config
+        self.look = Look(config, parameters)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.preferred_batch = WINDOWS_PER_THREAD * self.threads
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
+        saliency: list[float] = parameters["saliency"].tolist() if config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
     def start(self, levels: Levels, exposures: int, height: int, width: int) -> "CpuCanvas":
@@ -80,7 +72,119 @@ class CpuEngine:
         with hold_single_thread(), _named_errors():
             if self._pool is None:
                 return [work(item) for item in items]
-            return _run_all(self._pool, partial(_work_alone, work), items)
+            return _run_all(self._pool, work, items)
+
+    def warp(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """See `Engine.warp`."""
+        return warp_pixels(moving, to_moving, target)
+
+    def fuse_lumas(self, planes: Planes) -> Planes:
+        """The fused luma of a whole picture that is not made of pixels.
+
+        Args:
+            planes: The exposures. Shape (K, 3, H, W), 0..1.
+
+        Returns:
+            Shape (H, W), 0..1.
+        """
+        height, width = planes.shape[-2:]
+        levels = plan_levels(height, width, network_side_px=self.config.network_side_px)
+        stacks = [planes]
+        for _ in range(levels.network):
+            stacks.append(reduce_planes(stacks[-1]))
+        maps = self.look.predict(stacks[-1], self.map)
+        fused = self.fuse_coarse(to_lumas(stacks[-1]), maps, levels)
+        return self.descend(
+            fused,
+            [to_lumas(stack) for stack in stacks],
+            self.maps_of_groups(maps, levels),
+            levels,
+            Rect(0, 0, height, width),
+            finest=0,
+        )
+
+    def fuse_coarse(self, lumas: Planes, maps: LookMaps, levels: Levels) -> Planes:
+        """Blend a picture from the base down to the network's level.
+
+        Args:
+            lumas: Of the exposures at the network's level. Shape (K, h, w).
+            maps: What the network said of them.
+            levels: Levels of the picture.
+
+        Returns:
+            The fused luma at the network's level. Shape (h, w).
+        """
+        pyramid = [lumas]
+        for _ in range(levels.base - levels.network):
+            pyramid.append(reduce_planes(pyramid[-1]))
+        factor = sharpen(len(lumas))
+        # the base: exposures weighted by their own lumas
+        above = levels.base - levels.network
+        base, group = pyramid[-1], levels.group_of(levels.base)
+        c0, c1, c2, c3 = (
+            halve_maps(maps.coefficients[:, group, term], above) for term in range(TERMS)
+        )
+        x = base - np.float32(0.5)
+        logits = np.float32(factor) * (c0 + x * (c1 + c2 * x + c3 * x.mean(axis=0)))
+        weights = np.exp(logits - logits.max(axis=0))
+        fused: Planes = (weights * base).sum(axis=0) / weights.sum(axis=0)
+        # the collapse; above the network's level its maps are averaged
+        for times in reversed(range(above)):
+            fine = pyramid[times]
+            group = levels.group_of(levels.network + times)
+            fused = add_band(
+                fused,
+                fine,
+                pyramid[times + 1],
+                halve_maps(_maps_of_group(maps, group), times),
+                times=0,
+                place=Rect(0, 0, *fine.shape[1:]),
+                saliency=factor * SALIENCY_SCALE * self.saliency[group],
+            )
+        return fused
+
+    def maps_of_groups(self, maps: LookMaps, levels: Levels) -> dict[int, Planes]:
+        """The maps of each group of the levels below the network's, as `add_band` takes them."""
+        groups = {levels.group_of(level) for level in range(levels.network)}
+        return {group: _maps_of_group(maps, group) for group in groups}
+
+    def descend(
+        self,
+        fused: Planes,
+        lumas: Sequence[Planes],
+        maps: dict[int, Planes],
+        levels: Levels,
+        source: Rect,
+        *,
+        finest: int,
+    ) -> Planes:
+        """Collapse the levels of a window below the network's level.
+
+        Args:
+            fused: The fused luma at the coarsest level of the lumas.
+            lumas: Of the exposures, from the level `finest` up.
+            maps: See `maps_of_groups`.
+            levels: Levels of the picture.
+            source: The window, in pixels of the picture.
+            finest: Level at which to stop.
+
+        Returns:
+            The fused luma at the level `finest`.
+        """
+        factor = sharpen(len(lumas[0]))
+        for index in reversed(range(len(lumas) - 1)):
+            level = finest + index
+            group = levels.group_of(level)
+            fused = add_band(
+                fused,
+                lumas[index],
+                lumas[index + 1],
+                maps[group],
+                times=levels.network - level,
+                place=source.reduced(level),
+                saliency=factor * SALIENCY_SCALE * self.saliency[group],
+            )
+        return fused
 
 
 class CpuCanvas:
@@ -111,27 +215,21 @@ class CpuCanvas:
 
     def predict(self) -> None:
         """See `Canvas.predict`."""
-        levels, network = self._levels, self._engine.network
+        levels, engine = self._levels, self._engine
         with hold_single_thread(), _named_errors():
             # the exposures at the levels from the reduced one to the network's
             stacks = [self._reduced]
             for _ in range(levels.network - levels.reduction):
                 stacks.append(reduce_planes(stacks[-1]))
-            # The network's look at the whole picture. From its level up torch does the rest as
-            # well: these levels are small.
-            seen = torch.from_numpy(stacks[-1]).unsqueeze(0)
-            encode = partial(_encode, network, seen)
-            maps = network.decide(self._engine.map(encode, range(len(stacks[-1]))), seen)
-            # the collapse of lumas from the base down to the network's level
-            pyramid = build_pyramid(to_luma(seen), levels.base - levels.network)
-            fused = network.blend(pyramid, maps, levels, finest=levels.network)
-            groups = {levels.group_of(level) for level in range(levels.network)}
-            self._maps = {group: _read_maps(maps, group) for group in groups}
-            # and by compiled code from there to the reduced level, where windows take over
-            lumas = [to_luma(torch.from_numpy(stack)).numpy() for stack in stacks]
+            # the network's look at the whole picture, and the collapse from the base to its level
+            maps = engine.look.predict(stacks[-1], engine.map)
+            lumas = [to_lumas(stack) for stack in stacks]
+            fused = engine.fuse_coarse(lumas[-1], maps, levels)
+            # and from there to the reduced level, where windows take over
+            self._maps = engine.maps_of_groups(maps, levels)
             self._lumas = lumas[0]
-            self._fused = self._descend(
-                fused[0].numpy(), lumas, self._whole, finest=levels.reduction
+            self._fused = engine.descend(
+                fused, lumas, self._maps, levels, self._whole, finest=levels.reduction
             )
 
     def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
@@ -145,42 +243,44 @@ class CpuCanvas:
         rows, columns = window.source.reduced(reduction).slices
         lumas.append(self._lumas[..., rows, columns])
         # the collapse down to pixels, of which the core is kept and coloured
-        fused = self._descend(self._fused[rows, columns], lumas, window.source, finest=0)
+        fused = self._engine.descend(
+            self._fused[rows, columns],
+            lumas,
+            self._maps,
+            self._levels,
+            window.source,
+            finest=0,
+        )
         core = window.core.relative_to(window.source).slices
         return colour_pixels([pixels[core] for pixels in exposures], fused[core])
 
-    def _descend(
-        self, fused: Planes, lumas: Sequence[Planes], source: Rect, *, finest: int
-    ) -> Planes:
-        """Collapse the levels of a window, from the coarsest of its lumas to `finest`."""
-        levels, engine = self._levels, self._engine
-        for index in reversed(range(len(lumas) - 1)):
-            level = finest + index
-            group = levels.group_of(level)
-            fused = add_band(
-                fused,
-                lumas[index],
-                lumas[index + 1],
-                self._maps[group],
-                times=levels.network - level,
-                place=source.reduced(level),
-                saliency=sharpen(len(self._reduced)) * SALIENCY_SCALE * engine.saliency[group],
-            )
-        return fused
+
+def halve_maps(maps: Planes, times: int) -> Planes:
+    """Average 2x2 cells a number of times; a cell cut by the border averages what it has.
+
+    Args:
+        maps: Shape (..., h, w).
+        times: Number of times, at least 0.
+
+    Returns:
+        Shape (..., ceil(h / 2^times), ceil(w / 2^times)).
+    """
+    for _ in range(times):
+        for axis in (-1, -2):
+            even = maps[..., ::2] if axis == -1 else maps[..., ::2, :]
+            odd = maps[..., 1::2] if axis == -1 else maps[..., 1::2, :]
+            maps = even.copy()
+            pairs = maps[..., : odd.shape[-1]] if axis == -1 else maps[..., : odd.shape[-2], :]
+            pairs += odd
+            pairs *= np.float32(0.5)
+    return maps
 
 
-def _read_maps(maps: BlendMaps, group: int) -> Planes:
+def _maps_of_group(maps: LookMaps, group: int) -> Planes:
     """What `add_band` needs of the network's maps for one group of levels."""
-    coefficients, gain = maps.coefficients[0, :, group], maps.gains[0, group : group + 1]
-    assert coefficients.shape[1] == TERMS
-    coefficients = sharpen(len(coefficients)) * coefficients
-    together: Planes = torch.cat((coefficients.flatten(0, 1), gain)).numpy()
-    return together
-
-
-def _work_alone(work: Callable[[Item], Result], item: Item) -> Result:
-    use_one_torch_thread()
-    return work(item)
+    coefficients = np.float32(sharpen(len(maps.coefficients))) * maps.coefficients[:, group]
+    size = coefficients.shape[-2:]
+    return np.concatenate((coefficients.reshape(-1, *size), maps.gains[group : group + 1]))
 
 
 def _run_all(
@@ -208,11 +308,6 @@ def _run_all(
         else:
             results.append(futures.popleft().result())
     return results
-
-
-def _encode(network: BlendNetwork, planes: Tensor, exposure: int) -> Tensor:
-    with torch.inference_mode():
-        return network.encode(planes, exposure)
 
 
 @contextmanager

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from model.blend.cpu_engine import CpuEngine
-from model.blend.network import BlendNetwork
-from model.blend.pyramid import Levels, blend_halo, plan_levels, reduce_halo
-from model.blend.torch_engine import TorchEngine
+from model.blend.levels import Levels, blend_halo, plan_levels, reduce_halo
 from model.device import Precision
 from model.exposure import ExposureStack, Pixels
+from model.manifest import PyramidBlendConfig
 from model.registration import AS_THEY_ARE, Registration
 from model.run import (
     FusionRun,
@@ -62,14 +60,12 @@ class Engine(Protocol):
     """What computes the passes of a blend.
 
     Attributes:
-        network: The network, whose parameters decide the blend.
-        device: Where tensors live.
+        config: Shape of the network whose parameters decide the blend.
         tile_px: Side of the cores that it runs well.
         preferred_batch: Windows that are best computed at a time.
     """
 
-    network: BlendNetwork
-    device: torch.device
+    config: PyramidBlendConfig
     tile_px: int
     preferred_batch: int
 
@@ -83,6 +79,10 @@ class Engine(Protocol):
         Raises:
             InferenceError: A computation failed.
         """
+        ...
+
+    def warp(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """A window of an exposure as the reference sees it, see `model.warp`."""
         ...
 
 
@@ -133,7 +133,7 @@ class BlendPipeline:
         motions = prepare_motions(stack, registration.alignment)
         ghosts = prepare_ghosts(stack, registration)
         height, width = stack.height, stack.width
-        side_px = self.engine.network.config.network_side_px
+        side_px = self.engine.config.network_side_px
         levels = plan_levels(height, width, network_side_px=side_px)
         whole = Rect(0, 0, height, width)
         halo_px = blend_halo(levels.reduction) if self.halo_px is None else self.halo_px
@@ -164,9 +164,8 @@ class BlendPipeline:
             chunk = turns[start : start + self.preferred_batch]
             if chunk[0][1].kind == "coarse":
                 # The engine shares one prediction among its threads.
-                with torch.inference_mode():
-                    for run, _ in chunk:
-                        run.canvas.predict()
+                for run, _ in chunk:
+                    run.canvas.predict()
             else:
                 self._write(chunk, self.engine.map(self._fuse_window, chunk))
             for run, window in chunk:
@@ -188,19 +187,18 @@ class BlendPipeline:
 
     def _fuse_window(self, turn: tuple[BlendRun, Window]) -> Pixels | None:
         run, window = turn
-        with torch.inference_mode():
-            if window.kind == "reduce":
-                run.canvas.reduce(self._prepare(run, window), window)
-                return None
-            exposures = [
-                (given if prepared is None else prepared)[window.source.slices]
-                for given, prepared in zip(run.stack.exposures, run.prepared, strict=True)
-            ]
-            return run.canvas.blend(exposures, window)
+        if window.kind == "reduce":
+            run.canvas.reduce(self._prepare(run, window), window)
+            return None
+        exposures = [
+            (given if prepared is None else prepared)[window.source.slices]
+            for given, prepared in zip(run.stack.exposures, run.prepared, strict=True)
+        ]
+        return run.canvas.blend(exposures, window)
 
     def _prepare(self, run: BlendRun, window: Window) -> list[Pixels]:
         """Read a window of every exposure: warped, freed of ghosts, and kept for the last pass."""
-        exposures = prepare_window(run, window.source, device=self.engine.device)
+        exposures = prepare_window(run, window.source, warp=self.engine.warp)
         inside = window.core.relative_to(window.source).slices
         for exposure, prepared in zip(exposures, run.prepared, strict=True):
             if prepared is not None:
@@ -212,13 +210,6 @@ class BlendPipeline:
         for (run, window), core in zip(chunk, cores, strict=True):
             if core is not None:
                 run.output[window.core.slices] = core
-
-
-def create_engine(network: BlendNetwork, *, device: str, threads: int | None = None) -> Engine:
-    """What computes a network's passes on `cpu`, with so many threads, or on `cuda:N`."""
-    if device == "cpu":
-        return CpuEngine(network, threads=threads)
-    return TorchEngine(network, device=torch.device(device))
 
 
 def _take_turn(run: FusionRun, window: Window) -> tuple[BlendRun, Window]:

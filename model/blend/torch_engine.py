@@ -6,15 +6,17 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.blend.colour import mix_colour, to_luma
-from model.blend.network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
+from model.blend.levels import Levels, size_at
 from model.blend.process_settings import SharedSettings
-from model.blend.pyramid import Levels, size_at
-from model.colour import FULL_SCALE, to_pixels
+from model.blend.torch_network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
 from model.exposure import Pixels
-from model.tiling import Window
+from model.tiling import Rect, Window
+from model.torch_colour import FULL_SCALE, to_pixels
+from model.torch_warp import warp_pixels
 
 CUDA_TILE_PX = 1024
 """Side of a core: large, for the time goes into starting kernels on small ones."""
@@ -41,6 +43,7 @@ class TorchEngine:
         self.network = BlendNetwork(network.config).eval().requires_grad_(False)
         self.network.load_state_dict(network.state_dict())
         self.network.to(device)
+        self.config = network.config
 
     def start(self, levels: Levels, exposures: int, height: int, width: int) -> "TorchCanvas":
         """See `Engine.start`."""
@@ -49,6 +52,10 @@ class TorchEngine:
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
         return [work(item) for item in items]
+
+    def warp(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """See `Engine.warp`."""
+        return warp_pixels(moving, to_moving, target, device=self.device)
 
 
 class TorchCanvas:
@@ -65,6 +72,7 @@ class TorchCanvas:
         self._fused: Tensor | None = None
         self._maps: BlendMaps | None = None
 
+    @torch.inference_mode()
     def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """See `Canvas.reduce`."""
         level = self._levels.reduction
@@ -74,6 +82,7 @@ class TorchCanvas:
         rows, columns = target.relative_to(window.source.reduced(level)).slices
         self._reduced[..., target.slices[0], target.slices[1]] = reduced[..., rows, columns]
 
+    @torch.inference_mode()
     def predict(self) -> None:
         """See `Canvas.predict`."""
         levels, network = self._levels, self._engine.network
@@ -85,6 +94,7 @@ class TorchCanvas:
             self._fused = network.blend(pyramid, maps, levels, finest=levels.reduction)
         self._maps = maps
 
+    @torch.inference_mode()
     def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
         """See `Canvas.blend`."""
         levels, network = self._levels, self._engine.network

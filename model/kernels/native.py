@@ -56,6 +56,64 @@ class Colour(ctypes.Structure):
     )
 
 
+class Convolution(ctypes.Structure):
+    """What `convolve` is given; the fields are those of the structure in `look.c`."""
+
+    _fields_ = (
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("margin", ctypes.c_int),
+        ("inputs", ctypes.c_int),
+        ("outputs", ctypes.c_int),
+        ("taps", ctypes.c_int),
+        ("reach", ctypes.c_int),
+        ("is_rectified", ctypes.c_int),
+        ("given", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("before", ctypes.c_void_p),
+        ("after", ctypes.c_void_p),
+        ("result", ctypes.c_void_p),
+    )
+
+
+class Mix(ctypes.Structure):
+    """A convolution of single pixels, as in `look.c`."""
+
+    _fields_ = (
+        ("inputs", ctypes.c_int),
+        ("outputs", ctypes.c_int),
+        ("is_rectified", ctypes.c_int),
+        ("weights", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+    )
+
+
+class Decision(ctypes.Structure):
+    """What `pool_rows` and `decide_rows` are given, as in `look.c`."""
+
+    _fields_ = (
+        ("exposures", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("margin", ctypes.c_int),
+        ("channels", ctypes.c_int),
+        ("coefficients", ctypes.c_int),
+        ("gains", ctypes.c_int),
+        ("features", ctypes.POINTER(ctypes.c_void_p)),
+        ("seen", ctypes.POINTER(ctypes.c_void_p)),
+        ("shared", Mix),
+        ("own", Mix),
+        ("of_seen", Mix),
+        ("of_features", Mix),
+        ("of_mean", Mix),
+        ("of_largest", Mix),
+        ("of_gains", Mix),
+        ("coefficient_planes", ctypes.c_void_p),
+        ("gain_planes", ctypes.c_void_p),
+    )
+
+
 def as_rows(pixels: Pixels) -> tuple[Pixels, int]:
     """Pixels whose rows have no gaps, and the distance of two rows in pixels.
 
@@ -117,8 +175,15 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "add_band": (None, [ctypes.POINTER(Band), _AT]),
     "colour_uint8": (None, [ctypes.POINTER(Colour)]),
     "colour_uint16": (None, [ctypes.POINTER(Colour)]),
+    "convolve": (None, [ctypes.POINTER(Convolution)]),
+    "count_look_scratch": (ctypes.c_size_t, [ctypes.POINTER(Decision)]),
+    "pool_rows": (None, [ctypes.POINTER(Decision), _WHOLE, _WHOLE, _AT, _AT]),
+    "decide_rows": (None, [ctypes.POINTER(Decision), _WHOLE, _WHOLE, _AT]),
+    "see": (None, [_AT, _AT, _AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
     "warp_uint8": (None, _WARP),
     "warp_uint16": (None, _WARP),
+    "warp_float_uint8": (None, _WARP),
+    "warp_float_uint16": (None, _WARP),
 }
 
 LIBRARY = _open_fastest()

@@ -52,7 +52,7 @@ static void find_places(const double map[9], int left, int row, int height, int 
 
 static inline Four spread(float value) { return (Four){value, value, value, value}; }
 
-#define DEFINE_WARP(NAME, TYPE, TYPES, FULL)                                                      \
+#define DEFINE_WARP(NAME, TYPE, TYPES, RESULT, WRITE)                                              \
     static inline Four NAME##_take(const TYPE *from) {                                            \
         TYPES taken;                                                                              \
         memcpy(&taken, from, sizeof taken);                                                       \
@@ -62,7 +62,7 @@ static inline Four spread(float value) { return (Four){value, value, value, valu
     /* One pixel: four taps of a row are R, G, B, R; G, B, R, G; B, R, G, B. */                   \
     static inline void NAME##_sample(const TYPE *picture, int height, int width,                  \
                                      ptrdiff_t row_pixels, const Places *places, int i,           \
-                                     TYPE *restrict pixel) {                                      \
+                                     RESULT *restrict pixel) {                                    \
         const int first = places->column[i] - TAPS_BEFORE, top = places->row[i] - TAPS_BEFORE;    \
         const int is_inside = first >= 0 && first + TAPS <= width;                                \
         Four sums[CHANNELS] = {spread(0.0f), spread(0.0f), spread(0.0f)};                         \
@@ -90,15 +90,15 @@ static inline Four spread(float value) { return (Four){value, value, value, valu
         const float red = (a[0] + a[3]) + (b[2] + c[1]);                                          \
         const float green = (a[1] + b[0]) + (b[3] + c[2]);                                        \
         const float blue = (a[2] + b[1]) + (c[0] + c[3]);                                         \
-        pixel[0] = (TYPE)(int32_t)round_even(clamp(red, 0.0f, FULL));                             \
-        pixel[1] = (TYPE)(int32_t)round_even(clamp(green, 0.0f, FULL));                           \
-        pixel[2] = (TYPE)(int32_t)round_even(clamp(blue, 0.0f, FULL));                            \
+        pixel[0] = WRITE(red);                                                                    \
+        pixel[1] = WRITE(green);                                                                  \
+        pixel[2] = WRITE(blue);                                                                   \
     }                                                                                             \
                                                                                                   \
     /* A window, from (left, top) on. map: its pixels to places of the picture, row by row. */    \
     void NAME(const TYPE *picture, int picture_height, int picture_width, ptrdiff_t row_pixels,   \
               const double map[9], int top, int left, int height, int width,                      \
-              TYPE *restrict pixels) {                                                            \
+              RESULT *restrict pixels) {                                                          \
         Places places;                                                                            \
         for (int row = top; row < top + height; row++) {                                          \
             for (int start = 0; start < width; start += BLOCK) {                                  \
@@ -114,5 +114,13 @@ static inline Four spread(float value) { return (Four){value, value, value, valu
         }                                                                                         \
     }
 
-DEFINE_WARP(warp_uint8, uint8_t, Bytes, 255.0f)
-DEFINE_WARP(warp_uint16, uint16_t, Words, 65535.0f)
+#define AS_BYTE(value) ((uint8_t)(int32_t)round_even(clamp(value, 0.0f, 255.0f)))
+#define AS_WORD(value) ((uint16_t)(int32_t)round_even(clamp(value, 0.0f, 65535.0f)))
+#define AS_BYTES_FLOAT(value) clamp(value, 0.0f, 255.0f)
+#define AS_WORDS_FLOAT(value) clamp(value, 0.0f, 65535.0f)
+
+DEFINE_WARP(warp_uint8, uint8_t, Bytes, uint8_t, AS_BYTE)
+DEFINE_WARP(warp_uint16, uint16_t, Words, uint16_t, AS_WORD)
+/* Not rounded, on the scale of the pixels. */
+DEFINE_WARP(warp_float_uint8, uint8_t, Bytes, float, AS_BYTES_FLOAT)
+DEFINE_WARP(warp_float_uint16, uint16_t, Words, float, AS_WORDS_FLOAT)

@@ -1,151 +1,108 @@
-"""Fuses a* and b* of the exposures by a rule, beside the lightness that the network gives."""
+"""Fuses a* and b* of the exposures by a rule, on arrays, beside the lightness of the network."""
 
-from typing import Literal
+from collections.abc import Sequence
+from functools import reduce
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from model.colour import lab_to_linear, linear_to_srgb
+from model.colour import Planes, lab_to_linear, linear_to_srgb
+from model.lightness.definition import (
+    BLACK_SOFT,
+    CLIPPED_WEIGHT,
+    GAMUT_STEPS,
+    GAMUT_TOLERANCE,
+    PARTLY_CLIPPED,
+    WHITE_SOFT,
+    ChromaRule,
+)
 
-ChromaRule = Literal["mean", "weighted", "unclipped"]
-
-WHITE_SOFT = 32 / 255
-BLACK_SOFT = 48 / 255
-"""Ours. Distances from white and from black, in sRGB, below which an exposure loses weight: a
-channel bends towards white before it clips, and noise and rounding turn the hue near black."""
-
-PARTLY_CLIPPED = 0.5
-"""Ours. Share of the distance from white that the smallest channel decides, the largest the rest: a
-bright red whose red alone is clipped tells more of it than a nearly black one does."""
-
-CLIPPED_WEIGHT = 1e-3
-"""Ours. Weight of black and white: where all exposures are, their mean is what is left."""
-
-GAMUT_TOLERANCE = 1e-4
-"""In linear sRGB, a hundredth of an 8-bit step at white and a third of one at black; float32
-rounding and the constants of CIELAB's white stay within it."""
-
-GAMUT_STEPS = 5
-"""Ours. Bisections of the share of chroma that the gamut holds, before it is interpolated. On
-random colours outside the gamut the result is then off by 0.03 8-bit steps in the mean and by less
-than 7 in all but a thousandth of them; without the interpolation, after one step more, by 4.4."""
+_ONE = np.float32(1)
 
 
-def fuse_chroma(chroma: Tensor, *, rule: ChromaRule, linear: Tensor, lightness: Tensor) -> Tensor:
-    r"""Fuse a* and b* over the exposure axis.
-
-    Each channel c is a weighted mean:
-
-    .. math::
-        c = \frac{\sum_k w_k c_k}{\sum_k w_k}
-
-    - `mean`: :math:`w_k = 1`.
-    - `weighted`: :math:`w_k = |c_k|`, the distance from neutral, so the most saturated exposure
-      decides the hue where another is clipped to grey.
-    - `unclipped`: the distance from both ends of the range of the smallest and the largest channel,
-      n and m in sRGB 0..1, one weight for a* and b*, so the exposure that still has the colour
-      decides it:
-
-      .. math::
-          w_k = \frac{1}{2} (1 - n_k + \min(1, \frac{1 - m_k}{32 / 255}))
-              \min(1, \frac{m_k}{48 / 255}) + 10^{-3}
-
-      Chroma that sRGB cannot show at the fused lightness is then reduced, at constant lightness
-      and hue, until it can. Where the lightness itself leaves 0..100 the result is neutral.
-
-    Where every exposure is neutral the result is exactly 0 by any rule.
+def fuse_chroma(
+    chroma: Sequence[Planes], *, rule: ChromaRule, linear: Sequence[Planes], lightness: Planes
+) -> Planes:
+    """Fuse a* and b* over the exposures; `model.lightness.torch_chroma` has the formulas.
 
     Args:
-        chroma: a*, b* of the stack, neutral at 0. Shape (N, K, 2, H, W).
-        rule: Which of them.
-        linear: The stack in linear sRGB, nominally 0..1. Shape (N, K, 3, H, W).
-        lightness: Fused L*, nominally 0..100. Shape (N, H, W).
+        chroma: a*, b* of each exposure, neutral at 0. Shape (2, H, W) each.
+        rule: Which weights they have.
+        linear: Each exposure in linear sRGB. Shape (3, H, W) each.
+        lightness: Fused L*. Shape (H, W).
 
     Returns:
-        Fused a*, b*, same dtype and device. Shape (N, 2, H, W).
-
-    Raises:
-        ValueError: The shapes do not fit.
-
-    Reference:
-        Mean: Im et al., Mathematics 2023, 11, 1620. Weighted: Prabhakar et al., "DeepFuse",
-        ICCV 2017, chrominance rule; ours in CIELAB instead of YCbCr, with the neutral-pixel
-        guard, which the paper leaves undefined. Unclipped: ours. Weights that fall towards both
-        ends of the range are those of Debevec and Malik, "Recovering High Dynamic Range Radiance
-        Maps from Photographs", SIGGRAPH 1997, here flat between the ends.
+        Fused a*, b*. Shape (2, H, W).
 
     Example:
-        >>> chroma = torch.tensor([0.0, 20.0], dtype=torch.float64).reshape(1, 2, 1, 1, 1)
-        >>> chroma = chroma.expand(1, 2, 2, 1, 1)  # the first exposure clipped to white
-        >>> linear = torch.tensor([1.0, 0.2], dtype=torch.float64).reshape(1, 2, 1, 1, 1)
-        >>> linear = linear.expand(1, 2, 3, 1, 1)
-        >>> planes = {"linear": linear, "lightness": torch.full_like(linear[:, 0, 0], 50)}
+        >>> neutral, red = (np.full((2, 1, 1), value, np.float32) for value in (0, 20))
+        >>> white, grey = (np.full((3, 1, 1), value, np.float32) for value in (1, 0.2))
+        >>> planes = {"linear": [white, grey], "lightness": np.full((1, 1), 50, np.float32)}
         >>> rules = ("mean", "weighted", "unclipped")
-        >>> [round(fuse_chroma(chroma, rule=rule, **planes)[0, 0].item(), 1) for rule in rules]
+        >>> fused = [fuse_chroma([neutral, red], rule=rule, **planes) for rule in rules]
+        >>> [round(float(one[0, 0, 0]), 1) for one in fused]
         [10.0, 20.0, 20.0]
     """
-    _check_shapes(chroma, linear, lightness)
     if rule == "mean":
-        return chroma.mean(dim=1)
+        return _sum(chroma) * np.float32(1 / len(chroma))
     if rule == "weighted":
-        return _average(chroma, chroma.abs())
-    fused = _average(chroma, _weigh_unclipped(linear).unsqueeze(2))
+        return _average(chroma, [np.abs(one) for one in chroma])
+    fused = _average(chroma, [_weigh_unclipped(one) for one in linear])
     return _reduce_to_gamut(fused, lightness)
 
 
-def _average(chroma: Tensor, weights: Tensor) -> Tensor:
-    total = weights.sum(dim=1)
-    fused = (weights * chroma).sum(dim=1) / total
-    return torch.where(total > 0, fused, torch.zeros_like(fused))
+def _sum(planes: Sequence[Planes]) -> Planes:
+    return reduce(np.add, planes)
 
 
-def _weigh_unclipped(linear: Tensor) -> Tensor:
-    smallest, largest = linear_to_srgb(linear.amin(dim=2)), linear_to_srgb(linear.amax(dim=2))
-    below_white = torch.lerp(
-        ((1 - largest) / WHITE_SOFT).clamp(0, 1), (1 - smallest).clamp(0, 1), PARTLY_CLIPPED
-    )
-    above_black = (largest / BLACK_SOFT).clamp(0, 1)
-    return below_white * above_black + CLIPPED_WEIGHT
+def _average(chroma: Sequence[Planes], weights: Sequence[Planes]) -> Planes:
+    total = _sum(weights)
+    weighted = _sum([weight * one for weight, one in zip(weights, chroma, strict=True)])
+    return np.divide(weighted, total, out=np.zeros_like(weighted), where=total > 0)
 
 
-def _reduce_to_gamut(chroma: Tensor, lightness: Tensor) -> Tensor:
+def _weigh_unclipped(linear: Planes) -> Planes:
+    smallest, largest = linear_to_srgb(linear.min(axis=0)), linear_to_srgb(linear.max(axis=0))
+    from_largest = ((_ONE - largest) * np.float32(1 / WHITE_SOFT)).clip(0, 1)
+    from_smallest = (_ONE - smallest).clip(0, 1)
+    below_white = from_largest + np.float32(PARTLY_CLIPPED) * (from_smallest - from_largest)
+    above_black = (largest * np.float32(1 / BLACK_SOFT)).clip(0, 1)
+    return below_white * above_black + np.float32(CLIPPED_WEIGHT)
+
+
+def _reduce_to_gamut(chroma: Planes, lightness: Planes) -> Planes:
     """Reduce chroma at constant lightness and hue to the share that sRGB holds.
 
-    The share follows from bisection and, between the last two, linear interpolation, without
-    which it would come in steps that a smooth sky shows.
+    Only pixels whose colour sRGB cannot show take part: there are few.
     """
+    outside = _excess(chroma, lightness, np.float32(1)) > 0
+    if not outside.any():
+        return chroma
+    reduced = chroma.copy()
+    reduced[:, outside] = chroma[:, outside] * _find_share(chroma[:, outside], lightness[outside])
+    return reduced
 
-    def excess(share: Tensor) -> Tensor:
-        linear = lab_to_linear(lightness, share * chroma[:, 0], share * chroma[:, 1])
-        return torch.maximum(-linear.amin(dim=1), linear.amax(dim=1) - 1) - GAMUT_TOLERANCE
 
-    low, high = torch.zeros_like(lightness), torch.ones_like(lightness)
-    low_excess, high_excess = excess(low), excess(high)
-    fits = high_excess <= 0
+def _find_share(chroma: Planes, lightness: Planes) -> Planes:
+    """The share follows from bisection and, between the last two, linear interpolation."""
+    low: Planes = np.zeros_like(lightness)
+    high: Planes = np.ones_like(lightness)
+    low_excess = _excess(chroma, lightness, low)
+    high_excess = _excess(chroma, lightness, high)
     for _ in range(GAMUT_STEPS):
-        middle = (low + high) / 2
-        middle_excess = excess(middle)
-        is_inside = middle_excess <= 0
-        low, high = torch.where(is_inside, middle, low), torch.where(is_inside, high, middle)
-        low_excess = torch.where(is_inside, middle_excess, low_excess)
-        high_excess = torch.where(is_inside, high_excess, middle_excess)
+        middle = (low + high) * np.float32(0.5)
+        excess = _excess(chroma, lightness, middle)
+        is_inside = excess <= 0
+        low, high = np.where(is_inside, middle, low), np.where(is_inside, high, middle)
+        low_excess = np.where(is_inside, excess, low_excess)
+        high_excess = np.where(is_inside, high_excess, excess)
     # a lightness outside 0..100 exceeds the gamut by itself, and low is still 0
-    room = low_excess.clamp(max=0)
-    share = low + (high - low) * room / (room - high_excess)
-    return torch.where(fits.unsqueeze(1), chroma, chroma * share.unsqueeze(1))
+    room = np.minimum(low_excess, np.float32(0))
+    return low + (high - low) * room / (room - high_excess)
 
 
-def _check_shapes(chroma: Tensor, linear: Tensor, lightness: Tensor) -> None:
-    n, k, *size = chroma.shape
-    fits = (
-        chroma.dim() == 5
-        and size[0] == 2
-        and linear.shape == (n, k, 3, *size[1:])
-        and lightness.shape == (n, *size[1:])
-    )
-    if not fits:
-        shapes = ", ".join(str(tuple(planes.shape)) for planes in (chroma, linear, lightness))
-        raise ValueError(
-            "expected chroma (N, K, 2, H, W), linear (N, K, 3, H, W) and lightness (N, H, W), "
-            f"got {shapes}"
-        )
+def _excess(chroma: Planes, lightness: Planes, share: Planes | np.float32) -> Planes:
+    """How far a colour with so much of its chroma lies outside the gamut, in linear sRGB."""
+    linear = lab_to_linear(lightness, share * chroma[0], share * chroma[1])
+    over, under = linear.max(axis=0) - _ONE, -linear.min(axis=0)
+    excess: Planes = np.maximum(under, over) - np.float32(GAMUT_TOLERANCE)
+    return excess

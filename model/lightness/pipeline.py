@@ -1,25 +1,15 @@
 """Runs `hyperp-mb` window by window: warp -> CIELAB -> network -> chroma -> RGB."""
 
 from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from model.colour import (
-    lab_to_linear,
-    linear_to_lab,
-    linear_to_srgb,
-    pixels_to_linear,
-    srgb_to_linear,
-    to_pixels,
-)
 from model.device import Precision
 from model.errors import InferenceError
 from model.exposure import ExposureStack, Pixels
-from model.lightness.chroma import ChromaRule, fuse_chroma
-from model.lightness.network import Padding
-from model.lightness.runtime import Runtime
+from model.lightness.definition import ChromaRule, Padding
 from model.registration import AS_THEY_ARE, Registration
 from model.run import (
     FusionRun,
@@ -31,44 +21,113 @@ from model.run import (
     prepare_window,
 )
 from model.tiling import Rect, Window, plan_windows
-from model.warp import warp_window
+
+Planes = TypeVar("Planes")
+"""What an engine computes on: arrays or tensors, R, G and B of a window."""
 
 DARKEST, BRIGHTEST = 0, -1
 """The network is for pairs: of a stack it takes these two."""
 
 
-class LightnessPipeline:
+class Engine(Protocol[Planes]):
+    """What computes the windows of a pair.
+
+    Attributes:
+        halo_px: Margin that a window must read around its core.
+        tile_px: Side of the cores that it runs well.
+        precision: Precision of the feature maps.
+    """
+
+    halo_px: int
+    tile_px: int
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the feature maps."""
+        ...
+
+    @property
+    def preferred_batch(self) -> int:
+        """Windows in one network call.
+
+        A picture's result must not depend on what shares the call, so this number decides shapes
+        and is not a mere hint.
+        """
+        ...
+
+    def read(self, pixels: Pixels) -> Planes:
+        """Linear sRGB of a window's pixels, (H, W, 3)."""
+        ...
+
+    def read_warped(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Planes:
+        """Linear sRGB of a window of an exposure as the reference sees it, not rounded."""
+        ...
+
+    def warp(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """A window of an exposure as the reference sees it, see `model.warp`."""
+        ...
+
+    def fuse(
+        self,
+        pairs: Sequence[tuple[Planes, Planes]],
+        *,
+        rule: ChromaRule,
+        padding: Padding,
+        covered: Rect,
+    ) -> list[Planes]:
+        """Fuse windows of one size.
+
+        Args:
+            pairs: Of each window the under and the over exposure.
+            rule: Rule that fuses a* and b*.
+            padding: `reflect` keeps the size, `valid` loses the halo on each side.
+            covered: What is left of a window, counted from its first pixel.
+
+        Returns:
+            Of each window what is covered, as encoded sRGB.
+
+        Raises:
+            InferenceError: The network call failed or gave another size.
+        """
+        ...
+
+    def to_pixels(self, srgb: Planes, like: Pixels) -> Pixels:
+        """Round planes to pixels of a type. Shape (H, W, 3)."""
+        ...
+
+
+class LightnessPipeline(Generic[Planes]):
     """Fuse exposure pairs window by window: lightness by a network, a* and b* by a rule.
 
     Args:
-        runtime: The network on its device.
+        engine: What computes them.
         chroma: Rule that fuses a* and b*.
-        tile_px: Largest side of a window's core; None takes the runtime's.
-        halo_px: Margin read around a core; None takes the runtime's, and nothing else is right.
+        tile_px: Largest side of a window's core; None takes the engine's.
+        halo_px: Margin read around a core; None takes the engine's, and nothing else is right.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        engine: Engine[Planes],
         *,
         chroma: ChromaRule,
         tile_px: int | None = None,
         halo_px: int | None = None,
     ) -> None:
-        self.runtime = runtime
+        self.engine = engine
         self.chroma: ChromaRule = chroma
-        self.tile_px = runtime.tile_px if tile_px is None else tile_px
-        self.halo_px = runtime.halo_px if halo_px is None else halo_px
+        self.tile_px = engine.tile_px if tile_px is None else tile_px
+        self.halo_px = engine.halo_px if halo_px is None else halo_px
 
     @property
     def precision(self) -> Precision:
         """See `FusionPipeline`."""
-        return self.runtime.precision
+        return self.engine.precision
 
     @property
     def preferred_batch(self) -> int:
         """See `FusionPipeline`; it shrinks when the device's memory turns out too small."""
-        return self.runtime.preferred_batch
+        return self.engine.preferred_batch
 
     def begin(
         self,
@@ -93,10 +152,9 @@ class LightnessPipeline:
     def fuse_windows(self, batch: Sequence[tuple[FusionRun, Window]]) -> None:
         """See `FusionPipeline.fuse_windows`."""
         check_batch(batch)
-        size = self.runtime.preferred_batch
-        with torch.inference_mode():
-            for start in range(0, len(batch), size):
-                self._fuse_chunk(batch[start : start + size])
+        size = self.preferred_batch
+        for start in range(0, len(batch), size):
+            self._fuse_chunk(batch[start : start + size])
 
     def fuse(self, stack: ExposureStack, registration: Registration = AS_THEY_ARE) -> Pixels:
         """See `FusionPipeline.fuse`."""
@@ -105,64 +163,44 @@ class LightnessPipeline:
 
     def _fuse_chunk(self, chunk: Sequence[tuple[FusionRun, Window]]) -> None:
         window = chunk[0][1]
-        # both exposures of the windows, linear and in CIELAB
-        read = (self._read(run, window) for run, window in chunk)
-        exposures = [torch.cat(planes) for planes in zip(*read, strict=True)]
-        under, over = (linear_to_lab(planes) for planes in exposures)
-        lightness = self.runtime.run(under[:, :1], over[:, :1], padding=_padding(window))
-        covered = self._covered(window)
-        expected = (len(chunk), 1, covered.height, covered.width)
-        if tuple(lightness.shape) != expected:
-            raise InferenceError(
-                f"expected a network result of shape {expected}, got {tuple(lightness.shape)}"
-            )
-        # chroma by the rule, where the network gave lightness
-        rows, columns = covered.relative_to(window.source).slices
-        chroma = torch.stack((under[:, 1:, rows, columns], over[:, 1:, rows, columns]), dim=1)
-        linear = torch.stack([planes[:, :, rows, columns] for planes in exposures], dim=1)
-        fused = fuse_chroma(chroma, rule=self.chroma, linear=linear, lightness=lightness[:, 0])
-        picture = lab_to_linear(lightness[:, 0], fused[:, 0], fused[:, 1])
-        self._write(chunk, linear_to_srgb(picture))
+        pairs = [self._read(run, one) for run, one in chunk]
+        covered = self._covered(window).relative_to(window.source)
+        fused = self.engine.fuse(pairs, rule=self.chroma, padding=_padding(window), covered=covered)
+        self._write(chunk, fused)
 
-    def _read(self, run: FusionRun, window: Window) -> tuple[Tensor, Tensor]:
-        """The darkest and the brightest exposure's window as linear sRGB on the device.
+    def _read(self, run: FusionRun, window: Window) -> tuple[Planes, Planes]:
+        """The darkest and the brightest exposure's window as linear sRGB.
 
-        A window that is only warped stays unrounded. Shape (1, 3, H, W) each, float32.
+        A window that is only warped stays unrounded.
         """
         if any(ghost is not None for ghost in run.ghosts):
-            exposures = prepare_window(run, window.source, device=self.runtime.device)
-            return self._to_linear(exposures[DARKEST]), self._to_linear(exposures[BRIGHTEST])
+            exposures = prepare_window(run, window.source, warp=self.engine.warp)
+            return self.engine.read(exposures[DARKEST]), self.engine.read(exposures[BRIGHTEST])
         return self._warp(run, window, DARKEST), self._warp(run, window, BRIGHTEST)
 
-    def _warp(self, run: FusionRun, window: Window, index: int) -> Tensor:
+    def _warp(self, run: FusionRun, window: Window, index: int) -> Planes:
         pixels, motion = run.stack.exposures[index], run.motions[index]
         if motion is None:
-            return self._to_linear(pixels[window.source.slices])
-        return srgb_to_linear(
-            warp_window(pixels, motion, window.source, device=self.runtime.device)
-        )
-
-    def _to_linear(self, pixels: Pixels) -> Tensor:
-        values = torch.from_numpy(np.array(pixels)).to(self.runtime.device)
-        return pixels_to_linear(values.permute(2, 0, 1).unsqueeze(0))
+            return self.engine.read(pixels[window.source.slices])
+        return self.engine.read_warped(pixels, motion, window.source)
 
     def _covered(self, window: Window) -> Rect:
         """The pixels for which the network gives a result: without padding the halo is lost."""
         if _padding(window) == "reflect":
             return window.source
-        return window.source.shrunk(self.runtime.halo_px)
+        return window.source.shrunk(self.engine.halo_px)
 
-    def _write(self, chunk: Sequence[tuple[FusionRun, Window]], srgb: Tensor) -> None:
+    def _write(self, chunk: Sequence[tuple[FusionRun, Window]], fused: Sequence[Planes]) -> None:
         """Round every core to pixels, and only then write them all."""
         cores: list[Pixels] = []
-        for (run, window), planes in zip(chunk, srgb, strict=True):
+        for (run, window), planes in zip(chunk, fused, strict=True):
             covered = self._covered(window)
             if not covered.contains(window.core):
                 raise InferenceError(
                     f"expected a result that covers {window.core}, got one that covers {covered}"
                 )
-            rows, columns = window.core.relative_to(covered).slices
-            cores.append(to_pixels(planes[:, rows, columns], run.output))
+            pixels = self.engine.to_pixels(planes, run.output)
+            cores.append(pixels[window.core.relative_to(covered).slices])
         for (run, window), pixels in zip(chunk, cores, strict=True):
             run.output[window.core.slices] = pixels
 

@@ -1,8 +1,8 @@
 """Checks a weights version and says of every check whether it passed.
 
 `model.release.weights.load_weights` stops at the first fault, which is right when a service starts.
-A person who asks wants to know the result of every check. Where the CPU serves from graphs, the
-graphs fuse the golden pair too.
+A person who asks wants to know the result of every check. The golden pair is fused by every way
+there is of running the version: on the CPU, and by the network in torch where torch is installed.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,48 +10,27 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import onnxruntime
-import torch
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    RuntimeException,
-)
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as OperatorMissing
-from torch import Tensor
-
+from model.device import has_torch
 from model.errors import WeightsError
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
     VALID_GRAPH_NAME,
     Manifest,
+    PyramidBlendConfig,
     read_manifest,
     verify_file,
     verify_label,
 )
+from model.release.graphs import run_graph
 from model.release.weights import (
+    LoadedWeights,
     files_to_verify,
     golden_pair,
-    restore_network,
+    restore_parameters,
     run_golden,
     verify_golden,
 )
-
-GRAPH_ERRORS = (
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    OperatorMissing,
-    RuntimeException,
-    ValueError,
-)
-"""What a file raises that is no graph, or a graph of something else; they have no common base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,43 +86,42 @@ def _golden_checks(
     manifest: Manifest, directory: Path
 ) -> list[tuple[str, str, Callable[[], None]]]:
     """The file that each golden check runs, its title, and the check."""
+    is_blend = isinstance(manifest.network, PyramidBlendConfig)
 
     def check_network() -> None:
-        fused = run_golden(restore_network(manifest, directory), manifest.golden)
-        verify_golden(manifest, fused, by="the network")
+        weights = LoadedWeights(manifest, restore_parameters(manifest, directory), directory)
+        if is_blend:
+            verify_golden(manifest, run_golden(weights), by="the network")
+        if has_torch():
+            verify_torch(weights)
 
-    checks: list[tuple[str, str, Callable[[], None]]] = [
-        (PARAMETERS_NAME, "golden pair by the network", check_network)
-    ]
-    if manifest.receptive_field is None:
-        return checks
-    halo_px = (manifest.receptive_field - 1) // 2
+    def check_graph(name: str, margin_px: int) -> None:
+        pair = golden_pair(manifest.golden.seed, manifest.golden.side_px)
+        fused = run_graph(directory / name, *pair, label=manifest.label)
+        verify_golden(manifest, fused, by=name, margin_px=margin_px)
 
-    def check_graph() -> None:
-        fused = _run_graph(manifest, directory / GRAPH_NAME)
-        verify_golden(manifest, fused, by=GRAPH_NAME)
-
-    def check_valid_graph() -> None:
-        fused = _run_graph(manifest, directory / VALID_GRAPH_NAME)
-        verify_golden(manifest, fused, by=VALID_GRAPH_NAME, margin_px=halo_px)
-
-    return [
-        *checks,
-        (GRAPH_NAME, f"golden pair by {GRAPH_NAME}", check_graph),
-        (VALID_GRAPH_NAME, f"golden pair by {VALID_GRAPH_NAME}", check_valid_graph),
-    ]
+    checks: list[tuple[str, str, Callable[[], None]]] = []
+    if is_blend or has_torch():
+        checks.append((PARAMETERS_NAME, "golden pair by the network", check_network))
+    if manifest.receptive_field is not None:
+        halo_px = (manifest.receptive_field - 1) // 2
+        for name, margin_px in ((GRAPH_NAME, 0), (VALID_GRAPH_NAME, halo_px)):
+            title = f"golden pair by {name}"
+            checks.append((name, title, partial(check_graph, name, margin_px)))
+    return checks
 
 
-def _run_graph(manifest: Manifest, path: Path) -> Tensor:
-    under, over = golden_pair(manifest.golden.seed, manifest.golden.side_px)
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        (fused,) = session.run(None, {"under_l": under.numpy(), "over_l": over.numpy()})
-    except GRAPH_ERRORS as cause:
-        raise WeightsError(
-            f"weights '{manifest.label}': {path.name} does not run in ONNX Runtime"
-        ) from cause
-    return torch.from_numpy(fused)
+def verify_torch(weights: LoadedWeights) -> None:
+    """Fuse the golden pair by the network in torch.
+
+    Raises:
+        WeightsError: The answer is not the manifest's.
+    """
+    from model.release.torch_networks import answer_golden, build_loaded
+
+    golden = weights.manifest.golden
+    fused = answer_golden(build_loaded(weights), seed=golden.seed, side_px=golden.side_px)
+    verify_golden(weights.manifest, fused, by="the network in torch")
 
 
 def _run(name: str, check: Callable[[], None]) -> CheckResult:

@@ -1,17 +1,21 @@
-"""Saves, verifies and loads released parameters: safetensors and a manifest, never a pickle."""
+"""Loads and verifies released parameters: safetensors and a manifest, never a pickle.
+
+What it needs, a processor has; `model.release.torch_networks` makes networks of torch of them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.numpy import load_file
 
-from model.blend.colour import to_luma
-from model.blend.network import BlendNetwork
+from model.blend.cpu_engine import CpuEngine
+from model.blend.definition import parameter_shapes as blend_shapes
 from model.errors import WeightsError
-from model.lightness.network import LIGHTNESS_MAX
+from model.lightness.definition import LIGHTNESS_MAX, RECEPTIVE_FIELD
+from model.lightness.definition import parameter_shapes as lightness_shapes
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
@@ -20,11 +24,13 @@ from model.manifest import (
     Architecture,
     Golden,
     Manifest,
+    Parameters,
+    PyramidBlendConfig,
     read_manifest,
     verify_file,
     verify_label,
 )
-from model.release.architectures import AnyNetwork, build_network
+from model.release.graphs import run_graph
 
 REQUIRED_FILES: dict[Architecture, tuple[str, ...]] = {
     "hyperp-mb": (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME),
@@ -38,6 +44,9 @@ GOLDEN_STRIDE_PX = 8
 GOLDEN_TOLERANCE = 1e-3 * LIGHTNESS_MAX
 """Float rounding between processors stays far below it, wrong parameters far above."""
 
+LightnessPlane = NDArray[np.float32]
+"""L* of a picture, 0..100. Shape (H, W)."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedWeights:
@@ -45,23 +54,13 @@ class LoadedWeights:
 
     Attributes:
         manifest: Their manifest.
-        network: The network with the parameters loaded, in evaluation mode, on the CPU, float32.
+        parameters: The parameters, float32; they fit the manifest's network config.
         directory: Where they were read from; graphs, where there are any, lie there.
     """
 
     manifest: Manifest
-    network: AnyNetwork
+    parameters: Parameters
     directory: Path
-
-
-def save_parameters(network: AnyNetwork, path: Path) -> None:
-    """Write the parameters of a network as float32 safetensors, readable by everyone."""
-    state = {
-        name: tensor.detach().to("cpu", torch.float32).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    save_file(state, path)
-    path.chmod(0o644)
 
 
 def load_weights(directory: Path) -> LoadedWeights:
@@ -71,20 +70,20 @@ def load_weights(directory: Path) -> LoadedWeights:
         directory: `weights/<name>-<version>`.
 
     Returns:
-        The manifest and the network.
+        The manifest and the parameters.
 
     Raises:
         WeightsError: The manifest is missing or breaks the schema, the directory's name is not
             the manifest's, a hash differs, the parameters do not fit the network config, or the
-            network's answer to the golden pair differs.
+            answer to the golden pair differs as the CPU computes it.
     """
     manifest = read_manifest(directory)
     verify_label(manifest, directory)
     for name in files_to_verify(manifest):
         verify_file(manifest, directory, name)
-    network = restore_network(manifest, directory)
-    verify_golden(manifest, run_golden(network, manifest.golden), by="the network")
-    return LoadedWeights(manifest, network, directory)
+    weights = LoadedWeights(manifest, restore_parameters(manifest, directory), directory)
+    verify_golden(manifest, run_golden(weights), by=golden_name(manifest))
+    return weights
 
 
 def files_to_verify(manifest: Manifest) -> list[str]:
@@ -93,46 +92,52 @@ def files_to_verify(manifest: Manifest) -> list[str]:
     return [*required, *sorted(manifest.files.keys() - set(required))]
 
 
-def restore_network(manifest: Manifest, directory: Path) -> AnyNetwork:
-    """The network of a version, filled with its parameters.
+def restore_parameters(manifest: Manifest, directory: Path) -> Parameters:
+    """The parameters of a version.
 
     Raises:
-        WeightsError: The parameters do not fit the network config, or the network's receptive
-            field is not the manifest's.
+        WeightsError: They do not fit the network config, or the receptive field that this has is
+            not the manifest's.
     """
-    network = load_network(manifest.network, directory / PARAMETERS_NAME, label=manifest.label)
-    if network.receptive_field != manifest.receptive_field:
+    parameters = load_parameters(
+        manifest.network, directory / PARAMETERS_NAME, label=manifest.label
+    )
+    field = None if isinstance(manifest.network, PyramidBlendConfig) else RECEPTIVE_FIELD
+    if field != manifest.receptive_field:
         raise WeightsError(
             f"weights '{manifest.label}': the network's receptive field is "
-            f"{_name_field(network.receptive_field)}, "
-            f"the manifest says {_name_field(manifest.receptive_field)}"
+            f"{_name_field(field)}, the manifest says {_name_field(manifest.receptive_field)}"
         )
-    return network
+    return parameters
 
 
 def _name_field(receptive_field: int | None) -> str:
     return "the whole picture" if receptive_field is None else f"{receptive_field} pixels"
 
 
-def load_network(config: AnyNetworkConfig, path: Path, *, label: str) -> AnyNetwork:
-    """Build a network from its config and fill it from a safetensors file.
+def load_parameters(config: AnyNetworkConfig, path: Path, *, label: str) -> Parameters:
+    """Read the parameters of a network of some config.
 
     Raises:
         WeightsError: The file is no safetensors file or does not fit the config.
     """
-    network = build_network(config)
     try:
-        network.load_state_dict(load_file(path))
+        parameters = load_file(path)
     except (SafetensorError, OSError) as cause:
         raise WeightsError(f"weights '{label}': {path.name} is not a safetensors file") from cause
-    except RuntimeError as cause:
+    if isinstance(config, PyramidBlendConfig):
+        expected = blend_shapes(config)
+    else:
+        expected = lightness_shapes(config)
+    actual = {name: array.shape for name, array in parameters.items()}
+    if actual != expected or any(array.dtype != np.float32 for array in parameters.values()):
         raise WeightsError(
             f"weights '{label}': {path.name} does not fit the network config {config!r}"
-        ) from cause
-    return network.eval().requires_grad_(False)
+        )
+    return parameters
 
 
-def golden_pair(seed: int, side_px: int) -> tuple[Tensor, Tensor]:
+def golden_pair(seed: int, side_px: int) -> tuple[LightnessPlane, LightnessPlane]:
     """Two L* planes that any machine can make again: waves of a seeded phase, and their ends.
 
     Args:
@@ -140,25 +145,36 @@ def golden_pair(seed: int, side_px: int) -> tuple[Tensor, Tensor]:
         side_px: Side of the square planes, in pixels.
 
     Returns:
-        Under- and over-exposed L*, 0..100. Shape (1, 1, side_px, side_px), float32.
+        Under- and over-exposed L*, 0..100. Shape (side_px, side_px), float32.
     """
-    phases = torch.rand(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    axis = torch.arange(side_px, dtype=torch.float64)
-    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
-    scene = 0.5 + 0.25 * torch.sin(rows / 5 + 6.28 * phases[0]) * torch.cos(
+    phases = _random_phases(seed)
+    rows, columns = np.meshgrid(*2 * [np.arange(side_px, dtype=np.float64)], indexing="ij")
+    scene = 0.5 + 0.25 * np.sin(rows / 5 + 6.28 * phases[0]) * np.cos(
         columns / 7 + 6.28 * phases[1]
     )
-    scene = scene + 0.25 * torch.sin((rows + columns) / 23 + 6.28 * phases[2])
-    under = (LIGHTNESS_MAX * (0.6 * scene - 0.1)).clamp(0, LIGHTNESS_MAX)
-    over = (LIGHTNESS_MAX * (1.3 * scene + 0.2)).clamp(0, LIGHTNESS_MAX)
-    return under[None, None].float(), over[None, None].float()
+    scene += 0.25 * np.sin((rows + columns) / 23 + 6.28 * phases[2])
+    under = (LIGHTNESS_MAX * (0.6 * scene - 0.1)).clip(0, LIGHTNESS_MAX)
+    over = (LIGHTNESS_MAX * (1.3 * scene + 0.2)).clip(0, LIGHTNESS_MAX)
+    return under.astype(np.float32), over.astype(np.float32)
 
 
-def compute_golden(
-    network: AnyNetwork, *, seed: int = GOLDEN_SEED, side_px: int = GOLDEN_SIDE_PX
+def _random_phases(seed: int) -> NDArray[np.float64]:
+    """Three numbers of 0..1, as `torch.rand` draws them in float64 after `manual_seed`.
+
+    The goldens of released versions are of these. Both take the Mersenne Twister as Matsumoto and
+    Nishimura seed it, and 53 bits of two of its words.
+    """
+    twister = np.random.MT19937()
+    twister._legacy_seeding(seed & 0xFFFFFFFF)
+    words = twister.random_raw(6).astype(np.uint64).reshape(3, 2)
+    bits = (words[:, 0] << np.uint64(32)) | words[:, 1]
+    return (bits & np.uint64(2**53 - 1)).astype(np.float64) / 2**53
+
+
+def describe_golden(
+    fused: LightnessPlane, *, seed: int = GOLDEN_SEED, side_px: int = GOLDEN_SIDE_PX
 ) -> Golden:
-    """The network's answer to a golden pair, as the manifest keeps it."""
-    fused = answer_golden(network, seed=seed, side_px=side_px)
+    """An answer to a golden pair as the manifest keeps it."""
     return Golden(
         seed=seed,
         side_px=side_px,
@@ -167,34 +183,40 @@ def compute_golden(
     )
 
 
-def run_golden(network: AnyNetwork, golden: Golden) -> Tensor:
-    """The network's answer to the golden pair that a manifest names. Shape (1, 1, H, W)."""
-    return answer_golden(network, seed=golden.seed, side_px=golden.side_px)
+def golden_name(manifest: Manifest) -> str:
+    """What answers the golden pair on the CPU, in words."""
+    return "the network" if isinstance(manifest.network, PyramidBlendConfig) else GRAPH_NAME
 
 
-def answer_golden(network: AnyNetwork, *, seed: int, side_px: int) -> Tensor:
-    """The network's answer to a golden pair.
+def run_golden(weights: LoadedWeights) -> LightnessPlane:
+    """The CPU's answer to the golden pair that the manifest names.
 
     A network that fuses RGB is given the planes as grey pictures, and answers with its luma.
 
     Returns:
-        About 0..100. Shape (1, 1, side_px, side_px).
+        About 0..100. Shape (side_px, side_px).
+
+    Raises:
+        WeightsError: The graph does not run.
     """
-    planes = golden_pair(seed, side_px)
-    with torch.no_grad():
-        if isinstance(network, BlendNetwork):
-            under, over = (plane.expand(-1, 3, -1, -1) / LIGHTNESS_MAX for plane in planes)
-            return to_luma(network(under, over)).unsqueeze(1) * LIGHTNESS_MAX
-        fused: Tensor = network(*planes)
-    return fused
+    golden, config = weights.manifest.golden, weights.manifest.network
+    pair = golden_pair(golden.seed, golden.side_px)
+    if not isinstance(config, PyramidBlendConfig):
+        return run_graph(weights.directory / GRAPH_NAME, *pair, label=weights.manifest.label)
+    engine = CpuEngine(config, weights.parameters, threads=1)
+    scale = np.float32(LIGHTNESS_MAX)
+    grey = np.stack([np.repeat(plane[None] / scale, 3, axis=0) for plane in pair])
+    return engine.fuse_lumas(grey) * scale
 
 
-def verify_golden(manifest: Manifest, fused: Tensor, *, by: str, margin_px: int = 0) -> None:
+def verify_golden(
+    manifest: Manifest, fused: LightnessPlane, *, by: str, margin_px: int = 0
+) -> None:
     """Compare an answer to the golden pair with the manifest's.
 
     Args:
         manifest: Manifest of the version.
-        fused: Fused lightness of its golden pair. Shape (1, 1, H, W).
+        fused: Fused lightness of its golden pair. Shape (H, W).
         by: What computed it, for the message.
         margin_px: Pixels that the answer lacks on each side; the mean is then not compared.
 
@@ -224,6 +246,6 @@ def verify_golden(manifest: Manifest, fused: Tensor, *, by: str, margin_px: int 
         )
 
 
-def _sample(fused: Tensor, *, start_px: int = 0) -> list[float]:
-    samples: list[float] = fused[0, 0].diagonal()[start_px::GOLDEN_STRIDE_PX].tolist()
+def _sample(fused: LightnessPlane, *, start_px: int = 0) -> list[float]:
+    samples: list[float] = fused.diagonal()[start_px::GOLDEN_STRIDE_PX].tolist()
     return samples

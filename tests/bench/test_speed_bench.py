@@ -15,8 +15,7 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.release.architectures import build_network
-from model.release.weights import compute_golden, save_parameters
+from model.release.torch_networks import build_network, compute_golden, save_parameters
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.blend.network import BlendNetwork
+from model.blend.torch_network import BlendNetwork
 from model.exposure import AlignmentReport, ExposureStack, StackAlignment
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
@@ -23,14 +23,8 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.release.architectures import AnyNetwork
-from model.release.weights import (
-    LoadedWeights,
-    compute_golden,
-    golden_pair,
-    load_weights,
-    save_parameters,
-)
+from model.release.torch_networks import AnyNetwork, compute_golden, save_parameters
+from model.release.weights import LoadedWeights, golden_pair, load_weights
 
 
 @pytest.fixture(scope="session", autouse=True)

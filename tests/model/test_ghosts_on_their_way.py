@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.cpu_engine import CpuEngine
 from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
 from model.exposure import AlignmentReport, ExposureStack, StackAlignment
@@ -15,6 +14,7 @@ from model.fuse import fuse_stack
 from model.ghosts.packing import pack_ghost, unpack_ghost
 from model.register import register
 from model.registration import Registration
+from model.torch_pipeline import create_blend_engine
 from tests import images
 
 SIZE = (240, 320)
@@ -43,7 +43,7 @@ def bracket(count=3, dtype=np.uint8):
 @pytest.fixture(params=["cpu", "torch"])
 def pipeline(request, blend_network):
     if request.param == "cpu":
-        engine = CpuEngine(blend_network, threads=1)
+        engine = create_blend_engine(blend_network, device="cpu", threads=1)
     else:
         engine = TorchEngine(blend_network, device=torch.device("cpu"))
     return BlendPipeline(engine, tile_px=TILE_PX)

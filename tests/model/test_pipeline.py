@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from model.blend.cpu_engine import CpuEngine
-from model.blend.network import BlendNetwork
 from model.blend.pipeline import BlendPipeline
-from model.lightness.network import FusionNetwork
+from model.blend.torch_network import BlendNetwork
+from model.lightness.cpu_engine import CpuEngine as LightnessCpuEngine
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import OnnxRuntime
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import NetworkConfig, PyramidBlendConfig
 from model.pipeline import create_pipeline
-from model.release.architectures import build_network
+from model.release.torch_networks import build_network
 from model.release.weights import load_weights
 from tests.model.laid import laid
 
@@ -30,7 +30,7 @@ def test_weights_decide_the_pipeline(weights_dir, blend_weights_dir):
     lightness = create_pipeline(load_weights(weights_dir), device="cpu", threads=1)
     blend = create_pipeline(load_weights(blend_weights_dir), device="cpu", threads=3)
     assert isinstance(lightness, LightnessPipeline)
-    assert isinstance(lightness.runtime, OnnxRuntime)
+    assert isinstance(lightness.engine, LightnessCpuEngine)
     assert isinstance(blend, BlendPipeline)
     assert isinstance(blend.engine, CpuEngine)
     assert blend.engine.threads == 3

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.tiling import Rect, Window, plan_grid_windows, plan_windows
 
 SIZES = [

@@ -14,7 +14,14 @@ from expofuse.errors import (
     PixelLimitError,
     UnsupportedImageError,
 )
-from model.errors import AlignmentError, ExposureError, FusionError, InferenceError, WeightsError
+from model.errors import (
+    AlignmentError,
+    DeviceError,
+    ExposureError,
+    FusionError,
+    InferenceError,
+    WeightsError,
+)
 from service.errors import (
     BodyTooLargeError,
     ChildStartError,
@@ -97,11 +104,11 @@ def test_an_error_becomes_its_row_of_the_table(kind):
 def test_every_error_has_a_row_or_ends_the_start():
     assert service.errors is not None
     for kind in every_error():
-        if kind in (ServiceError, WeightsError, ChildStartError):
+        if kind in (ServiceError, WeightsError, DeviceError, ChildStartError):
             continue
         assert kind in PROBLEMS, kind
         assert kind.code in OUTCOMES
-    assert {WeightsError.code, ChildStartError.code} == set(START_ONLY)
+    assert {WeightsError.code, DeviceError.code, ChildStartError.code} == set(START_ONLY)
 
 
 def test_codes_are_unique():

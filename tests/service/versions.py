@@ -11,8 +11,7 @@ from model.manifest import (
     describe_file,
     write_manifest,
 )
-from model.release.architectures import build_network
-from model.release.weights import compute_golden, save_parameters
+from model.release.torch_networks import build_network, compute_golden, save_parameters
 
 SEED = 11
 NOISE = 0.05

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import NetworkConfig
 from tests.trainer.graphs import copying_graphs
 from trainer.config import load_config

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.lightness.network import FusionNetwork, Padding
+from model.lightness.definition import Padding
+from model.lightness.torch_network import FusionNetwork
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.exposure import Reference
-from model.lightness.chroma import ChromaRule
+from model.lightness.definition import ChromaRule
 from trainer.config import TrainConfig, load_config
 from trainer.errors import ConfigError
 from trainer.toml import check_table, read_toml

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from model.exposure import Reference
-from model.lightness.chroma import ChromaRule
+from model.lightness.definition import ChromaRule
 from trainer.commands.arguments import Commands
 from trainer.release.description import load_description
 from trainer.release.export import Checkpoint, export

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from model.lightness.chroma import ChromaRule
+from model.lightness.definition import ChromaRule
 from trainer.commands.arguments import Commands
 from trainer.release.description import load_description
 from trainer.release.repackage import repackage

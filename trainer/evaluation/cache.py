@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from expofuse.files import images
-from model.lightness.network import LIGHTNESS_MAX
+from model.lightness.definition import LIGHTNESS_MAX
 from model.release.weights import golden_pair
 from trainer.files import write_whole
 from trainer.metrics import GUARDS, MEASURES
@@ -161,7 +161,7 @@ def _golden_pictures() -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
     """
     height, width = GOLDEN_SHAPE
     under, over = (
-        np.rint(plane[0, 0, :height, :width].numpy() / LIGHTNESS_MAX * 255).astype(np.uint8)
+        np.rint(plane[:height, :width] / LIGHTNESS_MAX * 255).astype(np.uint8)
         for plane in golden_pair(GOLDEN_SEED, max(GOLDEN_SHAPE))
     )
     middle = under // 2 + over // 2

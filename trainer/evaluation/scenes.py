@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from expofuse.files.images import to_8_bit
@@ -183,9 +182,7 @@ class Sources:
             return stack
         whole = Rect(0, 0, stack.height, stack.width)
         moved = tuple(
-            pixels
-            if motion is None
-            else warp_pixels(pixels, motion, whole, device=torch.device("cpu"))
+            pixels if motion is None else warp_pixels(pixels, motion, whole)
             for pixels, motion in zip(stack.exposures, motions, strict=True)
         )
         return replace(stack, exposures=moved)

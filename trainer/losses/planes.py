@@ -6,7 +6,7 @@ from functools import cached_property
 from torch import Tensor
 
 from model.blend.colour import to_luma
-from model.lightness.network import LIGHTNESS_MAX
+from model.lightness.definition import LIGHTNESS_MAX
 from trainer.losses.local_moments import DATA_RANGE, MomentPyramid
 
 RGB_CHANNELS = 3

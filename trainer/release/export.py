@@ -11,10 +11,12 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from model.blend.network import MAX_EXPOSURES, MIN_EXPOSURES
+from model.blend.definition import MAX_EXPOSURES, MIN_EXPOSURES
+from model.blend.look import Look
+from model.blend.torch_network import BlendNetwork
 from model.exposure import Reference
-from model.lightness.chroma import ChromaRule
-from model.lightness.network import LIGHTNESS_MAX, FusionNetwork, Padding
+from model.lightness.definition import LIGHTNESS_MAX, ChromaRule, Padding
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
@@ -26,7 +28,13 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.release.weights import compute_golden, golden_pair, load_network, save_parameters
+from model.release.torch_networks import (
+    compute_golden,
+    load_network,
+    save_parameters,
+    to_parameters,
+)
+from model.release.weights import golden_pair
 from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
 from trainer.release.description import Description, apply_description
@@ -84,7 +92,7 @@ def export(
     Raises:
         RunError: The run is not complete or has no best parameters, the target exists or is not
             named after the run, a rule of chroma is given to a network that takes none, or a graph
-            differs from the network by more than `PARITY_TOLERANCE`.
+            or the compiled look differs from the network by more than `PARITY_TOLERANCE`.
         WeightsError: The version that the run started from is not there any more.
     """
     config, record = _read_run(run)
@@ -101,6 +109,8 @@ def export(
             for name, padding in graphs:
                 export_graph(network, partial / name, padding)
                 check_parity(network, partial / name, padding)
+        else:
+            check_look(network)
         manifest = Manifest.model_validate(
             {
                 "name": config.name,
@@ -130,7 +140,7 @@ def export_graph(network: FusionNetwork, path: Path, padding: Padding) -> None:
     planes = golden_pair(seed=0, side_px=PARITY_SIDE_PX)
     axes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     # A batch of one would be taken for a constant by torch.export.
-    batch = tuple(plane.expand(2, -1, -1, -1).contiguous() for plane in planes)
+    batch = tuple(torch.from_numpy(plane).repeat(2, 1, 1, 1) for plane in planes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -169,13 +179,41 @@ def check_parity(network: FusionNetwork, path: Path, padding: Padding) -> float:
     worst = 0.0
     for seed in (1, 2):
         under, over = golden_pair(seed, PARITY_SIDE_PX + seed)
-        (actual,) = session.run(None, {"under_l": under.numpy(), "over_l": over.numpy()})
+        given = under[None, None], over[None, None]
+        (actual,) = session.run(None, dict(zip(("under_l", "over_l"), given, strict=True)))
         with torch.no_grad():
-            expected = network(under, over, padding).numpy()
+            expected = network(*(torch.from_numpy(plane) for plane in given), padding).numpy()
         worst = max(worst, float(np.abs(actual - expected).max()) / LIGHTNESS_MAX)
     if worst > PARITY_TOLERANCE:
         raise RunError(
             f"{path.name} differs from the network by {worst:.2g} of full scale, "
+            f"at most {PARITY_TOLERANCE:.0e} is allowed"
+        )
+    return worst
+
+
+def check_look(network: BlendNetwork) -> float:
+    """Compare the compiled look at a picture, which the CPU takes, with the network in torch.
+
+    Returns:
+        The largest difference, as a share of the largest value.
+
+    Raises:
+        RunError: It is above `PARITY_TOLERANCE`.
+    """
+    look = Look(network.config, to_parameters(network))
+    worst = 0.0
+    for count, seed in ((MIN_EXPOSURES, 1), (3, 2), (MAX_EXPOSURES, 3)):
+        size = (PARITY_SIDE_PX + seed, PARITY_SIDE_PX - seed)
+        planes = np.random.default_rng(seed).random((count, 3, *size), dtype=np.float32)
+        with torch.no_grad():
+            expected = network.predict(torch.from_numpy(planes).unsqueeze(0))
+        for one, other in zip(look.predict(planes), expected, strict=True):
+            scale = max(1.0, float(other.abs().max()))
+            worst = max(worst, float(np.abs(one - other[0].numpy()).max()) / scale)
+    if not worst <= PARITY_TOLERANCE:
+        raise RunError(
+            f"the compiled look differs from the network by {worst:.2g}, "
             f"at most {PARITY_TOLERANCE:.0e} is allowed"
         )
     return worst

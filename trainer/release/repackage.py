@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from model.lightness.chroma import ChromaRule
+from model.lightness.definition import ChromaRule
 from model.manifest import Manifest, read_manifest, verify_file, write_manifest
 from model.release.weights import load_weights
 from trainer.errors import RunError

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.release.architectures import AnyNetwork
+from model.release.torch_networks import AnyNetwork
 from trainer.files import replacing
 from trainer.losses.weighted_sum import LOSS_NAMES
 from trainer.run.validation import Best

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from model.manifest import PARAMETERS_NAME, DataSource
-from model.release.weights import save_parameters
+from model.release.torch_networks import save_parameters
 from trainer.config import TrainConfig, dump_config, load_config
 from trainer.errors import RunError
 from trainer.files import replacing, write_whole

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from model.blend.network import BlendNetwork
-from model.lightness.network import ConvLayer, FusionNetwork
-from model.release.architectures import AnyNetwork
+from model.blend.torch_network import BlendNetwork
+from model.lightness.torch_network import ConvLayer, FusionNetwork
+from model.release.torch_networks import AnyNetwork
 from trainer.errors import ConfigError
 
 WIDENED = ("encoder.first.weight", "coefficients.weight")

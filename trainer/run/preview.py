@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.lightness.network import LIGHTNESS_MAX
-from model.release.architectures import AnyNetwork
+from model.lightness.definition import LIGHTNESS_MAX
+from model.release.torch_networks import AnyNetwork
 
 
 @torch.no_grad()

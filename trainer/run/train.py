@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from model.blend.network import BlendNetwork
-from model.device import PRECISIONS
-from model.lightness.network import FusionNetwork
+from model.blend.torch_network import BlendNetwork
+from model.lightness.torch_engine import PRECISIONS
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import PARAMETERS_NAME, DataSource, read_manifest, verify_file
-from model.release.architectures import AnyNetwork, build_network
+from model.release.torch_networks import AnyNetwork, build_loaded, build_network
 from model.release.weights import load_weights
 from trainer.config import TrainConfig
 from trainer.data.sample import split_sample
@@ -195,7 +195,7 @@ def start_network(config: TrainConfig) -> AnyNetwork:
                 f"expected the network config of '{weights.manifest.label}' for a run that starts "
                 f"from it, {weights.manifest.network!r}, got {config.network!r}"
             )
-        network.load_state_dict(weights.network.state_dict())
+        network.load_state_dict(build_loaded(weights).state_dict())
     for beginning in config.optim.zeroed:
         zero_parameters(network, beginning)
     return network

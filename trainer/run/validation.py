@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.blend.pipeline import BlendPipeline, create_engine
+from model.blend.pipeline import BlendPipeline
 from model.exposure import ExposureStack, Pixels
-from model.lightness.chroma import ChromaRule
-from model.lightness.network import FusionNetwork
+from model.lightness.definition import ChromaRule
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import TorchRuntime
+from model.lightness.torch_engine import TorchEngine, TorchNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.pipeline import FusionPipeline
-from model.release.architectures import AnyNetwork
+from model.release.torch_networks import AnyNetwork
+from model.torch_pipeline import create_blend_engine
 from trainer.config import ValidationConfig
 from trainer.data.pixels import limit_side
 from trainer.data.stacks import list_exposures, read_exposure
@@ -176,9 +177,9 @@ def validate(
 def _open_pipeline(network: AnyNetwork, device: torch.device) -> FusionPipeline:
     """The product's pipeline on the network as it is now."""
     if isinstance(network, FusionNetwork):
-        return LightnessPipeline(TorchRuntime(network, device=device), chroma=CHROMA)
+        return LightnessPipeline(TorchEngine(TorchNetwork(network, device=device)), chroma=CHROMA)
     frozen = deepcopy(network).eval().requires_grad_(False)
-    engine = create_engine(frozen, device=str(device), threads=torch.get_num_threads())
+    engine = create_blend_engine(frozen, device=str(device), threads=torch.get_num_threads())
     return BlendPipeline(engine)
 
 

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.cpu_engine import CpuEngine
-from model.blend.network import BlendNetwork, build_pyramid
-from model.blend.pipeline import BlendPipeline, create_engine
-from model.blend.pyramid import blend_halo, plan_levels, reduce_halo
+from model.blend.levels import blend_halo, plan_levels, reduce_halo
+from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
-from model.colour import quantise
+from model.blend.torch_network import BlendNetwork, build_pyramid
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposureStack, StackAlignment
 from model.geometry import reference_to_moving
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import TorchRuntime
+from model.lightness.torch_engine import TorchEngine as LightnessEngine
+from model.lightness.torch_engine import TorchNetwork
 from model.manifest import PyramidBlendConfig
 from model.registration import AS_THEY_ARE
 from model.tiling import Rect
+from model.torch_colour import quantise
+from model.torch_pipeline import create_blend_engine
 from model.warp import warp_pixels
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
@@ -34,7 +35,7 @@ NETWORK_SIDES_PX = [16, 32, 256]
 def make_engine(request):
     def make(network):
         if request.param == "cpu":
-            return CpuEngine(network, threads=2)
+            return create_blend_engine(network, device="cpu", threads=2)
         return TorchEngine(network, device=torch.device("cpu"))
 
     return make
@@ -168,7 +169,7 @@ def test_a_report_of_the_identity_warps_nothing(engine, make_scene, tilt):
 def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
     blend_network, make_scene, monkeypatch
 ):
-    pipeline = BlendPipeline(CpuEngine(blend_network, threads=1))
+    pipeline = BlendPipeline(create_blend_engine(blend_network, device="cpu", threads=1))
     run = pipeline.begin(make_scene(61, 131), AS_THEY_ARE)
     pipeline.fuse_windows([(run, run.passes[0][0])])
 
@@ -226,7 +227,7 @@ def test_threads_do_not_change_a_bit(blend_network, make_scene, tilted):
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            engine = create_engine(blend_network, device="cpu", threads=threads)
+            engine = create_blend_engine(blend_network, device="cpu", threads=threads)
             pictures.append(BlendPipeline(engine, tile_px=SMALL_TILE_PX).fuse(pair, laid(tilted)))
     finally:
         assert torch.get_num_threads() == 3
@@ -267,8 +268,8 @@ def test_runs_and_batches_of_others_are_refused(engine, lively_network, make_sce
         pipeline.fuse_windows([])
     with pytest.raises(ValueError, match="got 3 keys"):
         pipeline.fuse_windows([(run, windows[0]) for windows in run.passes])
-    runtime = TorchRuntime(lively_network, device=torch.device("cpu"))
-    other = LightnessPipeline(runtime, chroma="mean").begin(pair, AS_THEY_ARE)
+    other_engine = LightnessEngine(TorchNetwork(lively_network, device=torch.device("cpu")))
+    other = LightnessPipeline(other_engine, chroma="mean").begin(pair, AS_THEY_ARE)
     with pytest.raises(ValueError, match="that this pipeline began"):
         pipeline.fuse_windows([(other, other.passes[0][0])])
 
@@ -302,7 +303,7 @@ def test_an_output_that_does_not_fit_is_refused(engine, make_scene):
 def test_a_failing_window_writes_nothing_and_breaks_no_other_run(
     blend_network, make_scene, monkeypatch, raised, expected
 ):
-    pipeline = BlendPipeline(CpuEngine(blend_network, threads=2))
+    pipeline = BlendPipeline(create_blend_engine(blend_network, device="cpu", threads=2))
     pairs = [make_scene(40, 50, seed=seed) for seed in range(2)]
     runs = [pipeline.begin(pair, AS_THEY_ARE, np.full_like(pair.darkest, 7)) for pair in pairs]
     for number in range(2):
@@ -333,7 +334,7 @@ def test_cuda_gives_the_picture_of_the_cpu(
     network = make_blend(network_side_px=side_px)
     pair = make_pair(make_scene, height, width, dtype)
     report = tilted if min(height, width) >= 16 else None
-    engines = (create_engine(network, device=device) for device in ("cpu", "cuda:0"))
+    engines = (create_blend_engine(network, device=device) for device in ("cpu", "cuda:0"))
     pictures = [
         BlendPipeline(one, tile_px=SMALL_TILE_PX).fuse(pair, laid(report)) for one in engines
     ]
@@ -343,7 +344,9 @@ def test_cuda_gives_the_picture_of_the_cpu(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_a_picture_has_the_same_bits_alone_and_in_company(blend_network, make_scene):
-    pipeline = BlendPipeline(create_engine(blend_network, device="cuda:0"), tile_px=SMALL_TILE_PX)
+    pipeline = BlendPipeline(
+        create_blend_engine(blend_network, device="cuda:0"), tile_px=SMALL_TILE_PX
+    )
     pairs = [make_scene(61, 131, np.uint16, seed=seed) for seed in range(2)]
     alone = [pipeline.fuse(pair) for pair in pairs]
     runs = [pipeline.begin(pair, AS_THEY_ARE) for pair in pairs]

@@ -3,19 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.pyramid import (
-    Levels,
-    blend_halo,
-    down,
-    magnify,
-    mirror,
-    plan_levels,
-    reduce_halo,
-    repeat_halving,
-    size_at,
-    smooth,
-    up,
-)
+from model.blend.levels import Levels, blend_halo, plan_levels, reduce_halo, size_at
+from model.blend.torch_pyramid import down, magnify, mirror, repeat_halving, smooth, up
 from model.tiling import Rect
 
 SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 3), (5, 8), (9, 1), (17, 40), (64, 65)]

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.cpu_engine import CpuEngine
 from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
 from model.exposure import ExposureStack, StackAlignment
 from model.geometry import reference_to_moving
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import TorchRuntime
+from model.lightness.torch_engine import TorchEngine as LightnessEngine
+from model.lightness.torch_engine import TorchNetwork
 from model.registration import AS_THEY_ARE
 from model.run import prepare_motions
 from model.tiling import Rect
+from model.torch_pipeline import create_blend_engine
 from model.warp import warp_pixels
 from tests.model.blend.test_pipeline import (
     SMALL_TILE_PX,
@@ -38,7 +39,7 @@ def fuse_whole(network, stack):
 @pytest.fixture(scope="module", params=["cpu", "torch"])
 def pipeline(request, blend_network):
     if request.param == "cpu":
-        engine = CpuEngine(blend_network, threads=2)
+        engine = create_blend_engine(blend_network, device="cpu", threads=2)
     else:
         engine = TorchEngine(blend_network, device=CPU)
     return BlendPipeline(engine, tile_px=SMALL_TILE_PX)
@@ -62,7 +63,10 @@ def test_both_engines_fuse_a_stack_to_one_code(make_blend, make_stack, count, sa
     stack = make_stack(count, 131, 173, np.uint16)
     pictures = [
         BlendPipeline(engine, tile_px=SMALL_TILE_PX).fuse(stack)
-        for engine in (CpuEngine(network, threads=1), TorchEngine(network, device=CPU))
+        for engine in (
+            create_blend_engine(network, device="cpu", threads=1),
+            TorchEngine(network, device=CPU),
+        )
     ]
     assert_equal_to_rounding(*pictures)
 
@@ -140,7 +144,9 @@ def test_stacks_of_several_sizes_share_a_micro_batch(pipeline, make_stack, make_
 def test_the_pipeline_for_pairs_takes_the_darkest_and_the_brightest(
     lively_network, make_stack, tilt
 ):
-    pipeline = LightnessPipeline(TorchRuntime(lively_network, device=CPU), chroma="mean")
+    pipeline = LightnessPipeline(
+        LightnessEngine(TorchNetwork(lively_network, device=CPU)), chroma="mean"
+    )
     stack = make_stack(5, 61, 75)
     ends = ExposureStack((stack.darkest, stack.brightest), (0, 1))
     np.testing.assert_array_equal(pipeline.fuse(stack), pipeline.fuse(ends))

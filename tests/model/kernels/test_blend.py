@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from model.blend.colour import RULE, ColourRule, mix_colour, to_luma
+from model.blend.definition import FLOOR_SHARE, SALIENCY_SCALE, sharpen
 from model.blend.kernels import add_band, colour_pixels, load_lumas, load_planes, reduce_planes
-from model.blend.network import FLOOR_SHARE, SALIENCY_SCALE, BlendMaps, bring_maps, sharpen
-from model.blend.pyramid import Levels, down
+from model.blend.levels import Levels
+from model.blend.torch_network import BlendMaps, bring_maps
+from model.blend.torch_pyramid import down
 from model.tiling import Rect
 
 SIZES = [(1, 1), (1, 7), (2, 2), (3, 1), (5, 4), (16, 31), (33, 70)]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.colour import to_pixels
 from model.tiling import Rect
-from model.warp import warp_pixels, warp_window
+from model.torch_colour import to_pixels
+from model.torch_warp import warp_window
+from model.warp import warp_pixels, warp_planes
 
 CPU = torch.device("cpu")
 TILT = np.array([[1.01, 0.02, 1.5], [-0.015, 0.99, -2.0], [1e-5, 2e-5, 1.0]])
@@ -29,17 +30,24 @@ def picture(request):
 @pytest.mark.parametrize("target", [Rect(0, 0, 61, 83), Rect(7, 9, 1, 70), Rect(50, 80, 11, 1)])
 @pytest.mark.parametrize("to_moving", MAPS.values(), ids=MAPS.keys())
 def test_the_kernel_equals_the_definition_but_for_rounding(picture, to_moving, target):
-    warped = warp_pixels(picture, to_moving, target, device=CPU)
+    warped = warp_pixels(picture, to_moving, target)
     defined = to_pixels(warp_window(picture, to_moving, target, device=CPU)[0], picture)
     difference = np.abs(warped.astype(int) - defined)
     assert difference.max() <= 1
     assert (difference > 0).mean() < (0.001 if picture.dtype == np.uint8 else 0.01)
 
 
+@pytest.mark.parametrize("to_moving", MAPS.values(), ids=MAPS.keys())
+def test_the_kernel_that_does_not_round_equals_the_definition(picture, to_moving):
+    target = Rect(7, 9, 31, 70)
+    defined = warp_window(picture, to_moving, target, device=CPU)[0].numpy()
+    np.testing.assert_allclose(warp_planes(picture, to_moving, target), defined, atol=2e-6)
+
+
 def test_a_window_is_cut_from_the_whole_to_the_bit(picture):
-    whole = warp_pixels(picture, TILT, Rect(0, 0, 61, 83), device=CPU)
+    whole = warp_pixels(picture, TILT, Rect(0, 0, 61, 83))
     for part in (Rect(3, 5, 30, 70), Rect(60, 0, 1, 83), Rect(0, 82, 61, 1)):
-        cut = warp_pixels(picture, TILT, part, device=CPU)
+        cut = warp_pixels(picture, TILT, part)
         np.testing.assert_array_equal(cut, whole[part.slices])
 
 
@@ -47,12 +55,12 @@ def test_a_window_of_a_larger_picture_is_sampled_as_it_lies(picture):
     inside = picture[4:50, 6:70]
     target = Rect(0, 0, 40, 60)
     np.testing.assert_array_equal(
-        warp_pixels(inside, TILT, target, device=CPU),
-        warp_pixels(inside.copy(), TILT, target, device=CPU),
+        warp_pixels(inside, TILT, target),
+        warp_pixels(inside.copy(), TILT, target),
     )
 
 
 def test_a_picture_smaller_than_the_kernel_repeats_its_edge(picture):
     point = picture[:1, :1]
-    warped = warp_pixels(point, TILT, Rect(0, 0, 5, 7), device=CPU)
+    warped = warp_pixels(point, TILT, Rect(0, 0, 5, 7))
     np.testing.assert_array_equal(warped, np.broadcast_to(point, (5, 7, 3)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.errors import WeightsError
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
     MANIFEST_NAME,
@@ -17,7 +17,8 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.release.weights import compute_golden, golden_pair, load_weights, save_parameters
+from model.release.torch_networks import compute_golden, save_parameters
+from model.release.weights import golden_pair, load_weights
 from tests.paths import ROOT
 
 BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.colour import lab_to_srgb
+from model.torch_colour import lab_to_srgb
 from trainer.metrics import (
     GUARDS,
     highlight_chroma,

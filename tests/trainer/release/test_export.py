@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.blend.network import BlendNetwork
+from model.blend.torch_network import BlendNetwork
 from model.errors import WeightsError
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import PARAMETERS_NAME, NetworkConfig, PyramidBlendConfig
 from model.release.weights import golden_pair
 from tests.paths import ROOT

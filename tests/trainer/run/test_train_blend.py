@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.network import BlendNetwork
-from model.colour import quantise
+from model.blend.torch_network import BlendNetwork
+from model.torch_colour import quantise
 from trainer.config import ValidationConfig, dump_config, load_config
 from trainer.data.triples import TripleDataset
 from trainer.errors import ConfigError, DataError

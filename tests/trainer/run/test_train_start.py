@@ -6,7 +6,8 @@ import torch
 
 from model.errors import WeightsError
 from model.manifest import MANIFEST_NAME, PARAMETERS_NAME
-from model.release.weights import load_network, load_weights
+from model.release.torch_networks import load_network
+from model.release.weights import load_weights
 from tests.paths import ROOT
 from trainer.config import load_config
 from trainer.errors import ConfigError, DataError

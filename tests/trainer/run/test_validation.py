@@ -8,10 +8,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from model.lightness.network import FusionNetwork
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.runtime import TorchRuntime
-from model.release.weights import load_network
+from model.lightness.torch_engine import TorchEngine, TorchNetwork
+from model.lightness.torch_network import FusionNetwork
+from model.release.torch_networks import load_network
 from trainer.config import ValidationConfig, load_config
 from trainer.data.triples import TripleDataset
 from trainer.errors import DataError
@@ -93,7 +93,9 @@ def test_validation_scores_what_the_pipeline_fuses(held_out_root, config_file):
     config = ValidationConfig(every=1, pairs=2, metric="mef-ssim+qabf")
     scenes = read_scenes(held_out_root, config, trained_on=())
     outcome = validate(network, scenes, config, ALONE)
-    pipeline = LightnessPipeline(TorchRuntime(network, device=ALONE.device), chroma="mean")
+    pipeline = LightnessPipeline(
+        TorchEngine(TorchNetwork(network, device=ALONE.device)), chroma="mean"
+    )
     scores = [
         score_fusion(scene.greys, rgb_to_grey(pipeline.fuse(scene.pair)), names=VALIDATION_METRICS)
         for scene in scenes

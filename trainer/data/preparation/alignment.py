@@ -12,7 +12,7 @@ from model.alignment.stack import align_stack
 from model.exposure import AlignmentReport
 from model.geometry import reference_to_moving
 from model.tiling import Rect
-from model.warp import warp_window
+from model.torch_warp import warp_window
 
 CPU = torch.device("cpu")
 Matrix = NDArray[np.float64]

@@ -12,7 +12,7 @@ import torch
 import model
 from model.exposure import GhostsMode, Pixels, Reference
 from model.fuse import fuse_stack
-from model.lightness.chroma import ChromaRule
+from model.lightness.definition import ChromaRule
 from model.manifest import Manifest, read_manifest
 from model.pipeline import FusionPipeline, create_pipeline
 from model.release.weights import load_weights

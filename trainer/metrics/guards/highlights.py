@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.colour import linear_to_lab, pixels_to_linear
+from model.torch_colour import linear_to_lab, pixels_to_linear
 from trainer.metrics.grey import Grey, rgb_to_grey
 from trainer.metrics.guards.ends import Ends, find_ends
 from trainer.metrics.windows import Plane

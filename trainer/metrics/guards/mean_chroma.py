@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.colour import linear_to_lab, pixels_to_linear
+from model.torch_colour import linear_to_lab, pixels_to_linear
 from trainer.metrics.grey import check_rgb
 
 STRIP_ROWS = 256

@@ -5,7 +5,7 @@ import torch
 from model.exposure import IDENTITY
 from model.geometry import reference_to_moving
 from model.tiling import Rect, plan_windows
-from model.warp import warp_window
+from model.torch_warp import warp_window
 
 CPU = torch.device("cpu")
 HOMOGRAPHY = (1.02, 0.03, -4.3, -0.025, 0.98, 6.7, 3e-5, -4e-5, 1.0)

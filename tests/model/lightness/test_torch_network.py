@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model.lightness.network import FusionNetwork
+from model.lightness.torch_network import FusionNetwork
 from model.manifest import NetworkConfig
 
 

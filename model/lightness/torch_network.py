@@ -1,4 +1,4 @@
-"""Defines the fusion network of Im et al. 2023 on CIELAB lightness, shaped after DenseFuse."""
+"""Defines the fusion network of Im et al. 2023 on CIELAB lightness, after DenseFuse, in torch."""
 
 from typing import Literal
 
@@ -6,14 +6,8 @@ import torch
 from torch import Tensor, cat, nn
 from torch.nn import functional
 
+from model.lightness.definition import DENSE_LAYERS, KERNEL_PX, LIGHTNESS_MAX, Padding
 from model.manifest import NetworkConfig
-
-Padding = Literal["reflect", "valid"]
-
-KERNEL_PX = 3
-DENSE_LAYERS = 3
-LIGHTNESS_MAX = 100.0
-"""L* of the reference white."""
 
 
 class ConvLayer(nn.Module):

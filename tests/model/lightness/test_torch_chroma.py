@@ -1,8 +1,15 @@
 import pytest
 import torch
 
-from model.colour import lab_to_linear, lab_to_srgb, linear_to_lab, srgb_to_lab, srgb_to_linear
-from model.lightness.chroma import GAMUT_TOLERANCE, fuse_chroma
+from model.lightness.definition import GAMUT_TOLERANCE
+from model.lightness.torch_chroma import fuse_chroma
+from model.torch_colour import (
+    lab_to_linear,
+    lab_to_srgb,
+    linear_to_lab,
+    srgb_to_lab,
+    srgb_to_linear,
+)
 
 RULES = ["mean", "weighted", "unclipped"]
 

@@ -1,6 +1,5 @@
-"""Defines the network `pyramid-blend`: predicts weights at low resolution, blends exposures."""
+"""Defines `pyramid-blend` in torch: predicts weights at low resolution, blends exposures."""
 
-import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
@@ -10,69 +9,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.blend.colour import mix_colour, to_luma
-from model.blend.pyramid import (
-    BANDS,
-    GROUPS,
-    MAX_REDUCTION,
-    Levels,
-    down,
-    magnify,
-    plan_levels,
-    repeat_halving,
-    smooth,
-    up,
+from model.blend.definition import (
+    CLIPPED_PLANES,
+    COEFFICIENT_SCALES,
+    FLOOR_SHARE,
+    MAX_EXPOSURES,
+    MIN_EXPOSURES,
+    NEAR_BLACK,
+    NEAR_WHITE,
+    PRIOR,
+    SALIENCY_FLOOR,
+    SALIENCY_GROUPS,
+    SALIENCY_SCALE,
+    SEEN_PLANES,
+    SPREAD,
+    TERMS,
+    sharpen,
 )
+from model.blend.levels import BANDS, GROUPS, MAX_REDUCTION, Levels, plan_levels
+from model.blend.torch_pyramid import down, magnify, repeat_halving, smooth, up
 from model.manifest import PyramidBlendConfig
 from model.tiling import Rect
 
-PRIOR = 12.5
-"""Well-exposedness as a parabola: 1 / (2 sigma^2) with the sigma = 0.2 of Mertens et al."""
-
-COEFFICIENT_SCALES = (4.0, 8.0, 20.0, 8.0)
-"""Of 1, x, x^2 and x m: what a unit of the network's output means in the logit."""
-
-TERMS = len(COEFFICIENT_SCALES)
-
-SALIENCY_SCALE = 8.0
-SALIENCY_FLOOR = 0.06
-"""Contrast far below it counts as none: the noise of a flat place must not choose an exposure."""
-
-SALIENCY_GROUPS = 2
-
-CLIPPED_PLANES = 6
-"""How near R, G and B of an exposure are to white, and how near to black."""
-
-SEEN_PLANES = 2 + CLIPPED_PLANES
-"""The luma of an exposure, the mean luma of all, and what is clipped."""
-
-NEAR_WHITE, NEAR_BLACK = 0.80, 0.12
-"""Channel values from which one counts as partly clipped at the network's level."""
-
-SPREAD = 0.06
-"""Spread of the exposures at which half of a band's gain counts; equal exposures have none."""
-
-
-FLOOR_SHARE = 0.2
-"""A level stays so far of the way from its darkest exposure to the mean of all, or brighter."""
-
 OUTER_SLOPE = 0.1
-
-
-def sharpen(exposures: int) -> float:
-    """Factor of the logits of so many exposures; 1 for two.
-
-    The same softmax over more exposures, which lie closer together, gives each of them less weight,
-    and the picture goes flat. The root of half their number keeps contrast; found on the brackets
-    of the training data, confirmed on others (`docs/results/stacks.md`).
-
-    Example:
-        >>> sharpen(2), sharpen(8)
-        (1.0, 2.0)
-    """
-    return math.sqrt(exposures / 2)
-
-
-MIN_EXPOSURES, MAX_EXPOSURES = 2, 9
 
 
 class BlendMaps(NamedTuple):

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from model.blend.colour import LUMA, to_luma
-from model.blend.network import FLOOR_SHARE, BlendNetwork, bring_maps, frame_of
-from model.blend.pyramid import plan_levels
+from model.blend.definition import FLOOR_SHARE
+from model.blend.levels import plan_levels
+from model.blend.torch_network import BlendNetwork, bring_maps, frame_of
 from model.manifest import PyramidBlendConfig
 
 SIZES = [(1, 1), (1, 9), (2, 3), (7, 5), (16, 40), (40, 31), (65, 130)]

@@ -3,7 +3,7 @@ import pytest
 import skimage.color
 import torch
 
-from model.colour import (
+from model.torch_colour import (
     lab_to_srgb,
     linear_to_lab,
     linear_to_srgb,
