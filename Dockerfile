@@ -1,15 +1,13 @@
-# The service with its bundled weights, for CUDA (default) or the CPU:
+# The service with its bundled weights, for CUDA (default) or the CPU, whose image has no torch:
 #   docker build --tag expofuse:1.0.0 .
-#   docker build --tag expofuse:1.0.0-cpu --build-arg TORCH=cpu .
+#   docker build --tag expofuse:1.0.0-cpu --build-arg DEVICE=cpu .
 # A private package index comes in as a secret and leaves no trace in the image:
 #   docker build --secret id=pip_conf,src=$HOME/.config/pip/pip.conf .
 
 FROM python:3.11-slim-bookworm AS build
 
-# cuda: the registry's wheel of torch; cpu: the much smaller one of PyTorch's own index.
-ARG TORCH=cuda
-# Empty: pip's own settings say where the CPU build is.
-ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# cuda: with torch; cpu: without it, a tenth of the size.
+ARG DEVICE=cuda
 
 # pip installs into the virtual environment from outside, so that the image's own has none.
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/venv/bin/python
@@ -18,20 +16,15 @@ RUN python -m venv --without-pip /opt/venv \
     && groupadd --gid 10001 expofuse \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp expofuse
 
-# The dependencies are layers of their own, here and in the image: they are gigabytes, the code is not.
+# The dependencies are layers of their own, here and in the image: they are large, the code is not.
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['service'], sep='\n')" \
-    > requirements.txt
+RUN case "$DEVICE" in cpu | cuda) ;; *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; esac \
+    && python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+extras = project['optional-dependencies']; cuda = extras['cuda'] if sys.argv[1] == 'cuda' else []; \
+print(*project['dependencies'], *extras['service'], *cuda, sep='\n')" "$DEVICE" > requirements.txt
 # hadolint ignore=DL3013
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    case "$TORCH" in \
-        cpu) pip install --no-deps ${TORCH_CPU_INDEX:+--index-url "$TORCH_CPU_INDEX"} \
-                 "$(grep '^torch==' constraints.txt)+cpu" ;; \
-        cuda) ;; \
-        *) echo "TORCH is cpu or cuda, not $TORCH" >&2; exit 1 ;; \
-    esac \
-    && pip install --constraint constraints.txt --requirement requirements.txt
+    pip install --constraint constraints.txt --requirement requirements.txt
 
 COPY README.md LICENSE setup.py ./
 COPY expofuse expofuse

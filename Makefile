@@ -3,10 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
-KERNELS := setup.py model/kernels/arithmetic.h model/kernels/blend.c model/kernels/warp.c
-TORCH ?= cuda
+comma := ,
+KERNELS := setup.py model/kernels/arithmetic.h model/kernels/blend.c model/kernels/look.c model/kernels/warp.c
+
+# What the service computes on: cuda where a driver answers, cpu elsewhere. CUDA needs torch, which is
+# gigabytes; a CPU does without.
+DEVICE ?= $(shell nvidia-smi --list-gpus 2>/dev/null | grep -q GPU && echo cuda || echo cpu)
+EXTRAS := $(if $(filter cuda,$(DEVICE)),service$(comma)cuda,service)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(TORCH)),-cpu)
+IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(DEVICE)),-cpu)
 
 # Tests run in this many processes. A file stays in one of them, for the sake of its fixtures; in the
 # order of the command the run ends on short doctests, so that no process waits long for the other.
@@ -14,7 +19,7 @@ WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Installed extras, as stamps: `serve` needs less than `test`.
-SERVICE := $(VENV)/.installed-service
+SERVICE := $(VENV)/.installed-service-$(DEVICE)
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
@@ -27,8 +32,8 @@ venv: $(SERVICE)  ## .venv with the pinned dependencies of the service
 
 venv-dev: $(DEV)  ## the same, with those of the trainer and the tests
 
-serve: $(SERVICE)  ## the service on 127.0.0.1:8000 with the bundled weights
-	$(BIN)/expofuse serve
+serve: $(SERVICE)  ## the service on 127.0.0.1:8000; DEVICE=cuda or cpu instead of what is found
+	EXPOFUSE_DEVICE=$${EXPOFUSE_DEVICE:-$(DEVICE)} $(BIN)/expofuse serve
 
 test: $(DEV)  ## every test that takes seconds, and the doctests
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --doctest-modules tests expofuse model service trainer
@@ -58,8 +63,8 @@ constraints:  ## write what .venv has installed to constraints.txt
 	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|cuda-|triton==|pip==|wheel==)/d'; } > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
-image:  ## the container image, with docker; TORCH=cpu for the CPU build
-	docker build --build-arg TORCH=$(TORCH) --tag $(IMAGE) .
+image:  ## the container image, with docker; DEVICE=cuda or cpu
+	docker build --build-arg DEVICE=$(DEVICE) --tag $(IMAGE) .
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage htmlcov build dist *.egg-info
@@ -73,9 +78,11 @@ $(BIN)/python:
 	  || { echo "$(PYTHON) has no venv module (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+$(if $(filter cpu cuda,$(DEVICE)),,$(error expected DEVICE=cpu or DEVICE=cuda, got '$(DEVICE)'))
+
 $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
-	@echo 'installing the service (minutes the first time: PyTorch is large)'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service]'
+	@echo 'installing the service for: $(DEVICE)$(if $(filter cuda,$(DEVICE)), (minutes the first time: PyTorch is large))'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(DEV): $(SERVICE)

@@ -7,7 +7,7 @@
 #                  Debian's own Python 3.11 takes the base's name (needs root)
 # TAG              expofuse:1.0.0 unless given
 #
-# Environment: TORCH=cuda|cpu, WEIGHTS=name-version[,...] (see the Dockerfile's arguments), and
+# Environment: DEVICE=cuda|cpu, WEIGHTS=name-version[,...] (see the Dockerfile's arguments), and
 # buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config)
 # go in as a secret, and local folders and certificates that they name as read-only mounts of the
 # build.
@@ -85,15 +85,9 @@ options=(--format docker --tag "$tag" --secret "id=pip_conf,src=$work/pip.conf")
 while read -r path; do
     [[ $path ]] && options+=(--volume "$path:$path:ro")
 done <"$work/mounts"
-for argument in TORCH WEIGHTS; do
+for argument in DEVICE WEIGHTS; do
     [[ ${!argument:-} ]] && options+=(--build-arg "$argument=${!argument}")
 done
-# Where pip, as set up here, finds the CPU build itself, PyTorch's own index is not asked.
-torch=$(grep '^torch==' constraints.txt)
-if [[ ${TORCH:-cuda} == cpu ]] && python3 -m pip install --quiet --dry-run --no-deps \
-    --ignore-installed "$torch+cpu" 2>/dev/null; then
-    options+=(--build-arg TORCH_CPU_INDEX=)
-fi
 [[ $stand_in ]] && options+=(--pull-never)
 
 buildah build "${options[@]}" .

@@ -101,8 +101,8 @@ def _golden_checks(
         verify_golden(manifest, fused, by=name, margin_px=margin_px)
 
     checks: list[tuple[str, str, Callable[[], None]]] = []
-    if is_blend or has_torch():
-        checks.append((PARAMETERS_NAME, "golden pair by the network", check_network))
+    title = "golden pair by the network" if is_blend or has_torch() else "parameters"
+    checks.append((PARAMETERS_NAME, title, check_network))
     if manifest.receptive_field is not None:
         halo_px = (manifest.receptive_field - 1) // 2
         for name, margin_px in ((GRAPH_NAME, 0), (VALID_GRAPH_NAME, halo_px)):

@@ -102,7 +102,9 @@ def _verify(options: argparse.Namespace, settings: Settings) -> int:
 
 def _verify_one(directory: Path) -> bool:
     """Print what passed and what did not; a sentence about the first fault goes to stderr."""
-    from model.release.verify import verify_weights  # loads torch, which nothing else here needs
+    from model.release.verify import (
+        verify_weights,  # loads what computes, which nothing else here needs
+    )
 
     label = directory.resolve().name
     _write([label])

@@ -84,24 +84,18 @@ class BackendConfig:
 
 
 def create_backend(config: BackendConfig) -> Backend:
-    """Load every version onto the device; imports torch, so it runs in the worker's process only.
+    """Load every version onto the device; imports what computes, in the worker's process only.
 
     Raises:
         WeightsError: A version does not pass its checks, or two have one label.
-        ValueError: The device is not there.
+        DeviceError: The device is not there, or torch is not installed for it.
     """
-    import torch
-
     from model.device import choose_precision, resolve_device
     from model.pipeline import create_pipeline
     from model.release.weights import load_weights
 
     _refuse_equal_labels(config.weights_directories)
     device = resolve_device(config.device)
-    if device == "cpu":
-        # The network has its own threads. What torch does besides it is cheap on one, while on
-        # two every operation ends in a barrier that a busy machine makes many times as long.
-        torch.set_num_threads(1)
     precision = choose_precision(device, config.precision)
     served: list[ServedWeights] = []
     pipelines: dict[str, BackendPipeline] = {}
@@ -117,12 +111,12 @@ def create_backend(config: BackendConfig) -> Backend:
             begin=pipeline.begin,
             fuse_windows=pipeline.fuse_windows,
         )
-    return Backend(
-        info=WorkerInfo(tuple(served), device),
-        pipelines=pipelines,
-        classify=classify_torch_error,
-        free_memory=torch.cuda.empty_cache if device != "cpu" else _nothing_to_free,
-    )
+    info = WorkerInfo(tuple(served), device)
+    if device == "cpu":
+        return Backend(info, pipelines, classify_error, _nothing_to_free)
+    from service.device import torch_device
+
+    return Backend(info, pipelines, torch_device.classify_error, torch_device.free_memory)
 
 
 def _refuse_equal_labels(directories: Sequence[Path]) -> None:
@@ -150,22 +144,16 @@ def _warm_up(pipeline: "FusionPipeline") -> None:
     pipeline.fuse(ExposureStack((black, black), (0, 1)))
 
 
-def classify_torch_error(error: Exception) -> FailureKind:
-    """Tell the kinds of failure apart that torch and ONNX Runtime report.
+def classify_error(error: Exception) -> FailureKind:
+    """Tell too little memory from a failure of one job, on the CPU.
 
-    CUDA's errors other than out-of-memory are sticky: every later call fails too, so the process
-    has to end. ONNX Runtime reports a failed allocation as a general error with this text.
+    ONNX Runtime reports a failed allocation as a general error with this text.
     """
-    import torch
-
-    memory_errors = (MemoryError, torch.OutOfMemoryError)
     causes = (error, error.__cause__)
-    if any(isinstance(cause, memory_errors) for cause in causes):
+    if any(isinstance(cause, MemoryError) for cause in causes):
         return "memory"
     if any("Failed to allocate memory" in str(cause) for cause in causes):
         return "memory"
-    if any(isinstance(cause, torch.AcceleratorError) for cause in causes):
-        return "device"
     return "job"
 
 

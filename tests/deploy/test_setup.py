@@ -1,5 +1,6 @@
 """The pins cover the extras, and make says plainly what is missing."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ def test_every_dependency_is_pinned_within_its_range(
 ) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert extras.keys() == {"service", "trainer", "dev"}
+    assert extras.keys() == {"cuda", "service", "trainer", "dev"}
     names = [*project["dependencies"], *(name for extra in extras.values() for name in extra)]
     for requirement in map(Requirement, names):
         version = pins.get(canonicalize_name(requirement.name))
@@ -52,7 +53,7 @@ def test_every_image_carries_the_version_of_the_project(repository: Path) -> Non
 
 def run_make(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     names = ["Makefile", "pyproject.toml", "constraints.txt", "setup.py"]
-    names += [f"model/kernels/{name}" for name in ("arithmetic.h", "blend.c", "warp.c")]
+    names += [f"model/kernels/{name}" for name in ("arithmetic.h", "blend.c", "look.c", "warp.c")]
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / name, folder / name)
@@ -86,3 +87,38 @@ def test_make_serve_and_test_stand_on_the_virtual_environment(
         installs = [line for line in plan.splitlines() if " pip install " in line]
         assert installs, target
         assert all("--constraint constraints.txt" in line for line in installs)
+
+
+def test_make_installs_torch_for_cuda_alone(repository: Path, tmp_path: Path) -> None:
+    for device, extras in (("cpu", ".[service]"), ("cuda", ".[service,cuda]")):
+        plan = run_make(repository, tmp_path, "--dry-run", "serve", f"DEVICE={device}").stdout
+        (install,) = [line for line in plan.splitlines() if " pip install " in line]
+        assert install.endswith(f"--editable '{extras}'")
+        assert f"EXPOFUSE_DEVICE=${{EXPOFUSE_DEVICE:-{device}}}" in plan
+
+
+@pytest.mark.parametrize(("answer", "device"), [("exit 9", "cpu"), ("echo GPU 0: X", "cuda")])
+def test_make_takes_the_device_that_the_driver_names(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, device: str
+) -> None:
+    tool = tmp_path / "bin/nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\n{answer}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    plan = run_make(repository, tmp_path, "--dry-run", "serve").stdout
+    assert f"EXPOFUSE_DEVICE:-{device}" in plan
+
+
+def test_make_refuses_a_device_that_is_none(repository: Path, tmp_path: Path) -> None:
+    done = run_make(repository, tmp_path, "serve", "DEVICE=tpu")
+    assert done.returncode != 0
+    assert "expected DEVICE=cpu or DEVICE=cuda, got 'tpu'" in done.stderr
+
+
+def test_torch_is_of_the_extras_for_cuda_and_the_trainer_alone(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needing = {name for name, needs in extras.items() if any("torch" in one for one in needs)}
+    assert needing == {"cuda", "trainer"}
+    assert not any("torch" in one for one in project["dependencies"])

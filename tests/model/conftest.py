@@ -46,7 +46,7 @@ def make_network(config: NetworkConfig) -> FusionNetwork:
             nn.init.normal_(module.bias, 0, 0.1)
     last = network.decoder[-1]
     activation, last.activation = last.activation, "none"
-    fused = network(*golden_pair(1, 64))
+    fused = network(*(torch.from_numpy(one)[None, None] for one in golden_pair(1, 64)))
     last.activation = activation
     gain = 12 / fused.std()
     last.convolution.weight *= gain

@@ -144,7 +144,7 @@ def test_a_score_that_is_no_number_is_refused():
 
 
 def test_parameters_are_counted_without_loading_them(loaded_weights):
-    expected = sum(one.numel() for one in loaded_weights.network.parameters())
+    expected = sum(one.size for one in loaded_weights.parameters.values())
     assert count_parameters(loaded_weights.manifest, loaded_weights.directory) == expected
 
 

@@ -144,12 +144,10 @@ def test_a_warped_pair_is_fused_as_if_it_had_come_warped(
     pair = make_scene(61, 131, dtype)
     reports = tuple(None if index == reference else tilt for index in range(2))
     to_moving = reference_to_moving(tilt.homography, 61, 131)
-    moved_exposures = list(pair.exposures)
-    moved_exposures[moving] = warp_pixels(
-        pair.exposures[moving], to_moving, Rect(0, 0, 61, 131), device=torch.device("cpu")
-    )
+    moved_exposures, engine = list(pair.exposures), make_engine(blend_network)
+    moved_exposures[moving] = engine.warp(pair.exposures[moving], to_moving, Rect(0, 0, 61, 131))
     moved = dataclasses.replace(pair, exposures=tuple(moved_exposures))
-    pipeline = BlendPipeline(make_engine(blend_network), tile_px=SMALL_TILE_PX)
+    pipeline = BlendPipeline(engine, tile_px=SMALL_TILE_PX)
     fused = pipeline.fuse(pair, laid(StackAlignment(reference, reports)))
     np.testing.assert_array_equal(fused, pipeline.fuse(moved))
     whole = blend_network(to_planes(moved.darkest), to_planes(moved.brightest))
@@ -176,7 +174,7 @@ def test_a_coarse_pass_that_fails_in_opencv_is_an_error_of_ours(
     def refuse(planes):
         return cv2.pyrDown(planes[0, 0, :0])
 
-    monkeypatch.setattr("model.blend.cpu_engine.to_luma", refuse)
+    monkeypatch.setattr("model.blend.cpu_engine.to_lumas", refuse)
     with pytest.raises(InferenceError, match="OpenCV failed"):
         pipeline.fuse_windows([(run, run.passes[1][0])])
 

@@ -98,7 +98,7 @@ def test_a_warped_stack_is_fused_as_if_it_had_come_warped(pipeline, make_stack, 
     moved = list(stack.exposures)
     for index, report in ((0, tilt), (1, other), (4, tilt)):
         to_moving = reference_to_moving(report.homography, 61, 131)
-        moved[index] = warp_pixels(moved[index], to_moving, Rect(0, 0, 61, 131), device=CPU)
+        moved[index] = pipeline.engine.warp(moved[index], to_moving, Rect(0, 0, 61, 131))
     fused = pipeline.fuse(stack, laid(alignment))
     expected = pipeline.fuse(dataclasses.replace(stack, exposures=tuple(moved)))
     np.testing.assert_array_equal(fused, expected)
@@ -110,11 +110,13 @@ def test_an_exposure_is_warped_once_and_one_at_rest_is_not_kept(
 ):
     warped = []
 
-    def count(pixels, motion, window, *, device):
-        warped.append(id(pixels))
-        return warp_pixels(pixels, motion, window, device=device)
+    warp = pipeline.engine.warp
 
-    monkeypatch.setattr("model.run.warp_pixels", count)
+    def count(pixels, motion, window):
+        warped.append(id(pixels))
+        return warp(pixels, motion, window)
+
+    monkeypatch.setattr(pipeline.engine, "warp", count)
     stack = make_stack(5, 61, 131)
     run = pipeline.begin(stack, laid(StackAlignment(2, (tilt, tilt, None, tilt, None))))
     assert [one is not None for one in run.prepared] == [True, True, False, True, False]

@@ -1,11 +1,16 @@
 import json
 import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import torch
 
+from model.blend.definition import parameter_shapes as blend_shapes
 from model.errors import WeightsError
+from model.lightness.definition import parameter_shapes as lightness_shapes
 from model.lightness.torch_network import FusionNetwork
 from model.manifest import (
     GRAPH_NAME,
@@ -13,15 +18,36 @@ from model.manifest import (
     PARAMETERS_NAME,
     VALID_GRAPH_NAME,
     NetworkConfig,
+    PyramidBlendConfig,
     describe_file,
     read_manifest,
     write_manifest,
 )
-from model.release.torch_networks import compute_golden, save_parameters
-from model.release.weights import golden_pair, load_weights
+from model.release.torch_networks import (
+    answer_golden,
+    build_loaded,
+    build_network,
+    compute_golden,
+    save_parameters,
+)
+from model.release.verify import verify_torch
+from model.release.weights import _random_phases, golden_pair, load_weights, run_golden
 from tests.paths import ROOT
 
 BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
+
+
+@cache
+def write_graphs() -> dict[str, bytes]:
+    """Graphs of the tiny network, as the trainer writes them."""
+    from trainer.release.export import GRAPHS, export_graph
+
+    torch.manual_seed(0)
+    network = FusionNetwork(NetworkConfig(width=2)).eval()
+    with TemporaryDirectory() as folder:
+        for name, padding in GRAPHS:
+            export_graph(network, Path(folder) / name, padding)
+        return {name: (Path(folder) / name).read_bytes() for name, _ in GRAPHS}
 
 
 def write_weights(root: Path, **changes) -> Path:
@@ -31,8 +57,8 @@ def write_weights(root: Path, **changes) -> Path:
     torch.manual_seed(0)
     network = FusionNetwork(NetworkConfig(width=2))
     save_parameters(network, directory / PARAMETERS_NAME)
-    for name in (GRAPH_NAME, VALID_GRAPH_NAME):
-        (directory / name).write_bytes(b"a graph")
+    for name, graph in write_graphs().items():
+        (directory / name).write_bytes(graph)
     names = (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME)
     document = {
         "name": "tiny-net",
@@ -58,9 +84,9 @@ def test_what_was_saved_is_loaded(tmp_path):
     weights = load_weights(write_weights(tmp_path))
     torch.manual_seed(0)
     expected = FusionNetwork(NetworkConfig(width=2)).state_dict()
-    for name, tensor in weights.network.state_dict().items():
-        assert torch.equal(tensor, expected[name])
-    assert not weights.network.training
+    assert weights.parameters.keys() == expected.keys()
+    for name, array in weights.parameters.items():
+        assert torch.equal(torch.from_numpy(array), expected[name])
     assert weights.manifest.label == "tiny-net-1.0.0"
 
 
@@ -139,13 +165,22 @@ def test_answers_to_another_golden_pair_are_refused(tmp_path, change):
         load_weights(directory)
 
 
-def test_a_network_that_answers_with_no_number_is_refused(tmp_path):
-    directory = shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
-    network = load_weights(directory).network
-    network.decoder[-1].convolution.bias.fill_(float("nan"))
+def test_a_network_that_answers_with_no_number_is_refused(blend_weights_dir, tmp_path):
+    directory = shutil.copytree(blend_weights_dir, tmp_path / blend_weights_dir.name)
+    network = build_loaded(load_weights(directory))
+    network.mix.bias.fill_(float("nan"))
     save_and_sign(directory, network)
     with pytest.raises(WeightsError, match="golden pair"):
         load_weights(directory)
+
+
+def test_parameters_that_are_not_those_of_the_graphs_are_refused_by_torch(tmp_path):
+    directory = shutil.copytree(BUNDLED, tmp_path / BUNDLED.name)
+    network = build_loaded(load_weights(directory))
+    network.decoder[-1].convolution.bias.fill_(float("nan"))
+    save_and_sign(directory, network)
+    with pytest.raises(WeightsError, match="golden pair's fused lightness by the network in torch"):
+        verify_torch(load_weights(directory))
 
 
 def save_and_sign(directory: Path, network: FusionNetwork) -> None:
@@ -183,17 +218,17 @@ def test_weights_of_the_other_architecture_are_loaded_and_answer_their_golden_pa
 ):
     weights = load_weights(blend_weights_dir)
     assert [*weights.manifest.files] == [PARAMETERS_NAME]
-    for name, tensor in weights.network.state_dict().items():
-        assert torch.equal(tensor, blend_network.state_dict()[name])
-    grey = [plane.expand(-1, 3, -1, -1) / 100 for plane in golden_pair(1620, 96)]
-    fused = weights.network(*grey)
+    for name, array in weights.parameters.items():
+        assert torch.equal(torch.from_numpy(array), blend_network.state_dict()[name])
+    grey = [torch.from_numpy(plane / 100).expand(1, 3, -1, -1) for plane in golden_pair(1620, 96)]
+    fused = build_loaded(weights)(*grey)
     assert fused.mean(1).mean().item() * 100 == pytest.approx(weights.manifest.golden.mean, abs=0.1)
 
 
 def test_another_network_s_parameters_under_a_valid_hash_are_noticed(blend_weights_dir, tmp_path):
     directory = tmp_path / blend_weights_dir.name
     shutil.copytree(blend_weights_dir, directory)
-    network = load_weights(directory).network
+    network = build_loaded(load_weights(directory))
     network.band_gain += 0.2
     save_parameters(network, directory / PARAMETERS_NAME)
     document = json.loads((directory / MANIFEST_NAME).read_text())
@@ -212,7 +247,28 @@ def test_golden_pair_is_a_dark_and_a_bright_plane_within_range():
     assert under.min() >= 0
     assert over.max() <= 100
     assert under.mean() < over.mean()
-    assert not torch.equal(under, golden_pair(2, 64)[0])
+    assert not np.array_equal(under, golden_pair(2, 64)[0])
+
+
+@pytest.mark.parametrize("seed", [0, 1620, 2**32 + 5])
+def test_the_golden_pair_is_drawn_as_torch_draws(seed):
+    expected = torch.rand(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    assert _random_phases(seed).tolist() == expected[:3].tolist()
+
+
+@pytest.mark.parametrize("fixture", ["weights_dir", "blend_weights_dir"])
+def test_the_cpu_answers_the_golden_pair_as_torch_does(request, fixture):
+    weights = load_weights(request.getfixturevalue(fixture))
+    golden = weights.manifest.golden
+    expected = answer_golden(build_loaded(weights), seed=golden.seed, side_px=golden.side_px)
+    np.testing.assert_allclose(run_golden(weights), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", [NetworkConfig(encoders="separate"), PyramidBlendConfig()])
+def test_parameters_have_the_names_and_shapes_that_the_config_says(config):
+    shapes = lightness_shapes if isinstance(config, NetworkConfig) else blend_shapes
+    state = build_network(config).state_dict()
+    assert {name: tuple(one.shape) for name, one in state.items()} == shapes(config)
 
 
 @pytest.mark.parametrize("directory", sorted(BUNDLED.parent.iterdir()), ids=lambda path: path.name)

@@ -12,7 +12,8 @@ from model.errors import InferenceError, WeightsError
 from model.exposure import ExposureStack
 from model.manifest import PARAMETERS_NAME
 from model.registration import AS_THEY_ARE
-from service.device.backend import Backend, BackendConfig, classify_torch_error, create_backend
+from service.device import torch_device
+from service.device.backend import Backend, BackendConfig, classify_error, create_backend
 from service.device.child import Worker
 from service.device.messages import BatchDone, Finished
 from service.server import make_worker_command
@@ -44,13 +45,6 @@ def mixed(config, tmp_path_factory):
     return replace(config, weights_directories=(*config.weights_directories, blend))
 
 
-@pytest.fixture
-def _torch_threads():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
 def fuse_in_worker(backend: Backend, jobs) -> list[np.ndarray]:
     """The pictures of jobs that run on one worker at the same time."""
     messages = []
@@ -64,7 +58,6 @@ def fuse_in_worker(backend: Backend, jobs) -> list[np.ndarray]:
     return [output.array.copy() for _, output, _ in jobs]
 
 
-@pytest.mark.usefixtures("_torch_threads")
 def test_every_version_fuses_a_pair_window_by_window(config):
     backend = create_backend(config)
     backend.free_memory()
@@ -85,7 +78,6 @@ def test_every_version_fuses_a_pair_window_by_window(config):
     assert [pipeline.max_batch for pipeline in backend.pipelines.values()] == [1, 4]
 
 
-@pytest.mark.usefixtures("_torch_threads")
 def test_jobs_of_several_versions_at_one_time_get_what_each_version_gives_alone(mixed, make_job):
     labels = [directory.name for directory in mixed.weights_directories]
     # The width is several windows of each architecture.
@@ -102,7 +94,6 @@ def test_jobs_of_several_versions_at_one_time_get_what_each_version_gives_alone(
     assert all((one != other).any() for one, other in itertools.combinations(together, 2))
 
 
-@pytest.mark.usefixtures("_torch_threads")
 def test_a_job_of_three_passes_that_is_cancelled_between_them_disturbs_no_other(mixed, make_job):
     label = mixed.weights_directories[-1].name
     backend, messages = create_backend(mixed), []
@@ -123,7 +114,6 @@ def test_a_job_of_three_passes_that_is_cancelled_between_them_disturbs_no_other(
     assert [one.number for one in messages if isinstance(one, Finished)] == [1]
 
 
-@pytest.mark.usefixtures("_torch_threads")
 def test_each_manifest_is_read_once(config):
     reads: list[str] = []
 
@@ -146,7 +136,6 @@ def test_two_versions_of_one_label_are_refused(config, tmp_path):
         create_backend(config_of(first, config.weights_directories[1], other))
 
 
-@pytest.mark.usefixtures("_torch_threads")
 def test_a_fault_in_any_version_is_told(config, tmp_path):
     copy = tmp_path / LABELS[1]
     shutil.copytree(config.weights_directories[1], copy)
@@ -186,7 +175,19 @@ def caused(error, cause):
     ],
 )
 def test_failures_are_told_apart(error, kind):
-    assert classify_torch_error(error) == kind
+    assert torch_device.classify_error(error) == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "memory"),
+        (caused(InferenceError("x"), RuntimeError("Failed to allocate memory")), "memory"),
+        (InferenceError("the network returned something else"), "job"),
+    ],
+)
+def test_failures_are_told_apart_without_torch(error, kind):
+    assert classify_error(error) == kind
 
 
 def test_the_config_travels_to_another_process():

@@ -17,6 +17,7 @@ from model.manifest import (
     read_manifest,
     write_manifest,
 )
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from tests.paths import ROOT
 from trainer.__main__ import main
@@ -52,20 +53,20 @@ def test_an_exported_run_loads_and_names_its_provenance(exported):
     assert manifest.training.config == (run / "config.toml").read_text()
     assert {source.licence for source in manifest.training.data} == {"CC0"}
     trained = torch.load(run / "checkpoint.pt", weights_only=True)["network"]
-    for name, tensor in weights.network.state_dict().items():
+    for name, tensor in build_loaded(weights).state_dict().items():
         assert torch.equal(tensor, trained[name])
 
 
 def test_both_graphs_equal_the_network(exported):
     weights = load_weights(exported[1])
     for name, padding in ((GRAPH_NAME, "reflect"), (VALID_GRAPH_NAME, "valid")):
-        assert check_parity(weights.network, exported[1] / name, padding) <= PARITY_TOLERANCE
+        assert check_parity(build_loaded(weights), exported[1] / name, padding) <= PARITY_TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "padding"), GRAPHS)
 def test_the_bundled_graphs_equal_the_bundled_network(name, padding):
     weights = load_weights(BUNDLED)
-    assert check_parity(weights.network, BUNDLED / name, padding) <= PARITY_TOLERANCE
+    assert check_parity(build_loaded(weights), BUNDLED / name, padding) <= PARITY_TOLERANCE
 
 
 def test_parity_fails_for_a_graph_of_other_parameters(exported, tmp_path):
@@ -73,7 +74,7 @@ def test_parity_fails_for_a_graph_of_other_parameters(exported, tmp_path):
     other = FusionNetwork(NetworkConfig(width=2)).eval()
     export_graph(other, tmp_path / "other.onnx", "reflect")
     with pytest.raises(RunError, match="differs"):
-        check_parity(load_weights(exported[1]).network, tmp_path / "other.onnx", "reflect")
+        check_parity(build_loaded(load_weights(exported[1])), tmp_path / "other.onnx", "reflect")
 
 
 def test_the_manifest_holds_no_path_and_no_unknown_number(exported):

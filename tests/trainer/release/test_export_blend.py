@@ -10,6 +10,7 @@ import torch
 from model.exposure import ExposureStack
 from model.manifest import PARAMETERS_NAME, read_manifest
 from model.pipeline import create_pipeline
+from model.release.torch_networks import build_loaded, to_parameters
 from model.release.verify import verify_weights
 from model.release.weights import load_weights
 from trainer.__main__ import main
@@ -37,12 +38,24 @@ def test_an_exported_blend_passes_every_check_and_fuses(run, tmp_path):
     assert [check.fault for check in verify_weights(target)] == [None] * 4
     weights = load_weights(target)
     trained = torch.load(run / "checkpoint.pt", weights_only=True)["network"]
-    for name, tensor in weights.network.state_dict().items():
+    for name, tensor in build_loaded(weights).state_dict().items():
         assert torch.equal(tensor, trained[name]), name
     rng = np.random.default_rng(1)
     under, over = (rng.integers(low, low + 120, (70, 90, 3), dtype=np.uint8) for low in (0, 130))
     fused = create_pipeline(weights, device="cpu").fuse(ExposureStack((under, over), (0, 1)))
     assert under.mean() < fused.mean() < over.mean()
+
+
+def test_an_export_whose_compiled_look_is_another_network_is_refused(run, tmp_path, monkeypatch):
+    def of_another(network):
+        parameters = to_parameters(network)
+        parameters["mix.bias"] += 0.01
+        return parameters
+
+    monkeypatch.setattr("trainer.release.export.to_parameters", of_another)
+    with pytest.raises(RunError, match="the compiled look differs from the network by"):
+        export(run, tmp_path / "tiny-blend-1.0.0")
+    assert not (tmp_path / "tiny-blend-1.0.0").exists()
 
 
 def test_a_rule_of_chroma_is_refused_for_a_network_that_blends_colour(run, tmp_path, capsys):

@@ -24,7 +24,7 @@ def test_the_start_is_nearer_to_the_mean_of_the_exposures_than_a_random_one(
     torch.manual_seed(3)
     config = NetworkConfig(encoders=encoders, feature_fusion=feature_fusion)
     network = FusionNetwork(config)
-    under, over = golden_pair(seed=4, side_px=64)
+    under, over = (torch.from_numpy(one)[None, None] for one in golden_pair(seed=4, side_px=64))
     mean = (under + over) / 2
     with torch.no_grad():
         random = (network(under, over) - mean).abs().mean()
@@ -40,7 +40,7 @@ def test_without_the_random_remainder_the_start_is_the_mean():
     with torch.no_grad():
         last.weight[0, 1:] = 0
         last.bias.zero_()
-        under, over = golden_pair(seed=4, side_px=64)
+        under, over = (torch.from_numpy(one)[None, None] for one in golden_pair(seed=4, side_px=64))
         torch.testing.assert_close(network(under, over), (under + over) / 2)
 
 

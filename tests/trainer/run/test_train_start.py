@@ -6,7 +6,7 @@ import torch
 
 from model.errors import WeightsError
 from model.manifest import MANIFEST_NAME, PARAMETERS_NAME
-from model.release.torch_networks import load_network
+from model.release.torch_networks import build_loaded, load_network
 from model.release.weights import load_weights
 from tests.paths import ROOT
 from trainer.config import load_config
@@ -25,7 +25,7 @@ FROM_RELEASED = ["optim.start=weights", f"optim.start_weights='{RELEASED}'"]
 
 def test_fine_tuning_begins_with_the_released_parameters(config_file):
     network = start_network(load_config(config_file, [*RELEASED_NETWORK, *FROM_RELEASED]))
-    for name, tensor in load_weights(RELEASED).network.state_dict().items():
+    for name, tensor in build_loaded(load_weights(RELEASED)).state_dict().items():
         assert torch.equal(tensor, network.state_dict()[name]), name
     assert all(parameter.requires_grad for parameter in network.parameters())
 
@@ -38,7 +38,7 @@ def test_fine_tuning_moves_the_released_parameters_a_little(data_root, config_fi
     train(config, data_root, tmp_path / "run")
     path = tmp_path / "run" / PARAMETERS_NAME
     tuned = load_network(config.network, path, label="run").state_dict()
-    released = load_weights(RELEASED).network.state_dict()
+    released = build_loaded(load_weights(RELEASED)).state_dict()
     record = json.loads((tmp_path / "run" / RECORD_NAME).read_text())
     names = [source["name"] for source in record["data"]]
     before = [source.name for source in load_weights(RELEASED).manifest.training.data]

@@ -1,0 +1,24 @@
+"""What the device worker asks torch for on CUDA; imported where the device is one of CUDA alone."""
+
+import torch
+
+from service.device import backend
+
+
+def classify_error(error: Exception) -> backend.FailureKind:
+    """Tell the kinds of failure apart that torch reports.
+
+    CUDA's errors other than out-of-memory are sticky: every later call fails too, so the process
+    has to end.
+    """
+    causes = (error, error.__cause__)
+    if any(isinstance(cause, torch.OutOfMemoryError) for cause in causes):
+        return "memory"
+    if any(isinstance(cause, torch.AcceleratorError) for cause in causes):
+        return "device"
+    return backend.classify_error(error)
+
+
+def free_memory() -> None:
+    """Give the allocator's cached device memory back before a smaller attempt."""
+    torch.cuda.empty_cache()
