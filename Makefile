@@ -8,7 +8,9 @@ KERNELS := setup.py model/kernels/arithmetic.h model/kernels/blend.c model/kerne
 
 # What the service computes on: cuda where a driver answers, cpu elsewhere. CUDA needs torch, which is
 # gigabytes; a CPU does without.
-DEVICE ?= $(shell nvidia-smi --list-gpus 2>/dev/null | grep -q GPU && echo cuda || echo cpu)
+ifndef DEVICE
+DEVICE := $(shell nvidia-smi --list-gpus 2>/dev/null | grep -q GPU && echo cuda || echo cpu)
+endif
 EXTRAS := $(if $(filter cuda,$(DEVICE)),service$(comma)cuda,service)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(DEVICE)),-cpu)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from bench.timing import MOTION, Cost, make_pair, make_stack, measure, spread, spread_costs
-from model.blend.cpu_engine import CpuEngine
 from model.blend.levels import blend_halo, plan_levels
 from model.blend.pipeline import PASSES, BlendPipeline, Engine
 from model.blend.torch_engine import TorchEngine
@@ -20,10 +19,12 @@ from model.blend.torch_network import BlendNetwork
 from model.exposure import ExposureStack, Pixels
 from model.pipeline import create_pipeline
 from model.registration import AS_THEY_ARE, Registration
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from model.run import FusionRun
 from model.tiling import Window
 from model.torch_colour import to_pixels
+from model.torch_pipeline import create_blend_engine
 
 MEGAPIXEL = 1e6
 LIGHTNESS_LIMIT_PX = 3_000_000
@@ -48,7 +49,9 @@ def measure_rounds(
 
     Mertens's runs with as many threads of OpenCV's, and returns floats, not pixels.
     """
-    pipeline = BlendPipeline(CpuEngine(take_network(weights_dir), threads=threads))
+    pipeline = BlendPipeline(
+        create_blend_engine(take_network(weights_dir), device="cpu", threads=threads)
+    )
     pair = make_pair(height, width)
     megapixels = height * width / MEGAPIXEL
     work: dict[str, Callable[[], object]] = {
@@ -81,7 +84,7 @@ def measure_stacks(
     weights_dir: Path, counts: Sequence[int], *, height: int, width: int, repeats: int
 ) -> dict[str, object]:
     """Interleave the blend of so many exposures with Mertens's of the same, on every core."""
-    pipeline = BlendPipeline(CpuEngine(take_network(weights_dir)))
+    pipeline = BlendPipeline(create_blend_engine(take_network(weights_dir), device="cpu"))
     megapixels = height * width / MEGAPIXEL
     torch.set_num_threads(1)
     record: dict[str, object] = {}
@@ -121,7 +124,7 @@ def measure_exactness(weights_dir: Path) -> dict[str, object]:
     """Windows against the whole, the CPU's kernels against torch; differences in codes."""
     network = take_network(weights_dir)
     engines: dict[str, Engine] = {
-        "cpu": CpuEngine(network),
+        "cpu": create_blend_engine(network, device="cpu"),
         "torch": TorchEngine(network, device=torch.device("cpu")),
     }
     record: dict[str, object] = {}
@@ -179,7 +182,7 @@ def compare(one: Pixels, other: Pixels) -> dict[str, float]:
 
 def take_network(weights_dir: Path) -> BlendNetwork:
     """The network of weights that blend."""
-    network = load_weights(weights_dir).network
+    network = build_loaded(load_weights(weights_dir))
     if not isinstance(network, BlendNetwork):
         raise ValueError(f"expected weights of pyramid-blend, got {weights_dir.name}")
     return network

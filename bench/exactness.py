@@ -23,12 +23,14 @@ from bench.speed import DEFAULT_WEIGHTS, RESULTS
 from bench.timing import MOTION, make_pair, write_record
 from model.device import Precision
 from model.exposure import ExposureStack
-from model.lightness.definition import LIGHTNESS_MAX
-from model.lightness.runtime import Runtime
+from model.lightness.cpu_engine import CPU_TILE_PX, OnnxNetwork
+from model.lightness.definition import HALO_PX, LIGHTNESS_MAX, Padding
+from model.lightness.torch_engine import CUDA_TILE_PX, TorchNetwork
 from model.lightness.torch_network import FusionNetwork
 from model.manifest import read_manifest
 from model.pipeline import create_pipeline
 from model.registration import Registration
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from model.run import fuse_run
 from model.tiling import plan_windows
@@ -50,19 +52,33 @@ def read_lightness(pair: ExposureStack) -> tuple[Tensor, Tensor]:
     return under, over
 
 
-def fuse_tiled(runtime: Runtime, under: Tensor, over: Tensor, *, tile_px: int) -> Tensor:
+class OnnxOnTensors:
+    """The network in ONNX Runtime with the arguments of the one in torch."""
+
+    def __init__(self, network: OnnxNetwork) -> None:
+        self.network = network
+
+    def run(self, under_l: Tensor, over_l: Tensor, *, padding: Padding) -> Tensor:
+        """See `TorchNetwork.run`, of one window."""
+        under, over = (np.ascontiguousarray(plane[0, 0].numpy()) for plane in (under_l, over_l))
+        return torch.from_numpy(self.network.run(under, over, padding=padding))[None, None]
+
+
+def fuse_tiled(
+    network: OnnxOnTensors | TorchNetwork, under: Tensor, over: Tensor, *, tile_px: int
+) -> Tensor:
     """Lightness of every core, put together before anything is rounded."""
     height, width = under.shape[-2:]
     fused = torch.full_like(under, torch.nan)
-    for window in plan_windows(height, width, halo_px=runtime.halo_px, tile_px=tile_px):
+    for window in plan_windows(height, width, halo_px=HALO_PX, tile_px=tile_px):
         rows, columns = window.source.slices
         is_interior = window.kind == "interior"
-        result = runtime.run(
+        result = network.run(
             under[..., rows, columns],
             over[..., rows, columns],
             padding="valid" if is_interior else "reflect",
         )
-        covered = window.source.shrunk(runtime.halo_px if is_interior else 0)
+        covered = window.source.shrunk(HALO_PX if is_interior else 0)
         rows, columns = window.core.relative_to(covered).slices
         core = window.core
         fused[..., core.top : core.bottom, core.left : core.right] = result[..., rows, columns]
@@ -90,23 +106,23 @@ def compare(one: Tensor, other: Tensor) -> float:
 def measure_exactness(weights_dir: Path) -> dict[str, object]:
     """Tiled against whole and ONNX Runtime against torch, on seeded scenes."""
     weights = load_weights(weights_dir)
-    network = weights.network
+    network = build_loaded(weights)
     if not isinstance(network, FusionNetwork):
         raise ValueError(f"expected weights of hyperp-mb, got {weights.manifest.label}")
-    onnx = OnnxRuntime(network, weights.directory)
-    eager = TorchRuntime(network, device=torch.device("cpu"))
+    onnx = OnnxOnTensors(OnnxNetwork(weights.directory))
+    eager = TorchNetwork(network, device=torch.device("cpu"))
     sizes: dict[str, object] = {}
     for height, width in SIZES:
         under, over = read_lightness(make_pair(height, width))
         whole = network(under, over)
-        tiled = fuse_tiled(onnx, under, over, tile_px=onnx.tile_px)
+        tiled = fuse_tiled(onnx, under, over, tile_px=CPU_TILE_PX)
         sizes[f"{height}x{width}"] = {
             "onnx_tiled_against_torch_whole": compare(tiled, whole),
             "onnx_tiled_against_onnx_whole": compare(
                 tiled, onnx.run(under, over, padding="reflect")
             ),
             "torch_tiled_against_torch_whole": compare(
-                fuse_tiled(eager, under, over, tile_px=eager.tile_px), whole
+                fuse_tiled(eager, under, over, tile_px=CUDA_TILE_PX), whole
             ),
             "onnx_whole_against_torch_whole": compare(
                 onnx.run(under, over, padding="reflect"), whole
@@ -136,7 +152,7 @@ def measure_precisions(network: FusionNetwork) -> dict[str, object]:
     record: dict[str, object] = {}
     precisions: tuple[Precision, ...] = ("float16", "bfloat16")
     for precision in precisions:
-        runtime = TorchRuntime(network, device=torch.device("cpu"), precision=precision)
+        runtime = TorchNetwork(network, device=torch.device("cpu"), precision=precision)
         difference = (runtime.run(under, over, padding="reflect") - whole).abs() / LIGHTNESS_MAX
         record[precision] = {"max": float(difference.max()), "mean": float(difference.mean())}
     return {"reduced_precision_against_float32": record}

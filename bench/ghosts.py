@@ -28,6 +28,7 @@ from model.ghosts.find import find_ghosts, find_ghosts_of_proxies
 from model.ghosts.ghost_map import GhostMap
 from model.ghosts.proxies import choose_reference_of_proxies, reduce_exposure
 from model.ghosts.replace import replace_ghosts
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from model.tiling import Rect
 from trainer.evaluation.pictures import Picture, read_picture
@@ -218,7 +219,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=7, help="rounds of the timing")
     parser.add_argument("--out", type=Path, default=DEFAULT_RESULT, help="result file")
     arguments = parser.parse_args(argv)
-    network = load_weights(WEIGHTS).network
+    network = build_loaded(load_weights(WEIGHTS))
     if not isinstance(network, BlendNetwork):
         raise TypeError("expected weights of pyramid-blend")
     network.eval()

@@ -18,16 +18,17 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from bench import blend
 from bench.repository import ROOT
 from bench.timing import MOTION, Cost, make_pair, measure, spread, spread_costs, write_record
+from model.colour import Planes
+from model.lightness.cpu_engine import CpuEngine, OnnxNetwork
 from model.lightness.definition import Padding
 from model.lightness.pipeline import LightnessPipeline
-from model.lightness.torch_network import FusionNetwork
 from model.manifest import read_manifest
 from model.registration import Registration
+from model.release.torch_networks import build_loaded
 from model.release.weights import LoadedWeights, load_weights
 
 DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
@@ -41,15 +42,14 @@ SIZE = (864, 1152)
 LARGE_SIZE = (3000, 4000)
 
 
-class TimedRuntime(OnnxRuntime):
+class TimedNetwork(OnnxNetwork):
     """ONNX Runtime with a meter on its network calls."""
 
     def __init__(self, weights: LoadedWeights, *, threads: int) -> None:
-        assert isinstance(weights.network, FusionNetwork)
-        super().__init__(weights.network, weights.directory, threads=threads)
+        super().__init__(weights.directory, threads=threads)
         self.spent = Cost(0.0, 0.0)
 
-    def run(self, under_l: Tensor, over_l: Tensor, *, padding: Padding) -> Tensor:
+    def run(self, under_l: Planes, over_l: Planes, *, padding: Padding) -> Planes:
         """Run the network and add to the meter."""
         run = partial(super().run, under_l, over_l, padding=padding)
         result, cost = measure(run)
@@ -62,26 +62,27 @@ def measure_rounds(
 ) -> dict[str, object]:
     """Interleave eager torch with the windowed path, aligned and warped."""
     weights = load_weights(weights_dir)
-    runtime = TimedRuntime(weights, threads=threads)
-    pipeline = LightnessPipeline(runtime, chroma="mean")
+    timed = TimedNetwork(weights, threads=threads)
+    pipeline = LightnessPipeline(CpuEngine(timed), chroma="mean")
+    eager_network = build_loaded(weights)
     pair = make_pair(height, width)
     planes = [torch.rand(1, 1, height, width) * 100 for _ in range(2)]
     rounds: dict[str, list[Cost]] = {"eager": [], "network": [], "colour": [], "warp": []}
     for index in range(repeats + 1):
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            _, eager = measure(partial(weights.network, *planes))
+            _, eager = measure(partial(eager_network, *planes))
         torch.set_num_threads(1)
-        runtime.spent = Cost(0.0, 0.0)
+        timed.spent = Cost(0.0, 0.0)
         _, still = measure(partial(pipeline.fuse, pair))
-        network, runtime.spent = runtime.spent, Cost(0.0, 0.0)
+        network, timed.spent = timed.spent, Cost(0.0, 0.0)
         _, warped = measure(partial(pipeline.fuse, pair, Registration(MOTION.reference, MOTION)))
         colour = still - network
         if index > 0:
             rounds["eager"].append(eager)
             rounds["network"].append(network)
             rounds["colour"].append(colour)
-            rounds["warp"].append(warped - runtime.spent - colour)
+            rounds["warp"].append(warped - timed.spent - colour)
     megapixels = height * width / MEGAPIXEL
     summary: dict[str, object] = dict(spread_costs(rounds, megapixels=megapixels))
     for clock in ("wall_s", "cpu_s"):

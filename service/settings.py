@@ -153,7 +153,9 @@ class Settings(BaseSettings):
         None, description="serve `/metrics` on a port of its own instead; unset: on the main one"
     )
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="`auto`, `cpu` or `cuda:N`"
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="`auto`, `cpu`, `cuda` or `cuda:N`",
     )
     weights: str = Field(
         DEFAULT_WEIGHTS,

@@ -64,14 +64,14 @@ def test_gpu_service_reserves_an_nvidia_device_and_uses_it(compose: dict[str, An
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     assert service["environment"]["EXPOFUSE_DEVICE"] == "cuda:0"
-    assert service["build"]["args"]["TORCH"] == "cuda"
+    assert service["build"]["args"]["DEVICE"] == "cuda"
 
 
 def test_cpu_service_reserves_nothing(compose: dict[str, Any]) -> None:
     service = compose["services"]["expofuse-cpu"]
     assert "deploy" not in service
     assert service["environment"]["EXPOFUSE_DEVICE"] == "cpu"
-    assert service["build"]["args"]["TORCH"] == "cpu"
+    assert service["build"]["args"]["DEVICE"] == "cpu"
 
 
 def test_environment_names_known_settings_only(service: dict[str, Any]) -> None:

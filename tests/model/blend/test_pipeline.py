@@ -21,7 +21,6 @@ from model.registration import AS_THEY_ARE
 from model.tiling import Rect
 from model.torch_colour import quantise
 from model.torch_pipeline import create_blend_engine
-from model.warp import warp_pixels
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
 

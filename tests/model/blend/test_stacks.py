@@ -17,7 +17,6 @@ from model.registration import AS_THEY_ARE
 from model.run import prepare_motions
 from model.tiling import Rect
 from model.torch_pipeline import create_blend_engine
-from model.warp import warp_pixels
 from tests.model.blend.test_pipeline import (
     SMALL_TILE_PX,
     assert_equal_to_rounding,
