@@ -13,8 +13,6 @@ from model.blend.cpu_engine import CpuEngine as BlendCpuEngine
 from model.blend.pipeline import BlendPipeline
 from model.device import Precision, resolve_device
 from model.exposure import ExposureStack, Pixels
-from model.lightness.cpu_engine import CpuEngine as LightnessCpuEngine
-from model.lightness.cpu_engine import OnnxNetwork
 from model.lightness.definition import ChromaRule
 from model.lightness.pipeline import LightnessPipeline
 from model.manifest import PyramidBlendConfig
@@ -136,5 +134,9 @@ def create_pipeline(
         return BlendPipeline(BlendCpuEngine(config, weights.parameters, threads=threads))
     # The manifest's own check; it tells the type checker which rules remain.
     assert rule != "blend"
+    # ONNX Runtime, which the other network does without, costs memory and a start's time.
+    from model.lightness.cpu_engine import CpuEngine as LightnessCpuEngine
+    from model.lightness.cpu_engine import OnnxNetwork
+
     network = OnnxNetwork(weights.directory, threads=threads)
     return LightnessPipeline(LightnessCpuEngine(network), chroma=rule)

@@ -30,7 +30,6 @@ from model.manifest import (
     verify_file,
     verify_label,
 )
-from model.release.graphs import run_graph
 
 REQUIRED_FILES: dict[Architecture, tuple[str, ...]] = {
     "hyperp-mb": (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME),
@@ -202,6 +201,8 @@ def run_golden(weights: LoadedWeights) -> LightnessPlane:
     golden, config = weights.manifest.golden, weights.manifest.network
     pair = golden_pair(golden.seed, golden.side_px)
     if not isinstance(config, PyramidBlendConfig):
+        from model.release.graphs import run_graph  # loads ONNX Runtime
+
         return run_graph(weights.directory / GRAPH_NAME, *pair, label=weights.manifest.label)
     engine = CpuEngine(config, weights.parameters, threads=1)
     scale = np.float32(LIGHTNESS_MAX)
