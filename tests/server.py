@@ -64,6 +64,7 @@ def running_server(
     environment: Mapping[str, str] | None = None,
     *,
     log_path: Path,
+    python: str = sys.executable,
     open_files: int | None = None,
     ready_timeout_s: float = 120.0,
     stop_timeout_s: float = 60.0,
@@ -73,6 +74,7 @@ def running_server(
     Args:
         environment: settings of this server; they win over the fixture's own.
         log_path: file that receives what the service writes to stdout and stderr.
+        python: interpreter that runs it.
         open_files: how many files the server may have open, soft and hard; None: as here.
         ready_timeout_s: how long the start may take.
         stop_timeout_s: how long the service may take to end after SIGTERM before it is killed.
@@ -80,7 +82,7 @@ def running_server(
     port = free_port()
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [*limit_files(open_files), sys.executable, "-m", "service", "serve"],
+            [*limit_files(open_files), python, "-m", "service", "serve"],
             cwd=ROOT,
             env=server_environment(port, environment or {}),
             stdin=subprocess.DEVNULL,

@@ -66,7 +66,8 @@ def _weigh_unclipped(linear: Planes) -> Planes:
     from_smallest = (_ONE - smallest).clip(0, 1)
     below_white = from_largest + np.float32(PARTLY_CLIPPED) * (from_smallest - from_largest)
     above_black = (largest * np.float32(1 / BLACK_SOFT)).clip(0, 1)
-    return below_white * above_black + np.float32(CLIPPED_WEIGHT)
+    weight: Planes = below_white * above_black + np.float32(CLIPPED_WEIGHT)
+    return weight
 
 
 def _reduce_to_gamut(chroma: Planes, lightness: Planes) -> Planes:
@@ -96,7 +97,7 @@ def _find_share(chroma: Planes, lightness: Planes) -> Planes:
         low_excess = np.where(is_inside, excess, low_excess)
         high_excess = np.where(is_inside, high_excess, excess)
     # a lightness outside 0..100 exceeds the gamut by itself, and low is still 0
-    room = np.minimum(low_excess, np.float32(0))
+    room: Planes = np.minimum(low_excess, 0).astype(np.float32, copy=False)
     return low + (high - low) * room / (room - high_excess)
 
 

@@ -1,11 +1,13 @@
 """Where torch cannot be imported the CPU fuses by either network, here and in the service.
 
-The block stands in every process that starts: whoever imports torch there, fails.
+The interpreter is one of a virtual environment that has every package of this one, and a finder
+that refuses torch in every process that starts.
 """
 
 import os
 import subprocess
-import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import numpy as np
@@ -44,20 +46,24 @@ assert "torch" not in sys.modules
 TIMEOUT_S = 120
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment whose interpreters have no torch."""
-    folder = tmp_path / "block"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(BLOCK)
-    paths = [str(folder), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has no torch, nor have its children."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "block_torch.py").write_text(BLOCK)
+    ours = sysconfig.get_path("purelib")
+    (packages / "block.pth").write_text(
+        f"import site; site.addsitedir({ours!r})\nimport block_torch\n"
+    )
+    return str(folder / "bin" / "python")
 
 
-def run(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run(python: str, folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, *arguments],
-        env=environment,
+        [python, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -65,53 +71,46 @@ def run(environment: dict[str, str], folder: Path, *arguments: str) -> subproces
     )
 
 
-def test_the_block_blocks(environment: dict[str, str], tmp_path: Path) -> None:
-    assert "No module named 'torch'" in run(environment, tmp_path, "-c", "import torch").stderr
+def test_the_block_blocks(python: str, tmp_path: Path) -> None:
+    assert "No module named 'torch'" in run(python, tmp_path, "-c", "import torch").stderr
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_front_door_fuses_a_pair(
-    environment: dict[str, str], tmp_path: Path, version: str
-) -> None:
+def test_the_front_door_fuses_a_pair(python: str, tmp_path: Path, version: str) -> None:
     pair = np.stack([images.scene(gain=0.3), images.scene()])
     np.save(tmp_path / "pair.npy", pair)
-    done = run(environment, tmp_path, "-c", FUSE, version)
+    done = run(python, tmp_path, "-c", FUSE, version)
     assert done.returncode == 0, done.stderr
     here = expofuse.fuse(*pair, weights=version, device="cpu")
     np.testing.assert_array_equal(np.load(tmp_path / "fused.npy"), here)
 
 
 @pytest.mark.parametrize("command", [["verify", "--all"], ["list"]])
-def test_weights_are_verified_and_listed(
-    environment: dict[str, str], tmp_path: Path, command: list[str]
-) -> None:
+def test_weights_are_verified_and_listed(python: str, tmp_path: Path, command: list[str]) -> None:
     arguments = ["-m", "service", "weights", *command, "--dir", str(WEIGHTS)]
-    done = run(environment, tmp_path, *arguments)
+    done = run(python, tmp_path, *arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     assert all(version in done.stdout for version in VERSIONS)
     assert "failed" not in done.stdout
 
 
-def test_a_device_of_cuda_is_refused_with_what_to_install(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_device_of_cuda_is_refused_with_what_to_install(python: str, tmp_path: Path) -> None:
     settings = {"EXPOFUSE_DEVICE": "cuda", "EXPOFUSE_WEIGHTS": VERSIONS[-1]}
-    done = run(environment | settings, tmp_path, "-m", "service", "serve")
+    done = run(python, tmp_path, "-m", "service", "serve", **settings)
     assert done.returncode == 1
     assert "it is not installed: pip install 'expofuse[cuda]' does it" in done.stderr
 
 
 @pytest.mark.e2e
 def test_the_service_fuses_a_pair_by_each_network(
-    environment: dict[str, str], tmp_path: Path, under: bytes, over: bytes
+    python: str, tmp_path: Path, under: bytes, over: bytes
 ) -> None:
     settings = {
         **server_settings(",".join(VERSIONS)),
-        "PYTHONPATH": environment["PYTHONPATH"],
         "EXPOFUSE_DEVICE": "auto",
     }
     with (
-        running_server(settings, log_path=tmp_path / "log") as server,
+        running_server(settings, log_path=tmp_path / "log", python=python) as server,
         make_client(server) as client,
     ):
         for version in VERSIONS:
