@@ -31,6 +31,10 @@ from model.manifest import Parameters, PyramidBlendConfig
 CHANNEL_GROUP = 8
 """Channels that the compiled convolution computes at a time; there are whole groups of them."""
 
+TILE = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+TILE_PLACES = TILE.shape[0] ** 2
+"""Winograd's transform of three weights along an axis, and the places of a transformed kernel."""
+
 Features = NDArray[np.float32]
 """Shape (h, margin + w + margin, C): channels within a pixel, ends of rows repeated."""
 
@@ -80,43 +84,35 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A convolution, laid out for the compiled code.
+    """A convolution of 3 x 3 pixels whose negative values become 0, laid out for compiled code.
 
     Attributes:
-        weights: Shape (outputs / 8, taps, inputs, 8).
+        weights: Transformed as the compiled code takes them. Shape (16, inputs, outputs).
         bias: Shape (outputs,).
-        taps: 1 or 3 along either axis.
         reach: Pixels from one tap to the next.
-        is_rectified: Negative values become 0.
+
+    Reference:
+        Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: minimal
+        filtering F(2 x 2, 3 x 3) after Winograd. Ours: taps that lie apart.
     """
 
     weights: Features
     bias: Features
-    taps: int
     reach: int
-    is_rectified: bool
 
     @staticmethod
     def of(
-        weights: NDArray[np.float32],
-        bias: NDArray[np.float32],
-        *,
-        inputs: int,
-        reach: int = 1,
-        is_rectified: bool = False,
+        weights: NDArray[np.float32], bias: NDArray[np.float32], *, inputs: int, reach: int = 1
     ) -> "Layer":
-        """Lay out weights, (outputs, given, taps, taps), for so many inputs, the last ones unused.
+        """Lay out weights, (outputs, given, 3, 3), for so many inputs, the last ones unused.
 
         Outputs are filled up with zeros to whole groups of channels.
         """
-        outputs, given, taps, _ = weights.shape
-        groups = -(-outputs // CHANNEL_GROUP)
-        laid = np.zeros((groups * CHANNEL_GROUP, taps * taps, inputs), np.float32)
-        laid[:outputs, :, :given] = weights.reshape(outputs, given, -1).transpose(0, 2, 1)
-        laid = laid.reshape(groups, CHANNEL_GROUP, taps * taps, inputs).transpose(0, 2, 3, 1)
-        filled = np.zeros(groups * CHANNEL_GROUP, np.float32)
-        filled[:outputs] = bias
-        return Layer(np.ascontiguousarray(laid), filled, taps, reach, is_rectified)
+        outputs, given = weights.shape[:2]
+        transformed = TILE @ weights.astype(np.float64) @ TILE.T
+        laid = np.zeros((TILE_PLACES, inputs, _fill_up(outputs)), np.float32)
+        laid[:, :given, :outputs] = transformed.reshape(outputs, given, -1).transpose(2, 1, 0)
+        return Layer(laid, _filled(bias), reach)
 
     def apply(
         self, given: Features, result: Features, *, margin: int, after: Features | None = None
@@ -130,28 +126,69 @@ class Layer:
             after: Features that are added when negative values are cut.
         """
         height, width = given.shape[0], given.shape[1] - 2 * margin
-        assert given.shape[2] == self.weights.shape[2]
+        assert given.shape[2] == self.weights.shape[1]
         assert result.shape == (*given.shape[:2], len(self.bias))
-        assert self.taps // 2 * self.reach <= margin
+        assert self.reach <= margin
         assert after is None or after.shape == result.shape
         layer = Convolution(
-            height, width, margin, given.shape[2], len(self.bias), self.taps, self.reach,
-            self.is_rectified, given.ctypes.data, self.weights.ctypes.data, self.bias.ctypes.data,
-            None, None if after is None else after.ctypes.data, result.ctypes.data,
+            height, width, margin, given.shape[2], len(self.bias), self.reach,
+            given.ctypes.data, self.weights.ctypes.data, self.bias.ctypes.data,
+            None if after is None else after.ctypes.data, result.ctypes.data,
         )  # fmt: skip
-        LIBRARY.convolve(ctypes.byref(layer))
+        scratch = np.empty(LIBRARY.count_convolve_scratch(ctypes.byref(layer)), np.float32)
+        LIBRARY.convolve(ctypes.byref(layer), scratch.ctypes.data)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelLayer:
+    """A convolution of single pixels, laid out for compiled code.
+
+    Attributes:
+        weights: Shape (outputs / 8, inputs, 8).
+        bias: Shape (outputs,).
+        is_rectified: Negative values become 0.
+    """
+
+    weights: Features
+    bias: Features
+    is_rectified: bool
+
+    @staticmethod
+    def of(
+        weights: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        *,
+        inputs: int,
+        is_rectified: bool = False,
+    ) -> "PixelLayer":
+        """Lay out weights, (outputs, given, 1, 1), see `Layer.of`."""
+        outputs, given = weights.shape[:2]
+        laid = np.zeros((_fill_up(outputs), inputs), np.float32)
+        laid[:outputs, :given] = weights[..., 0, 0]
+        laid = laid.reshape(-1, CHANNEL_GROUP, inputs).transpose(0, 2, 1)
+        return PixelLayer(np.ascontiguousarray(laid), _filled(bias), is_rectified)
 
     def as_mix(self) -> Mix:
-        """The layer, of one tap, as a part of a decision; it must live as long as that does."""
-        assert self.taps == 1
+        """The layer as a part of a decision; it must live as long as that does."""
         return Mix(
-            self.weights.shape[2], len(self.bias), self.is_rectified,
+            self.weights.shape[1], len(self.bias), self.is_rectified,
             self.weights.ctypes.data, self.bias.ctypes.data,
         )  # fmt: skip
 
-    def shifted(self, extra: NDArray[np.float32]) -> "Layer":
+    def shifted(self, extra: NDArray[np.float32]) -> "PixelLayer":
         """The layer with something more in its bias."""
         return replace(self, bias=self.bias + extra)
+
+
+def _fill_up(channels: int) -> int:
+    """The channels of whole groups."""
+    return -(-channels // CHANNEL_GROUP) * CHANNEL_GROUP
+
+
+def _filled(bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    filled = np.zeros(_fill_up(len(bias)), np.float32)
+    filled[: len(bias)] = bias
+    return filled
 
 
 class Look:
@@ -163,21 +200,16 @@ class Look:
     """
 
     def __init__(self, config: PyramidBlendConfig, parameters: Parameters) -> None:
-        def layer(name: str, inputs: int, *, reach: int = 1, is_rectified: bool = True) -> Layer:
-            return Layer.of(
-                parameters[f"{name}.weight"],
-                parameters[f"{name}.bias"],
-                inputs=inputs,
-                reach=reach,
-                is_rectified=is_rectified,
-            )
+        def layer(name: str, inputs: int, reach: int) -> Layer:
+            weights, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+            return Layer.of(weights, bias, inputs=inputs, reach=reach)
 
         width = config.width
-        self._channels = channels = -(-width // CHANNEL_GROUP) * CHANNEL_GROUP
-        self._margin = max(1, *config.dilations) if config.dilations else 1
-        self._first = layer("encoder.first", SEEN_PLANES)
+        self._channels = channels = _fill_up(width)
+        self._margin = max((1, *config.dilations))
+        self._first = layer("encoder.first", SEEN_PLANES, 1)
         self._layers = [
-            layer(f"encoder.layers.{number}", channels, reach=reach)
+            layer(f"encoder.layers.{number}", channels, reach)
             for number, reach in enumerate(config.dilations)
         ]
         # what all exposures share beside their features: one vector of the whole picture
@@ -187,11 +219,13 @@ class Look:
         own, shared = np.split(parameters["mix.weight"], 2, axis=1)
         bias = parameters["mix.bias"]
         nothing = np.zeros_like(bias)
-        self._own = Layer.of(own, nothing, inputs=channels, is_rectified=True)
-        self._shared = Layer.of(shared, bias, inputs=channels)
-        self._of_mean = Layer.of(own, bias, inputs=channels)
-        self._of_largest = Layer.of(shared, nothing, inputs=channels, is_rectified=True)
-        self._gains = layer("gains", channels, is_rectified=False)
+        self._own = PixelLayer.of(own, nothing, inputs=channels, is_rectified=True)
+        self._shared = PixelLayer.of(shared, bias, inputs=channels)
+        self._of_mean = PixelLayer.of(own, bias, inputs=channels)
+        self._of_largest = PixelLayer.of(shared, nothing, inputs=channels, is_rectified=True)
+        self._gains = PixelLayer.of(
+            parameters["gains.weight"], parameters["gains.bias"], inputs=channels
+        )
         self._band_gain = parameters["band_gain"]
         # A unit of output means a scale in the logit; the prior is a part of the square's.
         scales = np.array(COEFFICIENT_SCALES * GROUPS, np.float32)
@@ -202,8 +236,10 @@ class Look:
         halves = weights[:, width:] / 2
         clipped = np.zeros((len(bias), SEEN_PLANES, 1, 1), np.float32)
         clipped[:, SEEN_PLANES - CLIPPED_PLANES :] = halves
-        self._of_seen = Layer.of(clipped, bias + halves.sum(axis=(1, 2, 3)), inputs=SEEN_PLANES)
-        self._of_features = Layer.of(weights[:, :width], np.zeros_like(bias), inputs=channels)
+        self._of_seen = PixelLayer.of(
+            clipped, bias + halves.sum(axis=(1, 2, 3)), inputs=SEEN_PLANES
+        )
+        self._of_features = PixelLayer.of(weights[:, :width], np.zeros_like(bias), inputs=channels)
 
     def encode(self, planes: Planes, lumas: Planes, exposure: int) -> Seen:
         """Take in one exposure beside all of them.
@@ -281,7 +317,7 @@ class Look:
         exposures = do_all(partial(self.encode, planes, lumas), range(len(planes)))
         return self.decide(exposures, lumas, do_all)
 
-    def _decide_by(self, context: NDArray[np.float32]) -> list[Layer]:
+    def _decide_by(self, context: NDArray[np.float32]) -> list[PixelLayer]:
         """The layers of a decision beside the picture's global vector, in the kernel's order."""
         shared, of_mean = self._shared.shifted(context), self._of_mean.shifted(context)
         own, of_seen, of_features = self._own, self._of_seen, self._of_features
@@ -290,7 +326,7 @@ class Look:
     def _describe(
         self,
         exposures: Sequence[Seen],
-        layers: Sequence[Layer],
+        layers: Sequence[PixelLayer],
         coefficients: Planes,
         wanted: Planes,
     ) -> Decision:

@@ -11,106 +11,167 @@
 #include "arithmetic.h"
 
 #define GROUP 8  /* channels that are computed at a time */
-#define SEEN 8   /* channels that the network sees of an exposure */
-#define TAPS 3   /* of a convolution along either axis */
-
 #define GROUPS 3 /* of channels, at most, whose sums are in registers */
+#define SEEN 8   /* channels that the network sees of an exposure */
+#define SIDE 4   /* of a tile of Winograd's: four pixels along either axis give two */
+#define PLACES (SIDE * SIDE)
 
-/* Sums of so many groups, of all pixels that are computed at a time, have registers. */
+/* Sums of so many groups, of all pixels or tiles that are computed at a time, have registers. */
 #ifdef __AVX2__
 #define SUMS 12
 #else
 #define SUMS 4
 #endif
 
+#define INLINE static inline __attribute__((always_inline))
 /* A short loop whose turns are written out, so that its sums stay in registers. */
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
 typedef float Eight __attribute__((vector_size(32), aligned(4)));
 
-typedef struct {
-    int height, width, margin;
-    int inputs, outputs; /* channels; outputs in groups of eight */
-    int taps, reach;     /* taps: 1 or 3 along either axis; reach: from one to the next */
-    int is_rectified;
-    const float *given;   /* features, of `inputs` channels */
-    const float *weights; /* group by group; in it taps, then inputs, then eight outputs */
-    const float *bias;
-    const float *before; /* features that are added before negative values are cut; may be null */
-    const float *after;  /* features that are added afterwards; may be null */
-    float *result;       /* features, of `outputs` channels */
-} Convolution;
-
 static inline Eight eight(float value) {
     return (Eight){value, value, value, value, value, value, value, value};
 }
 
-/* `count` pixels from x on, `groups` groups of channels. */
-static inline __attribute__((always_inline)) void convolve_block(
-    const Convolution *layer, const float *const rows[TAPS], int first, int y, int x,
-    const int count, const int groups, const int inputs) {
-    Eight sums[SUMS][GROUPS];
-    const int outputs = layer->outputs, side = layer->taps;
-    const size_t one_group = (size_t)(side * side * inputs) * GROUP;
-    const float *weights = layer->weights + (size_t)(first / GROUP) * one_group;
+static inline Eight positive(Eight value) {
+    return __builtin_elementwise_max(value, eight(0.0f));
+}
+
+INLINE Eight load(const float *from) { return *(const Eight *)from; }
+
+INLINE void store(float *to, Eight value) { *(Eight *)to = value; }
+
+/* ---- convolutions of 3 x 3 pixels ---- */
+
+typedef struct {
+    int height, width, margin;
+    int inputs, outputs; /* channels, in groups of eight */
+    int reach;           /* pixels from one tap to the next */
+    const float *given;   /* features, of `inputs` channels */
+    const float *weights; /* transformed: places, then inputs, then outputs */
+    const float *bias;
+    const float *after; /* features that are added once negative values are cut; may be null */
+    float *result;      /* features, of `outputs` channels */
+} Convolution;
+
+/* Floats that `convolve` needs as scratch: the starts of a row's tiles, and transformed tiles. */
+size_t count_convolve_scratch(const Convolution *layer) {
+    return (size_t)layer->width + 2 * SUMS + (size_t)(PLACES * SUMS * layer->inputs);
+}
+
+/* Rows, and then columns, of 4 x 4 pixels of one group of channels. */
+INLINE void transform_tile(const float *const rows[SIDE], const ptrdiff_t columns[SIDE],
+                           float *to, size_t step) {
+    Eight t[SIDE][SIDE];
+    UNROLLED for (int j = 0; j < SIDE; j++) {
+        const Eight d0 = load(rows[0] + columns[j]), d1 = load(rows[1] + columns[j]);
+        const Eight d2 = load(rows[2] + columns[j]), d3 = load(rows[3] + columns[j]);
+        t[0][j] = d0 - d2, t[1][j] = d1 + d2, t[2][j] = d2 - d1, t[3][j] = d1 - d3;
+    }
+    UNROLLED for (int i = 0; i < SIDE; i++) {
+        store(to + (size_t)(SIDE * i) * step, t[i][0] - t[i][2]);
+        store(to + (size_t)(SIDE * i + 1) * step, t[i][1] + t[i][2]);
+        store(to + (size_t)(SIDE * i + 2) * step, t[i][2] - t[i][1]);
+        store(to + (size_t)(SIDE * i + 3) * step, t[i][1] - t[i][3]);
+    }
+}
+
+/* Some tiles of a row of tiles, whose upper left results are at (y, starts[..]). tiles: how many
+ * are computed; count: how many of them there are, the rest are repeated and not written. */
+INLINE void convolve_tiles(const Convolution *layer, const float *const rows[SIDE], int y,
+                           const int32_t *starts, int count, float *transformed,
+                           const int tiles, const int groups, const int inputs, int first) {
+    const int outputs = layer->outputs, reach = layer->reach;
+    const int end = layer->width - 1 + layer->margin;
+    const size_t step = (size_t)(tiles * inputs);
+    for (int tile = 0; tile < tiles; tile++) {
+        const int start = starts[tile < count ? tile : count - 1];
+        ptrdiff_t columns[SIDE];
+        for (int j = 0; j < SIDE; j++) {
+            const int there = start + (j - 1) * reach;
+            columns[j] = (ptrdiff_t)(there < end ? there : end) * inputs;
+        }
+        for (int c = 0; c < inputs; c += GROUP) {
+            const float *const at[SIDE] = {rows[0] + c, rows[1] + c, rows[2] + c, rows[3] + c};
+            transform_tile(at, columns, transformed + tile * inputs + c, step);
+        }
+    }
+    /* products, place by place */
+    Eight sums[PLACES][SUMS][GROUPS];
+    for (int place = 0; place < PLACES; place++) {
+        Eight sum[SUMS][GROUPS];
+        UNROLLED for (int t = 0; t < tiles; t++)
+            UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = eight(0.0f);
+        const float *weights = layer->weights + (ptrdiff_t)place * inputs * outputs + first;
+        const float *given = transformed + (size_t)place * step;
+        for (int c = 0; c < inputs; c++, weights += outputs) {
+            const Eight one = load(weights);
+            const Eight two = groups > 1 ? load(weights + GROUP) : one;
+            const Eight three = groups > 2 ? load(weights + 2 * GROUP) : one;
+            UNROLLED for (int t = 0; t < tiles; t++) {
+                const Eight value = eight(given[t * inputs + c]);
+                sum[t][0] += one * value;
+                if (groups > 1) sum[t][1] += two * value;
+                if (groups > 2) sum[t][2] += three * value;
+            }
+        }
+        UNROLLED for (int t = 0; t < tiles; t++)
+            UNROLLED for (int g = 0; g < groups; g++) sums[place][t][g] = sum[t][g];
+    }
+    /* and back: 2 x 2 results of each tile */
     const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
-    const ptrdiff_t at = (y * row + layer->margin + x) * outputs + first;
-    UNROLLED for (int p = 0; p < count; p++)
-        UNROLLED for (int g = 0; g < groups; g++) sums[p][g] = *(const Eight *)(layer->bias + first + g * GROUP);
-    if (layer->before)
-        UNROLLED for (int p = 0; p < count; p++)
-            UNROLLED for (int g = 0; g < groups; g++)
-                sums[p][g] += *(const Eight *)(layer->before + at + p * outputs + g * GROUP);
-    for (int i = 0; i < side; i++) {
-        for (int j = 0; j < side; j++) {
-            const float *given = rows[i] + (ptrdiff_t)(x + (j - side / 2) * layer->reach) * inputs;
-            for (int c = 0; c < inputs; c++, weights += GROUP) {
-                const Eight one = *(const Eight *)weights;
-                const Eight two = groups > 1 ? *(const Eight *)(weights + one_group) : one;
-                const Eight three = groups > 2 ? *(const Eight *)(weights + 2 * one_group) : one;
-                UNROLLED for (int p = 0; p < count; p++) {
-                    const Eight value = eight(given[p * inputs + c]);
-                    sums[p][0] += one * value;
-                    if (groups > 1) sums[p][1] += two * value;
-                    if (groups > 2) sums[p][2] += three * value;
+    for (int t = 0; t < count; t++) {
+        for (int g = 0; g < groups; g++) {
+            const Eight bias = load(layer->bias + first + g * GROUP);
+            Eight half[2][SIDE];
+            UNROLLED for (int j = 0; j < SIDE; j++) {
+                const Eight m0 = sums[j][t][g], m1 = sums[SIDE + j][t][g];
+                const Eight m2 = sums[2 * SIDE + j][t][g], m3 = sums[3 * SIDE + j][t][g];
+                half[0][j] = m0 + m1 + m2, half[1][j] = m1 - m2 - m3;
+            }
+            for (int i = 0; i < 2; i++) {
+                if (y + i * reach >= layer->height) break;
+                const Eight found[2] = {half[i][0] + half[i][1] + half[i][2],
+                                        half[i][1] - half[i][2] - half[i][3]};
+                for (int j = 0; j < 2; j++) {
+                    const int x = starts[t] + j * reach;
+                    if (x >= layer->width) break;
+                    const ptrdiff_t there =
+                        ((y + i * reach) * row + layer->margin + x) * outputs + first + g * GROUP;
+                    Eight value = positive(found[j] + bias);
+                    if (layer->after) value += load(layer->after + there);
+                    store(layer->result + there, value);
                 }
             }
         }
     }
-    UNROLLED for (int p = 0; p < count; p++) {
-        UNROLLED for (int g = 0; g < groups; g++) {
-            Eight sum = sums[p][g];
-            const ptrdiff_t there = at + p * outputs + g * GROUP;
-            if (layer->is_rectified) sum = __builtin_elementwise_max(sum, eight(0.0f));
-            if (layer->after) sum += *(const Eight *)(layer->after + there);
-            *(Eight *)(layer->result + there) = sum;
-        }
-    }
 }
 
-static inline __attribute__((always_inline)) void convolve_row(const Convolution *layer, int first,
-                                                               int y, const int groups,
-                                                               const int inputs) {
-    const int middle = layer->taps / 2;
+INLINE void convolve_tile_row(const Convolution *layer, int y, const int32_t *starts, int count,
+                              float *transformed, const int groups, const int inputs, int first) {
+    const int tiles = SUMS / groups;
     const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
-    const float *rows[TAPS];
-    for (int i = 0; i < layer->taps; i++) {
-        const int there = clamp_index(y + (i - middle) * layer->reach, layer->height);
+    const float *rows[SIDE];
+    for (int i = 0; i < SIDE; i++) {
+        const int there = clamp_index(y + (i - 1) * layer->reach, layer->height);
         rows[i] = layer->given + (there * row + layer->margin) * inputs;
     }
-    const int count = SUMS / groups;
-    int x = 0;
-    for (; x + count <= layer->width; x += count)
-        convolve_block(layer, rows, first, y, x, count, groups, inputs);
-    for (; x < layer->width; x++) convolve_block(layer, rows, first, y, x, 1, groups, inputs);
+    for (int done = 0; done < count; done += tiles) {
+        const int left = count - done;
+        convolve_tiles(layer, rows, y, starts + done, left < tiles ? left : tiles, transformed,
+                       tiles, groups, inputs, first);
+    }
 }
 
 /* The usual numbers of inputs, written out. */
-static inline __attribute__((always_inline)) void convolve_group(const Convolution *layer, int first, int y, const int groups) {
-    if (layer->inputs == GROUP) convolve_row(layer, first, y, groups, GROUP);
-    else if (layer->inputs == 2 * GROUP) convolve_row(layer, first, y, groups, 2 * GROUP);
-    else if (layer->inputs == 3 * GROUP) convolve_row(layer, first, y, groups, 3 * GROUP);
-    else convolve_row(layer, first, y, groups, layer->inputs);
+INLINE void convolve_groups(const Convolution *layer, int y, const int32_t *starts, int count,
+                            float *transformed, const int groups, int first) {
+    if (layer->inputs == GROUP)
+        convolve_tile_row(layer, y, starts, count, transformed, groups, GROUP, first);
+    else if (layer->inputs == 3 * GROUP)
+        convolve_tile_row(layer, y, starts, count, transformed, groups, 3 * GROUP, first);
+    else
+        convolve_tile_row(layer, y, starts, count, transformed, groups, layer->inputs, first);
 }
 
 /* Repeat the first and the last pixel of a row in its margins. */
@@ -123,18 +184,31 @@ static void repeat_ends(float *row, int width, int margin, int channels) {
         }
 }
 
-void convolve(const Convolution *layer) {
-    const ptrdiff_t row = ((ptrdiff_t)layer->width + 2 * layer->margin) * layer->outputs;
+/* Winograd's minimal filtering, F(2 x 2, 3 x 3): 16 products where 36 define the four results. With
+ * taps apart by the reach, the pixels of a tile are too. */
+void convolve(const Convolution *layer, float *scratch) {
+    const int reach = layer->reach;
+    int32_t *starts = (int32_t *)scratch;
+    float *transformed = scratch + layer->width + 2 * SUMS;
+    int count = 0;
+    for (int x = 0; x < layer->width; x++)
+        if (x / reach % 2 == 0) starts[count++] = x;
     for (int y = 0; y < layer->height; y++) {
+        if (y / reach % 2) continue;
         for (int first = 0; first < layer->outputs; first += GROUPS * GROUP) {
             const int groups = (layer->outputs - first) / GROUP;
-            if (groups == 1) convolve_group(layer, first, y, 1);
-            else if (groups == 2) convolve_group(layer, first, y, 2);
-            else convolve_group(layer, first, y, 3);
+            if (groups == 1)
+                convolve_groups(layer, y, starts, count, transformed, 1, first);
+            else if (groups == 2)
+                convolve_groups(layer, y, starts, count, transformed, 2, first);
+            else
+                convolve_groups(layer, y, starts, count, transformed, 3, first);
         }
+    }
+    const ptrdiff_t row = ((ptrdiff_t)layer->width + 2 * layer->margin) * layer->outputs;
+    for (int y = 0; y < layer->height; y++)
         repeat_ends(layer->result + y * row + (ptrdiff_t)layer->margin * layer->outputs,
                     layer->width, layer->margin, layer->outputs);
-    }
 }
 
 /* What the network sees of an exposure, -1..1: its luma, the mean luma of all, how near R, G and B
@@ -183,14 +257,55 @@ typedef struct {
     float *gain_planes;
 } Decision;
 
+INLINE void mix_pixels(const Mix *mix, const float *given, const float *before, float *result,
+                       const int count, const int groups, int first) {
+    const int inputs = mix->inputs, outputs = mix->outputs;
+    const size_t one_group = (size_t)inputs * GROUP;
+    const float *weights = mix->weights + (size_t)(first / GROUP) * one_group;
+    Eight sums[SUMS][GROUPS];
+    UNROLLED for (int p = 0; p < count; p++)
+        UNROLLED for (int g = 0; g < groups; g++) {
+            sums[p][g] = load(mix->bias + first + g * GROUP);
+            if (before) sums[p][g] += load(before + p * outputs + first + g * GROUP);
+        }
+    for (int c = 0; c < inputs; c++, weights += GROUP) {
+        const Eight one = load(weights);
+        const Eight two = groups > 1 ? load(weights + one_group) : one;
+        const Eight three = groups > 2 ? load(weights + 2 * one_group) : one;
+        UNROLLED for (int p = 0; p < count; p++) {
+            const Eight value = eight(given[p * inputs + c]);
+            sums[p][0] += one * value;
+            if (groups > 1) sums[p][1] += two * value;
+            if (groups > 2) sums[p][2] += three * value;
+        }
+    }
+    UNROLLED for (int p = 0; p < count; p++)
+        UNROLLED for (int g = 0; g < groups; g++)
+            store(result + p * outputs + first + g * GROUP,
+                  mix->is_rectified ? positive(sums[p][g]) : sums[p][g]);
+}
+
+INLINE void mix_groups(const Mix *mix, const float *given, const float *before, int width,
+                       float *result, const int groups, int first) {
+    const int count = SUMS / groups;
+    int x = 0;
+    for (; x + count <= width; x += count)
+        mix_pixels(mix, given + x * mix->inputs, before ? before + x * mix->outputs : before,
+                   result + x * mix->outputs, count, groups, first);
+    for (; x < width; x++)
+        mix_pixels(mix, given + x * mix->inputs, before ? before + x * mix->outputs : before,
+                   result + x * mix->outputs, 1, groups, first);
+}
+
+/* One row. before: what is added before negative values are cut; may be null, or the result. */
 static void mix_row(const Mix *mix, const float *given, const float *before, int width,
                     float *result) {
-    const Convolution layer = {
-        .height = 1, .width = width, .inputs = mix->inputs, .outputs = mix->outputs, .taps = 1,
-        .is_rectified = mix->is_rectified, .given = given, .weights = mix->weights,
-        .bias = mix->bias, .before = before, .result = result,
-    };
-    convolve(&layer);
+    for (int first = 0; first < mix->outputs; first += GROUPS * GROUP) {
+        const int groups = (mix->outputs - first) / GROUP;
+        if (groups == 1) mix_groups(mix, given, before, width, result, 1, first);
+        else if (groups == 2) mix_groups(mix, given, before, width, result, 2, first);
+        else mix_groups(mix, given, before, width, result, 3, first);
+    }
 }
 
 /* Mean and maximum over the exposures in one row. */

@@ -85,7 +85,7 @@ def test_a_layer_is_a_convolution_that_repeats_the_border(size, inputs, outputs,
     height, width = size
     weights, bias = noise(outputs, inputs, 3, 3) - 0.5, noise(outputs) - 0.5
     planes = noise(inputs, height, width)
-    layer = Layer.of(weights, bias, inputs=inputs, reach=reach, is_rectified=True)
+    layer = Layer.of(weights, bias, inputs=inputs, reach=reach)
     margin = reach + 1
     given = np.pad(planes.transpose(1, 2, 0), ((0, 0), (margin, margin), (0, 0)), mode="edge")
     result = np.empty((height, width + 2 * margin, len(layer.bias)), np.float32)
