@@ -165,8 +165,8 @@ class PixelLayer:
         outputs, given = weights.shape[:2]
         laid = np.zeros((_fill_up(outputs), inputs), np.float32)
         laid[:outputs, :given] = weights[..., 0, 0]
-        laid = laid.reshape(-1, CHANNEL_GROUP, inputs).transpose(0, 2, 1)
-        return PixelLayer(np.ascontiguousarray(laid), _filled(bias), is_rectified)
+        by_group = laid.reshape(-1, CHANNEL_GROUP, inputs).transpose(0, 2, 1)
+        return PixelLayer(np.ascontiguousarray(by_group), _filled(bias), is_rectified)
 
     def as_mix(self) -> Mix:
         """The layer as a part of a decision; it must live as long as that does."""
