@@ -50,7 +50,7 @@ def srgb_to_linear(encoded: Planes) -> Planes:
     """
     curved = _power(
         (np.maximum(encoded, _single(SRGB_KNEE)) + _single(SRGB_OFFSET))
-        * _single(1 / (1 + SRGB_OFFSET)),
+        / _single(1 + SRGB_OFFSET),
         SRGB_GAMMA,
     )
     return np.where(encoded <= _single(SRGB_KNEE), encoded * _single(1 / SRGB_SLOPE), curved)
