@@ -258,8 +258,8 @@ typedef struct {
 } Decision;
 
 INLINE void mix_pixels(const Mix *mix, const float *given, const float *before, float *result,
-                       const int count, const int groups, int first) {
-    const int inputs = mix->inputs, outputs = mix->outputs;
+                       const int count, const int groups, const int inputs, int first) {
+    const int outputs = mix->outputs;
     const size_t one_group = (size_t)inputs * GROUP;
     const float *weights = mix->weights + (size_t)(first / GROUP) * one_group;
     Eight sums[SUMS][GROUPS];
@@ -285,16 +285,26 @@ INLINE void mix_pixels(const Mix *mix, const float *given, const float *before, 
                   mix->is_rectified ? positive(sums[p][g]) : sums[p][g]);
 }
 
-INLINE void mix_groups(const Mix *mix, const float *given, const float *before, int width,
-                       float *result, const int groups, int first) {
+INLINE void mix_line(const Mix *mix, const float *given, const float *before, int width,
+                     float *result, const int groups, const int inputs, int first) {
     const int count = SUMS / groups;
     int x = 0;
     for (; x + count <= width; x += count)
-        mix_pixels(mix, given + x * mix->inputs, before ? before + x * mix->outputs : before,
-                   result + x * mix->outputs, count, groups, first);
+        mix_pixels(mix, given + x * inputs, before ? before + x * mix->outputs : before,
+                   result + x * mix->outputs, count, groups, inputs, first);
     for (; x < width; x++)
-        mix_pixels(mix, given + x * mix->inputs, before ? before + x * mix->outputs : before,
-                   result + x * mix->outputs, 1, groups, first);
+        mix_pixels(mix, given + x * inputs, before ? before + x * mix->outputs : before,
+                   result + x * mix->outputs, 1, groups, inputs, first);
+}
+
+INLINE void mix_groups(const Mix *mix, const float *given, const float *before, int width,
+                       float *result, const int groups, int first) {
+    if (mix->inputs == GROUP)
+        mix_line(mix, given, before, width, result, groups, GROUP, first);
+    else if (mix->inputs == 3 * GROUP)
+        mix_line(mix, given, before, width, result, groups, 3 * GROUP, first);
+    else
+        mix_line(mix, given, before, width, result, groups, mix->inputs, first);
 }
 
 /* One row. before: what is added before negative values are cut; may be null, or the result. */
