@@ -2,8 +2,8 @@
  *
  * Features lie channel by channel within a pixel, and pixel by pixel within a row; a row has a
  * margin at either end that repeats its first and its last pixel. Channels come in groups of eight.
- * Every function computes on the calling thread, keeps nothing, and writes each value by the same
- * operations wherever its pixel lies.
+ * Every function computes on the calling thread, keeps nothing, and gives a picture the same bits
+ * however its rows are shared out among threads.
  *
  * model/blend/look.py checks sizes and types, and calls.
  */
