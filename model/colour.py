@@ -49,8 +49,7 @@ def srgb_to_linear(encoded: Planes) -> Planes:
         [0.0, 1.0]
     """
     curved = _power(
-        (np.maximum(encoded, _single(SRGB_KNEE)) + _single(SRGB_OFFSET))
-        / _single(1 + SRGB_OFFSET),
+        (np.maximum(encoded, _single(SRGB_KNEE)) + _single(SRGB_OFFSET)) / _single(1 + SRGB_OFFSET),
         SRGB_GAMMA,
     )
     return np.where(encoded <= _single(SRGB_KNEE), encoded * _single(1 / SRGB_SLOPE), curved)

@@ -36,7 +36,7 @@ def load_planes(pixels: Pixels) -> Planes:
 
 
 def load_lumas(exposures: Sequence[Pixels]) -> Planes:
-    """Lumas of the exposures, see `model.blend.colour.to_luma`.
+    """Lumas of the exposures, see `torch_colour.to_luma`.
 
     Args:
         exposures: Shape (H, W, 3) each, uint8 or uint16; windows of pictures need not be copied.

@@ -365,7 +365,7 @@ def _decide(decision: Decision, rows: slice) -> None:
 
 
 def to_lumas(planes: Planes) -> Planes:
-    """Lumas of encoded RGB: (..., 3, h, w) to (..., h, w), see `model.blend.colour.to_luma`."""
+    """Lumas of encoded RGB: (..., 3, h, w) to (..., h, w), see `torch_colour.to_luma`."""
     red, green, blue = (planes[..., channel, :, :] for channel in range(len(LUMA)))
     weights = [np.float32(weight) for weight in LUMA]
     lumas: Planes = weights[0] * red + weights[1] * green + weights[2] * blue

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.blend.colour import mix_colour, to_luma
 from model.blend.levels import Levels, size_at
 from model.blend.process_settings import SharedSettings
+from model.blend.torch_colour import mix_colour, to_luma
 from model.blend.torch_network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
 from model.exposure import Pixels
 from model.tiling import Rect, Window

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.blend.colour import mix_colour, to_luma
 from model.blend.definition import (
     CLIPPED_PLANES,
     COEFFICIENT_SCALES,
@@ -27,6 +26,7 @@ from model.blend.definition import (
     sharpen,
 )
 from model.blend.levels import BANDS, GROUPS, MAX_REDUCTION, Levels, plan_levels
+from model.blend.torch_colour import mix_colour, to_luma
 from model.blend.torch_pyramid import down, magnify, repeat_halving, smooth, up
 from model.manifest import PyramidBlendConfig
 from model.tiling import Rect

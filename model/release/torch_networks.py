@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from model.blend.colour import to_luma
+from model.blend.torch_colour import to_luma
 from model.blend.torch_network import BlendNetwork
 from model.lightness.definition import LIGHTNESS_MAX
 from model.lightness.torch_network import FusionNetwork

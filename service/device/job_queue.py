@@ -10,7 +10,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from model.errors import FusionError, InferenceError
@@ -236,7 +235,7 @@ class JobQueue:
 
     def _drop(self, ticket: _Ticket) -> None:
         """Forget a queued job; a running one keeps its place until the worker has let it go."""
-        with suppress(ValueError):
+        if ticket in self._queue:  # what `remove` says of one that is not there has its whole job
             self._queue.remove(ticket)
         if ticket.number in self._running:
             self._supervisor.send(Cancel(ticket.number))

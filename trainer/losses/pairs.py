@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.blend.colour import to_luma
+from model.blend.torch_colour import to_luma
 
 
 class Pairs(NamedTuple):

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from model.blend.colour import to_luma
+from model.blend.torch_colour import to_luma
 from model.lightness.definition import LIGHTNESS_MAX
 from trainer.losses.local_moments import DATA_RANGE, MomentPyramid
 

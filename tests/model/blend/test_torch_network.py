@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from model.blend.colour import LUMA, to_luma
+from model.blend.colour import LUMA
 from model.blend.definition import FLOOR_SHARE
 from model.blend.levels import plan_levels
+from model.blend.torch_colour import to_luma
 from model.blend.torch_network import BlendNetwork, bring_maps, frame_of
 from model.manifest import PyramidBlendConfig
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.blend.colour import RULE, ColourRule, mix_colour, to_luma
+from model.blend.colour import RULE, ColourRule
 from model.blend.definition import FLOOR_SHARE, SALIENCY_SCALE, sharpen
 from model.blend.kernels import add_band, colour_pixels, load_lumas, load_planes, reduce_planes
 from model.blend.levels import Levels
+from model.blend.torch_colour import mix_colour, to_luma
 from model.blend.torch_network import BlendMaps, bring_maps
 from model.blend.torch_pyramid import down
 from model.tiling import Rect

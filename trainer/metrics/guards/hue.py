@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.blend.colour import to_luma
+from model.blend.torch_colour import to_luma
 from trainer.metrics.grey import Grey, check_compared, check_rgb
 from trainer.metrics.guards.cells import average_worst
 from trainer.metrics.windows import Plane

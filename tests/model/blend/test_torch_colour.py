@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from model.blend.colour import GAMUT_MARGIN, mix_colour, to_luma
+from model.blend.colour import GAMUT_MARGIN
+from model.blend.torch_colour import mix_colour, to_luma
 
 
 def colour(exposures, luma):
