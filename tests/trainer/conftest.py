@@ -10,7 +10,7 @@ import torch
 
 from model.lightness.torch_network import FusionNetwork
 from model.manifest import NetworkConfig
-from tests.trainer.graphs import copying_graphs
+from tests.trainer.graphs import filling_graphs
 from trainer.config import load_config
 from trainer.release.export import GRAPHS, export_graph
 from trainer.run.train import train
@@ -52,8 +52,8 @@ def tiny_graphs(tmp_path_factory):
 
 @pytest.fixture
 def ready_graphs(tiny_graphs):
-    """Exports copy graphs instead of making them."""
-    with copying_graphs(tiny_graphs):
+    """Exports fill graphs instead of making them."""
+    with filling_graphs(tiny_graphs):
         yield
 
 

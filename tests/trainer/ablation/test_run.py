@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trainer.graphs import copying_graphs
+from tests.trainer.graphs import filling_graphs
 from trainer.__main__ import main
 from trainer.ablation.run import find_weights
 from trainer.ablation.studies import plan_studies
@@ -81,7 +81,7 @@ def ablation(data_root, scenes, tiny_graphs, tmp_path_factory):
     train(begun, data_root, out / "runs" / begun.name, stop_after=1)
     command = ["ablate", str(studies), "--data", str(data_root), "--scenes", str(scenes)]
     command += ["--out", str(out), "--workers", "0", "--metrics", ",".join(METRICS)]
-    with copying_graphs(tiny_graphs):
+    with filling_graphs(tiny_graphs):
         return command, main(command), out, planned
 
 
