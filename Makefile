@@ -25,7 +25,7 @@ SERVICE := $(VENV)/.installed-service-$(DEVICE)
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow coverage lint format constraints image clean
+.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick lint format constraints image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -45,6 +45,12 @@ test-slow: $(DEV)  ## those that take longer (as root, with buildah and debootst
 
 coverage: $(DEV)  ## branch coverage of model and service, subprocesses included
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --cov --cov-report=term-missing:skip-covered tests
+
+bench: $(DEV)  ## time and memory of everything beside its peers, to bench/results (an hour, on a quiet machine)
+	$(BIN)/python -m bench
+
+bench-quick: $(DEV)  ## small versions of the same, to bench/results/quick (two minutes)
+	$(BIN)/python -m bench --quick
 
 lint: $(DEV)  ## format, lint, types, import contracts, Dockerfile
 	$(BIN)/ruff format --check .

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from bench import blend
 from bench.repository import ROOT
-from bench.speed import DEFAULT_WEIGHTS, RESULTS
 from bench.timing import MOTION, make_pair, write_record
 from model.device import Precision
 from model.exposure import ExposureStack
@@ -36,6 +35,8 @@ from model.run import fuse_run
 from model.tiling import plan_windows
 from model.torch_colour import linear_to_lab, pixels_to_linear
 
+DEFAULT_WEIGHTS = ROOT / "weights" / "hyperp-mb-1.1.0"
+RESULTS = ROOT / "bench" / "results"
 RESULT_NAMES = {"hyperp-mb": "exactness.json", "pyramid-blend": "exactness-pyramid-blend.json"}
 SIZES = ((16, 16), (16, 333), (31, 47), (97, 131), (257, 401), (899, 1151))
 PEAK_SIZE = (4000, 6000)

@@ -9,11 +9,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import httpx
 
-POLL_S = 0.25
+POLL_S = 0.02
 STOP_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service that is ready.
+
+    Attributes:
+        url: Where it answers.
+        pid: Its first process, the event loop.
+        ready_s: Seconds from its start until `/readyz` agreed.
+    """
+
+    url: str
+    pid: int
+    ready_s: float
 
 
 @contextmanager
@@ -31,14 +47,30 @@ def running_service(*, ready_timeout_s: float = 120.0) -> Iterator[str]:
     Raises:
         RuntimeError: The process ended, or was not ready in time.
     """
+    with watched_service(ready_timeout_s=ready_timeout_s) as service:
+        yield service.url
+
+
+@contextmanager
+def watched_service(*, ready_timeout_s: float = 120.0) -> Iterator[RunningService]:
+    """The same, for who wants to look at its processes too; writes warnings alone to its log.
+
+    Args:
+        ready_timeout_s: See `running_service`.
+
+    Raises:
+        RuntimeError: See `running_service`.
+    """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"EXPOFUSE_HOST": "127.0.0.1", "EXPOFUSE_PORT": str(port)}
+    ours = {"EXPOFUSE_HOST": "127.0.0.1", "EXPOFUSE_PORT": str(port)}
+    environment = {"EXPOFUSE_LOG_LEVEL": "warning", **os.environ, **ours}
     command = [sys.executable, "-m", "service", "serve"]
+    begin_s = time.monotonic()
     process = subprocess.Popen(command, env=environment)
     try:
         _wait_until_ready(process, url, ready_timeout_s)
-        yield url
+        yield RunningService(url, process.pid, time.monotonic() - begin_s)
     finally:
         process.terminate()
         try:

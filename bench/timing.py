@@ -9,19 +9,21 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TypeVar
 
 import cv2
 import numpy as np
-import onnxruntime
-import torch
 
 from bench.repository import read_commit
 from model.exposure import AlignmentReport, ExposureStack, StackAlignment
 
 Result = TypeVar("Result")
+
+VERSIONED = ("numpy", "pillow", "pyvips", "simplejpeg", "onnxruntime", "torch")
+"""Distributions whose versions a record names."""
 
 MOTION = StackAlignment(
     reference=1,
@@ -53,27 +55,28 @@ class Cost:
         return Cost(self.wall_s - other.wall_s, self.cpu_s - other.cpu_s)
 
 
-def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
-    """Run once and take the time."""
-    wall_s, cpu_s = perf_counter(), process_time()
+def measure(
+    work: Callable[[], Result], cpu_clock: Callable[[], float] = process_time
+) -> tuple[Result, Cost]:
+    """Run once and take the time.
+
+    Args:
+        work: What is run.
+        cpu_clock: Core seconds of whoever does the work; this process when not given.
+    """
+    cpu_s = cpu_clock()  # Reading that of other processes takes time, which is not the work's.
+    begin_s = perf_counter()
     result = work()
-    return result, Cost(perf_counter() - wall_s, process_time() - cpu_s)
+    wall_s = perf_counter() - begin_s
+    return result, Cost(wall_s, cpu_clock() - cpu_s)
 
 
 def make_pair(height: int, width: int) -> ExposureStack:
-    """A smooth seeded scene as an under and an over exposure, uint8."""
-    return make_stack(height, width, 2)
-
-
-def make_stack(height: int, width: int, count: int) -> ExposureStack:
-    """A smooth seeded scene in so many exposures, two stops from the first to the last, uint8."""
+    """A smooth seeded scene as an under and an over exposure, two stops apart, uint8."""
     scene = cv2.GaussianBlur(np.random.default_rng(0).random((height, width, 3)), (0, 0), 2)
     scene = (scene - scene.min()) / (scene.max() - scene.min())
     return ExposureStack.from_images(
-        [
-            np.rint(255 * (gain * scene).clip(0, 1)).astype(np.uint8)
-            for gain in np.geomspace(0.4, 1.6, count)
-        ]
+        [np.rint(255 * (gain * scene).clip(0, 1)).astype(np.uint8) for gain in (0.4, 1.6)]
     )
 
 
@@ -100,32 +103,51 @@ def spread_costs(
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, cores, load and versions."""
+    """Processor, cores, memory, load and versions."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": count_cores(),
+        "memory_gib": round(memory_bytes / 2**30, 1),
         "load_average": [round(value, 2) for value in os.getloadavg()],
+        "system": platform.platform(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "numpy": np.__version__,
         "opencv": cv2.__version__,
         "opencv_threads": cv2.getNumThreads(),
+        **{name: find_version(name) for name in VERSIONED},
     }
 
 
-def write_record(path: Path, record: dict[str, object]) -> None:
-    """Write a result with what it takes to repeat it."""
-    module = Path(sys.argv[0]).stem
-    command = shlex.join(["python", "-m", f"bench.{module}", *sys.argv[1:]])
-    document = {
-        "command": command,
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def find_version(distribution: str) -> str | None:
+    """Version of an installed distribution; None where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def make_document(record: Mapping[str, object]) -> dict[str, object]:
+    """A result with what it takes to repeat it."""
+    program = Path(sys.argv[0])
+    module = "bench" if program.stem == "__main__" else f"bench.{program.stem}"
+    return {
+        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
         "commit": read_commit(),
         "machine": describe_machine(),
         **record,
     }
+
+
+def write_record(path: Path, record: Mapping[str, object]) -> None:
+    """Write a result with what it takes to repeat it, and print it."""
+    text = json.dumps(make_document(record), indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(document, indent=1))
+    path.write_text(text + "\n", encoding="utf-8")
+    print(text)

@@ -1,4 +1,4 @@
-"""The timing of fusion and its exactness: what they measure of weights that blend."""
+"""The exactness of fusion: what is measured of weights that blend."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import exactness, speed
+from bench import exactness
 from model.manifest import (
     PARAMETERS_NAME,
     Manifest,
@@ -25,7 +25,7 @@ def blend_weights(tmp_path: Path) -> Path:
     network = build_network(PyramidBlendConfig(width=2)).eval().requires_grad_(False)
     network.saliency.fill_(0.3)
     save_parameters(network, directory / PARAMETERS_NAME)
-    released = read_manifest(speed.DEFAULT_WEIGHTS)
+    released = read_manifest(exactness.DEFAULT_WEIGHTS)
     changes = {
         "name": "pyramid-blend",
         "version": "0.0.1",
@@ -38,26 +38,6 @@ def blend_weights(tmp_path: Path) -> Path:
     }
     write_manifest(Manifest.model_validate({**dict(released), **changes}), directory)
     return directory
-
-
-def test_speed_holds_every_pass_and_the_others_of_the_same_rounds(
-    blend_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = blend_weights.parent / "speed.json"
-    size = ["--height=40", "--width=64", "--repeats=1"]
-    monkeypatch.setattr(
-        sys, "argv", ["speed.py", f"--weights={blend_weights}", *size, f"--out={path}"]
-    )
-    speed.main()
-    record = json.loads(path.read_text())
-    assert record["weights"] == "pyramid-blend-0.0.1"
-    rounds = record["by_size"]["40x64"]["1"]
-    names = ("fusion", "fusion_warped", "pass_reduce", "pass_coarse", "pass_blend", "mertens")
-    for name in (*names, "hyperp_mb"):
-        assert rounds[f"{name}_wall_s_per_megapixel"]["median"] > 0
-    fusion, mertens = (rounds[f"{name}_cpu_s_per_megapixel"] for name in ("fusion", "mertens"))
-    ratio = mertens["median"] / fusion["median"]
-    assert rounds["mertens_over_fusion_cpu"]["median"] == pytest.approx(ratio, rel=0.02)
 
 
 def test_exactness_holds_codes_halos_and_memory(

@@ -1,0 +1,48 @@
+"""Draws the curves of a record, as SVG: the same record gives the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from bench.scope import Curve
+
+PANEL_INCHES = (4.8, 3.4)
+COLUMNS = 2
+SALT = "expofuse"
+
+
+def write_plot(path: Path, title: str, curves: Sequence[Curve]) -> None:
+    """Draw every curve in a panel of its own, logarithmic either way.
+
+    Args:
+        path: The SVG file.
+        title: Above all panels.
+        curves: At least one.
+    """
+    rows = -(-len(curves) // COLUMNS)
+    columns = min(COLUMNS, len(curves))
+    size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.4)
+    with mpl.rc_context({"svg.hashsalt": SALT, "font.size": 8}):
+        figure = Figure(figsize=size, layout="constrained")
+        figure.suptitle(title)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel, curve in zip(panels, curves, strict=False):
+            numbers: set[float] = set()
+            for way, points in curve.points.items():
+                panel.plot(*zip(*points, strict=True), marker="o", markersize=3, label=way)
+                numbers |= {number for number, _ in points}
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+            ticks = sorted(numbers)
+            panel.set_xticks(ticks, [f"{number:.3g}" for number in ticks])
+            panel.minorticks_off()
+            panel.set(xlabel=curve.along, ylabel=f"{curve.name}, {curve.unit}")
+            panel.grid(alpha=0.3)
+            panel.legend(fontsize=6)
+        for panel in panels[len(curves) :]:
+            panel.remove()
+        figure.savefig(path, metadata={"Date": None})
