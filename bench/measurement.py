@@ -77,21 +77,20 @@ def run_rounds(
     ways: Mapping[str, Callable[[], object]],
     *,
     repeats: int,
-    cpu_clocks: Mapping[str, Callable[[], float]] | None = None,
+    warm_up: bool = True,
 ) -> Rounds:
-    """Run every way once in each round, after one round that is not counted.
+    """Run every way once in each round.
 
     Args:
         ways: What is run, by name; one that returns a `Cost` has measured itself.
         repeats: Counted rounds.
-        cpu_clocks: Of a way whose work another process does, the core seconds of that.
+        warm_up: One round goes before them that is not counted.
     """
-    clocks = cpu_clocks or {}
     rounds: Rounds = {name: [] for name in ways}
-    for index in range(repeats + 1):
+    for index in range(repeats + warm_up):
         for name, work in ways.items():
-            result, cost = measure(work, clocks[name]) if name in clocks else measure(work)
-            if index > 0:
+            result, cost = measure(work)
+            if index >= warm_up:
                 rounds[name].append(result if isinstance(result, Cost) else cost)
     return rounds
 

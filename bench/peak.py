@@ -12,6 +12,7 @@ import cv2
 
 from bench.processes import read_own_mib, reset_own_peak
 from bench.scenes import take_still
+from bench.scope import Point
 from bench.stages import open_pipeline
 from model.exposure import ExposureStack
 
@@ -19,9 +20,6 @@ _C_LIBRARY = ctypes.CDLL(None)
 
 SMALL_MP = 0.05
 """Size of what is fused before, so that libraries and their threads have what they keep."""
-
-Point = tuple[float, int]
-"""Megapixels of an exposure, and how many there are."""
 
 Job = Callable[[Path, Sequence[Point]], list[float]]
 

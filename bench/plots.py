@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from bench.scope import Curve
 
@@ -38,8 +39,10 @@ def write_plot(path: Path, title: str, curves: Sequence[Curve]) -> None:
             panel.set_xscale("log")
             panel.set_yscale("log")
             ticks = sorted(numbers)
-            panel.set_xticks(ticks, [f"{number:.3g}" for number in ticks])
+            panel.set_xticks(ticks, [f"{number:.2g}" for number in ticks])
             panel.minorticks_off()
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             panel.set(xlabel=curve.along, ylabel=f"{curve.name}, {curve.unit}")
             panel.grid(alpha=0.3)
             panel.legend(fontsize=6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,7 @@ class Scope:
         clients: Numbers of clients at once.
         requests: That each of them sends.
         load_rounds: Rounds over the numbers of clients.
+        program_cases: Cases of requests in which Hugin's programs run too, at most; they are slow.
         starts: How often the service is started.
         weights_dir: The weights that fuse in this process; the service takes those of its settings.
     """
@@ -40,8 +41,15 @@ class Scope:
     clients: tuple[int, ...]
     requests: int
     load_rounds: int
+    program_cases: int
     starts: int
     weights_dir: Path = field(default_factory=lambda: locate_weights(DEFAULT_WEIGHTS))
+
+    @property
+    def points(self) -> list[Point]:
+        """Every point of the curves, once: pairs of every size, and stacks of one."""
+        pairs = [(size, 2) for size in self.sizes_mp]
+        return list(dict.fromkeys([*pairs, *((self.count_mp, count) for count in self.counts)]))
 
 
 FULL = Scope(
@@ -55,6 +63,7 @@ FULL = Scope(
     clients=(1, 2, 4, 8, 16),
     requests=8,
     load_rounds=2,
+    program_cases=99,
     starts=5,
 )
 QUICK = Scope(
@@ -68,8 +77,13 @@ QUICK = Scope(
     clients=(1, 4),
     requests=2,
     load_rounds=1,
+    program_cases=1,
     starts=1,
 )
+
+
+Point = tuple[float, int]
+"""Megapixels of an exposure, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +123,20 @@ class Outcome:
     curves: list[Curve] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     headline: str = ""
+
+
+def draw_points(found: Mapping[Point, Measurement], scope: Scope) -> list[Curve]:
+    """Curves against megapixels and against exposures.
+
+    Args:
+        found: What was measured at each of `Scope.points`, or at some of them.
+        scope: Says which curve they belong to.
+    """
+    sizes = [found[size, 2] for size in scope.sizes_mp]
+    stacks = [
+        found[point] for point in ((scope.count_mp, one) for one in scope.counts) if point in found
+    ]
+    return [*draw_costs(sizes, "megapixels"), *draw_costs(stacks, "exposures")]
 
 
 def draw_costs(

@@ -16,11 +16,11 @@ import cv2
 
 from bench.measurement import OURS, Measurement, describe_costs, run_rounds
 from bench.opponents import opencv_threads
-from bench.peak import Point, measure_apart, peak_of_fusion, peak_of_mertens
+from bench.peak import measure_apart, peak_of_fusion, peak_of_mertens
 from bench.processes import Memory
 from bench.roofline import Roof, count_work, describe_roofline
 from bench.scenes import Scene, take_still
-from bench.scope import Outcome, Scope, draw_costs
+from bench.scope import Outcome, Point, Scope, draw_points
 from bench.stages import open_pipeline
 from bench.timing import MOTION, Cost, count_cores, measure
 from model.exposure import ExposureStack
@@ -46,15 +46,17 @@ def run(scope: Scope) -> Outcome:
         for threads in sorted({1, count_cores()})
     ]
     pipeline = open_pipeline(scope.weights_dir)
-    counts = () if manifest.network.is_for_pairs else scope.counts
-    points = [(size, 2) for size in scope.sizes_mp] + [(scope.count_mp, one) for one in counts]
-    along = [measure_point(pipeline, point, repeats=scope.curve_repeats) for point in points]
+    is_for_pairs = manifest.network.is_for_pairs
+    points = [point for point in scope.points if point[1] == 2 or not is_for_pairs]
+    found = {one: measure_point(pipeline, one, repeats=scope.curve_repeats) for one in points}
     for way, job in ((OURS, peak_of_fusion), (MERTENS, peak_of_mertens)):
-        for one, mib in zip(along, measure_apart(job, scope.weights_dir, points), strict=True):
-            one.peaks[way] = Memory("rss", mib)
-    by_size, by_count = along[: len(scope.sizes_mp)], along[len(scope.sizes_mp) :]
-    curves = [*draw_costs(by_size, "megapixels"), *draw_costs(by_count, "exposures")]
-    return Outcome([*measurements, *along], curves, {"weights": manifest.label})
+        for point, mib in zip(points, measure_apart(job, scope.weights_dir, points), strict=True):
+            found[point].peaks[way] = Memory("rss", mib)
+    return Outcome(
+        [*measurements, *found.values()],
+        draw_points(found, scope),
+        {"weights": manifest.label},
+    )
 
 
 def measure_case(

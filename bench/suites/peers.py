@@ -82,7 +82,8 @@ def measure_scene(name: str, scene: Scene, folder: Path, scope: Scope) -> list[M
         peaks_mib[way].append(ended.peak_mib)
         return ended.cost
 
-    rounds = run_rounds({way: partial(cost_of, way) for way in commands}, repeats=scope.repeats)
+    cold = {way: partial(cost_of, way) for way in commands}
+    rounds = run_rounds(cold, repeats=scope.repeats, warm_up=False)
     skipped = {} if reason is None else {PROGRAMS: reason}
     peaks = {way: Memory("rss", max(found)) for way, found in peaks_mib.items()}
     as_it_is = partial(

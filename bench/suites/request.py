@@ -40,7 +40,7 @@ from bench.scenes import (
     take_photographs,
     take_still,
 )
-from bench.scope import Outcome, Scope, draw_costs
+from bench.scope import Outcome, Scope, draw_points
 from bench.stages import STAGES, measure_stages, open_pipeline
 from bench.timing import Cost, measure
 
@@ -112,30 +112,47 @@ def run(scope: Scope) -> Outcome:
     with tempfile.TemporaryDirectory() as folder, watched_service() as service:
         bench = Bench(service, open_pipeline(scope.weights_dir), Path(folder))
         measurements = [
-            measure_scene(case.name, case.take(), bench, repeats=scope.repeats, is_case=True)
-            for case in cases
+            measure_case(case, bench, repeats=scope.repeats, has_programs=n < scope.program_cases)
+            for n, case in enumerate(cases)
         ]
-        by_size = [
-            measure_scene(f"{size:g} MP", take_still(size), bench, repeats=scope.curve_repeats)
-            for size in scope.sizes_mp
-        ]
-        by_count = [
-            measure_scene(
-                f"{count} of {scope.count_mp:g} MP",
-                take_still(scope.count_mp, count),
-                bench,
-                repeats=scope.curve_repeats,
+        found = {
+            (size, count): measure_scene(
+                f"{count} of {size:g} MP", take_still(size, count), bench, scope.curve_repeats, {}
             )
-            for count in scope.counts
-        ]
+            for size, count in scope.points
+        }
         version = httpx.get(f"{service.url}/version", trust_env=False).json()
-    curves = [*draw_costs(by_size, "megapixels"), *draw_costs(by_count, "exposures")]
     facts = {"service": version, "enfuse": read_version_of_programs()}
-    return Outcome([*measurements, *by_size, *by_count], curves, facts)
+    return Outcome([*measurements, *found.values()], draw_points(found, scope), facts)
+
+
+def measure_case(case: Case, bench: Bench, *, repeats: int, has_programs: bool) -> Measurement:
+    """A case: the programs are measured too, and the stages in this process.
+
+    Args:
+        case: What is measured.
+        bench: What it is measured with.
+        repeats: Counted rounds.
+        has_programs: The programs may run.
+    """
+    scene = case.take()
+    reason = why_no_programs()
+    if not has_programs:
+        reason = reason or "left out of the small versions: slow"
+    if scene.width * scene.height * len(scene.exposures) > PROGRAMS_MP * MEGAPIXEL:
+        reason = reason or f"over {PROGRAMS_MP:g} MP in all, minutes a round"
+    skipped = {} if reason is None else {PROGRAMS: reason}
+    return measure_scene(case.name, scene, bench, repeats, skipped, is_case=True)
 
 
 def measure_scene(
-    name: str, scene: Scene, bench: Bench, *, repeats: int, is_case: bool = False
+    name: str,
+    scene: Scene,
+    bench: Bench,
+    repeats: int,
+    skipped: dict[str, str],
+    *,
+    is_case: bool = False,
 ) -> Measurement:
     """One job in every way.
 
@@ -144,7 +161,8 @@ def measure_scene(
         scene: Its exposures.
         bench: What it is measured with.
         repeats: Counted rounds.
-        is_case: The programs are measured too, and the stages in this process.
+        skipped: Ways that are left out of a case, and why.
+        is_case: It is one, and no point of a curve.
     """
     paths = [bench.folder / f"exposure-{number}.jpg" for number in range(len(scene.exposures))]
     files = scene.encode()
@@ -155,18 +173,11 @@ def measure_scene(
         OURS: partial(ask_service, bench, paths, target, notes),
         OPENCV: partial(fuse_by_opencv, paths, bench.folder / "opencv.jpg"),
     }
-    skipped = {}
     if is_case:
-        reason = why_no_programs()
-        if scene.width * scene.height * len(paths) > PROGRAMS_MP * MEGAPIXEL:
-            reason = reason or f"over {PROGRAMS_MP:g} MP in all, minutes a round"
-        if reason is None:
-            ways[PROGRAMS] = partial(run_programs, bench, paths, notes)
-        else:
-            skipped[PROGRAMS] = reason
         ways["stages in this process"] = partial(do_stages, bench, files, notes)
+        if PROGRAMS not in skipped:
+            ways[PROGRAMS] = partial(run_programs, bench, paths, notes)
     rounds = run_rounds(ways, repeats=repeats)
-    facts = describe_answers(notes, rounds[OURS])
     with watch_memory(bench.service.pid) as peak, connect(bench.service.url) as client:
         client.fuse(make_form(files))
     opencv_mib = run_opencv(paths, bench.folder / "opencv.jpg").peak_mib
@@ -180,7 +191,7 @@ def measure_scene(
         height=scene.height,
         exposures=len(paths),
         rounds=rounds,
-        facts=facts,
+        facts=describe_answers(notes, rounds[OURS]),
         peaks=peaks,
         skipped=skipped,
     )
