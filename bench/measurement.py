@@ -17,6 +17,11 @@ MEGAPIXEL = 1e6
 OURS = "expofuse"
 CLOCKS = ("wall_s", "cpu_s")
 
+
+class CannotError(Exception):
+    """A way cannot do this job; the message says why."""
+
+
 Rounds = dict[str, list[Cost]]
 """What each way cost in each counted round."""
 
@@ -78,6 +83,7 @@ def run_rounds(
     *,
     repeats: int,
     warm_up: bool = True,
+    skipped: dict[str, str] | None = None,
 ) -> Rounds:
     """Run every way once in each round.
 
@@ -85,11 +91,19 @@ def run_rounds(
         ways: What is run, by name; one that returns a `Cost` has measured itself.
         repeats: Counted rounds.
         warm_up: One round goes before them that is not counted.
+        skipped: A way that raises `CannotError` is left out from then on, and its reason put here.
     """
     rounds: Rounds = {name: [] for name in ways}
     for index in range(repeats + warm_up):
-        for name, work in ways.items():
-            result, cost = measure(work)
+        for name in list(rounds):
+            try:
+                result, cost = measure(ways[name])
+            except CannotError as error:
+                if skipped is None:
+                    raise
+                skipped[name] = str(error)
+                del rounds[name]
+                continue
             if index >= warm_up:
                 rounds[name].append(result if isinstance(result, Cost) else cost)
     return rounds

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 
+from bench.measurement import CannotError
 from bench.opencv_program import fuse_files
 from bench.processes import Ended, run_command
 from bench.timing import count_cores
@@ -73,8 +74,15 @@ def fuse_by_programs(paths: Sequence[Path], folder: Path) -> Ended:
         What both cost together; the peak is the larger of the two.
 
     Raises:
-        subprocess.CalledProcessError: One of them failed.
+        CannotError: One of them failed; they find no alignment of some stacks.
     """
+    try:
+        return _run_programs(paths, folder)
+    except subprocess.CalledProcessError as error:
+        raise CannotError(f"failed: {error.stderr.strip().splitlines()[-1]}") from error
+
+
+def _run_programs(paths: Sequence[Path], folder: Path) -> Ended:
     for old in folder.glob("aligned*.tif"):
         old.unlink()
     sources = [str(path.resolve()) for path in paths]

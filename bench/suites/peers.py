@@ -83,9 +83,9 @@ def measure_scene(name: str, scene: Scene, folder: Path, scope: Scope) -> list[M
         return ended.cost
 
     cold = {way: partial(cost_of, way) for way in commands}
-    rounds = run_rounds(cold, repeats=scope.repeats, warm_up=False)
     skipped = {} if reason is None else {PROGRAMS: reason}
-    peaks = {way: Memory("rss", max(found)) for way, found in peaks_mib.items()}
+    rounds = run_rounds(cold, repeats=scope.repeats, warm_up=False, skipped=skipped)
+    peaks = {way: Memory("rss", max(found)) for way, found in peaks_mib.items() if found}
     as_it_is = partial(
         Measurement,
         source=scene.source,

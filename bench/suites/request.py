@@ -177,7 +177,7 @@ def measure_scene(
         ways["stages in this process"] = partial(do_stages, bench, files, notes)
         if PROGRAMS not in skipped:
             ways[PROGRAMS] = partial(run_programs, bench, paths, notes)
-    rounds = run_rounds(ways, repeats=repeats)
+    rounds = run_rounds(ways, repeats=repeats, skipped=skipped)
     with watch_memory(bench.service.pid) as peak, connect(bench.service.url) as client:
         client.fuse(make_form(files))
     opencv_mib = run_opencv(paths, bench.folder / "opencv.jpg").peak_mib

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE, CalledProcessError, Popen
 from typing import Any
 
 import cv2
@@ -14,9 +16,10 @@ import pytest
 
 from bench import __main__ as command
 from bench import opponents, scenes
-from bench.measurement import OURS, Measurement
+from bench.measurement import OURS, CannotError, Measurement, run_rounds
 from bench.opponents import OPENCV, PROGRAMS
 from bench.plots import write_plot
+from bench.processes import read_core_time, read_memory, run_command
 from bench.repository import ROOT
 from bench.scope import QUICK, Curve, Scope
 from bench.suites import align, codec, fuse, peers, request, service, start
@@ -41,7 +44,7 @@ def no_photographs_and_no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What every machine has: the sample pair, and no programs but Python."""
     for module in (align, codec, peers, request, scenes):
         monkeypatch.setattr(module, "has_photographs", lambda: False)
-    monkeypatch.setattr(opponents.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
 
 
 def run(suite: str, folder: Path, scope: Scope = TINY) -> dict[str, Any]:
@@ -80,6 +83,44 @@ def test_ratios_are_of_the_same_round_and_not_of_medians() -> None:
     ratio = measurement["ratios"]["other"]  # type: ignore[index]
     assert ratio["wall"] == {"median": 1.0, "min": 0.25, "max": 3.0, "values": [0.25, 3.0, 1.0]}
     assert ratio["cpu"]["values"] == [2.0, 2.0, 2.0]
+
+
+def test_a_way_that_cannot_is_left_out_with_its_reason() -> None:
+    tries: list[None] = []
+
+    def fail() -> None:
+        tries.append(None)
+        raise CannotError("finds nothing")
+
+    skipped: dict[str, str] = {}
+    rounds = run_rounds({OURS: lambda: None, "other": fail}, repeats=3, skipped=skipped)
+    assert {way: len(costs) for way, costs in rounds.items()} == {OURS: 3}
+    assert skipped == {"other": "finds nothing"}
+    assert len(tries) == 1
+    with pytest.raises(CannotError):
+        run_rounds({"other": fail}, repeats=1)
+
+
+def test_a_command_costs_what_its_children_cost(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass\nbytearray(50_000_000)"
+    shell = ["/bin/sh", "-c", f"{sys.executable} -c '{busy}'"]
+    ended = run_command(shell, cwd=tmp_path, timeout_s=60)
+    assert 0.3 <= ended.cost.cpu_s <= ended.cost.wall_s * 1.1
+    assert ended.peak_mib > 50
+    with pytest.raises(CalledProcessError) as failure:
+        run_command(["/bin/sh", "-c", "exit 3"], cwd=tmp_path, timeout_s=60)
+    assert failure.value.stderr.strip() == "/bin/sh ended with status 3"
+
+
+def test_core_time_of_another_process_is_read_from_outside() -> None:
+    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True); input()"
+    command_line = [sys.executable, "-c", busy]
+    with Popen(command_line, stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert read_core_time(process.pid) >= 0.5
+        assert read_memory([process.pid]).mib > 1
+        process.communicate(b"\n")
 
 
 def test_alignment_of_still_and_moved_pairs(
