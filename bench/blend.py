@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from bench.timing import make_pair
-from model.blend.cpu_engine import CpuEngine
-from model.blend.network import BlendNetwork
+from model.blend.levels import blend_halo, plan_levels
 from model.blend.pipeline import BlendPipeline, Engine
-from model.blend.pyramid import blend_halo, plan_levels
 from model.blend.torch_engine import TorchEngine
-from model.colour import to_pixels
+from model.blend.torch_network import BlendNetwork
 from model.exposure import ExposureStack, Pixels
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
+from model.torch_colour import to_pixels
+from model.torch_pipeline import create_blend_engine
 
 EXACT_SIZES = ((16, 16), (16, 333), (31, 47), (97, 131), (257, 401), (899, 1151))
 HALO_SIZE = (257, 401)
@@ -28,7 +29,7 @@ def measure_exactness(weights_dir: Path) -> dict[str, object]:
     """Windows against the whole, the CPU's kernels against torch; differences in codes."""
     network = take_network(weights_dir)
     engines: dict[str, Engine] = {
-        "cpu": CpuEngine(network),
+        "cpu": create_blend_engine(network, device="cpu"),
         "torch": TorchEngine(network, device=torch.device("cpu")),
     }
     record: dict[str, object] = {}
@@ -86,7 +87,7 @@ def compare(one: Pixels, other: Pixels) -> dict[str, float]:
 
 def take_network(weights_dir: Path) -> BlendNetwork:
     """The network of weights that blend."""
-    network = load_weights(weights_dir).network
+    network = build_loaded(load_weights(weights_dir))
     if not isinstance(network, BlendNetwork):
         raise ValueError(f"expected weights of pyramid-blend, got {weights_dir.name}")
     return network

@@ -1,7 +1,7 @@
 """Says how near a fusion comes to what the machine can do at all: copy memory, multiply matrices.
 
 Bytes are those that no fusion can do without: every exposure read once, the picture written once.
-Operations are those of the formulas in `model/blend/network.py`, `colour.py` and `pyramid.py`,
+Operations are those of the formulas in `model/blend`, `torch_network.py` and its neighbours,
 each value computed once. A share of the roof is so a lower bound of how busy the machine is, and
 does not reward work that is not needed. Both are counted by the core second, so that the number of
 threads does not matter.
