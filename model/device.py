@@ -1,5 +1,7 @@
 """Finds the device that a setting names, and the precision that the device computes in."""
 
+import ctypes
+import os
 from importlib.util import find_spec
 from typing import Literal
 
@@ -53,9 +55,21 @@ def has_torch() -> bool:
 
 
 def _count_cuda_devices() -> int:
+    # torch takes a second and 150 MiB to say that a machine has no driver
+    if not _has_cuda_driver():
+        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _has_cuda_driver() -> bool:
+    """NVIDIA's driver is there; it says nothing of devices."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def choose_precision(device: str, asked: Precision | Literal["auto"] = "auto") -> Precision:

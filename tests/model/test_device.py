@@ -1,7 +1,18 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from model import device as devices
 from model.device import resolve_device
+
+
+def set_devices(monkeypatch, count):
+    """Let this machine have a driver and so many devices."""
+    monkeypatch.setattr(devices, "_has_cuda_driver", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
 
 
 @pytest.mark.parametrize(
@@ -15,8 +26,7 @@ from model.device import resolve_device
     ],
 )
 def test_resolve_device_finds_the_device(monkeypatch, count, device, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    set_devices(monkeypatch, count)
     assert resolve_device(device) == expected
 
 
@@ -31,7 +41,17 @@ def test_resolve_device_finds_the_device(monkeypatch, count, device, expected):
     ],
 )
 def test_resolve_device_refuses_what_is_not_there(monkeypatch, count, device, message):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    set_devices(monkeypatch, count)
     with pytest.raises(ValueError, match=message):
         resolve_device(device)
+
+
+@pytest.mark.skipif(devices._has_cuda_driver(), reason="needs a machine without a CUDA driver")
+def test_a_machine_without_a_driver_does_not_load_torch_to_find_that_out():
+    code = (
+        "from model.device import resolve_device as f; import sys; f('auto'); print(*sys.modules)"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "torch" not in asked.stdout.split()
