@@ -20,12 +20,15 @@ IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(DEVICE)),-cpu)
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# `gpu-check` installs nothing: a machine that is lent may reach no registry.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
 # Installed extras, as stamps: `serve` needs less than `test`.
 SERVICE := $(VENV)/.installed-service-$(DEVICE)
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick lint format constraints image clean
+.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint format constraints image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -42,6 +45,9 @@ test: $(DEV)  ## every test that takes seconds, and the doctests
 
 test-slow: $(DEV)  ## those that take longer (as root, with buildah and debootstrap: the image too)
 	$(BIN)/python -m pytest -m slow $(PARALLEL) tests
+
+gpu-check:  ## on a machine with a GPU: the tests that need one, then its measurements, in minutes
+	$(GPU_PYTHON) -m bench.gpu_check
 
 coverage: $(DEV)  ## branch coverage of model and service, subprocesses included
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --cov --cov-report=term-missing:skip-covered tests

@@ -1,0 +1,123 @@
+"""Runs every test that needs a GPU, then times fusion on it, beside MergeMertens on the CPU.
+
+For a machine that is lent for minutes: one command, bounded in time, that writes what it found to
+`bench/results`. A picture goes from uint8 in the host's memory to uint8 in the host's memory; the
+time that the device was busy in between is the profiler's. From the repository root:
+
+    make gpu-check
+    python -m bench.gpu_check [--device cuda:0] [--repeats 20] [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from bench.measurement import OURS, describe_costs, describe_ratios, run_rounds
+from bench.repository import ROOT
+from bench.scenes import take_still
+from bench.timing import write_record
+from model.device import resolve_device
+from model.exposure import ExposureStack
+from model.release.weights import load_weights
+from model.torch_pipeline import create_torch_pipeline
+
+WEIGHTS = ("pyramid-blend-2.1.0", "hyperp-mb-1.1.0")
+SIZES_MP = (8.3, 12.0)
+"""A frame of 4K, and a photograph."""
+
+COUNTS = (2, 5)
+MERTENS = "opencv MergeMertens, CPU"
+TESTS_TIMEOUT_S = 240.0
+PRECISION = "float16"
+
+
+def run_tests(out: Path) -> int:
+    """Run the tests marked `gpu`; their report is `gpu-tests.xml`.
+
+    Returns:
+        pytest's exit status; 124 where they took too long.
+    """
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "tests"]
+    command.append(f"--junit-xml={out / 'gpu-tests.xml'}")
+    try:
+        return subprocess.run(command, cwd=ROOT, timeout=TESTS_TIMEOUT_S, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return 124
+
+
+def measure_weights(
+    name: str, *, device: str, sizes_mp: Sequence[float], repeats: int
+) -> dict[str, object]:
+    """Time one version at every size, and stacks where it takes any.
+
+    Args:
+        name: Folder of `weights/`.
+        device: `cuda:N`; `cpu` runs the same code by torch's CPU.
+        sizes_mp: Megapixels of an exposure.
+        repeats: Counted rounds.
+    """
+    weights = load_weights(ROOT / "weights" / name)
+    rule = weights.manifest.chroma
+    pipeline = create_torch_pipeline(weights, device=device, precision=PRECISION, rule=rule)
+    most = weights.manifest.accepted_exposures[1]
+    record: dict[str, object] = {}
+    for megapixels in sizes_mp:
+        for count in (count for count in COUNTS if count <= most):
+            scene = take_still(megapixels, count)
+            stack = ExposureStack.from_images(scene.exposures)
+            ours = partial(pipeline.fuse, stack)
+            ways: dict[str, Callable[[], object]] = {
+                OURS: ours,
+                MERTENS: partial(cv2.createMergeMertens().process, list(stack.exposures)),
+            }
+            rounds = run_rounds(ways, repeats=repeats)
+            record[f"{count} of {megapixels:g} MP"] = {
+                "source": scene.source,
+                "rounds": {way: describe_costs(costs) for way, costs in rounds.items()},
+                "ratios": describe_ratios(rounds),
+                "device_busy_ms": measure_busy(ours) if device != "cpu" else None,
+            }
+    return record
+
+
+def measure_busy(work: Callable[[], object]) -> float:
+    """Milliseconds that the device computed and copied in one run."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        work()
+        torch.cuda.synchronize()
+    return round(sum(one.self_device_time_total for one in profiled.key_averages()) / 1000, 3)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Test, measure, write; the exit status is that of the tests."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    options = parser.parse_args(arguments)
+    device = resolve_device(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    status = run_tests(options.out)
+    measured = {
+        name: measure_weights(name, device=device, sizes_mp=SIZES_MP, repeats=options.repeats)
+        for name in WEIGHTS
+    }
+    named = torch.cuda.get_device_name(device) if device != "cpu" else device
+    record = {"device": named, "tests_exit_status": status, "weights": measured}
+    write_record(options.out / "gpu.json", record)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
