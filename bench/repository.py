@@ -7,7 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
-EVALUATION_PAIRS = SHARED_DATA / "eval"
 
 
 def read_commit() -> str:

@@ -7,7 +7,7 @@ has the shared ones. A size that no photograph has is made by resampling one, an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measurement import MEGAPIXEL
+from bench.measurement import MEGAPIXEL, Measurement, Rounds
+from bench.processes import Memory
 from bench.repository import ROOT, SHARED_DATA
 
 Picture = NDArray[np.uint8]
@@ -68,6 +69,28 @@ class Scene:
     def height(self) -> int:
         """Height in pixels."""
         return int(self.exposures[0].shape[0])
+
+    def describe(
+        self,
+        name: str,
+        rounds: Rounds,
+        facts: dict[str, object] | None = None,
+        *,
+        peaks: dict[str, Memory] | None = None,
+        skipped: Mapping[str, str] | None = None,
+    ) -> Measurement:
+        """What was measured of it; the arguments are those of `Measurement`."""
+        return Measurement(
+            name=name,
+            source=self.source,
+            width=self.width,
+            height=self.height,
+            exposures=len(self.exposures),
+            rounds=rounds,
+            facts=facts or {},
+            peaks=peaks or {},
+            skipped=skipped or {},
+        )
 
     def encode(self) -> tuple[bytes, ...]:
         """The files as they are, or JPEG files made now."""

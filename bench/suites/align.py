@@ -72,18 +72,11 @@ def measure_scene(name: str, scene: Scene, *, repeats: int) -> Measurement:
         ALIGN_MTB: partial(align_by_opencv, scene),
     }
     rounds = run_rounds(ways, repeats=repeats)
-    return Measurement(
-        name=name,
-        source=scene.source,
-        width=scene.width,
-        height=scene.height,
-        exposures=len(scene.exposures),
-        rounds=rounds,
-        facts={
-            "outcome": summarise_alignment(found[-1].registration.alignment),
-            "corner_error_px": measure_error(scene, found[-1]),
-        },
-    )
+    facts: dict[str, object] = {
+        "outcome": summarise_alignment(found[-1].registration.alignment),
+        "corner_error_px": measure_error(scene, found[-1]),
+    }
+    return scene.describe(name, rounds, facts)
 
 
 def align_by_opencv(scene: Scene) -> None:

@@ -153,18 +153,8 @@ def _describe(
 ) -> Measurement:
     rounds = run_rounds(ways, repeats=repeats)
     megapixels = scene.exposures[0].size / 3e6
-    return Measurement(
-        name=name,
-        source=scene.source,
-        width=scene.width,
-        height=scene.height,
-        exposures=len(scene.exposures),
-        rounds=rounds,
-        facts=facts
-        | {
-            "core_ms_per_megapixel": {
-                way: describe_values([1000 * cost.cpu_s / megapixels for cost in costs])
-                for way, costs in rounds.items()
-            }
-        },
-    )
+    per_megapixel = {
+        way: describe_values([1000 * cost.cpu_s / megapixels for cost in costs])
+        for way, costs in rounds.items()
+    }
+    return scene.describe(name, rounds, facts | {"core_ms_per_megapixel": per_megapixel})

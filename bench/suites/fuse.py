@@ -19,7 +19,7 @@ from bench.opponents import opencv_threads
 from bench.peak import measure_apart, peak_of_fusion, peak_of_mertens
 from bench.processes import Memory
 from bench.roofline import Roof, count_work, describe_roofline
-from bench.scenes import Scene, take_still
+from bench.scenes import take_still
 from bench.scope import Outcome, Point, Scope, draw_points
 from bench.stages import open_pipeline
 from bench.timing import MOTION, Cost, count_cores, measure
@@ -102,7 +102,7 @@ def measure_case(
         facts["roofline"] = describe_roofline(rounds, work, fusion=OURS)
     counted = {name: costs for name, costs in rounds.items() if name not in ("copy", "multiply")}
     name = f"{megapixels:g} MP, {threads} {'thread' if threads == 1 else 'threads'}"
-    return _describe(name, scene, counted, facts)
+    return scene.describe(name, counted, facts)
 
 
 def measure_point(pipeline: FusionPipeline, point: Point, *, repeats: int) -> Measurement:
@@ -122,7 +122,7 @@ def measure_point(pipeline: FusionPipeline, point: Point, *, repeats: int) -> Me
     }
     with opencv_threads(count_cores()):
         rounds = run_rounds(ways, repeats=repeats)
-    return _describe(f"{count} of {megapixels:g} MP", scene, rounds, {})
+    return scene.describe(f"{count} of {megapixels:g} MP", rounds)
 
 
 def measure_passes(pipeline: FusionPipeline, stack: ExposureStack) -> dict[str, Cost]:
@@ -137,17 +137,3 @@ def measure_passes(pipeline: FusionPipeline, stack: ExposureStack) -> dict[str, 
 
 def _fuse_pass(pipeline: FusionPipeline, run: FusionRun, windows: Sequence[Window]) -> None:
     pipeline.fuse_windows([(run, window) for window in windows])
-
-
-def _describe(
-    name: str, scene: Scene, rounds: dict[str, list[Cost]], facts: dict[str, object]
-) -> Measurement:
-    return Measurement(
-        name=name,
-        source=scene.source,
-        width=scene.width,
-        height=scene.height,
-        exposures=len(scene.exposures),
-        rounds=rounds,
-        facts=facts,
-    )

@@ -86,16 +86,9 @@ def measure_scene(name: str, scene: Scene, folder: Path, scope: Scope) -> list[M
     skipped = {} if reason is None else {PROGRAMS: reason}
     rounds = run_rounds(cold, repeats=scope.repeats, warm_up=False, skipped=skipped)
     peaks = {way: Memory("rss", max(found)) for way, found in peaks_mib.items() if found}
-    as_it_is = partial(
-        Measurement,
-        source=scene.source,
-        width=scene.width,
-        height=scene.height,
-        exposures=len(paths),
-    )
     return [
-        as_it_is(f"{name}, warm", rounds=run_rounds(warm, repeats=scope.repeats)),
-        as_it_is(f"{name}, as commands", rounds=rounds, peaks=peaks, skipped=skipped),
+        scene.describe(f"{name}, warm", run_rounds(warm, repeats=scope.repeats)),
+        scene.describe(f"{name}, as commands", rounds, peaks=peaks, skipped=skipped),
     ]
 
 

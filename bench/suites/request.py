@@ -184,17 +184,8 @@ def measure_scene(
     peaks = {OURS: peak.memory, OPENCV: Memory("rss", opencv_mib)}
     if notes.program_peaks_mib:
         peaks[PROGRAMS] = Memory("rss", max(notes.program_peaks_mib))
-    return Measurement(
-        name=name,
-        source=scene.source,
-        width=scene.width,
-        height=scene.height,
-        exposures=len(paths),
-        rounds=rounds,
-        facts=describe_answers(notes, rounds[OURS]),
-        peaks=peaks,
-        skipped=skipped,
-    )
+    facts = describe_answers(notes, rounds[OURS])
+    return scene.describe(name, rounds, facts, peaks=peaks, skipped=skipped)
 
 
 def ask_service(bench: Bench, paths: Sequence[Path], target: Path, notes: Notes) -> Cost:

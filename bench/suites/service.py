@@ -121,30 +121,24 @@ def send_all(
 
 def describe_load(clients: int, load: Load, scene: Scene) -> Measurement:
     """One number of clients."""
-    return Measurement(
-        name=f"{clients} {'client' if clients == 1 else 'clients'}",
-        source=scene.source,
-        width=scene.width,
-        height=scene.height,
-        exposures=len(scene.exposures),
-        rounds={OURS: load.costs, ALLOWED: load.allowed},
-        peaks={OURS: load.peak},
-        facts={
-            "clients": clients,
-            "requests_per_s": describe_values([1 / cost.wall_s for cost in load.costs]),
-            "share_of_allowed": describe_values(
-                [
-                    allowed.wall_s / cost.wall_s
-                    for cost, allowed in zip(load.costs, load.allowed, strict=True)
-                ]
-            ),
-            "latency_s": describe_quantiles(load.latencies_s),
-            "queue_s": describe_quantiles(load.queued_s),
-            "client_core_s_per_request": describe_values(load.client_core_s),
-            "load_average": os.getloadavg()[0],
-            "answers_differ": load.answers_differ,
-        },
-    )
+    facts: dict[str, object] = {
+        "clients": clients,
+        "requests_per_s": describe_values([1 / cost.wall_s for cost in load.costs]),
+        "share_of_allowed": describe_values(
+            [
+                allowed.wall_s / cost.wall_s
+                for cost, allowed in zip(load.costs, load.allowed, strict=True)
+            ]
+        ),
+        "latency_s": describe_quantiles(load.latencies_s),
+        "queue_s": describe_quantiles(load.queued_s),
+        "client_core_s_per_request": describe_values(load.client_core_s),
+        "load_average": os.getloadavg()[0],
+        "answers_differ": load.answers_differ,
+    }
+    name = f"{clients} {'client' if clients == 1 else 'clients'}"
+    rounds = {OURS: load.costs, ALLOWED: load.allowed}
+    return scene.describe(name, rounds, facts, peaks={OURS: load.peak})
 
 
 def describe_quantiles(values: Sequence[float]) -> dict[str, float]:

@@ -41,6 +41,24 @@ INLINE Eight load(const float *from) { return *(const Eight *)from; }
 
 INLINE void store(float *to, Eight value) { *(Eight *)to = value; }
 
+/* Add the products of all inputs of some pixels, or tiles, with the weights of up to three groups
+ * of outputs. step: from the weights of an input to the next one's; apart: from group to group. */
+INLINE void add_products(Eight sums[SUMS][GROUPS], const float *given, const float *weights,
+                         const size_t step, const size_t apart, const int count,
+                         const int groups, const int inputs) {
+    for (int c = 0; c < inputs; c++, weights += step) {
+        const Eight one = load(weights);
+        const Eight two = groups > 1 ? load(weights + apart) : one;
+        const Eight three = groups > 2 ? load(weights + 2 * apart) : one;
+        UNROLLED for (int p = 0; p < count; p++) {
+            const Eight value = eight(given[p * inputs + c]);
+            sums[p][0] += one * value;
+            if (groups > 1) sums[p][1] += two * value;
+            if (groups > 2) sums[p][2] += three * value;
+        }
+    }
+}
+
 /* ---- convolutions of 3 x 3 pixels ---- */
 
 typedef struct {
@@ -104,17 +122,7 @@ INLINE void convolve_tiles(const Convolution *layer, const float *const rows[SID
             UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = eight(0.0f);
         const float *weights = layer->weights + (ptrdiff_t)place * inputs * outputs + first;
         const float *given = transformed + (size_t)place * step;
-        for (int c = 0; c < inputs; c++, weights += outputs) {
-            const Eight one = load(weights);
-            const Eight two = groups > 1 ? load(weights + GROUP) : one;
-            const Eight three = groups > 2 ? load(weights + 2 * GROUP) : one;
-            UNROLLED for (int t = 0; t < tiles; t++) {
-                const Eight value = eight(given[t * inputs + c]);
-                sum[t][0] += one * value;
-                if (groups > 1) sum[t][1] += two * value;
-                if (groups > 2) sum[t][2] += three * value;
-            }
-        }
+        add_products(sum, given, weights, (size_t)outputs, GROUP, tiles, groups, inputs);
         UNROLLED for (int t = 0; t < tiles; t++)
             UNROLLED for (int g = 0; g < groups; g++) sums[place][t][g] = sum[t][g];
     }
@@ -268,17 +276,7 @@ INLINE void mix_pixels(const Mix *mix, const float *given, const float *before, 
             sums[p][g] = load(mix->bias + first + g * GROUP);
             if (before) sums[p][g] += load(before + p * outputs + first + g * GROUP);
         }
-    for (int c = 0; c < inputs; c++, weights += GROUP) {
-        const Eight one = load(weights);
-        const Eight two = groups > 1 ? load(weights + one_group) : one;
-        const Eight three = groups > 2 ? load(weights + 2 * one_group) : one;
-        UNROLLED for (int p = 0; p < count; p++) {
-            const Eight value = eight(given[p * inputs + c]);
-            sums[p][0] += one * value;
-            if (groups > 1) sums[p][1] += two * value;
-            if (groups > 2) sums[p][2] += three * value;
-        }
-    }
+    add_products(sums, given, weights, GROUP, one_group, count, groups, inputs);
     UNROLLED for (int p = 0; p < count; p++)
         UNROLLED for (int g = 0; g < groups; g++)
             store(result + p * outputs + first + g * GROUP,
