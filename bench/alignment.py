@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import measure, spread, write_record
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.alignment.estimate import (
     align_exposure,
     align_views,

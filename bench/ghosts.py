@@ -22,7 +22,7 @@ from bench.fidelity import psnr
 from bench.moved_scenes import MovedScene, read_given_scene, render_scene
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import Cost, measure, spread, spread_costs, write_record
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.blend.torch_network import BlendNetwork
 from model.ghosts.find import find_ghosts, find_ghosts_of_proxies
 from model.ghosts.ghost_map import GhostMap

@@ -31,7 +31,7 @@ from bench.rendered_views import (
 )
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import write_record
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.exposure import ExposureStack
 from model.fuse import Fusion, fuse_stack
 from model.manifest import Manifest

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from trainer.data.camera import Camera, expose, find_correct_gain, sample_camera
 from trainer.data.panorama import read_panorama, render_view, sample_view
 from trainer.evaluation.pictures import Picture, read_picture

@@ -14,7 +14,9 @@ from bench.opponents import QUALITY, opencv_threads
 from bench.timing import Cost, measure
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import configure_libvips, decode, encode
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.vips import configure_libvips
+from expofuse.files.writing.encode import encode
 from model.exposure import ExposureSet
 from model.register import register
 

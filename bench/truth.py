@@ -33,7 +33,7 @@ from bench.fidelity import psnr
 from bench.rendered_views import draw_radiance, draw_row, shoot, write_jpeg
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import write_record
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.errors import ExposureError
 from model.exposure import Pixels
 from trainer.commands.evaluate import make_columns

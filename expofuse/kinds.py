@@ -15,7 +15,9 @@ import numpy as np
 from expofuse.errors import OptionError
 from expofuse.files.formats import EncodeOptions
 from expofuse.files.headers import ImageFormat, PixelLimits, sniff
-from expofuse.files.images import DecodedPixels, decode, encode, to_8_bit
+from expofuse.files.pixels import to_8_bit
+from expofuse.files.reading.decode import DecodedPixels, decode
+from expofuse.files.writing.encode import encode
 from model.exposure import Pixels
 
 if TYPE_CHECKING:

@@ -29,7 +29,9 @@ from bench.scenes import (
 from bench.scope import Outcome, Scope, draw_costs
 from bench.stages import LIMITS
 from expofuse.files.formats import EncodeOptions, ImageMetadata
-from expofuse.files.images import configure_libvips, decode, encode
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.vips import configure_libvips
+from expofuse.files.writing.encode import encode
 
 OPENCV, PILLOW = "opencv", "pillow"
 OTHER_FORMATS_MP = 2.0

@@ -17,7 +17,9 @@ import numpy as np
 
 from expofuse.files.formats import FORMAT_DEPTHS, EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import configure_libvips, decode, encode
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.vips import configure_libvips
+from expofuse.files.writing.encode import encode
 from model.alignment.stack import align_stack
 from model.errors import FusionError
 from model.exposure import ExposureSet

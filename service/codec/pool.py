@@ -143,7 +143,7 @@ class CodecPool:
     async def decode(
         self, data: bytes | bytearray | memoryview, *, destination: SharedDescriptor
     ) -> DecodedImage:
-        """Decode a file into a block; see `expofuse.files.images.decode`.
+        """Decode a file into a block; see `expofuse.files.reading.decode.decode`.
 
         Args:
             data: The whole file, untrusted; must not change before the call is settled.
@@ -210,7 +210,7 @@ class CodecPool:
         metadata: ImageMetadata,
         frame: Rect | None = None,
     ) -> bytes:
-        """Encode a block; see `expofuse.files.images.encode`.
+        """Encode a block; see `expofuse.files.writing.encode.encode`.
 
         Args:
             pixels: RGB in sRGB, shape (H, W, 3).

@@ -103,7 +103,7 @@ def _fuse_here(
     parsed: argparse.Namespace, image_format: ImageFormat | None
 ) -> tuple[bytes, tuple[str, str, str]]:
     from expofuse.bundled_weights import DEFAULT_WEIGHTS
-    from expofuse.files.images import configure_libvips
+    from expofuse.files.reading.vips import configure_libvips
     from expofuse.front_door import fuse
 
     configure_libvips()  # This process is ours alone, and is to print nothing of a file's contents.

@@ -16,7 +16,7 @@ import expofuse
 from expofuse import AlignmentError, ExposureError, FuseReport, fuse
 from expofuse.errors import MediaTypeError, OptionError
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import decode
+from expofuse.files.reading.decode import decode
 from model.errors import WeightsError
 from model.manifest import read_manifest
 from tests import images

@@ -7,7 +7,7 @@ import pytest
 
 from expofuse import fuse
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import decode
+from expofuse.files.reading.decode import decode
 from service.console.cli import main
 from tests import images
 from tests.integration.test_evaluation_matches_service import textured

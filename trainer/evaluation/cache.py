@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from expofuse.files import images
+from expofuse.files import pixels, reading
 from model.lightness.definition import LIGHTNESS_MAX
 from model.release.weights import golden_pair
 from trainer.files import write_whole
@@ -22,7 +22,8 @@ CODE = (
     EVALUATION_FOLDER.parent / "data" / "pixels.py",
     EVALUATION_FOLDER.parent / "mertens.py",
     EVALUATION_FOLDER.parent / "metrics" / "grey.py",
-    Path(images.__file__),
+    *sorted(Path(reading.__file__).parent.glob("*.py")),
+    Path(pixels.__file__),
 )
 """What leads from the files of a scene to the pixels that are scored, but for `model` itself."""
 

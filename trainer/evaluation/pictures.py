@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expofuse.errors import FileError
-from expofuse.files.images import decode
-from expofuse.files.images import read_profile as read_icc_profile
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.decode import read_profile as read_icc_profile
 from expofuse.kinds import OWN_FILES
 from model.exposure import Pixels
 from trainer.errors import DataError
@@ -23,7 +23,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def read_picture(path: Path, *, untagged: bytes | None = None) -> Pixels:
-    """Read a picture as the service does, see `expofuse.files.images.decode`.
+    """Read a picture as the service does, see `expofuse.files.reading.decode.decode`.
 
     Args:
         path: JPEG, PNG, TIFF or WebP.

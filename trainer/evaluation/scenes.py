@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.alignment.stack import align_stack
 from model.exposure import (
     MAX_EXPOSURES,

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.errors import FusionError
 from trainer.evaluation.cache import (
     MethodRecord,

@@ -17,10 +17,12 @@ from expofuse.errors import (
     PixelLimitError,
     UnsupportedImageError,
 )
-from expofuse.files.exif import clean_exif
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import configure_libvips, decode, encode
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.vips import configure_libvips
+from expofuse.files.writing.encode import encode
+from expofuse.files.writing.exif import clean_exif
 from tests import images
 
 LIMITS = PixelLimits(max_pixels=1_000_000, max_side_px=20_000)

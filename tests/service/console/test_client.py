@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import decode
+from expofuse.files.reading.decode import decode
 from service.console.cli import main
 from service.console.client import ClientError, fuse_files
 from tests import images

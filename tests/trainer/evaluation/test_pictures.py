@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import configure_libvips, decode, to_8_bit
+from expofuse.files.pixels import to_8_bit
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.vips import configure_libvips
 from tests import images
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError
 from trainer.evaluation.blind.judgement import check_unjudged, write_template

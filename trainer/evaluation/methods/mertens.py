@@ -6,7 +6,7 @@ from typing import Literal
 
 import cv2
 
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.exposure import Pixels
 from model.selection import choose_reference
 from trainer.evaluation.methods.weights import hash_model_code

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 
-from expofuse.files.images import to_8_bit
+from expofuse.files.pixels import to_8_bit
 from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES, ExposureStack
 from trainer.data.pixels import limit_side
 from trainer.errors import DataError

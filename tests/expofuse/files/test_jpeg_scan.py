@@ -5,8 +5,9 @@ import pytest
 import pyvips
 
 from expofuse.files.headers import PixelLimits
-from expofuse.files.images import configure_libvips, decode
-from expofuse.files.jpeg import read_scan
+from expofuse.files.reading.decode import decode
+from expofuse.files.reading.jpeg_scan import read_scan
+from expofuse.files.reading.vips import configure_libvips
 from tests import images
 
 LIMITS = PixelLimits(max_pixels=1_000_000, max_side_px=20_000)
@@ -96,5 +97,5 @@ def test_what_is_not_ordinary_goes_through_libvips(data, monkeypatch):
     def fail(*_):
         raise AssertionError
 
-    monkeypatch.setattr("expofuse.files.images.read_scan", fail)
+    monkeypatch.setattr("expofuse.files.reading.decode.read_scan", fail)
     np.testing.assert_array_equal(decode(data, limits=LIMITS).pixels, expected)

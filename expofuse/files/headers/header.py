@@ -1,0 +1,86 @@
+"""Defines what the header of an image says, and reads it without trusting it."""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from expofuse.errors import ImageDecodeError, PixelLimitError
+
+ImageFormat = Literal["jpeg", "png", "webp", "tiff"]
+Depth = Literal[8, 16]
+
+MAX_SEGMENTS = 4096
+"""Segments, chunks or directory entries that are looked at; real files have at most hundreds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the header of an image says.
+
+    Attributes:
+        format: One of the four that are taken.
+        width_px: Width as stored, before the EXIF orientation is applied.
+        height_px: Height as stored.
+        bits: Bits of a sample after decoding.
+    """
+
+    format: ImageFormat
+    width_px: int
+    height_px: int
+    bits: Depth
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.width_px * self.height_px
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Shorter and longer side in pixels, whichever way the orientation turns the image."""
+        return min(self.width_px, self.height_px), max(self.width_px, self.height_px)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLimits:
+    """How large an image may be.
+
+    Attributes:
+        max_pixels: Most pixels of one image.
+        max_side_px: Longest side.
+    """
+
+    max_pixels: int
+    max_side_px: int
+
+
+def check_size(header: ImageHeader, limits: PixelLimits) -> None:
+    """Refuse an image that is larger than the limits.
+
+    Raises:
+        PixelLimitError: Too many pixels, or too long a side.
+    """
+    size = f"{header.width_px}x{header.height_px}"
+    if max(header.width_px, header.height_px) > limits.max_side_px:
+        raise PixelLimitError(
+            f"expected sides of at most {limits.max_side_px} pixels, got {size} pixels"
+        )
+    if header.pixels > limits.max_pixels:
+        raise PixelLimitError(
+            f"expected at most {limits.max_pixels} pixels, got {size} = {header.pixels} pixels"
+        )
+
+
+def read_fields(layout: str, view: memoryview, offset: int) -> tuple[Any, ...]:
+    """Unpack a fixed layout.
+
+    Args:
+        layout: As of the module `struct`.
+        view: The whole file.
+        offset: Where the layout begins; untrusted.
+
+    Raises:
+        ImageDecodeError: It does not lie within the file.
+    """
+    if not 0 <= offset <= len(view) - struct.calcsize(layout):
+        raise ImageDecodeError("expected a complete image header, got a truncated file")
+    return struct.unpack_from(layout, view, offset)

@@ -1,0 +1,1 @@
+"""Decodes picture files to upright RGB pixels in sRGB."""

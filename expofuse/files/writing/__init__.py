@@ -1,0 +1,1 @@
+"""Encodes pixels to picture files."""
