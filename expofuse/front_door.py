@@ -228,13 +228,22 @@ def fuse(
     from expofuse.open_weights import open_weights
     from model.exposure import AlignMode, CropMode, ExposureSet, GhostsMode
     from model.fuse import fuse_stack
+    from model.settle import settle_images
 
     _check_choice("align", align, get_args(AlignMode))
     _check_choice("ghosts", ghosts, get_args(GhostsMode))
     _check_choice("crop", crop, get_args(CropMode))
     kind = choose_kind(exposures, image_format=format, quality=quality)
-    given = ExposureSet.from_images(kind.read())
     opened = open_weights(directory, device=device)
+    decoded = kind.read()
+    settled = settle_images(
+        [one.pixels for one in decoded],
+        [one.orientation for one in decoded],
+        [one.transparent for one in decoded],
+        wanted=reference,
+        default=opened.reference,
+    )
+    given = ExposureSet.from_images(settled)
     fusion = fuse_stack(
         given,
         opened.pipeline,

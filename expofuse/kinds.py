@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 import numpy as np
 
 from expofuse.errors import OptionError
-from expofuse.files.formats import EncodeOptions
+from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import ImageFormat, PixelLimits, sniff
 from expofuse.files.pixels import to_8_bit
 from expofuse.files.reading.decode import DecodedPixels, decode
@@ -33,7 +33,7 @@ OWN_FILES = PixelLimits(max_pixels=1_000_000_000, max_side_px=1_000_000)
 class Kind(Protocol):
     """How exposures of one kind are read, and how their picture is written."""
 
-    def read(self) -> list[Pixels]:
+    def read(self) -> list[DecodedPixels]:
         """The exposures as RGB in sRGB, in the order in which they were given."""
         ...
 
@@ -48,9 +48,9 @@ class Arrays:
     def __init__(self, exposures: Sequence[Pixels]) -> None:
         self._exposures = list(exposures)
 
-    def read(self) -> list[Pixels]:
+    def read(self) -> list[DecodedPixels]:
         """See `Kind.read`."""
-        return self._exposures
+        return [DecodedPixels(one, ImageMetadata()) for one in self._exposures]
 
     def write(self, picture: Pixels, *, darkest: int) -> Pixels:
         """See `Kind.write`."""
@@ -66,9 +66,9 @@ class PillowImages:
     def __init__(self, exposures: Sequence["Image"]) -> None:
         self._exposures = exposures
 
-    def read(self) -> list[Pixels]:
+    def read(self) -> list[DecodedPixels]:
         """See `Kind.read`."""
-        return [_decode(_pillow_to_tiff(image)).pixels for image in self._exposures]
+        return [_decode(_pillow_to_tiff(image)) for image in self._exposures]
 
     def write(self, picture: Pixels, *, darkest: int) -> "Image":
         """See `Kind.write`."""
@@ -100,10 +100,10 @@ class Files:
         if quality is not None:
             self._options = EncodeOptions(self._options.format, quality)
 
-    def read(self) -> list[Pixels]:
+    def read(self) -> list[DecodedPixels]:
         """See `Kind.read`."""
         self._decoded = [_decode(file) for file in self._files]
-        return [one.pixels for one in self._decoded]
+        return self._decoded
 
     def write(self, picture: Pixels, *, darkest: int) -> bytes:
         """See `Kind.write`; the metadata is that of the darkest exposure, as in the service."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from model.alignment.sizes import MakeRoom, make_array
 from model.exposure import ExposureSet, Pixels, Reference
 from model.ghosts.proxies import reduce_exposure
 from model.selection import choose_reference
@@ -18,19 +17,21 @@ def settle_images(
     *,
     wanted: int | None = None,
     default: Reference = "over",
+    make_room: MakeRoom = make_array,
 ) -> list[Pixels]:
     """Turn exposures as their reference lies, and fill what is transparent in them.
 
     Args:
         images: RGB images as given, upright by their own tags. Shape (H, W, 3) each, uint8 or
-            uint16, C-contiguous; what is changed is changed in place.
+            uint16. What is transparent is filled in place; doing so twice changes nothing more.
         orientations: The EXIF orientation that each was turned by, 1 to 8.
         transparent: Where each is transparent, upright by its own tag; None where nowhere.
         wanted: Number of the exposure that is the reference, from 1; None leaves the choice.
         default: Of a pair, the exposure that is then chosen, see `choose_reference`.
+        make_room: What gives the arrays for images that are turned.
 
     Returns:
-        The images; views of another shape where they were turned.
+        The images, or what they were turned to.
 
     Raises:
         ExposureError: See `ExposureSet.from_images` and `fill_transparent`.
@@ -41,7 +42,9 @@ def settle_images(
         stances = find_stances(images, orientations, reference=reference)
         for index, (orientation, stance) in enumerate(zip(orientations, stances, strict=True)):
             if orientation != stance:
-                settled[index] = _turn_in_place(images[index], orientation, stance)
+                turned = turn(images[index], orientation, stance)
+                settled[index] = make_room(index, turned.shape, turned.dtype)
+                settled[index][...] = turned
                 mask = masks[index]
                 masks[index] = None if mask is None else turn(mask, orientation, stance)
     fill_transparent(settled, masks)
@@ -54,10 +57,3 @@ def _find_reference(images: Sequence[Pixels], wanted: int | None, default: Refer
     given = ExposureSet.from_images(images)
     small = ExposureSet(tuple(reduce_exposure(one) for one in given.exposures), given.order)
     return given.order[choose_reference(small, default=default)]
-
-
-def _turn_in_place(image: Pixels, orientation: int, stance: int) -> Pixels:
-    turned = np.ascontiguousarray(turn(image, orientation, stance))
-    settled = image.reshape(turned.shape)
-    settled[...] = turned
-    return settled

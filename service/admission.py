@@ -39,15 +39,28 @@ def count_resized(headers: Sequence[ImageHeader], reference: int | None) -> int:
     return len(headers) - min(counts.values())
 
 
+def count_turned(orientations: Sequence[int]) -> int:
+    """How many exposures may have to be turned as the reference lies, at most.
+
+    Args:
+        orientations: Of each exposure, 1 to 8; known once they are decoded.
+
+    Example:
+        >>> count_turned([1, 1, 1]), count_turned([1, 6, 1])
+        (0, 2)
+    """
+    return len(orientations) - min(Counter(orientations).values())
+
+
 def count_megapixels(headers: Sequence[ImageHeader], *, resized: int = 0) -> float:
     """What a stack counts against the budget: what a pair of its largest exposure would.
 
     A pair counts as one of its exposures, and so every further exposure, and every one that may be
-    brought to another size, as a third of one; a stack of 16 bits counts twice.
+    turned or brought to another size, as a third of one; a stack of 16 bits counts twice.
 
     Args:
         headers: Of the exposures.
-        resized: From `count_resized`.
+        resized: From `count_resized` and `count_turned`.
 
     Example:
         >>> header = ImageHeader("png", 4000, 3000, 16)
@@ -165,6 +178,25 @@ class Admission:
             yield
         finally:
             self._change(-1, -megapixels)
+
+    @contextmanager
+    def admit_more(self, megapixels: float) -> Iterator[None]:
+        """Count for the length of a `with` what an admitted job turns out to need beside.
+
+        Raises:
+            QueueFullError: There is no room for it now.
+        """
+        most = self._limits.max_megapixels_in_flight
+        if self._megapixels + megapixels > most:
+            raise QueueFullError(
+                f"expected at most {most:g} megapixels in flight, {self._megapixels:.1f} are, and "
+                f"exposures to be turned need {megapixels:.1f} more"
+            )
+        self._change(0, megapixels)
+        try:
+            yield
+        finally:
+            self._change(0, -megapixels)
 
     def _change_upload_bytes(self, n_bytes: int) -> None:
         most = self._limits.max_upload_bytes

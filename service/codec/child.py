@@ -23,8 +23,10 @@ from expofuse.files.writing.encode import encode
 from model.alignment.stack import align_stack
 from model.errors import FusionError
 from model.exposure import ExposureSet
-from model.ghosts.packing import pack_ghost
+from model.ghosts.packing import pack_ghost, pack_plane, unpack_plane
 from model.register import register
+from model.settle import settle_images
+from model.transparency import Transparency
 from service.codec.messages import (
     CODEC_WIRE,
     Answer,
@@ -132,9 +134,12 @@ def _decode(call: DecodeCall, payload: bytearray) -> DecodedImage:
     with attach(destination) as out:
         decoded = decode(payload, limits=call.limits, out=out)
         pixels = SharedDescriptor(destination.name, decoded.pixels.shape, destination.dtype)
-        metadata = decoded.metadata
+        metadata, orientation = decoded.metadata, decoded.orientation
+        transparent = None
+        if decoded.transparent is not None:
+            transparent = pack_plane(decoded.transparent.astype(np.uint8))
         del decoded
-    return DecodedImage(pixels, metadata)
+    return DecodedImage(pixels, metadata, orientation, transparent)
 
 
 def _encode(call: EncodeCall) -> bytes:
@@ -143,8 +148,12 @@ def _encode(call: EncodeCall) -> bytes:
         return encode(framed, options=call.options, metadata=call.metadata)
 
 
+def _unpack_transparent(image: DecodedImage) -> Transparency | None:
+    return None if image.transparent is None else unpack_plane(image.transparent) > 0
+
+
 class _Rooms:
-    """Hands out the blocks of a call for images that are brought to another size.
+    """Hands out the blocks of a call for images that are turned or brought to another size.
 
     Attributes:
         taken: The block of each such image, with the shape that it has there.
@@ -165,9 +174,15 @@ class _Rooms:
 def _register(call: RegisterCall) -> StackFound:
     with ExitStack() as attached:
         rooms = _Rooms(call, attached)
-        given = ExposureSet.from_images(
-            [attached.enter_context(attach(one)) for one in call.images]
+        images = settle_images(
+            [attached.enter_context(attach(one.pixels)) for one in call.images],
+            [one.orientation for one in call.images],
+            [_unpack_transparent(one) for one in call.images],
+            wanted=call.reference,
+            default=call.pair_reference,
+            make_room=rooms.take,
         )
+        given = ExposureSet.from_images(images)
         found = register(
             given,
             align=call.align,
@@ -179,7 +194,7 @@ def _register(call: RegisterCall) -> StackFound:
         )
         order, used, useless = given.order, found.used.order, dict(found.useless)
         registration, frame = found.registration, found.frame
-        del given, found
+        del images, given, found
     ghosts = None
     if registration.ghosts is not None:
         ghosts = tuple(None if one is None else pack_ghost(one) for one in registration.ghosts)
@@ -191,7 +206,7 @@ def _register(call: RegisterCall) -> StackFound:
         registration.alignment,
         ghosts,
         registration.replaced_share,
-        tuple(rooms.taken.get(index, call.images[index]) for index in used),
+        tuple(rooms.taken.get(index, call.images[index].pixels) for index in used),
         frame,
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
@@ -23,10 +23,16 @@ class DecodedImage:
         pixels: Where the pixels are: the destination block, with the shape (H, W, 3) after the
             orientation was applied. RGB, sRGB.
         metadata: What travels on to the result.
+        orientation: The EXIF orientation that they were turned upright by, 1 to 8.
+        transparent: Where the image shows nothing, as a PNG file; None where it is opaque.
     """
+
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     pixels: SharedDescriptor
     metadata: ImageMetadata
+    orientation: int = 1
+    transparent: bytes | None = None
     kind: Literal["decoded"] = "decoded"
 
 
@@ -71,12 +77,14 @@ class DecodeCall:
 class RegisterCall:
     """Order decoded images and align them.
 
-    The call may be run again on another process, so it writes to its rooms only.
+    The call may be run again on another process, so it writes to its rooms only, and into places
+    of the images that it does not read.
 
     Attributes:
-        images: As they were given.
-        rooms: Blocks for those that are brought to the size of the reference, each as large as any
-            of the images; none where all have one size.
+        images: As they were given and decoded.
+        rooms: Blocks for those that are turned, and for those that are brought to the size of the
+            reference, each as large as any of the images; none where all have one orientation and
+            size.
         align: `off` does not look, `require` makes a refused alignment an error.
         ghosts: `off` does not look.
         reference: Number of the image that stays where it is, from 1; None leaves the choice.
@@ -84,7 +92,7 @@ class RegisterCall:
         crop: `common` refuses images that share no frame to cut the picture to.
     """
 
-    images: tuple[SharedDescriptor, ...]
+    images: tuple[DecodedImage, ...]
     rooms: tuple[SharedDescriptor, ...]
     align: AlignMode
     ghosts: GhostsMode

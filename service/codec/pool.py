@@ -164,7 +164,7 @@ class CodecPool:
 
     async def register(
         self,
-        images: Sequence[SharedDescriptor],
+        images: Sequence[DecodedImage],
         *,
         align: AlignMode,
         ghosts: GhostsMode = "auto",
@@ -176,15 +176,15 @@ class CodecPool:
         """Check that decoded images form a stack, order them, and align them.
 
         Args:
-            images: The images as the client sent them.
+            images: The images, decoded, as the client sent them.
             align: `off` does not look, `require` makes a refused alignment an error.
             ghosts: `off` does not look for what moved.
             reference: Number of the image that stays where it is, from 1; None leaves the choice.
             pair_reference: Of a pair, the exposure that is then chosen; the weights' manifest
                 says which.
             crop: `common` refuses images that share no frame to cut the picture to.
-            rooms: Blocks, each as large as any image, for images that are brought to the size of
-                the reference; as many as there can be.
+            rooms: Blocks, each as large as any image, for images that are turned and for those that
+                are brought to the size of the reference; as many as there can be.
 
         Returns:
             The order, the reference, the alignment, what moved, and where the exposures lie.

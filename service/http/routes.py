@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from expofuse.files.headers import ImageHeader, check_size, sniff
 from expofuse.package_version import package_version
 from model.describe import summarise_alignment
 from model.exposure import ALIGNMENT_HELPS, MIN_SIDE_PX, check_one_size
-from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized
+from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized, count_turned
 from service.codec.messages import DecodedImage, StackFound
 from service.device.messages import FuseJob
 from service.errors import CodecError, DeadlineError, WorkerStoppedError
@@ -141,7 +141,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
         resized = count_resized(headers, options.reference)
         megapixels = count_megapixels(headers, resized=resized)
         record.megapixels = megapixels
-        with service.admission.admit(megapixels), JobBlocks() as blocks:
+        with service.admission.admit(megapixels), ExitStack() as more, JobBlocks() as blocks:
             service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
             async with cancel_when_client_leaves(request.receive):
                 with stages.measure("decode"):
@@ -150,14 +150,18 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                     upload.release()
                 with stages.measure("align"):
                     dtype = images[0].pixels.dtype
+                    rooms = resized + count_turned([image.orientation for image in images])
+                    if rooms > resized:
+                        in_all = count_megapixels(headers, resized=rooms)
+                        more.enter_context(service.admission.admit_more(in_all - megapixels))
                     found = await service.codec.register(
-                        [image.pixels for image in images],
+                        images,
                         align=options.align,
                         ghosts=options.ghosts,
                         reference=options.reference,
                         pair_reference=weights.reference,
                         crop=options.crop,
-                        rooms=[await blocks.create((largest_px, 3), dtype) for _ in range(resized)],
+                        rooms=[await blocks.create((largest_px, 3), dtype) for _ in range(rooms)],
                     )
                     frame = found.frame if options.crop == "common" else None
                     check_result(encoding, found.exposures[0], frame)

@@ -23,10 +23,12 @@ from expofuse.files.reading.colour import (
     with_profile,
 )
 from expofuse.files.reading.jpeg_scan import read_scan
-from expofuse.files.reading.orientation import read_orientation, stored_view
+from expofuse.files.reading.orientation import read_orientation
 from expofuse.files.reading.vips import VIPS_FAILURES, load, raise_if_out_of_memory
 from expofuse.files.writing.exif import clean_exif
 from model.exposure import UINT8_TO_UINT16, Pixels
+from model.stance import view_stored
+from model.transparency import Transparency, find_transparent
 
 _SEVERAL_SCANS = "jpeg-multiscan"
 
@@ -38,10 +40,15 @@ class DecodedPixels:
     Attributes:
         pixels: RGB in sRGB, upright. Shape (H, W, 3), uint8 or uint16, C-contiguous.
         metadata: What travels on to the result.
+        orientation: The EXIF orientation that they were turned upright by, 1 to 8.
+        transparent: Where the image shows nothing, see `find_transparent`. Shape (H, W); None where
+            it is opaque everywhere.
     """
 
     pixels: Pixels
     metadata: ImageMetadata
+    orientation: int = 1
+    transparent: Transparency | None = None
 
 
 def decode(
@@ -54,8 +61,8 @@ def decode(
     """Decode an image to upright RGB pixels in sRGB.
 
     Orientation is applied, ICC profiles are converted to sRGB (relative colorimetric, 16 bits
-    kept; a damaged profile is ignored), grey becomes RGB, CMYK is converted. Alpha is dropped, not
-    composited: a photograph's alpha is an editor's mask, and the fusion needs the pixels below.
+    kept; a damaged profile is ignored), grey becomes RGB, CMYK is converted. Alpha is not
+    composited: the pixels stay as they are, and what is transparent is said.
 
     Args:
         data: The whole file, untrusted.
@@ -74,24 +81,34 @@ def decode(
     """
     header = sniff(data)
     check_size(header, limits)
+    transparent: Transparency | None = None
     try:
         image = load(data, header)
         metadata = ImageMetadata(_read_exif(image))
         orientation = read_orientation(image)
         if untagged is not None:
             image = with_profile(image, untagged)
+        alpha = image.extract_band(image.bands - 1) if image.hasalpha() else None
         stored = drop_extra_bands(image)
         image = to_srgb(stored, bits=header.bits)
         pixels = _oriented_output(header, orientation, out)
         is_ordinary = image is stored and orientation == 1 and _has_one_scan(image)
         if not (is_ordinary and read_scan(data, pixels)):
-            _copy_strips(to_three_bands(image), stored_view(pixels, orientation))
+            image = to_three_bands(image)
+            if alpha is None:
+                _copy_strips(image, view_stored(pixels, orientation))
+            else:
+                opacity = _empty(pixels.shape[:2], header.bits)
+                joined = image.bandjoin(alpha.cast(image.format))
+                stored_views = (view_stored(one, orientation) for one in (pixels, opacity))
+                _copy_strips(joined, *stored_views)
+                transparent = find_transparent(opacity)
     except VIPS_FAILURES as error:
         raise_if_out_of_memory(error)
         raise ImageDecodeError(
             f"expected a complete {header.format} file, got a truncated or damaged one"
         ) from error
-    return DecodedPixels(pixels, metadata)
+    return DecodedPixels(pixels, metadata, orientation, transparent)
 
 
 def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
@@ -146,15 +163,19 @@ def _empty(shape: tuple[int, ...], bits: int) -> Pixels:
     return np.empty(shape, np.uint16) if bits == 16 else np.empty(shape, np.uint8)
 
 
-def _copy_strips(image: pyvips.Image, target: Pixels) -> None:
+def _copy_strips(image: pyvips.Image, target: Pixels, opacity: Pixels | None = None) -> None:
+    """Copy the first three bands of an image, and its last one where that is wanted."""
     region = pyvips.Region.new(image)
     scale = UINT8_TO_UINT16 if image.format == "uchar" and target.dtype == np.uint16 else 1
     source_type = np.uint8 if image.format == "uchar" else np.uint16
     for top in range(0, image.height, STRIP_ROWS):
         rows = min(STRIP_ROWS, image.height - top)
         strip = np.frombuffer(region.fetch(0, top, image.width, rows), source_type)
-        strip = strip.reshape(rows, image.width, 3)
+        strip = strip.reshape(rows, image.width, image.bands)
+        colours = strip[..., :3]
         if scale == 1:
-            target[top : top + rows] = strip
+            target[top : top + rows] = colours
         else:
-            np.multiply(strip, scale, out=target[top : top + rows], dtype=np.uint16)
+            np.multiply(colours, scale, out=target[top : top + rows], dtype=np.uint16)
+        if opacity is not None:
+            opacity[top : top + rows] = strip[..., -1]

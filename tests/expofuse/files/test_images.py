@@ -175,6 +175,30 @@ def test_decode_drops_alpha_without_compositing(alpha):
     np.testing.assert_array_equal(decoded(images.png_rgba(alpha=alpha)), images.scene())
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_decode_says_where_an_image_is_transparent_and_how_it_was_turned(bits, orientation):
+    dtype = np.uint8 if bits == 8 else np.uint16
+    rgba = np.full((20, 30, 4), np.iinfo(dtype).max, dtype)
+    rgba[:, :7] = 0
+    file = io.BytesIO()
+    extra = (274, "H", 1, orientation, True)
+    tifffile.imwrite(file, rgba, photometric="rgb", extrasamples=["unassalpha"], extratags=[extra])
+    found = decode(file.getvalue(), limits=LIMITS)
+    assert found.orientation == orientation
+    stored = np.zeros((20, 30), bool)
+    stored[:, :7] = True
+    expected = np.rot90(stored, -1) if orientation == 6 else stored
+    np.testing.assert_array_equal(found.transparent, expected)
+    assert found.pixels.shape[:2] == expected.shape
+    assert (found.pixels[~expected] == np.iinfo(dtype).max).all()
+
+
+def test_an_opaque_image_is_transparent_nowhere():
+    assert decode(images.png_rgba(alpha=255), limits=LIMITS).transparent is None
+    assert decode(images.encoded("jpeg"), limits=LIMITS).transparent is None
+
+
 def test_decode_drops_alpha_of_16_bits():
     wide = images.scene(dtype=np.uint16)
     with_alpha = np.dstack([wide, wide[..., 0]])

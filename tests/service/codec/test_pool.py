@@ -19,6 +19,7 @@ from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits, sniff
 from model.errors import AlignmentError, ExposureError, FusionError
 from model.tiling import Rect
+from service.codec.messages import DecodedImage
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.errors import (
     ChildStartError,
@@ -145,7 +146,7 @@ def test_a_pair_is_decoded_aligned_and_encoded(loop_runner, shared_pool):
             assert over.metadata.exif is None
             assert b"Maker" in under.metadata.exif
             np.testing.assert_array_equal(first.array, images.scene(96, 128))
-            found = await shared_pool.register([over.pixels, under.pixels], align="auto")
+            found = await shared_pool.register([over, under], align="auto")
             assert (found.order, found.reference) == ((1, 0), 1)
             report, nothing = found.alignment.reports
             assert len(report.homography) == 9
@@ -177,7 +178,7 @@ def test_align_off_only_orders(loop_runner, shared_pool):
             SharedArray.create((32, 32, 3), "uint8") as bright,
         ):
             bright.array[:] = 200
-            both = [dark.descriptor, bright.descriptor]
+            both = [opaque(dark), opaque(bright)]
             result = await shared_pool.register(both, align="off")
             assert result.order == (0, 1)
             assert result.alignment is None
@@ -192,7 +193,7 @@ def test_align_require_refuses_a_pair_without_structure(loop_runner, shared_pool
             SharedArray.create((64, 64, 3), "uint8") as bright,
         ):
             dark.array[:], bright.array[:] = 90, 200
-            both = [dark.descriptor, bright.descriptor]
+            both = [opaque(dark), opaque(bright)]
             found = await shared_pool.register(both, align="auto")
             report, _ = found.alignment.reports
             assert report.model == "identity"
@@ -208,7 +209,7 @@ def test_align_keeps_the_exposure_that_it_is_told_to(loop_runner, shared_pool, r
     async def scenario():
         with SharedArray.create((64, 64, 3), "uint8") as dark:
             answer = await shared_pool.register(
-                [dark.descriptor, dark.descriptor], align="auto", pair_reference=reference
+                [opaque(dark), opaque(dark)], align="auto", pair_reference=reference
             )
             fixed = ("under", "over").index(reference)
             assert answer.reference == answer.alignment.reference == fixed
@@ -225,9 +226,13 @@ def test_align_refuses_images_that_do_not_belong_together(loop_runner, shared_po
             SharedArray.create((32, 40, 3), "uint8") as other,
             pytest.raises(ExposureError, match="32x32 and 40x32"),
         ):
-            await shared_pool.register([one.descriptor, other.descriptor], align="off")
+            await shared_pool.register([opaque(one), opaque(other)], align="off")
 
     loop_runner.run(scenario())
+
+
+def opaque(block, orientation=1):
+    return DecodedImage(block.descriptor, PNG, orientation)
 
 
 def sizes_that_differ(stack):
@@ -247,7 +252,7 @@ def test_an_exposure_of_another_size_lands_in_a_room_and_the_others_stay(loop_ru
             blocks, room = sizes_that_differ(stack)
             before = [block.array.copy() for block in blocks]
             found = await shared_pool.register(
-                [block.descriptor for block in blocks],
+                [opaque(block) for block in blocks],
                 align="auto",
                 reference=2,
                 rooms=[room.descriptor],
@@ -270,13 +275,55 @@ def test_an_exposure_of_another_size_lands_in_a_room_and_the_others_stay(loop_ru
     loop_runner.run(scenario())
 
 
+def test_an_exposure_that_is_turned_lands_in_a_room(loop_runner, shared_pool):
+    async def scenario():
+        scene = make_scene(1, 480, 360)
+        with ExitStack() as stack:
+            blocks = []
+            for pixels in (expose(scene, 0.1), np.rot90(expose(scene, 0.9), -1)):
+                blocks.append(stack.enter_context(SharedArray.create(pixels.shape, "uint8")))
+                blocks[-1].array[:] = pixels
+            room = stack.enter_context(SharedArray.create((360 * 480, 3), "uint8"))
+            found = await shared_pool.register(
+                [opaque(blocks[0]), opaque(blocks[1], orientation=6)],
+                align="off",
+                reference=1,
+                rooms=[room.descriptor],
+            )
+            laid = SharedDescriptor(room.descriptor.name, (360, 480, 3), "uint8")
+            assert found.exposures == (blocks[0].descriptor, laid)
+            np.testing.assert_array_equal(room.array.reshape(laid.shape), expose(scene, 0.9))
+
+    loop_runner.run(scenario())
+
+
+def test_what_is_transparent_is_filled_with_what_the_other_shows(loop_runner, shared_pool):
+    async def scenario():
+        rgba = np.dstack([images.scene(96, 128), np.full((96, 128), 255, np.uint8)])
+        rgba[:, :20] = 0
+        bright = images.save(rgba, "PNG")
+        dark = images.encoded("png", pixels=images.scene(96, 128, gain=0.4))
+        with block_for(dark) as first, block_for(bright) as second:
+            given = await asyncio.gather(
+                shared_pool.decode(dark, destination=first.descriptor),
+                shared_pool.decode(bright, destination=second.descriptor),
+            )
+            assert [one.transparent is None for one in given] == [True, False]
+            await shared_pool.register(given, align="off")
+            off = np.abs(second.array.astype(int) - images.scene(96, 128))
+            assert off[:, :20].mean() < 2
+            assert not off[:, 20:].any()
+
+    loop_runner.run(scenario())
+
+
 async def test_a_registration_whose_process_is_killed_half_way_is_run_again_as_if_nothing_was():
     async with running_pool(processes=1) as pool:
         with ExitStack() as stack:
             blocks, room = sizes_that_differ(stack)
             call = asyncio.create_task(
                 pool.register(
-                    [block.descriptor for block in blocks],
+                    [opaque(block) for block in blocks],
                     align="auto",
                     reference=2,
                     rooms=[room.descriptor],
