@@ -30,11 +30,15 @@ class ImageMetadata:
 
     Attributes:
         exif: EXIF block without orientation and thumbnail; None where there is none.
+        profile: ICC profile of the colours that the image had; None for sRGB.
+        extras: What the file held beside the picture, and what is lost: a second view, a gain map.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     exif: bytes | None = None
+    profile: bytes | None = None
+    extras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

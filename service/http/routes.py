@@ -184,7 +184,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
         allowance,
         media_type=MEDIA_TYPES[encoding.format],
         headers={
-            **tell_fusion(options, weights, found),
+            **tell_fusion(options, weights, images, found),
             "Server-Timing": record.stages.server_timing(),
             "Vary": "Accept",
             "Cache-Control": "no-store",

@@ -1,5 +1,7 @@
 """Says in the headers of an answer how its picture came about."""
 
+from collections.abc import Sequence
+
 from model.describe import (
     describe_alignment,
     describe_frame,
@@ -7,17 +9,23 @@ from model.describe import (
     describe_unused,
 )
 from model.exposure import GhostsMode
-from service.codec.messages import StackFound
+from service.codec.messages import DecodedImage, StackFound
 from service.http.options import FuseOptions
 from service.served_weights import ServedWeights
 
 
-def tell_fusion(options: FuseOptions, weights: ServedWeights, found: StackFound) -> dict[str, str]:
+def tell_fusion(
+    options: FuseOptions,
+    weights: ServedWeights,
+    images: Sequence[DecodedImage],
+    found: StackFound,
+) -> dict[str, str]:
     """The headers of an answer that are about its picture.
 
     Args:
         options: Of the request.
         weights: What fused it.
+        images: The exposures as they were sent and decoded.
         found: Which exposures were fused, and how they were put together.
     """
     return {
@@ -30,7 +38,18 @@ def tell_fusion(options: FuseOptions, weights: ServedWeights, found: StackFound)
         "X-Expofuse-Alignment": describe_alignment(found.alignment, found.used),
         "X-Expofuse-Frame": describe_frame(found.frame),
         "X-Expofuse-Ghosts": _describe_ghosts(options.ghosts, found),
+        "X-Expofuse-Dropped": _describe_dropped(images),
     }
+
+
+def _describe_dropped(images: Sequence[DecodedImage]) -> str:
+    """What files held beside their picture, by the number of the exposure."""
+    dropped = [
+        f"{number}={'+'.join(image.metadata.extras)}"
+        for number, image in enumerate(images, start=1)
+        if image.metadata.extras
+    ]
+    return "; ".join(dropped) or "none"
 
 
 def _describe_ghosts(mode: GhostsMode, found: StackFound) -> str:

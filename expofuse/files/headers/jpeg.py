@@ -3,14 +3,18 @@
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers.header import MAX_SEGMENTS, ImageHeader, read_fields
 
+MAX_STRAY_BYTES = 4096
+"""Bytes between two segments that are overlooked."""
+
 
 def parse_jpeg(view: memoryview) -> ImageHeader:
     """Format, size and depth of a JPEG; raises as `sniff` does."""
     offset = 2
     for _ in range(MAX_SEGMENTS):
         prefix, marker = read_fields(">BB", view, offset)
-        if prefix != 0xFF:
-            raise ImageDecodeError("expected a JPEG marker, got other content")
+        if prefix != 0xFF:  # Some cameras leave bytes between two segments.
+            offset = _find_prefix(view, offset)
+            continue
         if marker == 0xFF:  # A fill byte.
             offset += 1
             continue
@@ -24,6 +28,14 @@ def parse_jpeg(view: memoryview) -> ImageHeader:
             break
         offset += 2 + length
     raise ImageDecodeError("expected a JPEG frame header, got none")
+
+
+def _find_prefix(view: memoryview, offset: int) -> int:
+    """Where the next marker may begin, after a bounded number of bytes."""
+    step = bytes(view[offset : offset + MAX_STRAY_BYTES]).find(b"\xff")
+    if step < 0:
+        raise ImageDecodeError("expected a JPEG marker, got other content")
+    return offset + step
 
 
 def _parse_frame(view: memoryview, offset: int, marker: int) -> ImageHeader:

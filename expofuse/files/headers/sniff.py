@@ -10,6 +10,7 @@ from collections.abc import Callable
 from expofuse.errors import ImageDecodeError, MediaTypeError
 from expofuse.files.headers.header import ImageHeader
 from expofuse.files.headers.jpeg import parse_jpeg
+from expofuse.files.headers.names import NAMED_BYTES, name_content
 from expofuse.files.headers.png import parse_png
 from expofuse.files.headers.tiff import parse_tiff
 from expofuse.files.headers.webp import parse_webp
@@ -46,7 +47,7 @@ def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
                     f"got {header.width_px}x{header.height_px}"
                 )
             return header
-    got = "other content" if start else "an empty file"
+    got = name_content(bytes(view[:NAMED_BYTES]))
     raise MediaTypeError(f"expected a JPEG, PNG, WebP or TIFF file, got {got}")
 
 

@@ -1,13 +1,20 @@
 """Brings the colours of a decoded picture to sRGB."""
 
+from functools import lru_cache
+
 import numpy as np
 import pyvips
 
 from expofuse.errors import UnsupportedImageError
-from expofuse.files.reading.vips import VIPS_FAILURES
+from expofuse.files.reading.vips import PROFILE, VIPS_FAILURES, read_blob
 
 _COLOUR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "cmyk": 4}
-PROFILE = "icc-profile-data"
+_MAX_PROFILES = 16
+"""Whose nature is remembered: a shoot has one or two."""
+
+_SPACE = slice(16, 20)
+"""Where a profile says what its colours are made of."""
+
 _SRGB_TOLERANCE = 65535 // 255
 """A profile that moves no colour by more than one step of 8 bits is taken for sRGB."""
 
@@ -28,13 +35,18 @@ def drop_extra_bands(image: pyvips.Image) -> pyvips.Image:
 
 def to_srgb(image: pyvips.Image, *, bits: int) -> pyvips.Image:
     """Convert to grey or RGB in sRGB; the image itself where nothing is to be done."""
-    if image.get_typeof(PROFILE) != 0:
+    profile = read_blob(image, PROFILE)
+    if profile is not None:
         try:
-            if image.bands != 3 or not _is_srgb(image.get(PROFILE)):
-                return _convert_profile(image, bits=bits)
+            coloured = image
+            if image.bands == 1 and profile[_SPACE] == b"RGB ":
+                kind = "rgb16" if image.format == "ushort" else "srgb"
+                coloured = to_three_bands(image).copy(interpretation=kind)
+            if coloured.bands != 3 or not _is_srgb(profile):
+                return _convert_profile(coloured, bits=bits)
         except VIPS_FAILURES:  # A damaged profile, or one for another kind of image.
-            image = image.copy()
-            image.remove(PROFILE)
+            if image.bands == 4:
+                image = tag(image, None)
     if image.bands == 4:
         return image.icc_transform("srgb", input_profile="cmyk", depth=bits)
     return image
@@ -45,12 +57,16 @@ def to_three_bands(image: pyvips.Image) -> pyvips.Image:
     return image.bandjoin([image, image]) if image.bands == 1 else image
 
 
-def with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
-    """An image with an ICC profile, its own where it carries one."""
-    if image.get_typeof(PROFILE) != 0:
+def tag(image: pyvips.Image, profile: bytes | None) -> pyvips.Image:
+    """An image with this ICC profile, or none, in the place of its own."""
+    own = read_blob(image, PROFILE)
+    if own == profile:
         return image
     tagged = image.copy()
-    tagged.set_type(pyvips.GValue.blob_type, PROFILE, profile)
+    if own is not None:
+        tagged.remove(PROFILE)
+    if profile is not None:
+        tagged.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     return tagged
 
 
@@ -64,6 +80,7 @@ def _convert_profile(image: pyvips.Image, *, bits: int) -> pyvips.Image:
     return in_lab.icc_export(output_profile="srgb", intent="relative", depth=16)
 
 
+@lru_cache(_MAX_PROFILES)
 def _is_srgb(profile: bytes) -> bool:
     steps = np.linspace(0, 65535, 6).round().astype(np.uint16)
     colours = np.ascontiguousarray(np.stack(np.meshgrid(steps, steps, steps), axis=-1))

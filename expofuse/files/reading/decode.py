@@ -2,8 +2,8 @@
 
 libvips does the work. It reads strips, so that decoding needs memory for a strip and not for the
 picture; it keeps 16 bits through ICC and orientation; and it refuses truncated files. The sniffed
-format chooses the loader, and `configure_libvips` blocks every other one. The pixels of an ordinary
-JPEG go past it, see `expofuse.files.reading.jpeg_scan`.
+format chooses the loader, and `configure_libvips` blocks every other one. The pixels of a JPEG go
+past it, see `expofuse.files.reading.jpeg_scan`.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,23 @@ from expofuse.errors import ImageDecodeError
 from expofuse.files.formats import ImageMetadata
 from expofuse.files.headers import ImageHeader, PixelLimits, check_size, sniff
 from expofuse.files.pixels import STRIP_ROWS
-from expofuse.files.reading.colour import (
-    PROFILE,
-    drop_extra_bands,
-    to_srgb,
-    to_three_bands,
-    with_profile,
-)
+from expofuse.files.reading.colour import drop_extra_bands, tag, to_srgb, to_three_bands
+from expofuse.files.reading.colour_signs import find_profile
+from expofuse.files.reading.jpeg_repair import JpegStructure, read_structure
 from expofuse.files.reading.jpeg_scan import read_scan
 from expofuse.files.reading.orientation import read_orientation
-from expofuse.files.reading.vips import VIPS_FAILURES, load, raise_if_out_of_memory
+from expofuse.files.reading.vips import (
+    EXIF,
+    PROFILE,
+    VIPS_FAILURES,
+    load,
+    raise_if_out_of_memory,
+    read_blob,
+)
 from expofuse.files.writing.exif import clean_exif
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.stance import view_stored
 from model.transparency import Transparency, find_transparent
-
-_SEVERAL_SCANS = "jpeg-multiscan"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,34 +82,31 @@ def decode(
     """
     header = sniff(data)
     check_size(header, limits)
+    structure = read_structure(data) if header.format == "jpeg" else None
     transparent: Transparency | None = None
     try:
-        image = load(data, header)
-        metadata = ImageMetadata(_read_exif(image))
-        orientation = read_orientation(image)
-        if untagged is not None:
-            image = with_profile(image, untagged)
+        image = load(data if structure is None else structure.data, header)
+        exif, orientation = read_blob(image, EXIF), read_orientation(image)
+        profile = find_profile(memoryview(data), header, icc=read_blob(image, PROFILE), exif=exif)
         alpha = image.extract_band(image.bands - 1) if image.hasalpha() else None
-        stored = drop_extra_bands(image)
-        image = to_srgb(stored, bits=header.bits)
+        stored = tag(drop_extra_bands(image), untagged if profile is None else profile)
         pixels = _oriented_output(header, orientation, out)
-        is_ordinary = image is stored and orientation == 1 and _has_one_scan(image)
-        if not (is_ordinary and read_scan(data, pixels)):
-            image = to_three_bands(image)
-            if alpha is None:
-                _copy_strips(image, view_stored(pixels, orientation))
-            else:
-                opacity = _empty(pixels.shape[:2], header.bits)
-                joined = image.bandjoin(alpha.cast(image.format))
-                stored_views = (view_stored(one, orientation) for one in (pixels, opacity))
-                _copy_strips(joined, *stored_views)
-                transparent = find_transparent(opacity)
+        if structure is not None:
+            stored = _decode_scan(stored, structure, header, orientation, pixels)
+        if stored is not None:
+            opacity = None if alpha is None else _empty(pixels.shape[:2], header.bits)
+            _write_upright(to_srgb(stored, bits=header.bits), alpha, orientation, pixels, opacity)
+            transparent = None if opacity is None else find_transparent(opacity)
     except VIPS_FAILURES as error:
         raise_if_out_of_memory(error)
         raise ImageDecodeError(
             f"expected a complete {header.format} file, got a truncated or damaged one"
         ) from error
-    return DecodedPixels(pixels, metadata, orientation, transparent)
+    kept_exif = None if exif is None else clean_exif(exif)
+    extras = () if structure is None else structure.extras
+    return DecodedPixels(
+        pixels, ImageMetadata(kept_exif, profile, extras), orientation, transparent
+    )
 
 
 def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
@@ -125,24 +123,50 @@ def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
         raise ImageDecodeError(
             f"expected a complete {header.format} header, got a truncated or damaged one"
         ) from error
-    if image.get_typeof(PROFILE) == 0:
-        return None
-    profile: bytes = image.get(PROFILE)
-    return profile
+    return read_blob(image, PROFILE)
 
 
-def _read_exif(image: pyvips.Image) -> bytes | None:
-    if image.get_typeof("exif-data") == 0:
-        return None
-    return clean_exif(image.get("exif-data"))
+def _decode_scan(
+    image: pyvips.Image,
+    structure: JpegStructure,
+    header: ImageHeader,
+    orientation: int,
+    pixels: Pixels,
+) -> pyvips.Image | None:
+    """Decode a JPEG past libvips: into the pixels where nothing else is to be done with it.
 
-
-def _has_one_scan(image: pyvips.Image) -> bool:
-    """Whether an image comes from a JPEG that can be decoded from top to bottom.
-
-    A file may have any number of scans of the whole picture; libvips bounds them.
+    Returns:
+        The image that is still to be brought to sRGB and turned; None where the pixels are there.
     """
-    return image.get_typeof(_SEVERAL_SCANS) != 0 and not image.get(_SEVERAL_SCANS)
+    is_plain = image.bands != 4 and to_srgb(image, bits=header.bits) is image
+    if is_plain and orientation == 1 and pixels.dtype == np.uint8:
+        levels = read_scan(structure, header, bands=3, out=np.asarray(pixels, np.uint8))
+        return image if levels is None else None
+    levels = read_scan(structure, header, bands=image.bands)
+    if levels is None or image.bands == 4:  # libvips knows which CMYK files are inverted.
+        return image
+    decoded = pyvips.Image.new_from_memory(
+        levels, header.width_px, header.height_px, image.bands, "uchar"
+    )
+    return tag(decoded.copy(interpretation=image.interpretation), read_blob(image, PROFILE))
+
+
+def _write_upright(
+    image: pyvips.Image,
+    alpha: pyvips.Image | None,
+    orientation: int,
+    pixels: Pixels,
+    opacity: Pixels | None,
+) -> None:
+    """Write grey or R, G and B where the stored pixels go, and alpha to the opacity."""
+    image = to_three_bands(image)
+    if alpha is not None:
+        image = image.bandjoin(alpha.cast(image.format))
+    _copy_strips(
+        image,
+        view_stored(pixels, orientation),
+        None if opacity is None else view_stored(opacity, orientation),
+    )
 
 
 def _oriented_output(header: ImageHeader, orientation: int, out: Pixels | None) -> Pixels:

@@ -1,31 +1,75 @@
-"""Decodes the pixels of ordinary JPEG files by libjpeg-turbo, past libvips.
+"""Decodes the pixels of JPEG files by libjpeg-turbo, past libvips.
 
 The pixels are those that libvips gives, in less than half of its time: nothing goes through strips
-of its own, and every row is written where it belongs. What is not ordinary, and every file in which
-something is wrong, is left to libvips, which then says what is wrong as it does for other formats.
+of its own. And it reads on to the end mark: bytes that were put into a scan, or taken out, shift
+what follows, and only what is left over at the end tells of it.
 """
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
-from model.exposure import Pixels
+from expofuse.errors import ImageDecodeError, UnsupportedImageError
+from expofuse.files.headers import ImageHeader
+from expofuse.files.reading.jpeg_repair import Data, JpegStructure, count_scans, mend_end
+
+MAX_SCANS = 100
+"""Of one file. Encoders write about ten; each costs as much time as a whole picture."""
+
+COLOUR_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+_UNKNOWN_SAMPLING = "subsampling"
+
+Levels = NDArray[np.uint8]
 
 
-def read_scan(data: bytes | bytearray | memoryview, out: Pixels) -> bool:
-    """Decode a JPEG of one scan, 8 bits, and grey or three components, as stored.
+def read_scan(
+    structure: JpegStructure, header: ImageHeader, *, bands: int, out: Levels | None = None
+) -> Levels | None:
+    """Decode a JPEG as stored.
 
     Args:
-        data: The whole file, untrusted.
-        out: Where the pixels go. Shape (H, W, 3), C-contiguous.
+        structure: The file, untrusted.
+        header: Its sniffed header.
+        bands: 1 for grey, 3 for R, G and B, 4 for CMYK as stored.
+        out: Where the pixels go, C-contiguous; None makes an array.
 
     Returns:
-        Whether they are there. Not where `out` is not of uint8 or of another size, or where the
-        decoder finds as little as something to warn of; `out` may then hold anything.
+        Shape (H, W, bands); None where the chroma is stored at a ratio that this decoder does not
+        know, and `out` may then hold anything.
+
+    Raises:
+        ImageDecodeError: Data is missing, or was put in between.
+        UnsupportedImageError: The file has too many scans.
     """
-    if out.dtype != np.uint8:
-        return False
+    if (scans := count_scans(structure)) > MAX_SCANS:
+        raise UnsupportedImageError(f"expected a JPEG of at most {MAX_SCANS} scans, got {scans}")
+    shape = (header.height_px, header.width_px, bands)
+    pixels = np.empty(shape, np.uint8) if out is None else out
     try:
-        pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=out)
-    except (ValueError, MemoryError):
-        return False
-    return bool(pixels.shape == out.shape)
+        return _decode(structure.data, pixels)
+    except ValueError as error:
+        if _UNKNOWN_SAMPLING in str(error):
+            return None
+        mended = mend_end(structure)
+        if mended is None:
+            raise _damaged(error) from error
+    try:
+        return _decode(mended, pixels)
+    except ValueError as error:
+        raise _damaged(error) from error
+
+
+def _decode(data: Data, pixels: Levels) -> Levels:
+    found = simplejpeg.decode_jpeg(data, COLOUR_SPACES[pixels.shape[2]], buffer=pixels)
+    if found.shape != pixels.shape:
+        raise ValueError(f"expected {pixels.shape}, got {found.shape}")
+    return pixels
+
+
+def _damaged(error: ValueError) -> ImageDecodeError:
+    kind = "with missing data"
+    if "extraneous" in str(error):
+        kind = "with data that does not belong there"
+    return ImageDecodeError(
+        f"expected a complete JPEG file, got a truncated or damaged one, {kind}"
+    )

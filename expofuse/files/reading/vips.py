@@ -15,6 +15,8 @@ _FAIL_ON: dict[ImageFormat, str] = {
 }
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff")
 
+PROFILE, EXIF = "icc-profile-data", "exif-data"
+
 VIPS_FAILURES = (pyvips.Error, UnicodeDecodeError)
 """The latter is pyvips' answer to a message of libvips that quotes the file."""
 
@@ -55,6 +57,14 @@ def load(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvips.Im
             f"expected unsigned integers of {header.bits} bits, got {image.format}"
         )
     return image
+
+
+def read_blob(image: pyvips.Image, name: str) -> bytes | None:
+    """A field of an opened image, None where it has none."""
+    if image.get_typeof(name) == 0:
+        return None
+    value: bytes = image.get(name)
+    return value
 
 
 def raise_if_out_of_memory(error: Exception) -> None:

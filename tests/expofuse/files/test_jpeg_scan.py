@@ -1,11 +1,14 @@
-"""The quick way of ordinary JPEG files, against libvips and Pillow."""
+"""The pixels of JPEG files, against libvips."""
 
 import numpy as np
 import pytest
 import pyvips
+from PIL import Image
 
-from expofuse.files.headers import PixelLimits
+from expofuse.errors import FileError, ImageDecodeError, UnsupportedImageError
+from expofuse.files.headers import ImageHeader, PixelLimits
 from expofuse.files.reading.decode import decode
+from expofuse.files.reading.jpeg_repair import read_structure
 from expofuse.files.reading.jpeg_scan import read_scan
 from expofuse.files.reading.vips import configure_libvips
 from tests import images
@@ -25,9 +28,9 @@ def by_libvips(data):
     return pixels.reshape(image.height, image.width, 3)
 
 
-def read(data, size):
-    out = np.zeros((*size, 3), np.uint8)
-    return out if read_scan(data, out) else None
+def read(data, size, bands=3):
+    header = ImageHeader("jpeg", size[1], size[0], 8)
+    return read_scan(read_structure(data), header, bands=bands)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,50 +55,47 @@ def test_a_scan_is_read_into_the_block_that_is_given():
     np.testing.assert_array_equal(block.reshape(48, 64, 3), by_libvips(data))
 
 
-@pytest.mark.parametrize("room", [(48, 63, 3), (64, 48, 3), (49, 64, 3)])
-def test_a_scan_that_does_not_fit_is_not_read(room):
-    assert not read_scan(images.encoded("jpeg"), np.zeros(room, np.uint8))
-
-
-def test_a_scan_is_not_read_into_16_bits():
-    assert not read_scan(images.encoded("jpeg"), np.zeros((48, 64, 3), np.uint16))
-
-
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
-def test_a_scan_that_the_decoder_warns_of_is_not_read(share, end):
+def test_a_scan_that_ends_early_is_damaged(share, end):
     data = images.encoded("jpeg", pixels=images.scene(120, 160))
-    assert read(images.truncated(data, share=share) + end, (120, 160)) is None
+    with pytest.raises(ImageDecodeError, match="missing data"):
+        read(images.truncated(data, share=share) + end, (120, 160))
 
 
-def test_damage_is_judged_as_libvips_judges_it():
+def test_what_is_read_of_mutated_files_is_what_libvips_reads():
     taken = refused = 0
     for data in images.mutations(images.encoded("jpeg"), seed=5, count=300):
-        pixels = read(data, (48, 64))
-        if pixels is None:
+        try:
+            pixels = decode(data, limits=LIMITS).pixels
+        except FileError:
             refused += 1
             continue
-        np.testing.assert_array_equal(pixels, by_libvips(data))
+        expected = by_libvips(read_structure(data).data)
+        np.testing.assert_array_equal(pixels, expected)
         taken += 1
     assert taken > 10
     assert refused > 10
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        images.encoded("jpeg", progressive=True),
-        images.with_orientation(6),
-        images.with_icc(images.icc_profile(images.DISPLAY_P3_PRIMARIES), form="jpeg"),
-        images.jpeg_cmyk(),
-    ],
-    ids=["scans", "turned", "profile", "cmyk"],
-)
-def test_what_is_not_ordinary_goes_through_libvips(data, monkeypatch):
-    expected = decode(data, limits=LIMITS).pixels
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("profile", [None, images.icc_profile(images.DISPLAY_P3_PRIMARIES)])
+def test_the_ways_through_a_decoder_agree(orientation, bands, profile):
+    """Straight into the block, through an array, and by libvips alone for an odd sampling."""
+    stored = images.scene() if bands == 3 else images.scene()[..., 0]
+    exif = Image.Exif()
+    exif[274] = orientation
+    options = {} if profile is None else {"icc_profile": profile}
+    data = images.save(stored, "JPEG", quality=90, exif=exif, **options)
+    pixels = decode(data, limits=LIMITS).pixels
+    wide = decode(data, limits=LIMITS, out=np.zeros(pixels.size, np.uint16)).pixels
+    np.testing.assert_array_equal(pixels.astype(np.uint16) * 257, wide)
 
-    def fail(*_):
-        raise AssertionError
 
-    monkeypatch.setattr("expofuse.files.reading.decode.read_scan", fail)
-    np.testing.assert_array_equal(decode(data, limits=LIMITS).pixels, expected)
+def test_a_file_of_a_thousand_scans_is_refused_before_it_costs_anything():
+    data = images.encoded("jpeg", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    scan = data[at:-2]
+    with pytest.raises(UnsupportedImageError, match="at most 100 scans"):
+        read(data[:at] + scan * 1000 + data[-2:], (48, 64))
