@@ -2,7 +2,15 @@
 
 FusionError                         (model/errors.py)
 └── ServiceError                    code, message
+    ├── RequestHeadError            the request is damaged, or contradicts itself
+    ├── TargetTooLongError          the request line is longer than the limit
+    ├── HeadTooLargeError           more bytes of headers than the limit
+    ├── HttpVersionError            neither HTTP/1.1 nor HTTP/1.0
+    ├── TransferCodingError         a transfer coding other than chunked
+    ├── OriginError                 a page of this origin may not call the service
     ├── MultipartError              the body is not the form that the route takes
+    ├── CodingError                 the body, or a part of it, is compressed or encoded
+    ├── NotAcceptableError          no format that the client takes can hold the picture
     ├── LengthRequiredError         a POST without a body
     ├── BodyTooLargeError           more bytes than the limit
     ├── QueueFullError              every waiting place is taken
@@ -26,6 +34,54 @@ class ServiceError(FusionError):
     """Base of the errors that belong to serving rather than to numerics."""
 
     code = "service-error"
+
+
+class RequestHeadError(ServiceError):
+    """The request is damaged, contradicts itself, or ends before its end."""
+
+    code = "malformed-request"
+
+
+class TargetTooLongError(ServiceError):
+    """The request line is longer than the limit."""
+
+    code = "target-too-long"
+
+
+class HeadTooLargeError(ServiceError):
+    """The request line and the headers together are larger than the limit."""
+
+    code = "head-too-large"
+
+
+class HttpVersionError(ServiceError):
+    """The request is of neither HTTP/1.1 nor HTTP/1.0."""
+
+    code = "unsupported-http-version"
+
+
+class TransferCodingError(ServiceError):
+    """The body comes in a transfer coding other than chunked."""
+
+    code = "unsupported-transfer-coding"
+
+
+class OriginError(ServiceError):
+    """A browser asks whether a page of an origin that is not listed may send its request."""
+
+    code = "origin-not-allowed"
+
+
+class CodingError(ServiceError):
+    """The body, or a part of it, comes in a coding that is not taken."""
+
+    code = "unsupported-coding"
+
+
+class NotAcceptableError(ServiceError):
+    """No format that the client takes can hold the picture, or none is written here."""
+
+    code = "not-acceptable"
 
 
 class MultipartError(ServiceError):

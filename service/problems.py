@@ -26,12 +26,20 @@ from service.errors import (
     CodecError,
     CodecMemoryError,
     CodecTimeoutError,
+    CodingError,
     DeadlineError,
     DisconnectedError,
+    HeadTooLargeError,
+    HttpVersionError,
     LengthRequiredError,
     MultipartError,
+    NotAcceptableError,
+    OriginError,
     QueueFullError,
+    RequestHeadError,
     SharedMemoryError,
+    TargetTooLongError,
+    TransferCodingError,
     WorkerStoppedError,
 )
 from service.request_record import UNSETTLED_OUTCOME, RequestRecord, choose_request_id
@@ -66,27 +74,35 @@ class Row:
 
 
 PROBLEMS: dict[type[FusionError], Row] = {
+    RequestHeadError: Row(400, "The request is damaged"),
     MultipartError: Row(400, "The body is not the expected form"),
+    OriginError: Row(403, "Pages of this origin may not call the service"),
+    NotAcceptableError: Row(406, "No acceptable format can hold the picture"),
     LengthRequiredError: Row(411, "The request has no body"),
     BodyTooLargeError: Row(413, "The body is too large"),
     PixelLimitError: Row(413, "The image is too large"),
     CodecMemoryError: Row(413, "The image needs too much memory"),
+    TargetTooLongError: Row(414, "The request line is too long"),
     MediaTypeError: Row(415, "Not a media type that is taken here"),
+    CodingError: Row(415, "Not a coding that is taken here"),
     ImageDecodeError: Row(422, "The image is damaged"),
     UnsupportedImageError: Row(422, "The image is of a kind that is not fused"),
     ExposureError: Row(422, "The images do not form one set of exposures"),
     OptionError: Row(422, "An option is not accepted"),
     AlignmentError: Row(422, "The images could not be aligned"),
+    HeadTooLargeError: Row(431, "The headers are too large"),
     DisconnectedError: Row(CLIENT_LEFT_STATUS, "The client left"),
     InferenceError: Row(500, "The fusion failed", is_internal=True),
     EncodeError: Row(500, "The picture could not be written", is_internal=True),
     CodecCrashError: Row(500, "The image could not be processed", is_internal=True),
     CodecError: Row(500, "The image could not be processed", is_internal=True),
+    TransferCodingError: Row(501, "Not a transfer coding that is taken here"),
     QueueFullError: Row(503, "The service is saturated", may_retry=True),
     SharedMemoryError: Row(503, "The service is out of memory", may_retry=True),
     WorkerStoppedError: Row(503, "The service is not ready", may_retry=True),
     DeadlineError: Row(504, "The deadline passed"),
     CodecTimeoutError: Row(504, "The image took too long"),
+    HttpVersionError: Row(505, "Not a version of HTTP that is spoken here"),
 }
 START_ONLY = ("weights-mismatch", "device-unavailable", "child-start-failed")
 """Codes of errors that end the start and never meet a request."""
@@ -157,6 +173,7 @@ def write_refusal(error: FusionError, *, retry_after_s: int) -> bytes:
     """A whole HTTP/1.1 answer to a connection whose request is not even read."""
     record = RequestRecord(choose_request_id(None), retry_after_s)
     response = answer_problem(record, code=error.code, row=find_row(error), detail=error.message)
+    response.headers["X-Request-Id"] = record.request_id
     status = http.HTTPStatus(response.status_code)
     lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
     lines += [name + b": " + value for name, value in response.raw_headers]

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +24,9 @@ from service.processes.supervision_limits import SupervisionLimits
 
 PREFIX = "EXPOFUSE_"
 GROUP_DELIMITER = "__"
-WEIGHTS_DELIMITER = ","
+LIST_DELIMITER = ","
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 MIB = 2**20
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -49,6 +52,9 @@ class LimitSettings(BaseModel):
     max_jobs: PositiveInt = Field(64, description="jobs admitted at one time")
     deadline_s: PositiveFloat = Field(
         120.0, description="seconds from the first byte of a request to its answer"
+    )
+    max_head_bytes: Annotated[int, Field(ge=8192)] = Field(
+        32_768, description="bytes of one request's line and headers together"
     )
     max_connections: PositiveInt = Field(
         512,
@@ -175,6 +181,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line that is written"
     )
+    cors_origins: str | None = Field(
+        None,
+        description="origins whose pages a browser lets call the service, as "
+        "`https://example.org`, separated by commas; `*`: any; unset: none",
+    )
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     codec: CodecSettings = CodecSettings()
@@ -182,19 +193,32 @@ class Settings(BaseSettings):
     @field_validator("weights")
     @classmethod
     def _no_version_is_empty(cls, weights: str) -> str:
-        if not all(_split_weights(weights)):
+        if not all(_split_list(weights)):
             raise ValueError("expected weights versions separated by commas, one of them is empty")
         return weights
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_origins(cls, origins: str | None) -> str | None:
+        for origin in _split_list(origins or ANY_ORIGIN):
+            if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+                raise ValueError("expected origins as scheme://host or scheme://host:port, or *")
+        return origins
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may call the service; `*` alone stands for any."""
+        return () if self.cors_origins is None else tuple(_split_list(self.cors_origins))
 
     @property
     def weights_directories(self) -> tuple[Path, ...]:
         """Every weights directory to serve, at least one; the first is the default."""
-        versions = _split_weights(self.weights)
+        versions = _split_list(self.weights)
         return tuple(locate_weights(version, self.weights_dir) for version in versions)
 
 
-def _split_weights(weights: str) -> list[str]:
-    return [version.strip() for version in weights.split(WEIGHTS_DELIMITER)]
+def _split_list(text: str) -> list[str]:
+    return [one.strip() for one in text.split(LIST_DELIMITER)]
 
 
 def setting_names() -> dict[str, tuple[str, str]]:

@@ -1,9 +1,18 @@
 """Puts the ASGI application together: routes, problem documents, middleware."""
 
+from collections.abc import Iterable
+
 from fastapi import FastAPI
+from starlette.routing import BaseRoute, Route
 
 from expofuse.package_version import package_version
-from service.http.middleware import LingeringClose, RequestContext
+from service.http.middleware import (
+    CloseUnread,
+    CrossOrigin,
+    EveryMethod,
+    PlainTarget,
+    RequestContext,
+)
 from service.http.routes import create_router
 from service.lifecycle import Service
 from service.problems import LastHandler, add_problem_handlers
@@ -25,13 +34,28 @@ def create_app(service: Service) -> FastAPI:
         # The pages of FastAPI load their scripts from elsewhere; the description stays.
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     add_problem_handlers(app)
-    app.include_router(create_router(service))
+    router = create_router(service)
+    app.include_router(router)
     # The last one added is the outermost.
+    app.add_middleware(EveryMethod, methods=_list_methods([*app.routes, *router.routes]))
     app.add_middleware(LastHandler)
-    app.add_middleware(LingeringClose)
+    if service.settings.allowed_origins:
+        app.add_middleware(CrossOrigin, origins=service.settings.allowed_origins)
+    app.add_middleware(CloseUnread)
     app.add_middleware(
         RequestContext, metrics=service.metrics, retry_after_s=service.limits.retry_after_s
     )
+    app.add_middleware(PlainTarget)
     return app
+
+
+def _list_methods(routes: Iterable[BaseRoute]) -> dict[str, set[str]]:
+    """The methods that the routes of each path name."""
+    methods: dict[str, set[str]] = {}
+    for route in routes:
+        if isinstance(route, Route):
+            methods.setdefault(route.path, set()).update(route.methods or ())
+    return methods

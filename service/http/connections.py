@@ -4,9 +4,8 @@ import asyncio
 import logging
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from service.errors import QueueFullError
+from service.http.protocol import RequestProtocol
 from service.metrics import Metrics
 from service.problems import write_refusal
 from service.settings import LimitSettings
@@ -46,7 +45,12 @@ class ConnectionGuard:
     @property
     def protocol(self) -> "type[GuardedProtocol]":
         """The class of connections that are known to this guard; uvicorn makes one for each."""
-        return type("GuardedProtocol", (GuardedProtocol,), {"guard": self})
+        facts = {
+            "guard": self,
+            "max_head_bytes": self._limits.max_head_bytes,
+            "retry_after_s": self._limits.retry_after_s,
+        }
+        return type("GuardedProtocol", (GuardedProtocol,), facts)
 
     async def watch(self) -> None:
         """Cut connections that stall, until cancelled."""
@@ -95,18 +99,13 @@ class ConnectionGuard:
         transport.abort()
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's connection, known to a guard."""
+class GuardedProtocol(RequestProtocol):
+    """A connection that is known to a guard."""
 
     guard: ClassVar[ConnectionGuard]
     _is_admitted = False
     _unsent_bytes = 0
     _stalls = 0
-
-    @property
-    def is_idle(self) -> bool:
-        """No request is under way; its headers may be."""
-        return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection up, or refuse it."""
@@ -126,6 +125,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """See `asyncio.Protocol`; what a refused client sends is thrown away."""
         if self._is_admitted:
             super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """See `asyncio.Protocol`."""
+        return self._is_admitted and super().eof_received()
 
     def resume_writing(self) -> None:
         """The client has read: see `asyncio.BaseProtocol`."""

@@ -1,21 +1,29 @@
-"""Pure ASGI middleware: keeps each request's record, and closes so that answers are read."""
+"""Pure ASGI middleware: each request's record, and what HTTP asks of every route."""
 
-import asyncio
 import logging
+import re
 import time
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import OriginError
 from service.logs import request_id_of_context
 from service.metrics import Metrics
-from service.problems import FUSED_OUTCOME
+from service.problems import FUSED_OUTCOME, answer_error
 from service.request_record import RequestRecord, choose_request_id
 
 REQUEST_ID_HEADER = b"x-request-id"
 FUSE_PATH = "/fuse"
-LINGER_S = 5.0
-"""How long the rest of a refused body is read and thrown away, so that the answer arrives."""
+EVERY_PATH = "*"
+"""The target of an `OPTIONS` that asks about the whole service."""
+
+CROSS_ORIGIN_METHODS = ("GET", "HEAD", "POST")
+_SCHEME_AND_HOST = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,7 @@ class RequestContext:
         record.attach(scope)
         token = request_id_of_context.set(record.request_id)
         status = 0
+        is_negotiated = _is_fuse(scope)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -47,6 +56,8 @@ class RequestContext:
                     *message.get("headers", []),
                     (REQUEST_ID_HEADER, record.request_id.encode("ascii")),
                 ]
+                if is_negotiated:
+                    MutableHeaders(scope=message).add_vary_header("Accept")
             await send(message)
 
         try:
@@ -58,7 +69,7 @@ class RequestContext:
     def _settle(self, scope: Scope, record: RequestRecord, status: int) -> None:
         # How long a client takes to read its picture is the client's affair.
         seconds = (record.end or time.monotonic()) - record.begin
-        is_fuse = scope["path"] == FUSE_PATH and scope["method"] == "POST"
+        is_fuse = _is_fuse(scope)
         if is_fuse:
             self._metrics.requests.labels(record.outcome).inc()
             self._metrics.request_seconds.observe(seconds)
@@ -83,12 +94,117 @@ class RequestContext:
         )
 
 
-class LingeringClose:
-    """Closes a connection whose body was not read to its end, but not before the client could.
+def _is_fuse(scope: Scope) -> bool:
+    return bool(scope["path"] == FUSE_PATH and scope["method"] == "POST")
 
-    A refusal that is sent while the client still uploads is lost when the connection is closed
-    under it: the reset overtakes the answer. So the answer goes out whole, marked as the last of
-    its connection, and for a bounded time the rest of the body is read and thrown away.
+
+class PlainTarget:
+    """Lets routes see one spelling of each path: no host, no doubled and no last slash.
+
+    A target may be a whole URL (RFC 9112, section 3.2.2), and a redirect to the other spelling
+    would lose bodies and name an address that the client may not reach.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": simplify_path(scope["path"])}
+        await self._app(scope, receive, send)
+
+
+def simplify_path(path: str) -> str:
+    """The path as routes spell it.
+
+    Example:
+        >>> [simplify_path(path) for path in ("/fuse/", "//fuse", "http://host:8000/fuse", "/")]
+        ['/fuse', '/fuse', '/fuse', '/']
+    """
+    path = _SCHEME_AND_HOST.sub("", path)
+    if path == EVERY_PATH:
+        return path
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
+class EveryMethod:
+    """Answers HEAD wherever GET is, OPTIONS everywhere, and says in `Allow` what there is.
+
+    Args:
+        app: What answers the other methods.
+        methods: Of each path, those that its routes name.
+    """
+
+    def __init__(self, app: ASGIApp, *, methods: Mapping[str, Collection[str]]) -> None:
+        self._app = app
+        allowed = {path: _complete_methods(named) for path, named in methods.items()}
+        allowed[EVERY_PATH] = _complete_methods(chain.from_iterable(methods.values()))
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        allowed = self._allowed.get(scope["path"]) if scope["type"] == "http" else None
+        if allowed is None:
+            await self._app(scope, receive, send)
+            return
+        allow = ", ".join(allowed)
+        is_head = scope["method"] == "HEAD" and "HEAD" in allowed
+        if scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers={"Allow": allow})(scope, receive, send)
+            return
+
+        async def send_with_allow(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 405:
+                MutableHeaders(scope=message)["Allow"] = allow
+            if message["type"] == "http.response.body" and is_head:
+                message = {**message, "body": b""}
+            await send(message)
+
+        if is_head:
+            scope["method"] = "GET"
+        await self._app(scope, receive, send_with_allow)
+
+
+def _complete_methods(named: Iterable[str]) -> list[str]:
+    methods = {"OPTIONS", *named}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+class CrossOrigin(CORSMiddleware):
+    """Lets pages of listed origins call the service; a refusal is a problem document."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=CROSS_ORIGIN_METHODS,
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        is_preflight = "origin" in headers and "access-control-request-method" in headers
+        if is_preflight and scope["method"] == "OPTIONS":
+            response = self.preflight_response(headers)
+            if response.status_code != 200:
+                error = OriginError(
+                    "expected a listed origin, and one of the methods "
+                    f"{', '.join(CROSS_ORIGIN_METHODS)}, got another"
+                )
+                response = answer_error(RequestRecord.of(scope), error)
+                response.headers.add_vary_header("Origin")
+            await response(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+
+class CloseUnread:
+    """Marks an answer as the last of its connection where the body was not read to its end.
+
+    The connection then closes so that the answer is read: see `AnsweringTransport`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -108,27 +224,14 @@ class LingeringClose:
                 has_rest = False
             return message
 
-        async def send_lingering(message: Message) -> None:
-            if not has_rest:
-                await send(message)
-            elif message["type"] == "http.response.start":
-                close = (b"connection", b"close")
-                await send({**message, "headers": [*message.get("headers", []), close]})
-            elif message.get("more_body", False):
-                await send(message)
-            else:
-                await send({**message, "more_body": True})
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LINGER_S):
-                        while has_rest:
-                            await receive_noting_end()
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        async def send_closing(message: Message) -> None:
+            if has_rest and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
 
-        await self._app(scope, receive_noting_end, send_lingering)
+        await self._app(scope, receive_noting_end, send_closing)
 
 
 def _declares_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    if headers.get(b"expect", b"").lower() == b"100-continue":
-        return False  # Such a client sends its body only when asked, and a refusal does not ask.
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    headers = Headers(scope=scope)
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -1,5 +1,6 @@
-"""Reads the options of `POST /fuse` from the query, the form and `Accept`."""
+"""Reads the options of `POST /fuse` from the query and the form."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
@@ -7,11 +8,8 @@ from typing import Literal, TypeVar, get_args
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
-from expofuse.files.formats import EncodeOptions, check_encodable
-from expofuse.files.headers import ImageFormat, ImageHeader
+from expofuse.files.headers import ImageFormat
 from model.exposure import AlignMode, CropMode, GhostsMode
-from model.tiling import Rect
-from service.processes.shared_memory import SharedDescriptor
 from service.served_weights import ServedWeights
 
 FileField = Literal["under", "over", "exposures"]
@@ -32,8 +30,9 @@ MEDIA_TYPES: dict[ImageFormat, str] = {
 ALIGN_MODES: tuple[AlignMode, ...] = get_args(AlignMode)
 GHOSTS_MODES: tuple[GhostsMode, ...] = get_args(GhostsMode)
 CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
+FORMAT_ALIASES = {"jpg": "jpeg", "tif": "tiff"}
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 Choice = TypeVar("Choice", bound=str)
-_FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +60,11 @@ class FuseOptions:
 
 
 def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
-    """Read the options from the query and from the form's fields.
+    """Read the options from the query and from the form's fields; an empty value is none.
 
     Args:
         query: Parameters of the URL.
-        fields: Options given as form fields; their names are known ones.
+        fields: Options given as form fields, none of them empty; their names are known ones.
 
     Returns:
         The options, with defaults for those not given.
@@ -76,10 +75,17 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
     given = dict(fields)
     for name, value in query.multi_items():
         if name not in OPTION_NAMES:
-            raise OptionError(f"expected the options {', '.join(OPTION_NAMES)}, got an unknown one")
+            raise OptionError(
+                f"expected the options {', '.join(OPTION_NAMES)}, got {tell_name(name)}"
+            )
+        if not value:
+            continue
         if name in given:
             raise OptionError(f"expected the option '{name}' once, got it twice")
         given[name] = value
+    if "format" in given:
+        spelt = given["format"].lower()
+        given["format"] = FORMAT_ALIASES.get(spelt, spelt)
     return FuseOptions(
         format=_choose(given, "format", tuple(MEDIA_TYPES)),
         quality=_parse_quality(given.get("quality")),
@@ -91,72 +97,14 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
     )
 
 
-def choose_format(options: FuseOptions, accept: str | None, first: ImageFormat) -> ImageFormat:
-    """The format of the answer: by the option, else by `Accept`, else that of the first exposure.
-
-    A header that names none of our formats is no reason to refuse (RFC 9110, section 12.5.1).
+def tell_name(name: str) -> str:
+    """A name as messages repeat it: only what is short and harmless comes from the client.
 
     Example:
-        >>> choose_format(FuseOptions(), "image/webp;q=0.5, image/png", "jpeg")
-        'png'
-        >>> choose_format(FuseOptions(), "*/*", "jpeg")
-        'jpeg'
+        >>> tell_name("sharpen"), tell_name("a<b>")
+        ("'sharpen'", 'an unknown one')
     """
-    if options.format is not None:
-        return options.format
-    best, best_weight = first, 0.0
-    for item in (accept or "").split(","):
-        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
-        named = _FORMATS.get(media_type)
-        weight = _parse_weight(parameters)
-        if named is not None and weight > best_weight:
-            best, best_weight = named, weight
-    return best
-
-
-def choose_encoding(
-    options: FuseOptions, accept: str | None, headers: Sequence[ImageHeader]
-) -> EncodeOptions:
-    """How the answer will be written; known before any work is done.
-
-    The picture has the size of the reference exposure, which is known only once the exposures are
-    aligned, and may be cut then. So only what the format can hold in no case is refused here.
-
-    Args:
-        options: Of the request.
-        accept: Its `Accept` header.
-        headers: Of the exposures, as sent.
-
-    Raises:
-        OptionError: The format cannot hold a picture of this size.
-    """
-    encoding = EncodeOptions(choose_format(options, accept, headers[0].format), options.quality)
-    if options.crop == "none":
-        smallest = min(_find_references(options, headers), key=lambda one: max(one.sides))
-        check_encodable(encoding, width_px=smallest.width_px, height_px=smallest.height_px)
-    return encoding
-
-
-def check_result(encoding: EncodeOptions, exposure: SharedDescriptor, frame: Rect | None) -> None:
-    """Check that the format can hold the picture, once its size is known.
-
-    Args:
-        encoding: How it will be written.
-        exposure: Any of the exposures that are fused.
-        frame: What the picture is cut to; None leaves it whole.
-
-    Raises:
-        OptionError: It cannot.
-    """
-    height, width = exposure.shape[:2] if frame is None else (frame.height, frame.width)
-    check_encodable(encoding, width_px=width, height_px=height)
-
-
-def _find_references(options: FuseOptions, headers: Sequence[ImageHeader]) -> Sequence[ImageHeader]:
-    """The exposures that may become the reference: the one asked for, or any."""
-    if options.reference is None or options.reference > len(headers):
-        return headers
-    return [headers[options.reference - 1]]
+    return f"'{name}'" if PLAIN_NAME.fullmatch(name) else "an unknown one"
 
 
 def list_weights_names(served: Sequence[ServedWeights]) -> dict[str, ServedWeights]:
@@ -234,14 +182,3 @@ def _parse_reference(value: str | None) -> int | None:
             f"expected reference as {AUTO_REFERENCE} or the number of an exposure, got another"
         )
     return int(value)
-
-
-def _parse_weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0

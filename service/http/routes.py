@@ -17,12 +17,11 @@ from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resi
 from service.codec.messages import DecodedImage, StackFound
 from service.device.messages import FuseJob
 from service.errors import CodecError, DeadlineError, WorkerStoppedError
+from service.http.accept import check_result, choose_encoding
 from service.http.disconnect import cancel_when_client_leaves
 from service.http.options import (
     MEDIA_TYPES,
     FuseOptions,
-    check_result,
-    choose_encoding,
     choose_weights,
     parse_options,
 )
@@ -39,7 +38,14 @@ from service.http.schemas import (
     describe_weights,
 )
 from service.http.told import tell_fusion
-from service.http.uploads import MAX_OPTION_BYTES, Form, receive_form
+from service.http.uploads import (
+    MAX_OPTION_BYTES,
+    MAX_PART_HEADER_BYTES,
+    MAX_PART_HEADERS,
+    MAX_PARTS,
+    Form,
+    receive_form,
+)
 from service.lifecycle import Service
 from service.metrics import METRICS_MEDIA_TYPE
 from service.problems import FUSED_OUTCOME, PROBLEM_RESPONSES
@@ -107,6 +113,9 @@ def create_router(service: Service) -> APIRouter:
             **service.limits.model_dump(),
             min_side_px=MIN_SIDE_PX,
             max_option_bytes=MAX_OPTION_BYTES,
+            max_parts=MAX_PARTS,
+            max_part_headers=MAX_PART_HEADERS,
+            max_part_header_bytes=MAX_PART_HEADER_BYTES,
             max_running_jobs=service.settings.worker.max_running,
             codec_timeout_s=service.settings.codec.timeout_s,
             codec_memory_bytes=service.settings.codec.memory_bytes,
@@ -135,7 +144,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             weights = choose_weights(options, service.info.weights)
             record.weights = weights.label
             headers = _judge_headers(form, options, service)
-            accept = request.headers.get("accept")
+            accept = ",".join(request.headers.getlist("accept"))
             encoding = choose_encoding(options, accept, headers)
         largest_px = max(header.pixels for header in headers)
         resized = count_resized(headers, options.reference)
@@ -186,7 +195,6 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
         headers={
             **tell_fusion(options, weights, images, found),
             "Server-Timing": record.stages.server_timing(),
-            "Vary": "Accept",
             "Cache-Control": "no-store",
         },
     )

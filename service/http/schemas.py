@@ -106,6 +106,9 @@ class Limits(LimitSettings):
 
     min_side_px: int = Field(description="shorter side of one image, at least, in pixels")
     max_option_bytes: int = Field(description="bytes of one option's value")
+    max_parts: int = Field(description="parts of one form")
+    max_part_headers: int = Field(description="headers of one part of a form")
+    max_part_header_bytes: int = Field(description="bytes of one header of a part")
     max_running_jobs: int = Field(description="jobs that share the device at one time")
     codec_timeout_s: float = Field(description="seconds of one decoding, alignment or encoding")
     codec_memory_bytes: int = Field(description="memory of one codec call")

@@ -9,18 +9,39 @@ from starlette.requests import ClientDisconnect, Request
 from expofuse.errors import MediaTypeError, OptionError
 from model.exposure import MAX_EXPOSURES, check_count
 from service.admission import Allowance
-from service.errors import BodyTooLargeError, DisconnectedError, LengthRequiredError, MultipartError
+from service.errors import (
+    BodyTooLargeError,
+    CodingError,
+    DisconnectedError,
+    LengthRequiredError,
+    MultipartError,
+)
 from service.http.options import (
     FILE_FIELDS,
     OPTION_NAMES,
     PAIR_FIELDS,
     STACK_FIELD,
     FileField,
+    tell_name,
 )
 
 FORM_MEDIA_TYPE = b"multipart/form-data"
 MAX_OPTION_BYTES = 255
 """Longest option value: a weights version is named as its directory is, and no name is longer."""
+
+MAX_PARTS = 64
+"""Parts of one form: all exposures and options, and room for fields that a page leaves empty."""
+
+MAX_PART_HEADERS = 16
+MAX_PART_HEADER_BYTES = 4096
+MAX_PADDING_BYTES = 64
+"""White space behind the first delimiter; old mail programs write some."""
+
+PLAIN_CODINGS = ("", "identity")
+"""Values of `Content-Encoding` that say nothing."""
+
+PLAIN_TRANSFER_CODINGS = ("", "binary", "8bit", "7bit")
+"""Values of a part's `Content-Transfer-Encoding` that leave its bytes as they are."""
 
 
 @dataclass(slots=True)
@@ -63,9 +84,10 @@ async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int
     Raises:
         LengthRequiredError: There is no body.
         BodyTooLargeError: The body is declared or turns out to be longer than `max_bytes`.
-        MediaTypeError: The body is no multipart form.
-        MultipartError: The form is malformed, ends early, or has neither `under` and `over` nor
-            `exposures`, or both.
+        MediaTypeError: The body is no multipart form, or a part is a form of its own.
+        CodingError: The body or a part of it is compressed or encoded.
+        MultipartError: The form is malformed, ends early, has too many parts, or has neither
+            `under` and `over` nor `exposures`, or both.
         ExposureError: `exposures` comes fewer than two or more than nine times.
         OptionError: A field is unknown, comes twice, or is too long.
         QueueFullError: The budget of all bodies is used up.
@@ -97,6 +119,9 @@ def _check_head(request: Request, max_bytes: int) -> bytes:
         raise BodyTooLargeError(
             f"expected a body of at most {max_bytes} bytes, got {declared} declared"
         )
+    codings = _list_tokens(",".join(request.headers.getlist("content-encoding")))
+    if not set(codings) <= set(PLAIN_CODINGS):
+        raise CodingError("expected a body without Content-Encoding, got a compressed one")
     media_type, parameters = parse_options_header(request.headers.get("content-type"))
     if media_type != FORM_MEDIA_TYPE:
         raise MediaTypeError("expected Content-Type multipart/form-data, got another or none")
@@ -106,14 +131,56 @@ def _check_head(request: Request, max_bytes: int) -> bytes:
     return boundary
 
 
+def _list_tokens(value: str) -> list[str]:
+    return [token.strip().lower() for token in value.split(",")]
+
+
+class _Preamble:
+    """Finds where the first part begins; what comes before it means nothing (RFC 2046, 5.1.1)."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._delimiter = b"--" + boundary
+        self._kept = bytearray(b"\r\n")  # The delimiter of a body without a preamble begins a line.
+
+    def feed(self, chunk: bytes) -> bytes | None:
+        """The body from its first delimiter on, with this chunk's end; None: not found yet.
+
+        Raises:
+            MultipartError: The line of the delimiter ends in LF alone.
+        """
+        kept = self._kept
+        kept += chunk
+        begin = 0
+        while (begin := kept.find(self._delimiter, begin)) >= 0:
+            end = begin + len(self._delimiter)
+            line_end = bytes(kept[end : end + MAX_PADDING_BYTES + 2]).lstrip(b" \t")[:2]
+            if len(line_end) < 2 and len(kept) < end + MAX_PADDING_BYTES + 2:
+                break
+            if kept[begin - 1] == ord("\n"):
+                if line_end.startswith(b"\n"):
+                    raise MultipartError(
+                        "expected lines that end in CR LF, got one that ends in LF"
+                    )
+                if line_end in (b"\r\n", b"--"):
+                    return self._delimiter + bytes(kept[kept.index(line_end, end) :])
+            begin += 1
+        # What may be the beginning of a delimiter stays, with the end of the line before it.
+        keep_from = begin - 1 if begin > 0 else max(0, len(kept) - len(self._delimiter))
+        del kept[:keep_from]
+        return None
+
+
 class _FormReader:
     """Turns the parser's callbacks into a `Form`."""
 
     def __init__(self, boundary: bytes) -> None:
         self._form = Form()
+        self._preamble: _Preamble | None = _Preamble(boundary)
         self._header_name = bytearray()
         self._header_value = bytearray()
-        self._disposition: bytes | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._parts = 0
+        self._unchosen: FileField | None = None
         self._file: bytearray | None = None
         self._option_name: str | None = None
         self._option = bytearray()
@@ -131,17 +198,32 @@ class _FormReader:
                     "on_part_end": self._end_part,
                     "on_end": self._complete,
                 },
+                max_header_count=MAX_PART_HEADERS,
+                max_header_size=MAX_PART_HEADER_BYTES,
             )
         except FormParserError as cause:
             raise MultipartError("expected a boundary of at most 256 bytes, got more") from cause
 
     def feed(self, chunk: bytes) -> None:
+        if self._preamble is not None:
+            rest = self._preamble.feed(chunk)
+            if rest is None:
+                return
+            self._preamble = None
+            chunk = rest
+        if self._is_complete:
+            return  # What comes after the last part means nothing either.
         try:
             self._parser.write(chunk)
         except FormParserError as cause:
-            raise MultipartError("expected a well-formed multipart body, got another") from cause
+            raise MultipartError(
+                "expected a well-formed multipart body with lines that end in CR LF, and parts of "
+                f"at most {MAX_PART_HEADERS} headers of {MAX_PART_HEADER_BYTES} bytes, got another"
+            ) from cause
 
     def finish(self) -> Form:
+        if self._preamble is not None:
+            raise MultipartError("expected the boundary that Content-Type names, the body has none")
         if not self._is_complete:
             raise MultipartError("expected the closing boundary, the body ended before it")
         form = self._form
@@ -160,7 +242,11 @@ class _FormReader:
         return form
 
     def _begin_part(self) -> None:
-        self._disposition = None
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise MultipartError(f"expected a form of at most {MAX_PARTS} parts, got more")
+        self._headers.clear()
+        self._unchosen = None
         self._file = None
         self._option_name = None
 
@@ -171,25 +257,50 @@ class _FormReader:
         self._header_value += data[start:end]
 
     def _end_header(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = bytes(self._header_value)
+        self._headers[bytes(self._header_name).lower()] = bytes(self._header_value)
         self._header_name.clear()
         self._header_value.clear()
 
     def _open_part(self) -> None:
-        _, parameters = parse_options_header((self._disposition or b"").decode("latin-1"))
+        _, parameters = parse_options_header(self._header(b"content-disposition"))
         name = parameters.get(b"name", b"").decode("latin-1")
+        if not name:
+            raise MultipartError(
+                "expected a name in the Content-Disposition of each part, got a part without one"
+            )
+        self._check_part(name)
         for file_field in FILE_FIELDS:
             if name == file_field:
-                self._open_file(file_field)
+                if parameters.get(b"filename") == b"":
+                    self._unchosen = file_field
+                else:
+                    self._open_file(file_field)
                 return
         if name not in OPTION_NAMES:
             known = ", ".join((*FILE_FIELDS, *OPTION_NAMES))
-            raise OptionError(f"expected the fields {known}, got an unknown one")
-        if name in self._form.options:
-            raise OptionError(f"expected the field '{name}' once, got it twice")
+            raise OptionError(f"expected the fields {known}, got {tell_name(name)}")
         self._option_name = name
         self._option.clear()
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
+
+    def _check_part(self, name: str) -> None:
+        """Refuse a part whose bytes are not the exposure or the value itself."""
+        transfer_coding = self._header(b"content-transfer-encoding").strip().lower()
+        if transfer_coding not in PLAIN_TRANSFER_CODINGS:
+            raise CodingError(
+                f"expected the part {tell_name(name)} without Content-Transfer-Encoding, or with "
+                "binary, got another"
+            )
+        if not set(_list_tokens(self._header(b"content-encoding"))) <= set(PLAIN_CODINGS):
+            raise CodingError(
+                f"expected the part {tell_name(name)} without Content-Encoding, got one with it"
+            )
+        if self._header(b"content-type").strip().lower().startswith("multipart/"):
+            raise MediaTypeError(
+                f"expected a file or a value in the part {tell_name(name)}, got a nested multipart"
+            )
 
     def _open_file(self, name: FileField) -> None:
         form = self._form
@@ -206,6 +317,9 @@ class _FormReader:
         form.files.append(self._file)
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._unchosen is not None and end > start:
+            self._open_file(self._unchosen)
+            self._unchosen = None
         if self._file is not None:
             self._file += memoryview(data)[start:end]
             return
@@ -217,8 +331,15 @@ class _FormReader:
             )
 
     def _end_part(self) -> None:
-        if self._option_name is not None:
-            self._form.options[self._option_name] = self._option.decode("latin-1")
+        """Keep an option; an empty one, as forms send for a field left alone, is none.
+
+        So is a file without a name and without a byte: the page's user chose none.
+        """
+        if self._option_name is None or not self._option:
+            return
+        if self._option_name in self._form.options:
+            raise OptionError(f"expected the field '{self._option_name}' once, got it twice")
+        self._form.options[self._option_name] = self._option.decode("latin-1")
 
     def _complete(self) -> None:
         self._is_complete = True

@@ -181,7 +181,7 @@ def test_unknown_paths_and_methods_are_problems(client):
     missing = client.get("/nothing")
     assert (missing.status_code, problem_of(missing)["title"]) == (404, "Not Found")
     wrong = client.get("/fuse")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
     problem_of(wrong)
 
 

@@ -28,13 +28,21 @@ from service.errors import (
     CodecCrashError,
     CodecMemoryError,
     CodecTimeoutError,
+    CodingError,
     DeadlineError,
     DisconnectedError,
+    HeadTooLargeError,
+    HttpVersionError,
     LengthRequiredError,
     MultipartError,
+    NotAcceptableError,
+    OriginError,
     QueueFullError,
+    RequestHeadError,
     ServiceError,
     SharedMemoryError,
+    TargetTooLongError,
+    TransferCodingError,
     WorkerStoppedError,
 )
 from service.http.app import add_problem_handlers
@@ -52,6 +60,14 @@ from service.problems import (
 from service.request_record import RequestRecord
 
 STATUSES = {
+    RequestHeadError: 400,
+    OriginError: 403,
+    NotAcceptableError: 406,
+    TargetTooLongError: 414,
+    CodingError: 415,
+    HeadTooLargeError: 431,
+    TransferCodingError: 501,
+    HttpVersionError: 505,
     MultipartError: 400,
     LengthRequiredError: 411,
     BodyTooLargeError: 413,

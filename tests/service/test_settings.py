@@ -98,3 +98,18 @@ def test_every_setting_has_a_meaning_and_its_default_is_readable():
     assert names["EXPOFUSE_LIMITS__MAX_JOBS"][0] == "64"
     assert all(meaning for _, meaning in names.values())
     assert all("/" not in default for default, _ in names.values())
+
+
+def test_origins_are_none_a_list_or_any(monkeypatch):
+    assert load_settings().allowed_origins == ()
+    monkeypatch.setenv("EXPOFUSE_CORS_ORIGINS", "https://a.example, http://localhost:3000")
+    assert load_settings().allowed_origins == ("https://a.example", "http://localhost:3000")
+    monkeypatch.setenv("EXPOFUSE_CORS_ORIGINS", "*")
+    assert load_settings().allowed_origins == ("*",)
+
+
+@pytest.mark.parametrize("origins", ["a.example", "https://a.example/", "https://a.example,,*"])
+def test_what_is_no_origin_stops_the_start(monkeypatch, origins):
+    monkeypatch.setenv("EXPOFUSE_CORS_ORIGINS", origins)
+    with pytest.raises(SettingsError, match="scheme://host"):
+        load_settings()

@@ -6,11 +6,13 @@ from model.errors import ExposureError
 from service.admission import Admission
 from service.errors import (
     BodyTooLargeError,
+    CodingError,
     DisconnectedError,
     LengthRequiredError,
     MultipartError,
     QueueFullError,
 )
+from service.http import uploads
 from service.http.uploads import receive_form
 from service.settings import LimitSettings
 
@@ -29,6 +31,11 @@ def body(**parts):
 
 def stack_body(count):
     return b"".join(part("exposures", f"file {n}".encode()) for n in range(count)) + END
+
+
+def coded(header):
+    """A sound form but for one more header of its first part."""
+    return PAIR.replace(b"\r\n", f"\r\n{header}\r\n".encode(), 1)
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
@@ -64,7 +71,7 @@ async def receive(admission, content, *, max_bytes=10_000, step=None, leaves=Fal
 
 @pytest.fixture
 def admission(metrics):
-    return Admission(LimitSettings(max_upload_bytes=5_000, max_body_bytes=5_000), metrics)
+    return Admission(LimitSettings(max_upload_bytes=20_000, max_body_bytes=20_000), metrics)
 
 
 @pytest.mark.parametrize("step", [None, 1, 7])
@@ -110,13 +117,29 @@ async def test_exposures_are_kept_as_they_were_sent(admission, count, step):
         (part("exposures", b"x") + PAIR, MultipartError, "either .* got both"),
         (END, MultipartError, "fields under and over, or exposures two to nine times"),
         (PAIR[: -len(END)], MultipartError, "the body ended before it"),
-        (b"no multipart at all", MultipartError, "well-formed"),
-        (b"", MultipartError, "ended before"),
-        (body(under=b"x", over=b"y", third=b"z"), OptionError, "got an unknown one"),
+        (b"no multipart at all", MultipartError, "the body has none"),
+        (b"", MultipartError, "the body has none"),
+        (b"--other\r\n" + PAIR.replace(b"edge", b"ledge"), MultipartError, "the body has none"),
+        (PAIR.replace(b"\r\n", b"\n"), MultipartError, "CR LF, got one that ends in LF"),
+        (PAIR.replace(b"png\r\n", b"png\n"), MultipartError, "well-formed"),
+        (PAIR.replace(b"\r\n", b"\r\n" + b"X: y\r\n" * 17, 1), MultipartError, "16 headers"),
+        (PAIR.replace(b"png", b"p" * 4097), MultipartError, "4096 bytes"),
+        (part("align", b"") * 65 + END, MultipartError, "at most 64 parts"),
+        (body(under=b"x", over=b"y", third=b"z"), OptionError, "got 'third'"),
+        (part("a<b>", b"z") + END, OptionError, "got an unknown one"),
         (part("under", b"x") + part("under", b"y") + END, OptionError, "'under' once"),
         (part("align", b"off") + part("align", b"off") + END, OptionError, "'align' once"),
         (body(align=b"x" * 256), OptionError, "at most 255 bytes for 'align'"),
-        (f"--{BOUNDARY}\r\n\r\nx\r\n".encode() + END, OptionError, "got an unknown one"),
+        (f"--{BOUNDARY}\r\n\r\nx\r\n".encode() + END, MultipartError, "a part without one"),
+        (part("", b"x") + END, MultipartError, "a part without one"),
+        (coded("Content-Transfer-Encoding: base64"), CodingError, "'under' without"),
+        (coded("content-transfer-encoding: Quoted-Printable"), CodingError, "'under' without"),
+        (coded("Content-Encoding: gzip"), CodingError, "'under' without"),
+        (
+            coded("X: y").replace(b"image/png", b"Multipart/Mixed; boundary=x"),
+            MediaTypeError,
+            "'under', got a nested multipart",
+        ),
     ],
 )
 async def test_a_wrong_form_is_refused(admission, metrics, content, error, sentence):
@@ -133,6 +156,9 @@ async def test_a_wrong_form_is_refused(admission, metrics, content, error, sente
         ({"content-type": "application/json"}, MediaTypeError, "multipart/form-data"),
         ({"content-type": None}, MediaTypeError, "multipart/form-data"),
         ({"content-type": "multipart/form-data"}, MultipartError, "boundary parameter"),
+        ({"content-encoding": "gzip"}, CodingError, "without Content-Encoding"),
+        ({"content-encoding": "identity, br"}, CodingError, "without Content-Encoding"),
+        ({"content-type": "multipart/mixed; boundary=edge"}, MediaTypeError, "form-data"),
         ({"content-type": FORM + "x" * 300}, MultipartError, "at most 256 bytes"),
     ],
 )
@@ -150,7 +176,7 @@ async def test_more_bytes_than_allowed_are_refused_as_they_come(admission, metri
 
 async def test_all_bodies_together_have_a_budget(admission):
     with admission.hold_upload() as other:
-        other.take(4_900)
+        other.take(19_900)
         with pytest.raises(QueueFullError):
             await receive(admission, PAIR, step=10)
     assert await receive(admission, PAIR, step=10)
@@ -160,3 +186,83 @@ async def test_a_client_that_leaves_half_way_is_noticed(admission, metrics):
     with pytest.raises(DisconnectedError, match="after 40 bytes"):
         await receive(admission, PAIR[:40], step=10, leaves=True)
     assert metrics.upload_bytes._value.get() == 0
+
+
+@pytest.mark.parametrize("step", [None, 1, 7])
+@pytest.mark.parametrize(
+    "preamble",
+    [b"", b"\r\n", b"\r\n\r\n", b"This is a form.\r\n", b"x --edge y\r\n--edgewise\r\n--edge?\r\n"],
+)
+async def test_what_comes_before_and_after_the_parts_means_nothing(admission, preamble, step):
+    form = await receive(admission, preamble + PAIR + b"The end.\r\n--edge\r\n", step=step)
+    assert form.files == [b"dark", b"bright"]
+
+
+@pytest.mark.parametrize("step", [None, 1])
+async def test_white_space_behind_the_first_delimiter_is_taken(admission, step):
+    form = await receive(admission, PAIR.replace(b"--edge\r\n", b"--edge \t \r\n", 1), step=step)
+    assert form.files == [b"dark", b"bright"]
+
+
+async def test_a_long_preamble_is_not_kept(admission):
+    reader = uploads._Preamble(b"edge")
+    for _ in range(100):
+        assert reader.feed(b"x--edge" * 1000) is None
+    assert len(reader._kept) < 100
+    assert reader.feed(b"\r\n--edge\r\nrest") == b"--edge\r\nrest"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "Multipart/Form-Data; Boundary=edge",
+        'multipart/form-data;boundary="edge"',
+        "multipart/form-data; charset=utf-8; boundary=edge",
+        'multipart/form-data; boundary="edge"; charset=utf-8',
+    ],
+)
+async def test_a_boundary_may_be_told_in_several_ways(admission, content_type):
+    form = await receive(admission, PAIR, headers={"content-type": content_type})
+    assert form.files == [b"dark", b"bright"]
+
+
+@pytest.mark.parametrize("boundary", ["two words", "a;b", "(x)+_,-./:=?'y"])
+async def test_a_quoted_boundary_may_hold_what_it_likes(admission, boundary):
+    headers = {"content-type": f'multipart/form-data; boundary="{boundary}"'}
+    form = await receive(admission, PAIR.replace(b"edge", boundary.encode()), headers=headers)
+    assert form.files == [b"dark", b"bright"]
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'form-data; name="under"; filename="d\xc3\xa4.jpg"',
+        "form-data; name=under; filename*=UTF-8''d%C3%A4.jpg",
+        'form-data; filename*=UTF-8\'\'x; filename="over; name=over"; name="under"',
+        'Form-Data; Name="under"; filename="C:\\\\a\\"b.jpg"',
+        'form-data;name="under"',
+    ],
+)
+async def test_the_name_of_a_part_is_found_whatever_its_file_is_called(admission, disposition):
+    old = b'form-data; name="under"'
+    form = await receive(admission, PAIR.replace(old, disposition.encode("latin-1"), 1))
+    assert form.fields == ["under", "over"]
+
+
+@pytest.mark.parametrize("coding", ["binary", "8BIT", "7bit", ""])
+async def test_a_transfer_coding_that_changes_nothing_is_taken(admission, coding):
+    form = await receive(admission, coded(f"Content-Transfer-Encoding: {coding}"))
+    assert form.files == [b"dark", b"bright"]
+
+
+async def test_fields_that_a_page_leaves_empty_are_none(admission):
+    unchosen = part("exposures", b"").replace(b'exposures"', b'exposures"; filename=""')
+    empty = part("align", b"") + part("quality", b"")
+    form = await receive(admission, unchosen + empty + part("align", b"off") + PAIR)
+    assert form.fields == ["under", "over"]
+    assert form.options == {"align": "off"}
+
+
+async def test_a_file_without_a_name_is_a_file_where_it_has_bytes(admission):
+    content = PAIR.replace(b'under"', b'under"; filename=""')
+    assert (await receive(admission, content)).files == [b"dark", b"bright"]
