@@ -6,20 +6,26 @@ Nothing heavy is imported before `fuse` is called.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args, overload
+from typing import TYPE_CHECKING, Literal, cast, get_args, overload
 
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, PACKAGED_WEIGHTS_DIR, locate_weights
 from expofuse.errors import OptionError
 from model.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from PIL.Image import Image
 
-    from expofuse.files.headers import ImageFormat
-    from expofuse.kinds import File
+    from expofuse.files.formats import (
+        MetadataMode,
+        OutputDepth,
+        OutputFormat,
+        ProfileMode,
+        Subsampling,
+    )
+    from expofuse.kinds import File, FileOptions
     from expofuse.open_weights import OpenWeights
     from model.exposure import AlignMode, CropMode, GhostsMode, Pixels, StackAlignment
     from model.register import RegisteredStack
@@ -134,8 +140,13 @@ def fuse(
     crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
-    format: ImageFormat | None = ...,
+    format: OutputFormat | None = ...,
     quality: int | None = ...,
+    bit_depth: OutputDepth | None = ...,
+    subsampling: Subsampling | None = ...,
+    progressive: bool | None = ...,
+    metadata: MetadataMode | None = ...,
+    profile: ProfileMode | None = ...,
     return_report: Literal[False] = False,
 ) -> bytes: ...
 @overload
@@ -149,8 +160,13 @@ def fuse(
     crop: CropMode = ...,
     reference: int | None = ...,
     device: str = ...,
-    format: ImageFormat | None = ...,
+    format: OutputFormat | None = ...,
     quality: int | None = ...,
+    bit_depth: OutputDepth | None = ...,
+    subsampling: Subsampling | None = ...,
+    progressive: bool | None = ...,
+    metadata: MetadataMode | None = ...,
+    profile: ProfileMode | None = ...,
     return_report: Literal[True],
 ) -> tuple[bytes, FuseReport]: ...
 def fuse(
@@ -163,18 +179,23 @@ def fuse(
     crop: CropMode = "none",
     reference: int | None = None,
     device: str = "auto",
-    format: ImageFormat | None = None,
+    format: OutputFormat | None = None,
     quality: int | None = None,
+    bit_depth: OutputDepth | None = None,
+    subsampling: Subsampling | None = None,
+    progressive: bool | None = None,
+    metadata: MetadataMode | None = None,
+    profile: ProfileMode | None = None,
     return_report: bool = False,
 ) -> object:
     """Fuse two to nine exposures of one scene into one well-exposed picture.
 
     What comes in comes out: arrays give an array, images of Pillow an image, and files, as bytes
     or as paths, the bytes of a file in the format of the first exposure. Arrays are taken for sRGB
-    as they are. Files and images are turned upright, brought from their colour profile to sRGB, and
-    lose their alpha channel. 16 bits are kept, but by Pillow, JPEG and WebP, which cannot hold
-    them; of exposures of 8 and 16 bits the picture has 16. A written file carries the EXIF block of
-    the darker exposure. The picture is the one that the service answers with.
+    as they are. Files and images are turned upright and brought from their colour profile to sRGB;
+    where one is transparent the others show. 16 bits are kept, but by Pillow, JPEG and WebP, which
+    cannot hold them; of exposures of 8 and 16 bits the picture has 16. A written file carries the
+    EXIF block of the reference exposure. The picture is the one that the service answers with.
 
     The first call with a version of the weights reads it, which takes a second or two; then it
     stays open. Threads may call `fuse` at the same time.
@@ -194,8 +215,16 @@ def fuse(
         reference: Number of the exposure that stays where it is, from 1 as given, and whose size
             the picture has; None leaves the choice.
         device: `auto`, `cpu` or `cuda:N`; `auto` takes a CUDA device where there is one.
-        format: `jpeg`, `png`, `webp` or `tiff`, of the file that is returned.
-        quality: Of JPEG and lossy WebP, 1 to 100; 90 when not given.
+        format: `jpeg`, `png`, `webp`, `tiff` or `avif`, of the file that is returned.
+        quality: Of JPEG, AVIF and lossy WebP, 1 to 100; 90 when not given.
+        bit_depth: Bits of a sample, 8 or 16 (AVIF: 8 or 10); those of the exposures when not given,
+            or the most that the format holds.
+        subsampling: Of the chroma of JPEG and AVIF, `444` or `420`; `auto` halves it below quality
+            90.
+        progressive: Write a JPEG that shows itself coarse first.
+        metadata: `keep` writes the EXIF block of the reference exposure, `no-gps` without the
+            place, `strip` none.
+        profile: `srgb`, or `keep` for the colour profile of the reference exposure.
         return_report: Return the report too.
 
     Returns:
@@ -233,7 +262,16 @@ def fuse(
     _check_choice("align", align, get_args(AlignMode))
     _check_choice("ghosts", ghosts, get_args(GhostsMode))
     _check_choice("crop", crop, get_args(CropMode))
-    kind = choose_kind(exposures, image_format=format, quality=quality)
+    given_options = {
+        "format": format,
+        "quality": quality,
+        "bits": bit_depth,
+        "subsampling": subsampling,
+        "is_progressive": progressive,
+        "metadata": metadata,
+        "profile": profile,
+    }
+    kind = choose_kind(exposures, _check_file_options(given_options))
     opened = open_weights(directory, device=device)
     decoded = kind.read()
     settled = settle_images(
@@ -253,10 +291,12 @@ def fuse(
         default=opened.reference,
         crop=crop,
     )
-    picture = kind.write(fusion.picture, darkest=given.order[0])
+    registered = fusion.registered
+    used = registered.used.order
+    picture = kind.write(fusion.picture, reference=used[registered.registration.reference])
     if not return_report:
         return picture
-    return picture, _make_report(fusion.registered, given.order, opened)
+    return picture, _make_report(registered, given.order, opened)
 
 
 def _make_report(
@@ -280,6 +320,25 @@ def _make_report(
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise OptionError(f"expected {name} as one of {', '.join(choices)}")
+
+
+def _check_file_options(given: Mapping[str, object]) -> FileOptions:
+    """The options of files that were given, each with a value that it takes."""
+    from expofuse.files import formats
+
+    choices = {
+        "format": get_args(formats.OutputFormat),
+        "bits": get_args(formats.OutputDepth),
+        "subsampling": get_args(formats.Subsampling),
+        "metadata": get_args(formats.MetadataMode),
+        "profile": get_args(formats.ProfileMode),
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, value in options.items():
+        if name in choices and value not in choices[name]:
+            shown = "bit_depth" if name == "bits" else name
+            raise OptionError(f"expected {shown} as one of {', '.join(map(str, choices[name]))}")
+    return cast("FileOptions", options)
 
 
 def _list_exposures(under: object, over: object) -> list[object]:

@@ -8,13 +8,22 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, cast
 
 import numpy as np
 
 from expofuse.errors import OptionError
-from expofuse.files.formats import EncodeOptions, ImageMetadata
-from expofuse.files.headers import ImageFormat, PixelLimits, sniff
+from expofuse.files.formats import (
+    OUTPUT_FORMATS,
+    EncodeOptions,
+    ImageMetadata,
+    MetadataMode,
+    OutputDepth,
+    OutputFormat,
+    ProfileMode,
+    Subsampling,
+)
+from expofuse.files.headers import PixelLimits, sniff
 from expofuse.files.pixels import to_8_bit
 from expofuse.files.reading.decode import DecodedPixels, decode
 from expofuse.files.writing.encode import encode
@@ -30,6 +39,18 @@ OWN_FILES = PixelLimits(max_pixels=1_000_000_000, max_side_px=1_000_000)
 """The caller's own files are as large as they are; this stops a header that makes no sense."""
 
 
+class FileOptions(TypedDict, total=False):
+    """The options of `EncodeOptions` that a caller gave."""
+
+    format: OutputFormat
+    quality: int
+    bits: OutputDepth
+    subsampling: Subsampling
+    is_progressive: bool
+    metadata: MetadataMode
+    profile: ProfileMode
+
+
 class Kind(Protocol):
     """How exposures of one kind are read, and how their picture is written."""
 
@@ -37,8 +58,8 @@ class Kind(Protocol):
         """The exposures as RGB in sRGB, in the order in which they were given."""
         ...
 
-    def write(self, picture: Pixels, *, darkest: int) -> object:
-        """The picture in this kind; `darkest` is the index of the darkest exposure."""
+    def write(self, picture: Pixels, *, reference: int) -> object:
+        """The picture in this kind; `reference` is the index of the reference exposure."""
         ...
 
 
@@ -52,7 +73,7 @@ class Arrays:
         """See `Kind.read`."""
         return [DecodedPixels(one, ImageMetadata()) for one in self._exposures]
 
-    def write(self, picture: Pixels, *, darkest: int) -> Pixels:
+    def write(self, picture: Pixels, *, reference: int) -> Pixels:
         """See `Kind.write`."""
         return picture
 
@@ -70,7 +91,7 @@ class PillowImages:
         """See `Kind.read`."""
         return [_decode(_pillow_to_tiff(image)) for image in self._exposures]
 
-    def write(self, picture: Pixels, *, darkest: int) -> "Image":
+    def write(self, picture: Pixels, *, reference: int) -> "Image":
         """See `Kind.write`."""
         from PIL import Image
 
@@ -82,56 +103,46 @@ class Files:
 
     Args:
         exposures: The files.
-        image_format: Format of the picture; None takes that of the first exposure.
-        quality: Of JPEG and lossy WebP; None takes the usual one.
+        options: How the picture is written; a format of None is that of the first exposure, or
+            PNG where that one is not written.
     """
 
-    def __init__(
-        self,
-        exposures: Sequence[File],
-        *,
-        image_format: ImageFormat | None,
-        quality: int | None,
-    ) -> None:
+    def __init__(self, exposures: Sequence[File], options: FileOptions) -> None:
         files = [one if isinstance(one, bytes) else Path(one).read_bytes() for one in exposures]
         self._files = files
         self._decoded: list[DecodedPixels] = []
-        self._options = EncodeOptions(image_format or sniff(files[0]).format)
-        if quality is not None:
-            self._options = EncodeOptions(self._options.format, quality)
+        self._options = _complete(options, files[0])
 
     def read(self) -> list[DecodedPixels]:
         """See `Kind.read`."""
         self._decoded = [_decode(file) for file in self._files]
         return self._decoded
 
-    def write(self, picture: Pixels, *, darkest: int) -> bytes:
-        """See `Kind.write`; the metadata is that of the darkest exposure, as in the service."""
-        metadata = self._decoded[darkest].metadata
+    def write(self, picture: Pixels, *, reference: int) -> bytes:
+        """See `Kind.write`; the metadata is that of the reference, as in the service."""
+        metadata = self._decoded[reference].metadata
         return encode(picture, options=self._options, metadata=metadata)
 
 
-def choose_kind(
-    exposures: Sequence[object], *, image_format: ImageFormat | None, quality: int | None
-) -> Kind:
+def choose_kind(exposures: Sequence[object], options: FileOptions) -> Kind:
     """The kind of some exposures.
 
     Args:
         exposures: At least one.
-        image_format: See `Files`.
-        quality: See `Files`.
+        options: How a picture is written that is a file.
 
     Raises:
         TypeError: They are of several kinds, or of none that is known.
-        OptionError: A format or a quality was given and no file is written.
+        OptionError: An option of files was given and no file is written.
         MediaTypeError: The first file is not of a format that is read.
         OSError: A file cannot be read.
     """
     if all(isinstance(one, bytes | str | os.PathLike) for one in exposures):
         files = cast(Sequence[File], exposures)
-        return Files(files, image_format=image_format, quality=quality)
-    if image_format is not None or quality is not None:
-        raise OptionError("expected a format or a quality with files only, got other exposures")
+        return Files(files, options)
+    if options:
+        names = ", ".join(options)
+        raise OptionError(f"expected {names} with files only, got other exposures")
     if all(isinstance(one, np.ndarray) for one in exposures):
         return Arrays(cast(Sequence[Pixels], exposures))
     # Whoever has an image of Pillow has loaded Pillow, which this package does not depend on.
@@ -156,3 +167,9 @@ def _pillow_to_tiff(image: "Image") -> bytes:
 
 def _decode(file: bytes) -> DecodedPixels:
     return decode(file, limits=OWN_FILES)
+
+
+def _complete(options: FileOptions, first: bytes) -> EncodeOptions:
+    read = sniff(first).format
+    own: OutputFormat = next((one for one in OUTPUT_FORMATS if one == read), "png")
+    return EncodeOptions(**({"format": own} | options))

@@ -43,7 +43,7 @@ class LimitSettings(BaseModel):
     max_upload_bytes: PositiveInt = Field(
         1024 * MIB, description="bytes of all bodies held at one time, before they are decoded"
     )
-    max_megapixels: PositiveFloat = Field(50.0, description="megapixels of one image")
+    max_megapixels: PositiveFloat = Field(64.0, description="megapixels of one image")
     max_side_px: PositiveInt = Field(16_384, description="longer side of one image, in pixels")
     max_megapixels_in_flight: PositiveFloat = Field(
         150.0,

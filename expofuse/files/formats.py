@@ -1,25 +1,39 @@
 """Says which file formats are written, what each can hold, and the options of a file."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from pydantic import ConfigDict
 
 from expofuse.errors import OptionError
-from expofuse.files.headers import Depth, ImageFormat
 
-FORMAT_MAX_SIDE_PX: dict[ImageFormat, int] = {
+OutputFormat = Literal["jpeg", "png", "webp", "tiff", "avif"]
+"""Formats that are written."""
+
+OutputDepth = Literal[8, 10, 16]
+Subsampling = Literal["auto", "444", "420"]
+MetadataMode = Literal["keep", "no-gps", "strip"]
+ProfileMode = Literal["srgb", "keep"]
+
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
+OUTPUT_DEPTHS: tuple[OutputDepth, ...] = get_args(OutputDepth)
+DEFAULT_QUALITY = 90
+
+FORMAT_MAX_SIDE_PX: dict[OutputFormat, int] = {
     "jpeg": 65_535,
     "png": 1_000_000,
     "webp": 16_383,
     "tiff": 1_000_000,
+    "avif": 16_384,
 }
-"""Longest side that a format can hold; for PNG and TIFF what their libraries take."""
+"""Longest side that a format can hold; for PNG, TIFF and AVIF what their libraries take."""
 
-FORMAT_DEPTHS: dict[ImageFormat, tuple[Depth, ...]] = {
+FORMAT_DEPTHS: dict[OutputFormat, tuple[OutputDepth, ...]] = {
     "jpeg": (8,),
     "png": (8, 16),
     "webp": (8,),
     "tiff": (8, 16),
+    "avif": (8, 10),
 }
 """Bits of a sample that a format can hold and that are written."""
 
@@ -29,7 +43,7 @@ class ImageMetadata:
     """What of an image travels on to the result besides its pixels.
 
     Attributes:
-        exif: EXIF block without orientation and thumbnail; None where there is none.
+        exif: EXIF block as stored; None where there is none.
         profile: ICC profile of the colours that the image had; None for sRGB.
         extras: What the file held beside the picture, and what is lost: a second view, a gain map.
     """
@@ -43,17 +57,43 @@ class ImageMetadata:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How the result is written.
+    """How the result is written; what a format does not have is ignored.
 
     Attributes:
         format: File format.
-        quality: Of JPEG and lossy WebP, 1..100; PNG and TIFF are lossless.
-        bits: Bits of a sample; None for those of the pixels where the format can, else 8.
+        quality: Of JPEG, AVIF and lossy WebP, 1..100; PNG and TIFF are lossless.
+        bits: Bits of a sample; None for those of the pixels, or the most that the format holds.
+        subsampling: Of the chroma of JPEG and AVIF; `auto` halves it below quality 90.
+        is_progressive: A JPEG that shows itself coarse first; the writer holds all of it.
+        metadata: `keep` writes the EXIF block of the reference exposure, `no-gps` without the
+            place, `strip` none.
+        profile: `srgb`, or `keep` for the colour profile of the reference exposure.
     """
 
-    format: ImageFormat
-    quality: int = 90
-    bits: Depth | None = None
+    format: OutputFormat
+    quality: int = DEFAULT_QUALITY
+    bits: OutputDepth | None = None
+    subsampling: Subsampling = "auto"
+    is_progressive: bool = False
+    metadata: MetadataMode = "keep"
+    profile: ProfileMode = "srgb"
+
+    def choose_bits(self, bits: int) -> OutputDepth:
+        """Bits that pixels of so many bits are written with."""
+        if self.bits is not None:
+            return self.bits
+        return min(bits_that_hold(self.format, bits))
+
+
+def bits_that_hold(image_format: OutputFormat, bits: int) -> tuple[OutputDepth, ...]:
+    """The depths of a format that lose nothing of so many bits, or else its greatest.
+
+    Example:
+        >>> bits_that_hold("png", 8), bits_that_hold("avif", 16), bits_that_hold("jpeg", 16)
+        ((8, 16), (10,), (8,))
+    """
+    depths = FORMAT_DEPTHS[image_format]
+    return tuple(one for one in depths if one >= bits) or (max(depths),)
 
 
 def check_encodable(options: EncodeOptions, *, width_px: int, height_px: int) -> None:
@@ -64,8 +104,10 @@ def check_encodable(options: EncodeOptions, *, width_px: int, height_px: int) ->
     """
     if not 1 <= options.quality <= 100:
         raise OptionError(f"expected a quality from 1 to 100, got {options.quality}")
-    if options.bits is not None and options.bits not in FORMAT_DEPTHS[options.format]:
-        raise OptionError(f"expected 8 bits for {options.format}, got {options.bits}")
+    depths = FORMAT_DEPTHS[options.format]
+    if options.bits is not None and options.bits not in depths:
+        able = " or ".join(map(str, depths))
+        raise OptionError(f"expected {able} bits for {options.format}, got {options.bits}")
     max_side_px = FORMAT_MAX_SIDE_PX[options.format]
     if max(width_px, height_px) > max_side_px:
         raise OptionError(

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from expofuse.files.formats import FORMAT_DEPTHS, EncodeOptions, ImageMetadata
+from expofuse.files.formats import EncodeOptions, ImageMetadata, OutputFormat
 from expofuse.files.headers import PixelLimits
 from expofuse.files.reading.decode import decode
 from expofuse.files.reading.vips import configure_libvips
@@ -50,6 +50,9 @@ from service.processes.shared_memory import Samples, SharedDescriptor, attach
 from service.processes.wire import Ping, Stop
 
 logger = logging.getLogger(__name__)
+
+_WARM_FORMATS: tuple[OutputFormat, ...] = ("jpeg", "png", "webp", "tiff")
+"""Of others the first call loads what it needs: they are rare, and their libraries are large."""
 
 
 def main() -> None:
@@ -101,7 +104,7 @@ def _warm_up() -> None:
     """Run everything once: first calls load tables, code pages and profiles."""
     pixels = np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3)
     limits = PixelLimits(max_pixels=pixels.size, max_side_px=64)
-    for image_format in FORMAT_DEPTHS:
+    for image_format in _WARM_FORMATS:
         options = EncodeOptions(image_format)
         decode(encode(pixels, options=options, metadata=ImageMetadata()), limits=limits)
     align_stack([pixels, pixels * 2], reference=1)

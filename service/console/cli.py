@@ -11,19 +11,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias, get_args
 
-from expofuse.files.headers import ImageFormat
+from expofuse.files.formats import (
+    OUTPUT_DEPTHS,
+    OUTPUT_FORMATS,
+    MetadataMode,
+    OutputFormat,
+    ProfileMode,
+    Subsampling,
+)
 from model.errors import FusionError
 from model.exposure import AlignMode, CropMode, GhostsMode
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-FORMAT_BY_SUFFIX: dict[str, ImageFormat] = {
+FORMAT_BY_SUFFIX: dict[str, OutputFormat] = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
     ".png": "png",
     ".tif": "tiff",
     ".tiff": "tiff",
     ".webp": "webp",
+    ".avif": "avif",
 }
 EXAMPLE_URL = "http://127.0.0.1:8000"
 EXIT_FAILED = 1
@@ -100,7 +108,7 @@ def _fuse(parsed: argparse.Namespace) -> int:
 
 
 def _fuse_here(
-    parsed: argparse.Namespace, image_format: ImageFormat | None
+    parsed: argparse.Namespace, image_format: OutputFormat | None
 ) -> tuple[bytes, tuple[str, str, str]]:
     from expofuse.bundled_weights import DEFAULT_WEIGHTS
     from expofuse.files.reading.vips import configure_libvips
@@ -116,13 +124,18 @@ def _fuse_here(
         reference=None if parsed.reference in (None, "auto") else int(parsed.reference),
         format=image_format,
         quality=parsed.quality,
+        bit_depth=parsed.bit_depth,
+        subsampling=parsed.subsampling,
+        progressive=parsed.progressive,
+        metadata=parsed.metadata,
+        profile=parsed.profile,
         return_report=True,
     )
     return picture, (report.weights, report.describe_alignment(), report.describe_order())
 
 
 def _fuse_there(
-    parsed: argparse.Namespace, image_format: ImageFormat | None
+    parsed: argparse.Namespace, image_format: OutputFormat | None
 ) -> tuple[bytes, tuple[str, str, str]]:
     from service.console.client import fuse_files
 
@@ -131,6 +144,11 @@ def _fuse_there(
         url=parsed.url,
         image_format=image_format,
         quality=parsed.quality,
+        bit_depth=parsed.bit_depth,
+        subsampling=parsed.subsampling,
+        progressive=parsed.progressive,
+        metadata=parsed.metadata,
+        profile=parsed.profile,
         align=parsed.align,
         ghosts=parsed.ghosts,
         crop=parsed.crop,
@@ -175,10 +193,33 @@ def _make_parser() -> argparse.ArgumentParser:
     fuse.add_argument("--url", help="fuse through the service there, for example " + EXAMPLE_URL)
     fuse.add_argument(
         "--format",
-        choices=get_args(ImageFormat),
+        choices=OUTPUT_FORMATS,
         help="default: by the picture's name, else that of the first file",
     )
-    fuse.add_argument("--quality", type=int, help="of JPEG and WebP, 1 to 100")
+    fuse.add_argument("--quality", type=int, help="of JPEG, WebP and AVIF, 1 to 100")
+    fuse.add_argument(
+        "--bit-depth",
+        type=int,
+        choices=OUTPUT_DEPTHS,
+        help="default: that of the files",
+    )
+    fuse.add_argument(
+        "--subsampling", choices=get_args(Subsampling), help="of the chroma of JPEG and AVIF"
+    )
+    fuse.add_argument(
+        "--progressive",
+        action="store_true",
+        default=None,
+        help="a JPEG that shows itself coarse first",
+    )
+    fuse.add_argument(
+        "--metadata",
+        choices=get_args(MetadataMode),
+        help="EXIF of the reference: keep it, without the place, or none; default: keep",
+    )
+    fuse.add_argument(
+        "--profile", choices=get_args(ProfileMode), help="keep: the reference's colour profile"
+    )
     fuse.add_argument("--align", choices=get_args(AlignMode), help="default: auto")
     fuse.add_argument("--ghosts", choices=get_args(GhostsMode), help="default: auto")
     fuse.add_argument(

@@ -40,6 +40,11 @@ def fuse_files(
     url: str,
     image_format: str | None = None,
     quality: int | None = None,
+    bit_depth: int | None = None,
+    subsampling: str | None = None,
+    progressive: bool | None = None,
+    metadata: str | None = None,
+    profile: str | None = None,
     align: str | None = None,
     ghosts: str | None = None,
     crop: str | None = None,
@@ -53,6 +58,11 @@ def fuse_files(
         url: Of the service, without a path.
         image_format: Option `format`; None leaves the choice to the service.
         quality: Option `quality`.
+        bit_depth: Option `bit_depth`.
+        subsampling: Option `subsampling`.
+        progressive: Option `progressive`.
+        metadata: Option `metadata`.
+        profile: Option `profile`.
         align: Option `align`.
         ghosts: Option `ghosts`.
         crop: Option `crop`.
@@ -72,6 +82,11 @@ def fuse_files(
     given = {
         "format": image_format,
         "quality": quality,
+        "bit_depth": bit_depth,
+        "subsampling": subsampling,
+        "progressive": None if progressive is None else str(progressive).lower(),
+        "metadata": metadata,
+        "profile": profile,
         "align": align,
         "ghosts": ghosts,
         "crop": crop,

@@ -8,6 +8,7 @@ from expofuse.files.formats import (
     FORMAT_DEPTHS,
     FORMAT_MAX_SIDE_PX,
     EncodeOptions,
+    OutputFormat,
     check_encodable,
 )
 from expofuse.files.headers import ImageFormat, ImageHeader
@@ -16,7 +17,7 @@ from service.errors import NotAcceptableError
 from service.http.options import MEDIA_TYPES, FuseOptions
 from service.processes.shared_memory import SharedDescriptor
 
-OTHER_MEDIA_TYPES: dict[str, ImageFormat] = {
+OTHER_MEDIA_TYPES: dict[str, OutputFormat] = {
     "image/jpg": "jpeg",
     "image/pjpeg": "jpeg",
     "image/x-png": "png",
@@ -24,9 +25,12 @@ OTHER_MEDIA_TYPES: dict[str, ImageFormat] = {
 }
 """Names that clients also use; answers carry the registered ones."""
 
-LOSSLESS_FORMAT: ImageFormat = "png"
-SMALL_FORMAT: ImageFormat = "jpeg"
+LOSSLESS_FORMAT: OutputFormat = "png"
+SMALL_FORMAT: OutputFormat = "jpeg"
 """Taken where the client has no preference and the first exposure's own format is not written."""
+
+SLOW_FORMATS: tuple[OutputFormat, ...] = ("avif",)
+"""Taken only where the client prefers them: browsers name them first, but would wait long."""
 
 _FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()} | OTHER_MEDIA_TYPES
 _ITEMS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
@@ -93,12 +97,12 @@ def read_accept(accept: str) -> Iterator[MediaRange]:
             yield MediaRange(media_type.lower(), _read_weight(parameters))
 
 
-def choose_format(asked: ImageFormat | None, accept: str, picture: Picture) -> ImageFormat:
+def choose_format(asked: OutputFormat | None, accept: str, picture: Picture) -> OutputFormat:
     """The format of the answer: the one asked for, else the most welcome one that can hold it.
 
     A format that is not as deep as the exposures is taken only where no welcome one is. Of equally
-    welcome formats the first one named is taken; where only wildcards cover them, that of the
-    first exposure, else PNG for 16 bits and JPEG for 8.
+    welcome formats the first one named is taken, but for slow ones; where only wildcards cover
+    them, that of the first exposure, else PNG for 16 bits and JPEG for 8.
 
     Args:
         asked: The option `format`; None: not given.
@@ -128,11 +132,11 @@ def choose_format(asked: ImageFormat | None, accept: str, picture: Picture) -> I
     able = [name for name in able if max(FORMAT_DEPTHS[name]) >= picture.bits] or able
     defaults = (picture.first, LOSSLESS_FORMAT if picture.bits > 8 else SMALL_FORMAT)
 
-    def rank(name: ImageFormat) -> tuple[float, int, int]:
+    def rank(name: OutputFormat) -> tuple[float, bool, int, int]:
         one = welcomes[name]
         place = len(ranges) if one.place is None else one.place
         default = defaults.index(name) if name in defaults else len(defaults)
-        return -one.weight, place, default
+        return -one.weight, name in SLOW_FORMATS, place, default
 
     return min(able, key=rank)
 
@@ -159,11 +163,11 @@ def choose_encoding(
     is_whole = options.crop == "none"
     picture = Picture(
         first=headers[0].format,
-        bits=max(header.bits for header in headers),
+        bits=options.bits or max(header.bits for header in headers),
         least_px=max(smallest.sides) if is_whole else 1,
         most_px=max(max(one.sides) for one in references),
     )
-    encoding = EncodeOptions(choose_format(options.format, accept, picture), options.quality)
+    encoding = options.encode_as(choose_format(options.format, accept, picture))
     if is_whole:
         check_encodable(encoding, width_px=smallest.width_px, height_px=smallest.height_px)
     return encoding
@@ -191,7 +195,7 @@ def _find_references(options: FuseOptions, headers: Sequence[ImageHeader]) -> Se
     return [headers[options.reference - 1]]
 
 
-def _find_welcome(name: ImageFormat, ranges: Sequence[MediaRange]) -> Welcome:
+def _find_welcome(name: OutputFormat, ranges: Sequence[MediaRange]) -> Welcome:
     """By the most specific ranges that cover the format, the most welcoming of them."""
     named = [
         Welcome(one.weight, place)
@@ -203,7 +207,7 @@ def _find_welcome(name: ImageFormat, ranges: Sequence[MediaRange]) -> Welcome:
     return max(named, key=lambda one: one.weight, default=Welcome(0.0, None))
 
 
-def _explain(welcome: Sequence[ImageFormat], picture: Picture) -> str:
+def _explain(welcome: Sequence[OutputFormat], picture: Picture) -> str:
     if not welcome:
         return f"expected Accept to admit one of {', '.join(MEDIA_TYPES.values())}, it admits none"
     sizes = ", ".join(f"{name} at most {FORMAT_MAX_SIDE_PX[name]}" for name in welcome)

@@ -8,7 +8,17 @@ from typing import Literal, TypeVar, get_args
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
-from expofuse.files.headers import ImageFormat
+from expofuse.files.formats import (
+    DEFAULT_QUALITY,
+    OUTPUT_DEPTHS,
+    OUTPUT_FORMATS,
+    EncodeOptions,
+    MetadataMode,
+    OutputDepth,
+    OutputFormat,
+    ProfileMode,
+    Subsampling,
+)
 from model.exposure import AlignMode, CropMode, GhostsMode
 from service.served_weights import ServedWeights
 
@@ -16,21 +26,40 @@ FileField = Literal["under", "over", "exposures"]
 FILE_FIELDS: tuple[FileField, ...] = get_args(FileField)
 PAIR_FIELDS: tuple[FileField, ...] = ("under", "over")
 STACK_FIELD: FileField = "exposures"
-OPTION_NAMES = ("format", "quality", "align", "ghosts", "crop", "reference", "weights")
-AUTO_REFERENCE = "auto"
+OPTION_NAMES = (
+    "format",
+    "quality",
+    "bit_depth",
+    "subsampling",
+    "progressive",
+    "metadata",
+    "profile",
+    "align",
+    "ghosts",
+    "crop",
+    "reference",
+    "weights",
+)
+AUTO = "auto"
+"""Of `reference` and `bit_depth`: the service chooses."""
 
-DEFAULT_QUALITY = 90
 MIN_QUALITY, MAX_QUALITY = 1, 100
-MEDIA_TYPES: dict[ImageFormat, str] = {
+MEDIA_TYPES: dict[OutputFormat, str] = {
     "png": "image/png",
     "jpeg": "image/jpeg",
     "webp": "image/webp",
     "tiff": "image/tiff",
+    "avif": "image/avif",
 }
 ALIGN_MODES: tuple[AlignMode, ...] = get_args(AlignMode)
 GHOSTS_MODES: tuple[GhostsMode, ...] = get_args(GhostsMode)
 CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
 FORMAT_ALIASES = {"jpg": "jpeg", "tif": "tiff"}
+BIT_DEPTHS = (AUTO, *map(str, OUTPUT_DEPTHS))
+SUBSAMPLINGS: tuple[Subsampling, ...] = get_args(Subsampling)
+METADATA_MODES: tuple[MetadataMode, ...] = get_args(MetadataMode)
+PROFILE_MODES: tuple[ProfileMode, ...] = get_args(ProfileMode)
+SWITCH = ("false", "true")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 Choice = TypeVar("Choice", bound=str)
 
@@ -41,7 +70,13 @@ class FuseOptions:
 
     Attributes:
         format: Format of the answer; None: by `Accept`, else that of the first exposure.
-        quality: Of JPEG and WebP, 1..100; lossless formats ignore it.
+        quality: Of lossy formats, 1..100; lossless ones ignore it.
+        bits: Bits of a sample of the answer; None: those of the exposures, or the most that the
+            format holds.
+        subsampling: See `EncodeOptions`, as the others.
+        is_progressive: See there.
+        metadata: See there.
+        profile: See there.
         align: `auto` falls back to the identity, `off` does not look, `require` refuses.
         ghosts: `auto` replaces what moved by what the reference shows, `off` leaves it.
         crop: `common` cuts the picture to what all exposures cover, `none` leaves it whole.
@@ -50,13 +85,30 @@ class FuseOptions:
         weights: Name or label of a weights version, as given; None: the default.
     """
 
-    format: ImageFormat | None = None
+    format: OutputFormat | None = None
     quality: int = DEFAULT_QUALITY
+    bits: OutputDepth | None = None
+    subsampling: Subsampling = "auto"
+    is_progressive: bool = False
+    metadata: MetadataMode = "keep"
+    profile: ProfileMode = "srgb"
     align: AlignMode = "auto"
     ghosts: GhostsMode = "auto"
     crop: CropMode = "none"
     reference: int | None = None
     weights: str | None = None
+
+    def encode_as(self, image_format: OutputFormat) -> EncodeOptions:
+        """How the answer is written in a format."""
+        return EncodeOptions(
+            image_format,
+            self.quality,
+            self.bits,
+            self.subsampling,
+            self.is_progressive,
+            self.metadata,
+            self.profile,
+        )
 
 
 def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
@@ -87,8 +139,13 @@ def parse_options(query: QueryParams, fields: Mapping[str, str]) -> FuseOptions:
         spelt = given["format"].lower()
         given["format"] = FORMAT_ALIASES.get(spelt, spelt)
     return FuseOptions(
-        format=_choose(given, "format", tuple(MEDIA_TYPES)),
+        format=_choose(given, "format", OUTPUT_FORMATS),
         quality=_parse_quality(given.get("quality")),
+        bits=_parse_bits(_choose(given, "bit_depth", BIT_DEPTHS)),
+        subsampling=_choose(given, "subsampling", SUBSAMPLINGS) or "auto",
+        is_progressive=_choose(given, "progressive", SWITCH) == "true",
+        metadata=_choose(given, "metadata", METADATA_MODES) or "keep",
+        profile=_choose(given, "profile", PROFILE_MODES) or "srgb",
         align=_choose(given, "align", ALIGN_MODES) or "auto",
         ghosts=_choose(given, "ghosts", GHOSTS_MODES) or "auto",
         crop=_choose(given, "crop", CROP_MODES) or "none",
@@ -163,6 +220,10 @@ def _parse_quality(value: str | None) -> int:
     return int(value)
 
 
+def _parse_bits(value: str | None) -> OutputDepth | None:
+    return next((one for one in OUTPUT_DEPTHS if str(one) == value), None)
+
+
 def _choose(given: Mapping[str, str], name: str, choices: tuple[Choice, ...]) -> Choice | None:
     """The choice that an option names; None when it is not given."""
     value = given.get(name)
@@ -175,10 +236,8 @@ def _choose(given: Mapping[str, str], name: str, choices: tuple[Choice, ...]) ->
 
 
 def _parse_reference(value: str | None) -> int | None:
-    if value is None or value == AUTO_REFERENCE:
+    if value is None or value == AUTO:
         return None
     if len(value) != 1 or value not in "123456789":
-        raise OptionError(
-            f"expected reference as {AUTO_REFERENCE} or the number of an exposure, got another"
-        )
+        raise OptionError(f"expected reference as {AUTO} or the number of an exposure, got another")
     return int(value)

@@ -179,7 +179,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                     picture = await service.codec.encode(
                         output,
                         options=encoding,
-                        metadata=images[found.order[0]].metadata,
+                        metadata=images[found.used[found.reference]].metadata,
                         frame=frame,
                     )
             # Before the job's budgets are given back, so that no byte is uncounted for a moment.

@@ -5,13 +5,17 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from expofuse.files.formats import DEFAULT_QUALITY
 from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES
 from service.http.options import (
-    AUTO_REFERENCE,
-    DEFAULT_QUALITY,
+    AUTO,
+    BIT_DEPTHS,
     MAX_QUALITY,
     MEDIA_TYPES,
+    METADATA_MODES,
     MIN_QUALITY,
+    PROFILE_MODES,
+    SUBSAMPLINGS,
     list_weights_names,
 )
 from service.served_weights import ServedWeights
@@ -125,7 +129,38 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "minimum": MIN_QUALITY,
         "maximum": MAX_QUALITY,
         "default": DEFAULT_QUALITY,
-        "description": "of JPEG and WebP",
+        "description": "of JPEG, WebP and AVIF",
+    },
+    "bit_depth": {
+        "type": "string",
+        "enum": list(BIT_DEPTHS),
+        "default": AUTO,
+        "description": "bits of a sample; `auto`: those of the exposures, or the most that the "
+        "format holds. PNG and TIFF hold 8 and 16, AVIF 8 and 10, JPEG and WebP 8",
+    },
+    "subsampling": {
+        "type": "string",
+        "enum": list(SUBSAMPLINGS),
+        "default": "auto",
+        "description": "of the chroma of JPEG and AVIF; `auto`: `444` from quality 90 on",
+    },
+    "progressive": {
+        "type": "boolean",
+        "default": False,
+        "description": "a JPEG that shows itself coarse first",
+    },
+    "metadata": {
+        "type": "string",
+        "enum": list(METADATA_MODES),
+        "default": "keep",
+        "description": "`keep` writes the EXIF block of the reference exposure, `no-gps` without "
+        "the place, `strip` none",
+    },
+    "profile": {
+        "type": "string",
+        "enum": list(PROFILE_MODES),
+        "default": "srgb",
+        "description": "`keep` brings the picture to the colour profile of the reference exposure",
     },
     "align": {
         "type": "string",
@@ -148,7 +183,7 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
     },
     "reference": {
         "type": "string",
-        "default": AUTO_REFERENCE,
+        "default": AUTO,
         "pattern": "^(auto|[1-9])$",
         "description": "exposure that stays where it is, and whose size the picture has: its "
         "number as sent, from 1; `under` is 1",

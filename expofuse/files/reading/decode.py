@@ -28,10 +28,12 @@ from expofuse.files.reading.vips import (
     raise_if_out_of_memory,
     read_blob,
 )
-from expofuse.files.writing.exif import clean_exif
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.stance import view_stored
 from model.transparency import Transparency, find_transparent
+
+MAX_EXIF_BYTES = 1 << 20
+"""A larger block is left behind: it holds previews, not settings."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +104,9 @@ def decode(
         raise ImageDecodeError(
             f"expected a complete {header.format} file, got a truncated or damaged one"
         ) from error
-    kept_exif = None if exif is None else clean_exif(exif)
     extras = () if structure is None else structure.extras
     return DecodedPixels(
-        pixels, ImageMetadata(kept_exif, profile, extras), orientation, transparent
+        pixels, ImageMetadata(_bounded(exif), profile, extras), orientation, transparent
     )
 
 
@@ -167,6 +168,10 @@ def _write_upright(
         view_stored(pixels, orientation),
         None if opacity is None else view_stored(opacity, orientation),
     )
+
+
+def _bounded(exif: bytes | None) -> bytes | None:
+    return None if exif is None or len(exif) > MAX_EXIF_BYTES else exif
 
 
 def _oriented_output(header: ImageHeader, orientation: int, out: Pixels | None) -> Pixels:

@@ -22,7 +22,6 @@ from expofuse.files.headers import PixelLimits
 from expofuse.files.reading.decode import decode
 from expofuse.files.reading.vips import configure_libvips
 from expofuse.files.writing.encode import encode
-from expofuse.files.writing.exif import clean_exif
 from tests import images
 
 LIMITS = PixelLimits(max_pixels=1_000_000, max_side_px=20_000)
@@ -398,7 +397,7 @@ def test_exif_travels_without_orientation_and_thumbnail(form):
     exif, thumbnail = images.exif_with_thumbnail(orientation=6)
     source = images.with_orientation(6).replace(b"Maker", b"Other")
     for block, maker in ((exif, "Maker"), (decode(source, limits=LIMITS).metadata.exif, "Other")):
-        file = written(images.scene(), form, exif=clean_exif(block))
+        file = written(images.scene(), form, exif=block)
         read = pillow(file).getexif()
         assert read[0x010F] == maker
         assert read.get(0x0112, 1) == 1
@@ -412,21 +411,14 @@ def test_a_tiff_is_written_without_exif():
     assert written(images.scene(), "tiff", exif=exif) == written(images.scene(), "tiff")
 
 
-@pytest.mark.parametrize(
-    "exif", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"II*\0" + bytes(70_000)]
-)
-def test_damaged_or_huge_exif_is_dropped(exif):
-    assert clean_exif(exif) is None
-
-
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
 def test_damaged_exif_never_costs_the_picture(form):
     exif, _ = images.exif_with_thumbnail()
     kept = 0
     for block in images.mutations(exif, seed=3, count=60):
-        cleaned = clean_exif(block)
-        kept += cleaned is not None
-        assert decoded(written(images.scene(), form, exif=cleaned)).shape == (48, 64, 3)
+        file = written(images.scene(), form, exif=block)
+        kept += b"expofuse" in file
+        assert decoded(file).shape == (48, 64, 3)
     assert kept > 5
 
 

@@ -156,3 +156,17 @@ def test_the_size_of_the_result_is_judged_once_it_is_known():
     for frame in (None, Rect(0, 0, 2999, 16_384)):
         with pytest.raises(OptionError, match="at most 16383 pixels for webp"):
             check_result(EncodeOptions("webp"), exposure, frame)
+
+
+def test_a_slow_format_is_taken_only_where_it_is_preferred():
+    picture = Picture("jpeg", 8, 400, 400)
+    browser = "image/avif,image/webp,image/apng,*/*;q=0.8"
+    assert choose_format(None, browser, picture) == "webp"
+    assert choose_format(None, "image/avif, image/webp;q=0.9", picture) == "avif"
+    assert choose_format(None, "image/avif", picture) == "avif"
+
+
+def test_the_depth_asked_for_chooses_among_the_formats():
+    headers = [ImageHeader("jpeg", 400, 300, 8)] * 2
+    assert choose_encoding(FuseOptions(bits=16), "image/jpeg, image/png", headers).format == "png"
+    assert choose_encoding(FuseOptions(bits=8), "image/jpeg, image/png", headers).format == "jpeg"

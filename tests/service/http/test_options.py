@@ -2,6 +2,7 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
+from expofuse.files.formats import EncodeOptions
 from service.http.options import (
     FuseOptions,
     choose_weights,
@@ -32,7 +33,7 @@ def test_options_come_from_the_query_and_from_the_form():
     ("query", "fields", "sentence"),
     [
         ("bogus=1", {}, "weights, got 'bogus'"),
-        ("format=gif", {}, "png, jpeg, webp, tiff"),
+        ("format=gif", {}, "jpeg, png, webp, tiff, avif"),
         ("quality=0", {}, "from 1 to 100"),
         ("quality=101", {}, "from 1 to 100"),
         ("quality=4.5", {}, "from 1 to 100"),
@@ -94,3 +95,22 @@ def test_weights_that_are_not_loaded_are_refused_with_those_that_are(given):
     assert caught.value.message == (
         "expected weights as one of b-1.9.0, a-2.0.0, b-1.10.0, b-1.2.3, b, a, got another"
     )
+
+
+def test_how_the_file_is_written_can_be_asked_for():
+    query = QueryParams(
+        "bit_depth=16&subsampling=420&progressive=true&metadata=no-gps&profile=keep&quality=80"
+    )
+    encoding = parse_options(query, {}).encode_as("png")
+    assert encoding == EncodeOptions("png", 80, 16, "420", True, "no-gps", "keep")
+    assert parse_options(QueryParams("bit_depth=auto"), {}).encode_as("jpeg") == EncodeOptions(
+        "jpeg"
+    )
+
+
+@pytest.mark.parametrize(
+    "query", ["bit_depth=12", "subsampling=411", "progressive=1", "metadata=none", "profile=p3"]
+)
+def test_a_value_that_an_option_of_the_file_lacks_is_refused(query):
+    with pytest.raises(OptionError, match="as one of"):
+        parse_options(QueryParams(query), {})

@@ -209,13 +209,15 @@ async def test_a_drain_that_takes_too_long_gives_up_and_every_client_gets_an_ans
         assert (await stuck).status_code == 503
 
 
-async def test_metadata_is_that_of_the_darker_exposure(client):
-    dark = images.with_orientation(1, form="png", pixels=images.scene(gain=0.3))
-    bright = images.encoded(pixels=images.scene())
-    for under, over in ((dark, bright), (bright, dark)):
-        response = await client.post("/fuse?align=off", files={"under": under, "over": over})
-        exif = Image.open(io.BytesIO(response.content)).getexif()
-        assert exif[0x010F] == "Maker"
+async def test_metadata_is_that_of_the_reference_exposure(client):
+    tagged = images.with_orientation(1, form="png", pixels=images.scene(gain=0.3))
+    other = images.encoded(pixels=images.scene())
+    for under, over, number in ((tagged, other, 1), (other, tagged, 2)):
+        for reference in (1, 2):
+            query = f"/fuse?align=off&reference={reference}"
+            response = await client.post(query, files={"under": under, "over": over})
+            exif = Image.open(io.BytesIO(response.content)).getexif()
+            assert exif.get(0x010F) == ("Maker" if reference == number else None)
 
 
 @pytest.mark.parametrize("count", [2, 3, 9])
