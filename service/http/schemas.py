@@ -194,7 +194,11 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "`name-x.y.z`, or `name` for the highest version loaded; default: `default` there",
     },
 }
-_IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF"}
+_IMAGE_SCHEMA = {
+    "type": "string",
+    "format": "binary",
+    "description": "JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC",
+}
 
 FUSE_OPENAPI: dict[str, object] = {
     "parameters": [

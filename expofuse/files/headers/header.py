@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from expofuse.errors import ImageDecodeError, PixelLimitError
 
-ImageFormat = Literal["jpeg", "png", "webp", "tiff"]
+ImageFormat = Literal["jpeg", "png", "webp", "tiff", "avif", "bmp", "heic"]
+"""Formats that are read."""
+
 Depth = Literal[8, 16]
 
 MAX_SEGMENTS = 4096
@@ -18,7 +20,7 @@ class ImageHeader:
     """What the header of an image says.
 
     Attributes:
-        format: One of the four that are taken.
+        format: One of those that are taken.
         width_px: Width as stored, before the EXIF orientation is applied.
         height_px: Height as stored.
         bits: Bits of a sample after decoding.

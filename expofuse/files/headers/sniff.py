@@ -8,12 +8,16 @@ is no single picture of 8 or 16 bit integers, before such a file costs anything.
 from collections.abc import Callable
 
 from expofuse.errors import ImageDecodeError, MediaTypeError
+from expofuse.files.headers.bmp import parse_bmp
 from expofuse.files.headers.header import ImageHeader
+from expofuse.files.headers.isobmff import find_item_format, parse_items, read_general_format
 from expofuse.files.headers.jpeg import parse_jpeg
 from expofuse.files.headers.names import NAMED_BYTES, name_content
 from expofuse.files.headers.png import parse_png
 from expofuse.files.headers.tiff import parse_tiff
 from expofuse.files.headers.webp import parse_webp
+
+READ_FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP", "HEIC")
 
 
 def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
@@ -26,7 +30,7 @@ def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
         The header's claims; the decoder checks them again.
 
     Raises:
-        MediaTypeError: Not a JPEG, PNG, WebP or TIFF.
+        MediaTypeError: None of the formats that are read.
         ImageDecodeError: The header is truncated or contradicts itself.
         UnsupportedImageError: Animated, of several pages, or not of 8 or 16 bit integers.
 
@@ -38,17 +42,23 @@ def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
     """
     view = memoryview(data).cast("B")
     start = bytes(view[:12])
+    item_format = find_item_format(start) or read_general_format(view)
+    if item_format is not None:
+        return _check_sides(parse_items(view, item_format).image)
     for matches, parse in _PARSERS:
         if matches(start):
-            header = parse(view)
-            if header.width_px < 1 or header.height_px < 1:
-                raise ImageDecodeError(
-                    f"expected a {header.format} header with a size of at least 1x1 pixels, "
-                    f"got {header.width_px}x{header.height_px}"
-                )
-            return header
+            return _check_sides(parse(view))
     got = name_content(bytes(view[:NAMED_BYTES]))
-    raise MediaTypeError(f"expected a JPEG, PNG, WebP or TIFF file, got {got}")
+    raise MediaTypeError(f"expected a file of {', '.join(READ_FORMATS)}, got {got}")
+
+
+def _check_sides(header: ImageHeader) -> ImageHeader:
+    if header.width_px < 1 or header.height_px < 1:
+        raise ImageDecodeError(
+            f"expected a {header.format} header with a size of at least 1x1 pixels, "
+            f"got {header.width_px}x{header.height_px}"
+        )
+    return header
 
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -57,4 +67,5 @@ _PARSERS: tuple[tuple[Callable[[bytes], bool], Callable[[memoryview], ImageHeade
     (lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), parse_png),
     (lambda start: start.startswith(b"RIFF") and start[8:12] == b"WEBP", parse_webp),
     (lambda start: start.startswith(_TIFF_STARTS), parse_tiff),
+    (lambda start: start.startswith(b"BM"), parse_bmp),
 )

@@ -4,6 +4,7 @@
 |---|---|
 | PNG | cICP, iCCP, sRGB, gAMA and cHRM (PNG 3rd edition, 4.3) |
 | JPEG, WebP | ICC, then Exif: ColorSpace, the mark R03 of DCF option files, Gamma and primaries |
+| AVIF, HEIC | ICC, then the code points of the file (nclx) |
 | TIFF | ICC |
 
 What carries none is sRGB.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from expofuse.errors import UnsupportedImageError
 from expofuse.files.exif_tags import ExifTags, Value, read_exif_tags
 from expofuse.files.headers import MAX_SEGMENTS, ImageHeader
+from expofuse.files.headers.isobmff import ItemFormat, parse_items
 from expofuse.files.reading.matrix_profile import (
     ADOBE_RGB,
     BT709_CURVE,
@@ -91,6 +93,8 @@ def find_profile(
         return _of_png(data, icc)
     if icc is not None:
         return icc
+    if header.format == "avif" or header.format == "heic":
+        return _of_items(data, header.format)
     return None if exif is None else _of_exif(read_exif_tags(exif))
 
 
@@ -170,6 +174,15 @@ def _list_png_chunks(data: memoryview) -> Iterator[tuple[bytes, bytes]]:
             return
         yield name, bytes(data[offset + 8 : offset + 8 + min(length, 64)])
         offset += 12 + length
+
+
+def _of_items(data: memoryview, image_format: ItemFormat) -> bytes | None:
+    """Colours of an AVIF or HEIC file; its matrix was undone by the decoder."""
+    points = parse_items(data, image_format).code_points
+    if points is None:
+        return None
+    colours = colours_of_cicp(Cicp(points[0], points[1]))
+    return None if colours is None else write_profile(colours)
 
 
 def _of_exif(tags: ExifTags) -> bytes | None:

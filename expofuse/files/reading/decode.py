@@ -19,6 +19,7 @@ from expofuse.files.reading.colour import drop_extra_bands, tag, to_srgb, to_thr
 from expofuse.files.reading.colour_signs import find_profile
 from expofuse.files.reading.jpeg_repair import JpegStructure, read_structure
 from expofuse.files.reading.jpeg_scan import read_scan
+from expofuse.files.reading.open_image import open_image
 from expofuse.files.reading.orientation import read_orientation
 from expofuse.files.reading.vips import (
     EXIF,
@@ -87,7 +88,7 @@ def decode(
     structure = read_structure(data) if header.format == "jpeg" else None
     transparent: Transparency | None = None
     try:
-        image = load(data if structure is None else structure.data, header)
+        image = open_image(data if structure is None else structure.data, header)
         exif, orientation = read_blob(image, EXIF), read_orientation(image)
         profile = find_profile(memoryview(data), header, icc=read_blob(image, PROFILE), exif=exif)
         alpha = image.extract_band(image.bands - 1) if image.hasalpha() else None

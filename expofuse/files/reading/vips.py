@@ -6,14 +6,16 @@ from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers import ImageFormat, ImageHeader
 
 # libjpeg tells of missing data in the middle of a file by a warning only, and fills it with grey.
-# The other three loaders warn about harmless things such as unknown tags.
+# The other loaders warn about harmless things such as unknown tags.
 _FAIL_ON: dict[ImageFormat, str] = {
     "jpeg": "warning",
     "png": "error",
     "webp": "error",
     "tiff": "error",
+    "avif": "error",
 }
-_LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff")
+_LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff", "Heif")
+_LOADERS = {"avif": "heif"}
 
 PROFILE, EXIF = "icc-profile-data", "exif-data"
 
@@ -22,7 +24,7 @@ VIPS_FAILURES = (pyvips.Error, UnicodeDecodeError)
 
 
 def configure_libvips() -> None:
-    """Turn off libvips' cache and threads, and every loader but the four; once per process.
+    """Turn off libvips' cache and threads, and every loader but these; once per process.
 
     The pool has a process for each core, and no two calls share an image.
     """
@@ -45,18 +47,28 @@ def load(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvips.Im
         UnsupportedImageError: It finds another depth.
         pyvips.Error, UnicodeDecodeError: It refuses the file.
     """
-    open_file = getattr(pyvips.Image, f"{header.format}load_buffer")
+    name = _LOADERS.get(header.format, header.format)
+    open_file = getattr(pyvips.Image, f"{name}load_buffer")
     image = open_file(data, access="sequential", fail_on=_FAIL_ON[header.format])
     if (image.width, image.height) != (header.width_px, header.height_px):
         raise ImageDecodeError(
             f"expected {header.width_px}x{header.height_px} pixels as in the header, "
             f"got {image.width}x{image.height}"
         )
+    if header.format == "avif" and header.bits == 16:
+        image = _to_full_scale(image)
     if image.format != ("ushort" if header.bits == 16 else "uchar"):
         raise UnsupportedImageError(
             f"expected unsigned integers of {header.bits} bits, got {image.format}"
         )
     return image
+
+
+def _to_full_scale(image: pyvips.Image) -> pyvips.Image:
+    """Samples of 10 or 12 bits, which libvips shifts to the upper end of 16, to all of them."""
+    bits = image.get("bits-per-sample")
+    full = ((1 << bits) - 1) << (16 - bits)
+    return (image * (65535 / full)).rint().cast("ushort").copy(interpretation=image.interpretation)
 
 
 def read_blob(image: pyvips.Image, name: str) -> bytes | None:
@@ -69,6 +81,8 @@ def read_blob(image: pyvips.Image, name: str) -> bytes | None:
 
 def raise_if_out_of_memory(error: Exception) -> None:
     """Raise `MemoryError` where that is what libvips, or a library below it, ran out of."""
-    # Each library below libvips has words of its own for it.
-    if any(word in str(error).lower() for word in ("memory", "allocate")):
+    # Each library below libvips has words of its own for it. libheif says the same of a file that
+    # claims more items than a sound one has.
+    said = str(error).lower()
+    if "security limit" not in said and any(word in said for word in ("memory", "allocate")):
         raise MemoryError from error
