@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 comma := ,
-KERNELS := setup.py model/kernels/arithmetic.h model/kernels/blend.c model/kernels/look.c model/kernels/warp.c
+KERNELS := setup.py $(wildcard model/kernels/*.[ch])
 
 # What the service computes on: cuda where a driver answers, cpu elsewhere. CUDA needs torch, which is
 # gigabytes; a CPU does without.

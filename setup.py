@@ -22,7 +22,8 @@ KERNELS: dict[str, tuple[str, ...]] = {"any": ("-mcpu=baseline",), "avx2": ("-mc
 """Flags of each library, by the machines it is for; `model/kernels/native.py` chooses. Left to
 itself the compiler uses whatever the machine has that it runs on, and no older one could follow."""
 
-SOURCES = ("model/kernels/blend.c", "model/kernels/look.c", "model/kernels/warp.c")
+SOURCES = tuple(f"model/kernels/{name}.c" for name in ("collapse", "look", "reduce", "warp"))
+HEADERS = tuple(f"model/kernels/{name}.h" for name in ("arithmetic", "colour", "pixels"))
 
 X86 = {"x86_64", "amd64"}
 
@@ -49,7 +50,7 @@ def list_libraries() -> list[Extension]:
         Extension(
             f"model.kernels.native_{name}",
             sources=list(SOURCES),
-            depends=["model/kernels/arithmetic.h"],
+            depends=list(HEADERS),
             extra_compile_args=list(flags),
         )
         for name, flags in KERNELS.items()

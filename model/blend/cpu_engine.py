@@ -15,9 +15,9 @@ from model.blend.definition import SALIENCY_SCALE, TERMS, sharpen
 from model.blend.kernels import (
     Planes,
     add_band,
-    colour_pixels,
-    load_lumas,
-    load_planes,
+    blend_pixels,
+    reduce_lumas,
+    reduce_pixels,
     reduce_planes,
 )
 from model.blend.levels import BANDS, Levels, plan_levels, size_at
@@ -139,9 +139,13 @@ class CpuEngine:
                 halve_maps(_maps_of_group(maps, group), times),
                 times=0,
                 place=Rect(0, 0, *fine.shape[1:]),
-                saliency=factor * SALIENCY_SCALE * self.saliency[group],
+                saliency=self.weigh_contrast(len(lumas), group),
             )
         return fused
+
+    def weigh_contrast(self, exposures: int, group: int) -> float:
+        """Weight of the logarithm of local contrast in the logits of a group of levels."""
+        return sharpen(exposures) * SALIENCY_SCALE * self.saliency[group]
 
     def maps_of_groups(self, maps: LookMaps, levels: Levels) -> dict[int, Planes]:
         """The maps of each group of the levels below the network's, as `add_band` takes them."""
@@ -171,7 +175,6 @@ class CpuEngine:
         Returns:
             The fused luma at the level `finest`.
         """
-        factor = sharpen(len(lumas[0]))
         for index in reversed(range(len(lumas) - 1)):
             level = finest + index
             group = levels.group_of(level)
@@ -182,7 +185,7 @@ class CpuEngine:
                 maps[group],
                 times=levels.network - level,
                 place=source.reduced(level),
-                saliency=factor * SALIENCY_SCALE * self.saliency[group],
+                saliency=self.weigh_contrast(len(lumas[0]), group),
             )
         return fused
 
@@ -208,8 +211,8 @@ class CpuCanvas:
         target = window.core.reduced(level)
         rows, columns = target.relative_to(window.source.reduced(level)).slices
         for exposure, pixels in enumerate(exposures):
-            planes = load_planes(pixels)
-            for _ in range(level):
+            planes = reduce_pixels(pixels)
+            for _ in range(level - 1):
                 planes = reduce_planes(planes)
             self._reduced[exposure, :, *target.slices] = planes[:, rows, columns]
 
@@ -235,24 +238,28 @@ class CpuCanvas:
     def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
         """See `Canvas.blend`."""
         reduction = self._levels.reduction
-        # lumas of the window at its finest levels
-        lumas = [load_lumas(exposures)]
-        for _ in range(reduction - 1):
+        # lumas of the window at its finest levels, but for the pixels' own
+        lumas = [reduce_lumas(exposures)]
+        for _ in range(reduction - 2):
             lumas.append(reduce_planes(lumas[-1]))
         # at the reduced level both they and what is fused come from the whole picture
         rows, columns = window.source.reduced(reduction).slices
         lumas.append(self._lumas[..., rows, columns])
-        # the collapse down to pixels, of which the core is kept and coloured
         fused = self._engine.descend(
-            self._fused[rows, columns],
-            lumas,
-            self._maps,
-            self._levels,
-            window.source,
-            finest=0,
+            self._fused[rows, columns], lumas, self._maps, self._levels, window.source, finest=1
         )
-        core = window.core.relative_to(window.source).slices
-        return colour_pixels([pixels[core] for pixels in exposures], fused[core])
+        # the last step, and colour, of the core alone
+        group = self._levels.group_of(0)
+        return blend_pixels(
+            exposures,
+            fused,
+            lumas[0],
+            self._maps[group],
+            times=self._levels.network,
+            place=window.source,
+            core=window.core,
+            saliency=self._engine.weigh_contrast(len(exposures), group),
+        )
 
 
 def halve_maps(maps: Planes, times: int) -> Planes:

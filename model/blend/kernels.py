@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.blend.colour import RULE, ColourRule
+from model.blend.definition import MAX_EXPOSURES
 from model.exposure import Pixels
 from model.kernels.native import CHANNELS, LIBRARY, Band, Colour, as_rows, of_type
 from model.tiling import Rect
@@ -21,32 +22,34 @@ Planes: TypeAlias = NDArray[np.float32]
 """Shape (..., h, w)."""
 
 
-def load_planes(pixels: Pixels) -> Planes:
-    """R, G and B of a picture as planes.
+def reduce_pixels(pixels: Pixels) -> Planes:
+    """R, G and B of a picture at half its size, rounded up.
 
     Args:
         pixels: Shape (H, W, 3), uint8 or uint16; a window of a picture need not be copied.
 
     Returns:
-        Shape (3, H, W), 0..1.
+        Shape (3, ceil(H / 2), ceil(W / 2)), 0..1.
     """
-    planes = np.empty((CHANNELS, *pixels.shape[:2]), np.float32)
-    _load("load", pixels, planes)
+    height, width = pixels.shape[:2]
+    planes = np.empty((CHANNELS, (height + 1) // 2, (width + 1) // 2), np.float32)
+    _reduce(pixels, planes, is_luma=False)
     return planes
 
 
-def load_lumas(exposures: Sequence[Pixels]) -> Planes:
-    """Lumas of the exposures, see `torch_colour.to_luma`.
+def reduce_lumas(exposures: Sequence[Pixels]) -> Planes:
+    """Lumas of the exposures at half their size, see `torch_colour.to_luma`.
 
     Args:
         exposures: Shape (H, W, 3) each, uint8 or uint16; windows of pictures need not be copied.
 
     Returns:
-        Shape (K, H, W), 0..1.
+        Shape (K, ceil(H / 2), ceil(W / 2)), 0..1.
     """
-    lumas = np.empty((len(exposures), *exposures[0].shape[:2]), np.float32)
+    height, width = exposures[0].shape[:2]
+    lumas = np.empty((len(exposures), (height + 1) // 2, (width + 1) // 2), np.float32)
     for pixels, luma in zip(exposures, lumas, strict=True):
-        _load("load_luma", pixels, luma)
+        _reduce(pixels, luma, is_luma=True)
     return lumas
 
 
@@ -93,59 +96,105 @@ def add_band(
         The fused luma at this level. Shape (H, W).
     """
     exposures, height, width = fine.shape
-    above = ((height + 1) // 2, (width + 1) // 2)
-    if (
-        coarse.shape != (exposures, *above)
-        or fused.shape != above
-        or maps.shape[:-2] != (4 * exposures + 1,)
-        or (place.height, place.width) != (height, width)
-    ):
-        raise ValueError(
-            f"expected levels that fit {fine.shape} at {place}, got {coarse.shape} above, "
-            f"{fused.shape} fused, {maps.shape} maps"
-        )
+    if (place.height, place.width) != (height, width):
+        raise ValueError(f"expected levels that fit {fine.shape}, got {place}")
     given = [np.ascontiguousarray(one, np.float32) for one in (fine, coarse, fused, maps)]
+    _check_levels(exposures, place, given[1:])
     result = np.empty((height, width), np.float32)
-    scratch = np.empty(LIBRARY.count_scratch(exposures, width), np.float32)
-    fine_at, coarse_at, fused_at, maps_at = (one.ctypes.data for one in given)
-    band = Band(
-        exposures, height, width, fine_at, coarse_at, fused_at, result.ctypes.data, maps_at,
-        *maps.shape[-2:], times, place.top, place.left, saliency,
-    )  # fmt: skip
-    LIBRARY.add_band(ctypes.byref(band), scratch.ctypes.data)
+    band = _describe(
+        given, place, times=times, saliency=saliency, core=Rect(0, 0, height, width), result=result
+    )
+    LIBRARY.add_band(ctypes.byref(band))
     return result
 
 
-def colour_pixels(exposures: Sequence[Pixels], luma: Planes, rule: ColourRule = RULE) -> Pixels:
-    """Give a fused luma the exposures' colour, see `mix_colour`, and round it to pixels.
+def blend_pixels(
+    exposures: Sequence[Pixels],
+    fused: Planes,
+    coarse: Planes,
+    maps: Planes,
+    *,
+    times: int,
+    place: Rect,
+    core: Rect,
+    saliency: float,
+    rule: ColourRule = RULE,
+) -> Pixels:
+    """The last step of the collapse, given colour by `mix_colour` and rounded to pixels.
 
     Args:
         exposures: Shape (H, W, 3) each, of one type; windows of pictures need not be copied.
-        luma: The fused luma, 0..1. Shape (H, W); a window of a plane need not be copied.
-        rule: Its numbers.
+        fused: See `add_band`.
+        coarse: See `add_band`.
+        maps: See `add_band`.
+        times: See `add_band`.
+        place: Where H and W lie in the picture.
+        core: What is wanted of the picture, within `place`.
+        saliency: See `add_band`.
+        rule: The numbers of the mix of colour.
 
     Returns:
-        Shape (H, W, 3), of the exposures' type.
+        Shape (core.height, core.width, 3), of the exposures' type.
     """
-    height, width = exposures[0].shape[:2]
-    if luma.shape != (height, width) or any(one.shape[:2] != luma.shape for one in exposures):
-        raise ValueError(f"expected exposures of the size of the luma, {luma.shape}")
-    if luma.dtype != np.float32 or luma.strides[1] != luma.itemsize:
-        luma = np.ascontiguousarray(luma, np.float32)
+    size = place.height, place.width
+    if any(one.shape[:2] != size for one in exposures) or not place.contains(core):
+        raise ValueError(f"expected exposures of the size of {place} and a core in it, got {core}")
+    given = [np.ascontiguousarray(one, np.float32) for one in (coarse, fused, maps)]
+    _check_levels(len(exposures), place, given)
     rows = [as_rows(pixels) for pixels in exposures]
-    result = np.empty((height, width, CHANNELS), exposures[0].dtype)
+    result = np.empty((core.height, core.width, CHANNELS), exposures[0].dtype)
+    band = _describe(
+        [None, *given], place, times=times, saliency=saliency, core=core.relative_to(place)
+    )
     colour = Colour(
-        len(rows), height, width,
-        (ctypes.c_void_p * len(rows))(*(given.ctypes.data for given, _ in rows)),
+        (ctypes.c_void_p * len(rows))(*(pixels.ctypes.data for pixels, _ in rows)),
         (ctypes.c_ssize_t * len(rows))(*(row_pixels for _, row_pixels in rows)),
-        luma.ctypes.data, luma.strides[0] // luma.itemsize, result.ctypes.data, *rule,
+        result.ctypes.data, *rule,
     )  # fmt: skip
-    of_type(LIBRARY, "colour", result)(ctypes.byref(colour))
+    of_type(LIBRARY, "blend", result)(ctypes.byref(band), ctypes.byref(colour))
     return result
 
 
-def _load(name: str, pixels: Pixels, planes: Planes) -> None:
+def _check_levels(exposures: int, place: Rect, given: Sequence[Planes]) -> None:
+    coarse, fused, maps = given
+    above = ((place.height + 1) // 2, (place.width + 1) // 2)
+    if (
+        exposures > MAX_EXPOSURES
+        or coarse.shape != (exposures, *above)
+        or fused.shape != above
+        or maps.shape[:-2] != (4 * exposures + 1,)
+    ):
+        raise ValueError(
+            f"expected levels that fit {exposures} exposures, at most {MAX_EXPOSURES}, at {place}, "
+            f"got {coarse.shape} above, {fused.shape} fused, {maps.shape} maps"
+        )
+
+
+def _describe(
+    given: Sequence[Planes | None],
+    place: Rect,
+    *,
+    times: int,
+    saliency: float,
+    core: Rect,
+    result: Planes | None = None,
+) -> Band:
+    """A step as the kernel takes it; what it points to must live as long as it does."""
+    coarse, maps = given[1], given[3]
+    assert coarse is not None
+    assert maps is not None
+    fine_at, coarse_at, fused_at, maps_at, result_at = (
+        None if one is None else one.ctypes.data for one in (*given, result)
+    )
+    return Band(
+        len(coarse), place.height, place.width, fine_at, coarse_at, fused_at, result_at, maps_at,
+        *maps.shape[-2:], times, place.top, place.left, saliency,
+        core.top, core.left, core.height, core.width,
+    )  # fmt: skip
+
+
+def _reduce(pixels: Pixels, planes: Planes, *, is_luma: bool) -> None:
     height, width = pixels.shape[:2]
     given, row_pixels = as_rows(pixels)
-    load = of_type(LIBRARY, name, pixels)
-    load(given.ctypes.data, row_pixels, height, width, planes.ctypes.data)
+    reduce = of_type(LIBRARY, "reduce", pixels)
+    reduce(given.ctypes.data, row_pixels, height, width, is_luma, planes.ctypes.data)

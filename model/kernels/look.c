@@ -10,7 +10,6 @@
 
 #include "arithmetic.h"
 
-#define GROUP 8  /* channels that are computed at a time */
 #define GROUPS 3 /* of channels, at most, whose sums are in registers */
 #define SEEN 8   /* channels that the network sees of an exposure */
 #define SIDE 4   /* of a tile of Winograd's: four pixels along either axis give two */
@@ -23,23 +22,8 @@
 #define SUMS 4
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
 /* A short loop whose turns are written out, so that its sums stay in registers. */
 #define UNROLLED _Pragma("clang loop unroll(full)")
-
-typedef float Eight __attribute__((vector_size(32), aligned(4)));
-
-static inline Eight eight(float value) {
-    return (Eight){value, value, value, value, value, value, value, value};
-}
-
-static inline Eight positive(Eight value) {
-    return __builtin_elementwise_max(value, eight(0.0f));
-}
-
-INLINE Eight load(const float *from) { return *(const Eight *)from; }
-
-INLINE void store(float *to, Eight value) { *(Eight *)to = value; }
 
 /* Add the products of all inputs of some pixels, or tiles, with the weights of up to three groups
  * of outputs. step: from the weights of an input to the next one's; apart: from group to group. */

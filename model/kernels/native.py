@@ -15,7 +15,7 @@ CHANNELS = 3
 
 
 class Band(ctypes.Structure):
-    """What `add_band` is given; the fields are those of the structure in `blend.c`."""
+    """What `add_band` is given; the fields are those of the structure in `collapse.c`."""
 
     _fields_ = (
         ("exposures", ctypes.c_int),
@@ -32,20 +32,19 @@ class Band(ctypes.Structure):
         ("top", ctypes.c_int),
         ("left", ctypes.c_int),
         ("saliency", ctypes.c_float),
+        ("core_top", ctypes.c_int),
+        ("core_left", ctypes.c_int),
+        ("core_height", ctypes.c_int),
+        ("core_width", ctypes.c_int),
     )
 
 
 class Colour(ctypes.Structure):
-    """What `colour_uint8` and `colour_uint16` are given, as in `blend.c`."""
+    """What `blend_uint8` and `blend_uint16` are given besides, as in `colour.h`."""
 
     _fields_ = (
-        ("exposures", ctypes.c_int),
-        ("height", ctypes.c_int),
-        ("width", ctypes.c_int),
         ("pixels", ctypes.POINTER(ctypes.c_void_p)),
         ("row_pixels", ctypes.POINTER(ctypes.c_ssize_t)),
-        ("luma", ctypes.c_void_p),
-        ("luma_row", ctypes.c_ssize_t),
         ("result", ctypes.c_void_p),
         ("slope", ctypes.c_float),
         ("high", ctypes.c_float),
@@ -160,18 +159,15 @@ def _open_fastest() -> ctypes.CDLL:
 
 
 _SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
-_LOAD = [_AT, _SIZE, _WHOLE, _WHOLE, _AT]
+_REDUCE = [_AT, _SIZE, _WHOLE, _WHOLE, _WHOLE, _AT]
 _WARP = [_AT, _WHOLE, _WHOLE, _SIZE, _AT, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _AT]
 _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
-    "load_uint8": (None, _LOAD),
-    "load_uint16": (None, _LOAD),
-    "load_luma_uint8": (None, _LOAD),
-    "load_luma_uint16": (None, _LOAD),
+    "reduce_uint8": (None, _REDUCE),
+    "reduce_uint16": (None, _REDUCE),
     "reduce_planes": (None, [_AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
-    "count_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
-    "add_band": (None, [ctypes.POINTER(Band), _AT]),
-    "colour_uint8": (None, [ctypes.POINTER(Colour)]),
-    "colour_uint16": (None, [ctypes.POINTER(Colour)]),
+    "add_band": (None, [ctypes.POINTER(Band)]),
+    "blend_uint8": (None, [ctypes.POINTER(Band), ctypes.POINTER(Colour)]),
+    "blend_uint16": (None, [ctypes.POINTER(Band), ctypes.POINTER(Colour)]),
     "count_convolve_scratch": (ctypes.c_size_t, [ctypes.POINTER(Convolution)]),
     "convolve": (None, [ctypes.POINTER(Convolution), _AT]),
     "count_look_scratch": (ctypes.c_size_t, [ctypes.POINTER(Decision)]),

@@ -53,7 +53,8 @@ def test_every_image_carries_the_version_of_the_project(repository: Path) -> Non
 
 def run_make(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     names = ["Makefile", "pyproject.toml", "constraints.txt", "setup.py"]
-    names += [f"model/kernels/{name}" for name in ("arithmetic.h", "blend.c", "look.c", "warp.c")]
+    kernels = sorted((repository / "model" / "kernels").glob("*.[ch]"))
+    names += [str(path.relative_to(repository)) for path in kernels]
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / name, folder / name)

@@ -6,7 +6,13 @@ import torch
 
 from model.blend.colour import RULE, ColourRule
 from model.blend.definition import FLOOR_SHARE, SALIENCY_SCALE, sharpen
-from model.blend.kernels import add_band, colour_pixels, load_lumas, load_planes, reduce_planes
+from model.blend.kernels import (
+    add_band,
+    blend_pixels,
+    reduce_lumas,
+    reduce_pixels,
+    reduce_planes,
+)
 from model.blend.levels import Levels
 from model.blend.torch_colour import mix_colour, to_luma
 from model.blend.torch_network import BlendMaps, bring_maps
@@ -31,18 +37,25 @@ def noise(rng, *shape):
     return rng.random(shape, dtype=np.float32)
 
 
+def to_planes(pixels):
+    full = np.iinfo(pixels.dtype).max
+    return torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1) / full)
+
+
 @pytest.mark.usefixtures("each_library")
+@pytest.mark.parametrize("size", [*SIZES, (9, 259), (6, 601)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_are_loaded_from_windows_and_from_odd_arrays(rng, dtype):
-    full = np.iinfo(dtype).max
-    picture = rng.integers(0, full, (40, 50, 3), dtype=dtype, endpoint=True)
-    window = picture[3:30, 5:44]
-    flipped = picture[:, ::-1][3:30, 5:44]
-    lumas = load_lumas([window, flipped])
+def test_pixels_are_reduced_from_windows_and_from_odd_arrays(rng, dtype, size):
+    full, (height, width) = np.iinfo(dtype).max, size
+    picture = rng.integers(0, full, (height + 9, width + 8, 3), dtype=dtype, endpoint=True)
+    picture[3 : 3 + height // 2] = full
+    window = picture[3 : 3 + height, 5 : 5 + width]
+    flipped = picture[:, ::-1][3 : 3 + height, 5 : 5 + width]
+    lumas = reduce_lumas([window, flipped])
     for one, luma in zip((window, flipped), lumas, strict=True):
-        planes = load_planes(one)
-        np.testing.assert_allclose(planes, one.transpose(2, 0, 1) / full, rtol=2e-7)
-        np.testing.assert_allclose(luma, to_luma(torch.from_numpy(planes)), atol=FLOAT_TOLERANCE)
+        expected = down(to_planes(one))
+        np.testing.assert_allclose(reduce_pixels(one), expected, atol=FLOAT_TOLERANCE)
+        np.testing.assert_allclose(luma, to_luma(expected), atol=FLOAT_TOLERANCE)
 
 
 @pytest.mark.usefixtures("each_library")
@@ -56,7 +69,7 @@ def test_a_reduction_is_that_of_the_pyramid(rng, size):
 @pytest.mark.usefixtures("each_library")
 @pytest.mark.parametrize("times", [0, 1, 3])
 @pytest.mark.parametrize("count", [2, 3, 9])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [*SIZES, (6, 129), (9, 259)])
 def test_a_band_is_added_as_the_network_does_it(rng, make_blend, size, count, times):
     network = make_blend(saliency=True)
     height, width = size
@@ -136,26 +149,55 @@ def test_a_level_stays_within_the_span_of_its_exposures(rng):
         assert np.isclose(result, bound, atol=FLOAT_TOLERANCE).any()
 
 
+def make_exposures(rng, count, dtype):
+    """Exposures with places near black, near white and at either end; windows of pictures."""
+    full = np.iinfo(dtype).max
+    picture = rng.integers(0, full, (count, 24, 609, 3), dtype=dtype, endpoint=True)
+    picture[:, :4] //= 20
+    picture[:, 4:6] = full - picture[:, 4:6] // 20
+    picture[0, 6], picture[-1, 6] = 0, full
+    return [one[1:, 3:] for one in picture]
+
+
+def make_level(rng, count, height, width):
+    """What is above a picture, and its maps: (fused, coarse, maps)."""
+    above = (height + 1) // 2, (width + 1) // 2
+    maps = noise(rng, 4 * count + 1, -(-height // 4), -(-width // 4))
+    return noise(rng, *above), noise(rng, count, *above), maps
+
+
 @pytest.mark.usefixtures("each_library")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("count", [2, 3, 9])
 @pytest.mark.parametrize("rule", [RULE, ColourRule(-1.0, 2.0, 1.0, 0.2, -0.3, 1.5)])
-def test_colour_is_that_of_the_mix(rng, count, dtype, rule):
-    full = np.iinfo(dtype).max
-    picture = rng.integers(0, full, (count, 12, 600, 3), dtype=dtype, endpoint=True)
-    picture[:, :4] //= 20
-    picture[:, 4:6] = full - picture[:, 4:6] // 20
-    picture[0, 6], picture[-1, 6] = 0, full
-    exposures = [one[1:, 3:597] for one in picture]
-    luma = noise(rng, 13, 610)[2:, 5:599]
-    planes = torch.stack([torch.from_numpy(load_planes(one)) for one in exposures])
-    expected = mix_colour(planes[None], torch.from_numpy(luma.copy())[None], rule)[0]
-    result = colour_pixels(exposures, luma, rule)
+def test_pixels_are_blended_and_coloured_as_the_network_does_it(rng, count, dtype, rule):
+    exposures = make_exposures(rng, count, dtype)
+    full, (height, width) = np.iinfo(dtype).max, exposures[0].shape[:2]
+    place, options = Rect(8, 16, height, width), {"times": 2, "saliency": 1.5}
+    level = make_level(rng, count, height + 8, width + 16)
+    level = (level[0][4:, 8:], level[1][:, 4:, 8:], level[2])
+    planes = torch.stack([to_planes(one) for one in exposures])
+    luma = add_band(level[0], to_luma(planes).numpy(), *level[1:], place=place, **options)
+    expected = mix_colour(planes[None], torch.from_numpy(luma)[None], rule)[0]
+    result = blend_pixels(exposures, *level, place=place, core=place, rule=rule, **options)
     assert result.dtype == dtype
     assert (
         np.abs(result - full * expected.permute(1, 2, 0).numpy()).max()
-        <= 0.5 + full * FLOAT_TOLERANCE
+        <= 0.5 + 2 * full * FLOAT_TOLERANCE
     )
+
+
+@pytest.mark.usefixtures("each_library")
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_bits_of_a_core_are_those_of_the_whole(rng, count):
+    exposures = make_exposures(rng, count, np.uint16)
+    height, width = exposures[0].shape[:2]
+    level, place = make_level(rng, count, height, width), Rect(0, 0, height, width)
+    options = {"times": 2, "place": place, "saliency": 1.5}
+    whole = blend_pixels(exposures, *level, core=place, **options)
+    for core in (Rect(8, 16, 9, 300), Rect(0, 0, 1, 1), Rect(20, 600, 3, 6), Rect(4, 0, 19, 130)):
+        part = blend_pixels(exposures, *level, core=core, **options)
+        np.testing.assert_array_equal(part, whole[core.slices], strict=True)
 
 
 def test_levels_that_do_not_fit_are_refused(rng):
@@ -166,6 +208,8 @@ def test_levels_that_do_not_fit_are_refused(rng):
         add_band(noise(rng, 4, 5), fine, coarse, maps, **options)
     with pytest.raises(ValueError, match="expected levels that fit"):
         add_band(noise(rng, 4, 4), fine, coarse, maps[:8], **options)
+    with pytest.raises(ValueError, match="at most 9"):
+        add_band(noise(rng, 4, 4), noise(rng, 10, 8, 8), coarse, maps, **options)
     pixels = [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 7, 3), np.uint8)]
-    with pytest.raises(ValueError, match="size of the luma"):
-        colour_pixels(pixels, fine[0])
+    with pytest.raises(ValueError, match="exposures of the size"):
+        blend_pixels(pixels, noise(rng, 4, 4), coarse, maps, core=Rect(0, 0, 8, 8), **options)

@@ -1,0 +1,147 @@
+/* Gives a fused luma the exposures' colour: see mix_colour in model/blend/torch_colour.py. */
+
+#ifndef EXPOFUSE_COLOUR_H
+#define EXPOFUSE_COLOUR_H
+
+#include "pixels.h"
+
+#define HIGH 0.85f /* where a channel comes near to clipping */
+#define LOW 0.10f  /* where it comes near to noise */
+#define GAMUT_MARGIN (1.0f / 255.0f)
+#define NEUTRAL 1e-6f
+
+static const float RED_TO_GREEN = 0.298936f / 0.587043f; /* green that has the luma of a red */
+
+typedef struct {
+    const void *const *pixels;   /* of every exposure, interleaved R, G, B */
+    const ptrdiff_t *row_pixels; /* from a row of each to the next */
+    void *result;                /* interleaved R, G, B */
+    float slope, high, low, offset, gain, turn;
+} Colour;
+
+INLINE const void *row_of(const Colour *colour, int exposure, int y, const int bytes) {
+    return (const uint8_t *)colour->pixels[exposure] +
+           y * colour->row_pixels[exposure] * CHANNELS * bytes;
+}
+
+INLINE Eight squared_excess(Eight value) {
+    const Eight excess = positive(value);
+    return excess * excess;
+}
+
+/* Room between the luma and the end of a channel's range that its chroma goes towards. */
+INLINE Eight room_of(Eight luma, Eight chroma, Eight floor, Eight ceiling) {
+    return positive(choose(chroma > eight(0.0f), ceiling - luma, luma - floor));
+}
+
+/* The rule in numbers of the type: what pixels say is not scaled, the rule is. */
+typedef struct {
+    float slope, high, low, offset, gain, turn;
+    float bright, dark; /* HIGH and LOW */
+    float least, most;  /* ends of the gamut */
+    float neutral;
+} Rule;
+
+INLINE Rule scale_rule(const Colour *colour, const float full) {
+    const float high = full * (1.0f - HIGH), low = full * LOW;
+    return (Rule){colour->slope / full, colour->high / (high * high), colour->low / (low * low),
+                  full * colour->offset, colour->gain / full, colour->turn / full,
+                  full * HIGH, full * LOW,
+                  full * GAMUT_MARGIN, full * (1.0f - GAMUT_MARGIN), full * NEUTRAL};
+}
+
+/* Logit of an exposure's weight. */
+INLINE Eight judge(const Rule *rule, Rgb p, Eight luma) {
+    const Eight bright = squared_excess(p.red - rule->bright) +
+                         squared_excess(p.green - rule->bright) +
+                         squared_excess(p.blue - rule->bright);
+    const Eight dark = squared_excess(rule->dark - p.red) + squared_excess(rule->dark - p.green) +
+                       squared_excess(rule->dark - p.blue);
+    return rule->slope * luma - rule->high * bright - rule->low * dark;
+}
+
+/* What is gathered of the exposures at a pixel. Weights are relative to the first one's: logits
+ * differ by tens at most. */
+typedef struct {
+    Eight logit;        /* of the first */
+    Rgb chroma;         /* sums of weighted R, G and B beside luma */
+    Eight total, lift;  /* sums of weights, and of weighted steps up to the fused luma */
+    Eight dark, bright; /* ends of the lumas */
+    Rgb floor, ceiling; /* ends of the channels */
+} Gathered;
+
+INLINE Gathered gather_first(const Rule *rule, Rgb p, Eight fused) {
+    const Eight luma = luma_of(p), share = 1.0f / (luma + rule->offset);
+    const Eight low = eight(rule->least), high = eight(rule->most);
+    return (Gathered){
+        judge(rule, p, luma),
+        {share * (p.red - luma), share * (p.green - luma), share * (p.blue - luma)},
+        eight(1.0f), positive(fused - luma), luma, luma,
+        {least(low, p.red), least(low, p.green), least(low, p.blue)},
+        {largest(high, p.red), largest(high, p.green), largest(high, p.blue)}};
+}
+
+INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Eight fused) {
+    const Eight luma = luma_of(p);
+    const Eight weight = exponential(judge(rule, p, luma) - all->logit);
+    const Eight share = weight / (luma + rule->offset);
+    all->chroma.red += share * (p.red - luma);
+    all->chroma.green += share * (p.green - luma);
+    all->chroma.blue += share * (p.blue - luma);
+    all->total += weight;
+    all->lift += weight * positive(fused - luma);
+    all->dark = least(all->dark, luma), all->bright = largest(all->bright, luma);
+    all->floor.red = least(all->floor.red, p.red);
+    all->floor.green = least(all->floor.green, p.green);
+    all->floor.blue = least(all->floor.blue, p.blue);
+    all->ceiling.red = largest(all->ceiling.red, p.red);
+    all->ceiling.green = largest(all->ceiling.green, p.green);
+    all->ceiling.blue = largest(all->ceiling.blue, p.blue);
+}
+
+INLINE Rgb mix(const Gathered *all, const Rule *rule, Eight luma) {
+    const Eight part = 1.0f / all->total;
+    const Eight strength = (1.0f + rule->gain * (all->bright - all->dark)) *
+                           (luma + rule->offset) * part;
+    Eight r = strength * all->chroma.red, g = strength * all->chroma.green;
+    const Eight b = strength * all->chroma.blue;
+    const Eight blueness = positive(b - positive(largest(r, g)));
+    const Eight turned = rule->turn * all->lift * part * blueness;
+    r -= turned;
+    g += RED_TO_GREEN * turned;
+    Eight room = room_of(luma, r, all->floor.red, all->ceiling.red);
+    const Eight room_g = room_of(luma, g, all->floor.green, all->ceiling.green);
+    const Eight room_b = room_of(luma, b, all->floor.blue, all->ceiling.blue);
+    Eight reach = largest(magnitude(r), eight(rule->neutral));
+    const Eight reach_g = largest(magnitude(g), eight(rule->neutral));
+    const Eight reach_b = largest(magnitude(b), eight(rule->neutral));
+    /* the smallest of the three quotients, by one division */
+    Whole is_less = room_g * reach < room * reach_g;
+    room = choose(is_less, room_g, room);
+    reach = choose(is_less, reach_g, reach);
+    is_less = room_b * reach < room * reach_b;
+    room = choose(is_less, room_b, room);
+    reach = choose(is_less, reach_b, reach);
+    const Eight share = least(room / reach, eight(1.0f));
+    return (Rgb){luma + share * r, luma + share * g, luma + share * b};
+}
+
+/* Colour some pixels of a row. lumas: theirs, and room up to whole eights; out: has room for eight
+ * pixels more. x: the first, beside the exposures' first. */
+INLINE void colour_row(const Colour *colour, int y, int x, int count, const float *lumas,
+                       uint8_t *out, const int exposures, const int bytes) {
+    const float full = full_of(bytes);
+    const Rule rule = scale_rule(colour, full);
+    for (int i = 0; i < count; i += GROUP) {
+        const Eight luma = full * load(lumas + i);
+        const void *first = row_of(colour, 0, y, bytes);
+        Gathered all = gather_first(&rule, take(first, x + i, count - i, bytes), luma);
+        for (int exposure = 1; exposure < exposures; exposure++) {
+            const void *row = row_of(colour, exposure, y, bytes);
+            gather(&all, &rule, take(row, x + i, count - i, bytes), luma);
+        }
+        put(out + (ptrdiff_t)i * CHANNELS * bytes, mix(&all, &rule, luma), bytes);
+    }
+}
+
+#endif
