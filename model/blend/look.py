@@ -31,7 +31,16 @@ from model.manifest import Parameters, PyramidBlendConfig
 CHANNEL_GROUP = 8
 """Channels that the compiled convolution computes at a time; there are whole groups of them."""
 
-TILE = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+TILE = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
 TILE_PLACES = TILE.shape[0] ** 2
 """Winograd's transform of three weights along an axis, and the places of a transformed kernel."""
 
@@ -87,13 +96,13 @@ class Layer:
     """A convolution of 3 x 3 pixels whose negative values become 0, laid out for compiled code.
 
     Attributes:
-        weights: Transformed as the compiled code takes them. Shape (16, inputs, outputs).
+        weights: Transformed as the compiled code takes them. Shape (36, inputs, outputs).
         bias: Shape (outputs,).
         reach: Pixels from one tap to the next.
 
     Reference:
         Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: minimal
-        filtering F(2 x 2, 3 x 3) after Winograd. Ours: taps that lie apart.
+        filtering F(4 x 4, 3 x 3) after Winograd. Ours: taps that lie apart.
     """
 
     weights: Features

@@ -12,8 +12,10 @@
 
 #define GROUPS 3 /* of channels, at most, whose sums are in registers */
 #define SEEN 8   /* channels that the network sees of an exposure */
-#define SIDE 4   /* of a tile of Winograd's: four pixels along either axis give two */
+#define SIDE 6   /* of a tile of Winograd's: six pixels along either axis give four */
+#define FOUND 4
 #define PLACES (SIDE * SIDE)
+#define ROUNDS 2 /* of products by the weights of a place, while they are in the cache */
 
 /* Sums of so many groups, of all pixels or tiles that are computed at a time, have registers. */
 #ifdef __AVX2__
@@ -58,85 +60,114 @@ typedef struct {
 
 /* Floats that `convolve` needs as scratch: the starts of a row's tiles, and transformed tiles. */
 size_t count_convolve_scratch(const Convolution *layer) {
-    return (size_t)layer->width + 2 * SUMS + (size_t)(PLACES * SUMS * layer->inputs);
+    return (size_t)layer->width + (size_t)(PLACES * ROUNDS * SUMS * layer->inputs);
 }
 
-/* Rows, and then columns, of 4 x 4 pixels of one group of channels. */
-INLINE void transform_tile(const float *const rows[SIDE], const ptrdiff_t columns[SIDE],
+/* Six pixels in a line to six places. */
+INLINE void to_places(const Eight d[SIDE], Eight t[SIDE]) {
+    const Eight even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
+    const Eight step = d[4] - d[2], turn = 2.0f * (d[3] - d[1]);
+    t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    t[1] = even + odd, t[2] = even - odd, t[3] = step + turn, t[4] = step - turn;
+    t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+/* Products at six places in a line to four results. */
+INLINE void from_places(const Eight m[SIDE], Eight results[FOUND]) {
+    const Eight near = m[1] + m[2], turn = m[1] - m[2], far = m[3] + m[4], far_turn = m[3] - m[4];
+    results[0] = m[0] + near + far;
+    results[1] = turn + 2.0f * far_turn;
+    results[2] = near + 4.0f * far;
+    results[3] = turn + 8.0f * far_turn + m[5];
+}
+
+/* Rows, and then columns, of 6 x 6 pixels of one group of channels. */
+INLINE void transform_tile(const float *const rows[SIDE], const ptrdiff_t columns[SIDE], int c,
                            float *to, size_t step) {
-    Eight t[SIDE][SIDE];
+    Eight half[SIDE][SIDE];
     UNROLLED for (int j = 0; j < SIDE; j++) {
-        const Eight d0 = load(rows[0] + columns[j]), d1 = load(rows[1] + columns[j]);
-        const Eight d2 = load(rows[2] + columns[j]), d3 = load(rows[3] + columns[j]);
-        t[0][j] = d0 - d2, t[1][j] = d1 + d2, t[2][j] = d2 - d1, t[3][j] = d1 - d3;
+        Eight column[SIDE];
+        UNROLLED for (int i = 0; i < SIDE; i++) column[i] = load(rows[i] + columns[j] + c);
+        Eight turned[SIDE];
+        to_places(column, turned);
+        UNROLLED for (int i = 0; i < SIDE; i++) half[i][j] = turned[i];
     }
     UNROLLED for (int i = 0; i < SIDE; i++) {
-        store(to + (size_t)(SIDE * i) * step, t[i][0] - t[i][2]);
-        store(to + (size_t)(SIDE * i + 1) * step, t[i][1] + t[i][2]);
-        store(to + (size_t)(SIDE * i + 2) * step, t[i][2] - t[i][1]);
-        store(to + (size_t)(SIDE * i + 3) * step, t[i][1] - t[i][3]);
+        Eight turned[SIDE];
+        to_places(half[i], turned);
+        UNROLLED for (int j = 0; j < SIDE; j++) store(to + (size_t)(SIDE * i + j) * step, turned[j]);
+    }
+}
+
+/* The results of one tile, of one group of outputs, from the products at its places, which lie
+ * apart. */
+INLINE void write_tile(const Convolution *layer, const Eight *products, size_t apart, int y, int x,
+                       int first) {
+    const int reach = layer->reach;
+    const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
+    const Eight bias = load(layer->bias + first);
+    Eight half[FOUND][SIDE];
+    UNROLLED for (int j = 0; j < SIDE; j++) {
+        Eight column[SIDE], found[FOUND];
+        UNROLLED for (int i = 0; i < SIDE; i++) column[i] = products[(size_t)(SIDE * i + j) * apart];
+        from_places(column, found);
+        UNROLLED for (int i = 0; i < FOUND; i++) half[i][j] = found[i];
+    }
+    UNROLLED for (int i = 0; i < FOUND; i++) {
+        if (y + i * reach >= layer->height) break;
+        Eight found[FOUND];
+        from_places(half[i], found);
+        UNROLLED for (int j = 0; j < FOUND; j++) {
+            if (x + j * reach >= layer->width) break;
+            const ptrdiff_t there =
+                ((y + i * reach) * row + layer->margin + x + j * reach) * layer->outputs + first;
+            Eight value = positive(found[j] + bias);
+            if (layer->after) value += load(layer->after + there);
+            store(layer->result + there, value);
+        }
     }
 }
 
 /* Some tiles of a row of tiles, whose upper left results are at (y, starts[..]). tiles: how many
- * are computed; count: how many of them there are, the rest are repeated and not written. */
+ * are computed in a round; count: how many of them there are, the rest are repeated and not
+ * written. */
 INLINE void convolve_tiles(const Convolution *layer, const float *const rows[SIDE], int y,
                            const int32_t *starts, int count, float *transformed,
                            const int tiles, const int groups, const int inputs, int first) {
     const int outputs = layer->outputs, reach = layer->reach;
     const int end = layer->width - 1 + layer->margin;
-    const size_t step = (size_t)(tiles * inputs);
-    for (int tile = 0; tile < tiles; tile++) {
+    const int rounds = (count + tiles - 1) / tiles;
+    const size_t step = (size_t)(ROUNDS * tiles * inputs);
+    for (int tile = 0; tile < rounds * tiles; tile++) {
         const int start = starts[tile < count ? tile : count - 1];
         ptrdiff_t columns[SIDE];
         for (int j = 0; j < SIDE; j++) {
             const int there = start + (j - 1) * reach;
             columns[j] = (ptrdiff_t)(there < end ? there : end) * inputs;
         }
-        for (int c = 0; c < inputs; c += GROUP) {
-            const float *const at[SIDE] = {rows[0] + c, rows[1] + c, rows[2] + c, rows[3] + c};
-            transform_tile(at, columns, transformed + tile * inputs + c, step);
-        }
+        for (int c = 0; c < inputs; c += GROUP)
+            transform_tile(rows, columns, c, transformed + tile * inputs + c, step);
     }
     /* products, place by place */
-    Eight sums[PLACES][SUMS][GROUPS];
+    Eight products[PLACES][ROUNDS * SUMS * GROUPS];
     for (int place = 0; place < PLACES; place++) {
-        Eight sum[SUMS][GROUPS];
-        UNROLLED for (int t = 0; t < tiles; t++)
-            UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = eight(0.0f);
         const float *weights = layer->weights + (ptrdiff_t)place * inputs * outputs + first;
-        const float *given = transformed + (size_t)place * step;
-        add_products(sum, given, weights, (size_t)outputs, GROUP, tiles, groups, inputs);
-        UNROLLED for (int t = 0; t < tiles; t++)
-            UNROLLED for (int g = 0; g < groups; g++) sums[place][t][g] = sum[t][g];
-    }
-    /* and back: 2 x 2 results of each tile */
-    const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
-    for (int t = 0; t < count; t++) {
-        for (int g = 0; g < groups; g++) {
-            const Eight bias = load(layer->bias + first + g * GROUP);
-            Eight half[2][SIDE];
-            UNROLLED for (int j = 0; j < SIDE; j++) {
-                const Eight m0 = sums[j][t][g], m1 = sums[SIDE + j][t][g];
-                const Eight m2 = sums[2 * SIDE + j][t][g], m3 = sums[3 * SIDE + j][t][g];
-                half[0][j] = m0 + m1 + m2, half[1][j] = m1 - m2 - m3;
-            }
-            for (int i = 0; i < 2; i++) {
-                if (y + i * reach >= layer->height) break;
-                const Eight found[2] = {half[i][0] + half[i][1] + half[i][2],
-                                        half[i][1] - half[i][2] - half[i][3]};
-                for (int j = 0; j < 2; j++) {
-                    const int x = starts[t] + j * reach;
-                    if (x >= layer->width) break;
-                    const ptrdiff_t there =
-                        ((y + i * reach) * row + layer->margin + x) * outputs + first + g * GROUP;
-                    Eight value = positive(found[j] + bias);
-                    if (layer->after) value += load(layer->after + there);
-                    store(layer->result + there, value);
-                }
-            }
+        for (int round = 0; round < rounds; round++) {
+            Eight sum[SUMS][GROUPS];
+            UNROLLED for (int t = 0; t < tiles; t++)
+                UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = eight(0.0f);
+            const float *given =
+                transformed + (size_t)place * step + (size_t)(round * tiles * inputs);
+            add_products(sum, given, weights, (size_t)outputs, GROUP, tiles, groups, inputs);
+            UNROLLED for (int t = 0; t < tiles; t++)
+                UNROLLED for (int g = 0; g < groups; g++)
+                    products[place][(round * tiles + t) * groups + g] = sum[t][g];
         }
     }
+    for (int t = 0; t < count; t++)
+        for (int g = 0; g < groups; g++)
+            write_tile(layer, products[0] + t * groups + g, ROUNDS * SUMS * GROUPS, y, starts[t],
+                       first + g * GROUP);
 }
 
 INLINE void convolve_tile_row(const Convolution *layer, int y, const int32_t *starts, int count,
@@ -148,10 +179,10 @@ INLINE void convolve_tile_row(const Convolution *layer, int y, const int32_t *st
         const int there = clamp_index(y + (i - 1) * layer->reach, layer->height);
         rows[i] = layer->given + (there * row + layer->margin) * inputs;
     }
-    for (int done = 0; done < count; done += tiles) {
+    for (int done = 0; done < count; done += ROUNDS * tiles) {
         const int left = count - done;
-        convolve_tiles(layer, rows, y, starts + done, left < tiles ? left : tiles, transformed,
-                       tiles, groups, inputs, first);
+        convolve_tiles(layer, rows, y, starts + done, left < ROUNDS * tiles ? left : ROUNDS * tiles,
+                       transformed, tiles, groups, inputs, first);
     }
 }
 
@@ -176,17 +207,17 @@ static void repeat_ends(float *row, int width, int margin, int channels) {
         }
 }
 
-/* Winograd's minimal filtering, F(2 x 2, 3 x 3): 16 products where 36 define the four results. With
- * taps apart by the reach, the pixels of a tile are too. */
+/* Winograd's minimal filtering, F(4 x 4, 3 x 3): 36 products where 144 define the sixteen results.
+ * With taps apart by the reach, the pixels of a tile are too. */
 void convolve(const Convolution *layer, float *scratch) {
     const int reach = layer->reach;
     int32_t *starts = (int32_t *)scratch;
-    float *transformed = scratch + layer->width + 2 * SUMS;
+    float *transformed = scratch + layer->width;
     int count = 0;
     for (int x = 0; x < layer->width; x++)
-        if (x / reach % 2 == 0) starts[count++] = x;
+        if (x / reach % FOUND == 0) starts[count++] = x;
     for (int y = 0; y < layer->height; y++) {
-        if (y / reach % 2) continue;
+        if (y / reach % FOUND) continue;
         for (int first = 0; first < layer->outputs; first += GROUPS * GROUP) {
             const int groups = (layer->outputs - first) / GROUP;
             if (groups == 1)
