@@ -14,10 +14,9 @@
 #define REACH 2 /* of the binomial 1 4 6 4 1 on either side */
 #define TAPS 5
 #define TERMS 4         /* coefficients of an exposure's logit */
-#define MAX_EXPOSURES 9
 #define MAPS (TERMS * MAX_EXPOSURES + 1)
 #define MAX_LOGIT 60.0f
-#define BLOCK 128       /* columns that are blended at a time */
+#define BLOCK STRETCH   /* columns that are blended at a time */
 #define EDGE GROUP      /* columns of a row in work before its block's first; REACH of them count */
 #define ROW (EDGE + BLOCK + 3 * GROUP)
 
@@ -216,56 +215,95 @@ INLINE Eight contrast_at(const Block *block, const int slots[TAPS], int exposure
     return smooth(rows[0], rows[1], rows[2], rows[3], rows[4]);
 }
 
-/* The band of all exposures, each weighted by the softmax of their logits. */
-INLINE Eight blend_bands(const Band *band, const Block *block, const int slots[TAPS], int y, int x,
-                         float way, Eight mean, const int exposures) {
-    const float (*lumas)[ROW] = block->lumas[y % (REACH + 1)];
-    const float (*bands)[ROW] = block->bands[y % (REACH + 1)];
+/* The rows of a block that a row of the level needs, and where what is found of it is kept between
+ * the short loops that find it: a processor computes several turns of a short loop at once, but
+ * waits for every step of a long one. */
+typedef struct {
+    const float (*lumas)[ROW], (*bands)[ROW];
+    int slots[TAPS]; /* of contrasts */
+    float mean[BLOCK], low[BLOCK], high[BLOCK];
+    float logits[BLOCK], sums[BLOCK], totals[BLOCK];
+} Row;
+
+/* Mean of the lumas, and the bounds of what is fused. */
+INLINE void span_lumas(const Block *block, Row *row, const int exposures) {
+    for (int x = 0; x < block->count; x += GROUP) {
+        Eight sum = load(row->lumas[0] + EDGE + x), low = sum, high = sum;
+        for (int exposure = 1; exposure < exposures; exposure++) {
+            const Eight luma = load(row->lumas[exposure] + EDGE + x);
+            sum += luma, low = least(low, luma), high = largest(high, luma);
+        }
+        const Eight mean = sum * (1.0f / (float)exposures);
+        store(row->mean + x, mean);
+        store(row->low + x, low + FLOOR_SHARE * (mean - low));
+        store(row->high + x, high);
+    }
+}
+
+/* The softmax of two is a logistic function of the difference of their logits. */
+INLINE void blend_pair(const Band *band, const Block *block, Row *row, float way) {
     const Eight low = eight(-MAX_LOGIT), high = eight(MAX_LOGIT);
-    if (exposures == 2) {
-        /* the softmax of two is a logistic function of the difference of their logits */
-        Eight more = evaluate(block, 1, x, way, load(lumas[1] + EDGE + x), mean) -
-                     evaluate(block, 0, x, way, load(lumas[0] + EDGE + x), mean);
-        if (band->saliency != 0.0f)
-            more += band->saliency * logarithm(contrast_at(block, slots, 1, x) /
-                                               contrast_at(block, slots, 0, x));
-        const Eight weight = exponential(limit(more, low, high));
-        const Eight dark = load(bands[0] + EDGE + x), bright = load(bands[1] + EDGE + x);
-        return dark + weight / (weight + 1.0f) * (bright - dark);
+    for (int x = 0; x < block->count; x += GROUP) {
+        const Eight mean = load(row->mean + x) - 0.5f;
+        store(row->logits + x,
+              evaluate(block, 1, x, way, load(row->lumas[1] + EDGE + x), mean) -
+                  evaluate(block, 0, x, way, load(row->lumas[0] + EDGE + x), mean));
     }
-    Eight sum = eight(0.0f), total = eight(0.0f);
+    for (int x = 0; band->saliency != 0.0f && x < block->count; x += GROUP) {
+        const Eight ratio =
+            contrast_at(block, row->slots, 1, x) / contrast_at(block, row->slots, 0, x);
+        store(row->logits + x, load(row->logits + x) + band->saliency * logarithm(ratio));
+    }
+    for (int x = 0; x < block->count; x += GROUP) {
+        const Eight weight = exponential(limit(load(row->logits + x), low, high));
+        const Eight dark = load(row->bands[0] + EDGE + x);
+        const Eight bright = load(row->bands[1] + EDGE + x);
+        store(row->sums + x, dark + weight / (weight + 1.0f) * (bright - dark));
+    }
+}
+
+/* The softmax of any number. */
+INLINE void blend_many(const Band *band, const Block *block, Row *row, float way,
+                       const int exposures) {
+    const Eight low = eight(-MAX_LOGIT), high = eight(MAX_LOGIT);
     for (int exposure = 0; exposure < exposures; exposure++) {
-        Eight logit =
-            evaluate(block, exposure, x, way, load(lumas[exposure] + EDGE + x), mean);
-        if (band->saliency != 0.0f)
-            logit += band->saliency * logarithm(contrast_at(block, slots, exposure, x));
-        const Eight weight = exponential(limit(logit, low, high));
-        sum += weight * load(bands[exposure] + EDGE + x);
-        total += weight;
+        for (int x = 0; x < block->count; x += GROUP) {
+            const Eight luma = load(row->lumas[exposure] + EDGE + x);
+            store(row->logits + x,
+                  evaluate(block, exposure, x, way, luma, load(row->mean + x) - 0.5f));
+        }
+        for (int x = 0; band->saliency != 0.0f && x < block->count; x += GROUP)
+            store(row->logits + x,
+                  load(row->logits + x) +
+                      band->saliency * logarithm(contrast_at(block, row->slots, exposure, x)));
+        for (int x = 0; x < block->count; x += GROUP) {
+            const Eight weight = exponential(limit(load(row->logits + x), low, high));
+            const Eight weighted = weight * load(row->bands[exposure] + EDGE + x);
+            store(row->sums + x, exposure ? load(row->sums + x) + weighted : weighted);
+            store(row->totals + x, exposure ? load(row->totals + x) + weight : weight);
+        }
     }
-    return sum / total;
+    for (int x = 0; x < block->count; x += GROUP)
+        store(row->sums + x, load(row->sums + x) / load(row->totals + x));
 }
 
 /* Expand what is fused, add the blended band times its gain, and keep within the exposures. */
 INLINE void blend_row(const Band *band, Block *block, int y, float *out, const int exposures) {
     const float way = bring_maps(band, block, y);
-    const float (*lumas)[ROW] = block->lumas[y % (REACH + 1)];
-    int slots[TAPS];
-    for (int tap = 0; tap < TAPS; tap++) slots[tap] = mirror(y + tap - REACH, band->height) % TAPS;
+    Row row = {.lumas = (const float (*)[ROW])block->lumas[y % (REACH + 1)],
+               .bands = (const float (*)[ROW])block->bands[y % (REACH + 1)]};
+    for (int tap = 0; tap < TAPS; tap++)
+        row.slots[tap] = mirror(y + tap - REACH, band->height) % TAPS;
+    span_lumas(block, &row, exposures);
+    if (exposures == 2) blend_pair(band, block, &row, way);
+    else blend_many(band, block, &row, way, exposures);
     expand_row(band->fused, y, band, block);
     for (int x = 0; x < block->count; x += GROUP) {
-        Eight sum = load(lumas[0] + EDGE + x), low = sum, high = sum;
-        for (int exposure = 1; exposure < exposures; exposure++) {
-            const Eight luma = load(lumas[exposure] + EDGE + x);
-            sum += luma, low = least(low, luma), high = largest(high, luma);
-        }
-        const Eight mean = sum * (1.0f / (float)exposures);
-        const Eight blended =
-            blend_bands(band, block, slots, y, x, way, mean - 0.5f, exposures);
-        const Eight gain = bring(block, TERMS * exposures, x, way);
-        const Eight level = load(block->expanded + EDGE + x) +
-                            exponential(limit(gain, eight(-MAX_LOGIT), eight(MAX_LOGIT))) * blended;
-        store(out + x, limit(level, low + FLOOR_SHARE * (mean - low), high));
+        const Eight gain = limit(bring(block, TERMS * exposures, x, way), eight(-MAX_LOGIT),
+                                 eight(MAX_LOGIT));
+        const Eight level =
+            load(block->expanded + EDGE + x) + exponential(gain) * load(row.sums + x);
+        store(out + x, limit(level, load(row.low + x), load(row.high + x)));
     }
 }
 

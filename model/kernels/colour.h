@@ -9,6 +9,9 @@
 #define LOW 0.10f  /* where it comes near to noise */
 #define GAMUT_MARGIN (1.0f / 255.0f)
 #define NEUTRAL 1e-6f
+#define INFINITE 1e30f
+#define MAX_EXPOSURES 9
+#define STRETCH 128 /* pixels of a row at a time: what is kept of them stays in the cache */
 
 static const float RED_TO_GREEN = 0.298936f / 0.587043f; /* green that has the luma of a red */
 
@@ -60,31 +63,22 @@ INLINE Eight judge(const Rule *rule, Rgb p, Eight luma) {
     return rule->slope * luma - rule->high * bright - rule->low * dark;
 }
 
-/* What is gathered of the exposures at a pixel. Weights are relative to the first one's: logits
- * differ by tens at most. */
+/* What is gathered of the exposures at a pixel. */
 typedef struct {
-    Eight logit;        /* of the first */
     Rgb chroma;         /* sums of weighted R, G and B beside luma */
     Eight total, lift;  /* sums of weights, and of weighted steps up to the fused luma */
     Eight dark, bright; /* ends of the lumas */
     Rgb floor, ceiling; /* ends of the channels */
 } Gathered;
 
-INLINE Gathered gather_first(const Rule *rule, Rgb p, Eight fused) {
-    const Eight luma = luma_of(p), share = 1.0f / (luma + rule->offset);
-    const Eight low = eight(rule->least), high = eight(rule->most);
-    return (Gathered){
-        judge(rule, p, luma),
-        {share * (p.red - luma), share * (p.green - luma), share * (p.blue - luma)},
-        eight(1.0f), positive(fused - luma), luma, luma,
-        {least(low, p.red), least(low, p.green), least(low, p.blue)},
-        {largest(high, p.red), largest(high, p.green), largest(high, p.blue)}};
+INLINE Gathered gather_none(const Rule *rule) {
+    const Eight zero = eight(0.0f), low = eight(rule->least), high = eight(rule->most);
+    return (Gathered){{zero, zero, zero}, zero, zero, eight(INFINITE), zero,
+                      {low, low, low}, {high, high, high}};
 }
 
-INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Eight fused) {
-    const Eight luma = luma_of(p);
-    const Eight weight = exponential(judge(rule, p, luma) - all->logit);
-    const Eight share = weight / (luma + rule->offset);
+INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Eight weight, Eight fused) {
+    const Eight luma = luma_of(p), share = weight / (luma + rule->offset);
     all->chroma.red += share * (p.red - luma);
     all->chroma.green += share * (p.green - luma);
     all->chroma.blue += share * (p.blue - luma);
@@ -99,6 +93,7 @@ INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Eight fused) {
     all->ceiling.blue = largest(all->ceiling.blue, p.blue);
 }
 
+/* The mixed pixels, in numbers of the type. */
 INLINE Rgb mix(const Gathered *all, const Rule *rule, Eight luma) {
     const Eight part = 1.0f / all->total;
     const Eight strength = (1.0f + rule->gain * (all->bright - all->dark)) *
@@ -126,19 +121,37 @@ INLINE Rgb mix(const Gathered *all, const Rule *rule, Eight luma) {
     return (Rgb){luma + share * r, luma + share * g, luma + share * b};
 }
 
-/* Colour some pixels of a row. lumas: theirs, and room up to whole eights; out: has room for eight
- * pixels more. x: the first, beside the exposures' first. */
+/* Weights of the exposures, relative to the first one's: their logits differ by tens at most. */
+INLINE void weigh_row(const Colour *colour, const Rule *rule, int y, int x, int count,
+                      float (*weights)[STRETCH], const int exposures, const int bytes) {
+    for (int exposure = 0; exposure < exposures; exposure++) {
+        const void *row = row_of(colour, exposure, y, bytes);
+        for (int i = 0; i < count; i += GROUP) {
+            const Rgb p = take(row, x + i, count - i, bytes);
+            const Eight logit = judge(rule, p, luma_of(p));
+            store(weights[exposure] + i, exposure ? logit - load(weights[0] + i) : logit);
+        }
+    }
+    for (int exposure = 1; exposure < exposures; exposure++)
+        for (int i = 0; i < count; i += GROUP)
+            store(weights[exposure] + i, exponential(load(weights[exposure] + i)));
+}
+
+/* Colour some pixels of a row, at most STRETCH. lumas: theirs, and room up to whole eights; out: has
+ * room for eight pixels more. x: the first, beside the exposures' first. */
 INLINE void colour_row(const Colour *colour, int y, int x, int count, const float *lumas,
                        uint8_t *out, const int exposures, const int bytes) {
     const float full = full_of(bytes);
     const Rule rule = scale_rule(colour, full);
+    float weights[MAX_EXPOSURES][STRETCH];
+    weigh_row(colour, &rule, y, x, count, weights, exposures, bytes);
     for (int i = 0; i < count; i += GROUP) {
         const Eight luma = full * load(lumas + i);
-        const void *first = row_of(colour, 0, y, bytes);
-        Gathered all = gather_first(&rule, take(first, x + i, count - i, bytes), luma);
-        for (int exposure = 1; exposure < exposures; exposure++) {
+        Gathered all = gather_none(&rule);
+        for (int exposure = 0; exposure < exposures; exposure++) {
             const void *row = row_of(colour, exposure, y, bytes);
-            gather(&all, &rule, take(row, x + i, count - i, bytes), luma);
+            const Eight weight = exposure ? load(weights[exposure] + i) : eight(1.0f);
+            gather(&all, &rule, take(row, x + i, count - i, bytes), weight, luma);
         }
         put(out + (ptrdiff_t)i * CHANNELS * bytes, mix(&all, &rule, luma), bytes);
     }
