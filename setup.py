@@ -18,7 +18,12 @@ FLAGS = (
     # one in every loop, so that a pixel's bits do not depend on where its row is cut.
     "-ffp-contract=on",
 )  # fmt: skip
-KERNELS: dict[str, tuple[str, ...]] = {"any": ("-mcpu=baseline",), "avx2": ("-mcpu=x86_64_v3",)}
+KERNELS: dict[str, tuple[str, ...]] = {
+    "any": ("-mcpu=baseline",),
+    "avx2": ("-mcpu=x86_64_v3",),
+    # Left to itself the compiler splits its vectors of 512 bits, as early processors needed.
+    "avx512": ("-mcpu=x86_64_v4", "-mprefer-vector-width=512"),
+}
 """Flags of each library, by the machines it is for; `model/kernels/native.py` chooses. Left to
 itself the compiler uses whatever the machine has that it runs on, and no older one could follow."""
 

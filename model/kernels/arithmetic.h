@@ -37,72 +37,94 @@ static inline int mirror(int index, int length) {
     return index < length ? index : period - index;
 }
 
-/* ---- eight values at a time ---- */
+/* ---- several values at a time ---- */
 
-#define GROUP 8
+/* A file that needs another number of them says so before it includes this one. */
+#ifndef LANES
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+#endif
 
-typedef float Eight __attribute__((vector_size(32), aligned(4)));
-typedef int32_t Whole __attribute__((vector_size(32), aligned(4)));
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t Whole __attribute__((vector_size(4 * LANES), aligned(4)));
 
-INLINE Eight eight(float value) {
-    return (Eight){value, value, value, value, value, value, value, value};
+INLINE Lanes fill(float value) {
+    Lanes lanes;
+    for (int i = 0; i < LANES; i++) lanes[i] = value;
+    return lanes;
 }
 
-INLINE Eight load(const float *from) { return *(const Eight *)from; }
+INLINE Lanes load(const float *from) { return *(const Lanes *)from; }
 
-INLINE void store(float *to, Eight value) { *(Eight *)to = value; }
+INLINE void store(float *to, Lanes value) { *(Lanes *)to = value; }
 
 /* The next values of a row that ends after `count`; zeros after them. */
-INLINE Eight load_up_to(const float *from, int count) {
-    if (count >= GROUP) return load(from);
-    float padded[GROUP] = {0.0f};
+INLINE Lanes load_up_to(const float *from, int count) {
+    if (count >= LANES) return load(from);
+    float padded[LANES] = {0.0f};
     for (int i = 0; i < count; i++) padded[i] = from[i];
     return load(padded);
 }
 
-/* One operation where a comparison made the choice. */
-INLINE Eight choose(Whole is_first, Eight first, Eight second) {
-    return (Eight)((is_first & (Whole)first) | (~is_first & (Whole)second));
+/* Write values of two in turns. */
+INLINE void store_turns(float *to, Lanes even, Lanes odd) {
+#if LANES == 16
+    store(to, __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
+                                      23));
+    store(to + LANES, __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                              29, 14, 30, 15, 31));
+#else
+    store(to, __builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11));
+    store(to + LANES, __builtin_shufflevector(even, odd, 4, 12, 5, 13, 6, 14, 7, 15));
+#endif
 }
 
-INLINE Eight largest(Eight a, Eight b) { return choose(a > b, a, b); }
+/* One operation where a comparison made the choice. */
+INLINE Lanes choose(Whole is_first, Lanes first, Lanes second) {
+    return (Lanes)((is_first & (Whole)first) | (~is_first & (Whole)second));
+}
 
-INLINE Eight least(Eight a, Eight b) { return choose(a < b, a, b); }
+INLINE Lanes largest(Lanes a, Lanes b) { return choose(a > b, a, b); }
 
-INLINE Eight positive(Eight value) { return largest(value, eight(0.0f)); }
+INLINE Lanes least(Lanes a, Lanes b) { return choose(a < b, a, b); }
 
-INLINE Eight limit(Eight value, Eight low, Eight high) {
+INLINE Lanes positive(Lanes value) { return largest(value, fill(0.0f)); }
+
+INLINE Lanes limit(Lanes value, Lanes low, Lanes high) {
     return least(largest(value, low), high);
 }
 
-INLINE Eight magnitude(Eight value) { return (Eight)((Whole)value & 0x7fffffff); }
+INLINE Lanes magnitude(Lanes value) { return (Lanes)((Whole)value & 0x7fffffff); }
 
 /* e^x = 2^n 2^f for |x| up to 87. 2^f of |f| up to 1/2 is a polynomial that was fitted to it with
  * the least relative error, 1e-7, and is exactly 1 at 0. */
-INLINE Eight exponential(Eight x) {
-    const Eight magic = eight(12582912.0f), power = x * 1.44269504f;
-    const Eight n = (power + magic) - magic, f = power - n;
-    Eight series = eight(0.00132647268f);
+INLINE Lanes exponential(Lanes x) {
+    const Lanes magic = fill(12582912.0f), power = x * 1.44269504f;
+    const Lanes n = (power + magic) - magic, f = power - n;
+    Lanes series = fill(0.00132647268f);
     series = series * f + 0.00967151267f;
     series = series * f + 0.0555073374f;
     series = series * f + 0.240222421f;
     series = series * f + 0.693146978f;
     series = series * f + 1.0f;
-    return (Eight)((Whole)series + (__builtin_convertvector(n, Whole) << 23));
+    return (Lanes)((Whole)series + (__builtin_convertvector(n, Whole) << 23));
 }
 
 /* ln x of positive normal x: x = 2^e m with m about 1, and ln m = 2 artanh((m - 1) / (m + 1)), whose
  * series of four terms leaves out 3e-8. */
-INLINE Eight logarithm(Eight x) {
+INLINE Lanes logarithm(Lanes x) {
     const Whole bits = (Whole)x;
     const Whole exponent = (bits - 0x3f3504f3) >> 23; /* of x over the root of 1/2 */
-    const Eight m = (Eight)(bits - (exponent << 23));
-    const Eight s = (m - 1.0f) / (m + 1.0f), square = s * s;
-    Eight series = eight(2.0f / 7.0f);
+    const Lanes m = (Lanes)(bits - (exponent << 23));
+    const Lanes s = (m - 1.0f) / (m + 1.0f), square = s * s;
+    Lanes series = fill(2.0f / 7.0f);
     series = series * square + 2.0f / 5.0f;
     series = series * square + 2.0f / 3.0f;
     series = series * square + 2.0f;
-    return __builtin_convertvector(exponent, Eight) * 0.693147181f + s * series;
+    return __builtin_convertvector(exponent, Lanes) * 0.693147181f + s * series;
 }
 
 #endif

@@ -17,8 +17,8 @@
 #define MAPS (TERMS * MAX_EXPOSURES + 1)
 #define MAX_LOGIT 60.0f
 #define BLOCK STRETCH   /* columns that are blended at a time */
-#define EDGE GROUP      /* columns of a row in work before its block's first; REACH of them count */
-#define ROW (EDGE + BLOCK + 3 * GROUP)
+#define EDGE LANES      /* columns of a row in work before its block's first; REACH of them count */
+#define ROW (EDGE + BLOCK + 3 * LANES)
 
 static const float SALIENCY_FLOOR = 0.06f, FLOOR_SHARE = 0.2f;
 
@@ -43,7 +43,7 @@ typedef struct {
     float bands[REACH + 1][MAX_EXPOSURES][ROW];     /* of the same */
     float contrasts[TAPS][MAX_EXPOSURES][ROW];      /* of y - 2 to y + 2, smoothed along the row */
     float expanded[ROW];
-    float between[BLOCK / 2 + 4 * GROUP];           /* a row of a coarse plane between its rows */
+    float between[BLOCK / 2 + 4 * LANES];           /* a row of a coarse plane between its rows */
     float upper[MAPS][BLOCK], lower[MAPS][BLOCK];   /* rows of the maps at the block's columns */
     float steps[MAPS][BLOCK];                       /* from the upper to the lower */
     int rows_held[2];                               /* of the maps: which these are */
@@ -79,14 +79,14 @@ static inline int last_read(const Block *block, const Band *band) {
 }
 
 /* EXPAND along one axis: at a coarse value, and between two. */
-INLINE Eight around(Eight before, Eight here, Eight after) {
+INLINE Lanes around(Lanes before, Lanes here, Lanes after) {
     return (before + after) * 0.125f + here * 0.75f;
 }
 
-INLINE Eight halfway(Eight here, Eight after) { return (here + after) * 0.5f; }
+INLINE Lanes halfway(Lanes here, Lanes after) { return (here + after) * 0.5f; }
 
 /* The binomial. */
-INLINE Eight smooth(Eight a, Eight b, Eight c, Eight d, Eight e) {
+INLINE Lanes smooth(Lanes a, Lanes b, Lanes c, Lanes d, Lanes e) {
     return (a + e) * (1.0f / 16.0f) + ((b + d) * (4.0f / 16.0f) + c * (6.0f / 16.0f));
 }
 
@@ -98,14 +98,14 @@ static void expand_row(const float *coarse, int y, const Band *band, Block *bloc
     const float *here = coarse + (ptrdiff_t)i * width;
     const float *after = coarse + (ptrdiff_t)clamp_index(i + 1, height) * width;
     const float *before = coarse + (ptrdiff_t)mirror(i - 1, height) * width;
-    float *v = block->between + GROUP - first; /* v[x] is that of column x */
+    float *v = block->between + LANES - first; /* v[x] is that of column x */
     if (y % 2) {
         int x = from;
-        for (; x + GROUP <= to; x += GROUP) store(v + x, halfway(load(here + x), load(after + x)));
+        for (; x + LANES <= to; x += LANES) store(v + x, halfway(load(here + x), load(after + x)));
         store(v + x, halfway(load_up_to(here + x, to - x), load_up_to(after + x, to - x)));
     } else {
         int x = from;
-        for (; x + GROUP <= to; x += GROUP)
+        for (; x + LANES <= to; x += LANES)
             store(v + x, around(load(before + x), load(here + x), load(after + x)));
         store(v + x, around(load_up_to(before + x, to - x), load_up_to(here + x, to - x),
                             load_up_to(after + x, to - x)));
@@ -113,11 +113,10 @@ static void expand_row(const float *coarse, int y, const Band *band, Block *bloc
     if (first == 0) v[-1] = v[mirror(-1, width)];
     if (last == width) v[width] = v[width - 1];
     float *out = block->expanded + EDGE - block->first;
-    for (int x = first; x < last; x += GROUP) {
-        const Eight even = around(load(v + x - 1), load(v + x), load(v + x + 1));
-        const Eight odd = halfway(load(v + x), load(v + x + 1));
-        store(out + 2 * x, __builtin_shufflevector(even, odd, 0, 8, 1, 9, 2, 10, 3, 11));
-        store(out + 2 * x + GROUP, __builtin_shufflevector(even, odd, 4, 12, 5, 13, 6, 14, 7, 15));
+    for (int x = first; x < last; x += LANES) {
+        const Lanes even = around(load(v + x - 1), load(v + x), load(v + x + 1));
+        const Lanes odd = halfway(load(v + x), load(v + x + 1));
+        store_turns(out + 2 * x, even, odd);
     }
 }
 
@@ -136,11 +135,11 @@ INLINE void prepare_row(const Band *band, const Colour *colour, Block *block, in
         float room[ROW], *padded = room + EDGE - origin;
         const float *fine = bytes ? NULL : band->fine + exposure * area + (ptrdiff_t)y * width;
         const void *pixels = bytes ? row_of(colour, exposure, y, bytes) : NULL;
-        for (int x = first; x < last; x += GROUP) {
-            const Eight luma = bytes ? (1.0f / full_of(bytes)) *
+        for (int x = first; x < last; x += LANES) {
+            const Lanes luma = bytes ? (1.0f / full_of(bytes)) *
                                            luma_of(take(pixels, x, last - x, bytes))
                                      : load_up_to(fine + x, last - x);
-            const Eight own = luma - load(expanded + x);
+            const Lanes own = luma - load(expanded + x);
             store(lumas + x, luma);
             store(bands + x, own);
             store(padded + x, magnitude(own) + SALIENCY_FLOOR);
@@ -150,7 +149,7 @@ INLINE void prepare_row(const Band *band, const Colour *colour, Block *block, in
         for (int x = width; x < origin + block->count + REACH; x++)
             padded[x] = padded[mirror(x, width)];
         float *contrasts = block->contrasts[y % TAPS][exposure] + EDGE - origin;
-        for (int x = origin; x < origin + block->count; x += GROUP) {
+        for (int x = origin; x < origin + block->count; x += LANES) {
             const float *c = padded + x;
             store(contrasts + x,
                   smooth(load(c - 2), load(c - 1), load(c), load(c + 1), load(c + 2)));
@@ -185,7 +184,7 @@ static float bring_maps(const Band *band, Block *block, int y) {
             magnify_row(band, block, wanted[0], block->upper);
         magnify_row(band, block, wanted[1], block->lower);
         for (int map = 0; map < count; map++)
-            for (int x = 0; x < BLOCK; x += GROUP)
+            for (int x = 0; x < BLOCK; x += LANES)
                 store(block->steps[map] + x,
                       load(block->lower[map] + x) - load(block->upper[map] + x));
         block->rows_held[0] = wanted[0], block->rows_held[1] = wanted[1];
@@ -194,22 +193,22 @@ static float bring_maps(const Band *band, Block *block, int y) {
 }
 
 /* A map's values in a row. */
-INLINE Eight bring(const Block *block, int map, int x, float way) {
+INLINE Lanes bring(const Block *block, int map, int x, float way) {
     return load(block->upper[map] + x) + way * load(block->steps[map] + x);
 }
 
 /* Logits of one exposure: c_0 + x (c_1 + c_2 x + c_3 m). */
-INLINE Eight evaluate(const Block *block, int exposure, int x, float way, Eight luma, Eight mean) {
+INLINE Lanes evaluate(const Block *block, int exposure, int x, float way, Lanes luma, Lanes mean) {
     const int map = TERMS * exposure;
-    const Eight value = luma - 0.5f;
+    const Lanes value = luma - 0.5f;
     return bring(block, map, x, way) +
            value * (bring(block, map + 1, x, way) + bring(block, map + 2, x, way) * value +
                     bring(block, map + 3, x, way) * mean);
 }
 
 /* Local contrast of one exposure, smoothed across the rows. */
-INLINE Eight contrast_at(const Block *block, const int slots[TAPS], int exposure, int x) {
-    Eight rows[TAPS];
+INLINE Lanes contrast_at(const Block *block, const int slots[TAPS], int exposure, int x) {
+    Lanes rows[TAPS];
     for (int tap = 0; tap < TAPS; tap++)
         rows[tap] = load(block->contrasts[slots[tap]][exposure] + EDGE + x);
     return smooth(rows[0], rows[1], rows[2], rows[3], rows[4]);
@@ -227,13 +226,13 @@ typedef struct {
 
 /* Mean of the lumas, and the bounds of what is fused. */
 INLINE void span_lumas(const Block *block, Row *row, const int exposures) {
-    for (int x = 0; x < block->count; x += GROUP) {
-        Eight sum = load(row->lumas[0] + EDGE + x), low = sum, high = sum;
+    for (int x = 0; x < block->count; x += LANES) {
+        Lanes sum = load(row->lumas[0] + EDGE + x), low = sum, high = sum;
         for (int exposure = 1; exposure < exposures; exposure++) {
-            const Eight luma = load(row->lumas[exposure] + EDGE + x);
+            const Lanes luma = load(row->lumas[exposure] + EDGE + x);
             sum += luma, low = least(low, luma), high = largest(high, luma);
         }
-        const Eight mean = sum * (1.0f / (float)exposures);
+        const Lanes mean = sum * (1.0f / (float)exposures);
         store(row->mean + x, mean);
         store(row->low + x, low + FLOOR_SHARE * (mean - low));
         store(row->high + x, high);
@@ -242,22 +241,22 @@ INLINE void span_lumas(const Block *block, Row *row, const int exposures) {
 
 /* The softmax of two is a logistic function of the difference of their logits. */
 INLINE void blend_pair(const Band *band, const Block *block, Row *row, float way) {
-    const Eight low = eight(-MAX_LOGIT), high = eight(MAX_LOGIT);
-    for (int x = 0; x < block->count; x += GROUP) {
-        const Eight mean = load(row->mean + x) - 0.5f;
+    const Lanes low = fill(-MAX_LOGIT), high = fill(MAX_LOGIT);
+    for (int x = 0; x < block->count; x += LANES) {
+        const Lanes mean = load(row->mean + x) - 0.5f;
         store(row->logits + x,
               evaluate(block, 1, x, way, load(row->lumas[1] + EDGE + x), mean) -
                   evaluate(block, 0, x, way, load(row->lumas[0] + EDGE + x), mean));
     }
-    for (int x = 0; band->saliency != 0.0f && x < block->count; x += GROUP) {
-        const Eight ratio =
+    for (int x = 0; band->saliency != 0.0f && x < block->count; x += LANES) {
+        const Lanes ratio =
             contrast_at(block, row->slots, 1, x) / contrast_at(block, row->slots, 0, x);
         store(row->logits + x, load(row->logits + x) + band->saliency * logarithm(ratio));
     }
-    for (int x = 0; x < block->count; x += GROUP) {
-        const Eight weight = exponential(limit(load(row->logits + x), low, high));
-        const Eight dark = load(row->bands[0] + EDGE + x);
-        const Eight bright = load(row->bands[1] + EDGE + x);
+    for (int x = 0; x < block->count; x += LANES) {
+        const Lanes weight = exponential(limit(load(row->logits + x), low, high));
+        const Lanes dark = load(row->bands[0] + EDGE + x);
+        const Lanes bright = load(row->bands[1] + EDGE + x);
         store(row->sums + x, dark + weight / (weight + 1.0f) * (bright - dark));
     }
 }
@@ -265,25 +264,25 @@ INLINE void blend_pair(const Band *band, const Block *block, Row *row, float way
 /* The softmax of any number. */
 INLINE void blend_many(const Band *band, const Block *block, Row *row, float way,
                        const int exposures) {
-    const Eight low = eight(-MAX_LOGIT), high = eight(MAX_LOGIT);
+    const Lanes low = fill(-MAX_LOGIT), high = fill(MAX_LOGIT);
     for (int exposure = 0; exposure < exposures; exposure++) {
-        for (int x = 0; x < block->count; x += GROUP) {
-            const Eight luma = load(row->lumas[exposure] + EDGE + x);
+        for (int x = 0; x < block->count; x += LANES) {
+            const Lanes luma = load(row->lumas[exposure] + EDGE + x);
             store(row->logits + x,
                   evaluate(block, exposure, x, way, luma, load(row->mean + x) - 0.5f));
         }
-        for (int x = 0; band->saliency != 0.0f && x < block->count; x += GROUP)
+        for (int x = 0; band->saliency != 0.0f && x < block->count; x += LANES)
             store(row->logits + x,
                   load(row->logits + x) +
                       band->saliency * logarithm(contrast_at(block, row->slots, exposure, x)));
-        for (int x = 0; x < block->count; x += GROUP) {
-            const Eight weight = exponential(limit(load(row->logits + x), low, high));
-            const Eight weighted = weight * load(row->bands[exposure] + EDGE + x);
+        for (int x = 0; x < block->count; x += LANES) {
+            const Lanes weight = exponential(limit(load(row->logits + x), low, high));
+            const Lanes weighted = weight * load(row->bands[exposure] + EDGE + x);
             store(row->sums + x, exposure ? load(row->sums + x) + weighted : weighted);
             store(row->totals + x, exposure ? load(row->totals + x) + weight : weight);
         }
     }
-    for (int x = 0; x < block->count; x += GROUP)
+    for (int x = 0; x < block->count; x += LANES)
         store(row->sums + x, load(row->sums + x) / load(row->totals + x));
 }
 
@@ -298,10 +297,10 @@ INLINE void blend_row(const Band *band, Block *block, int y, float *out, const i
     if (exposures == 2) blend_pair(band, block, &row, way);
     else blend_many(band, block, &row, way, exposures);
     expand_row(band->fused, y, band, block);
-    for (int x = 0; x < block->count; x += GROUP) {
-        const Eight gain = limit(bring(block, TERMS * exposures, x, way), eight(-MAX_LOGIT),
-                                 eight(MAX_LOGIT));
-        const Eight level =
+    for (int x = 0; x < block->count; x += LANES) {
+        const Lanes gain = limit(bring(block, TERMS * exposures, x, way), fill(-MAX_LOGIT),
+                                 fill(MAX_LOGIT));
+        const Lanes level =
             load(block->expanded + EDGE + x) + exponential(gain) * load(row.sums + x);
         store(out + x, limit(level, load(row.low + x), load(row.high + x)));
     }
@@ -319,7 +318,7 @@ INLINE void collapse_block(const Band *band, const Colour *colour, Block *block,
         blend_row(band, block, y, row, exposures);
         const ptrdiff_t there = (ptrdiff_t)(y - band->core_top) * band->core_width + column;
         if (bytes) {
-            uint8_t pixels[(BLOCK + 2 * GROUP) * CHANNELS * 2];
+            uint8_t pixels[(BLOCK + 2 * LANES) * CHANNELS * 2];
             colour_row(colour, y, block->first, count, row, pixels, exposures, bytes);
             memcpy((uint8_t *)colour->result + there * CHANNELS * bytes, pixels,
                    (size_t)(count * CHANNELS * bytes));

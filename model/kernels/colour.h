@@ -27,14 +27,14 @@ INLINE const void *row_of(const Colour *colour, int exposure, int y, const int b
            y * colour->row_pixels[exposure] * CHANNELS * bytes;
 }
 
-INLINE Eight squared_excess(Eight value) {
-    const Eight excess = positive(value);
+INLINE Lanes squared_excess(Lanes value) {
+    const Lanes excess = positive(value);
     return excess * excess;
 }
 
 /* Room between the luma and the end of a channel's range that its chroma goes towards. */
-INLINE Eight room_of(Eight luma, Eight chroma, Eight floor, Eight ceiling) {
-    return positive(choose(chroma > eight(0.0f), ceiling - luma, luma - floor));
+INLINE Lanes room_of(Lanes luma, Lanes chroma, Lanes floor, Lanes ceiling) {
+    return positive(choose(chroma > fill(0.0f), ceiling - luma, luma - floor));
 }
 
 /* The rule in numbers of the type: what pixels say is not scaled, the rule is. */
@@ -54,11 +54,11 @@ INLINE Rule scale_rule(const Colour *colour, const float full) {
 }
 
 /* Logit of an exposure's weight. */
-INLINE Eight judge(const Rule *rule, Rgb p, Eight luma) {
-    const Eight bright = squared_excess(p.red - rule->bright) +
+INLINE Lanes judge(const Rule *rule, Rgb p, Lanes luma) {
+    const Lanes bright = squared_excess(p.red - rule->bright) +
                          squared_excess(p.green - rule->bright) +
                          squared_excess(p.blue - rule->bright);
-    const Eight dark = squared_excess(rule->dark - p.red) + squared_excess(rule->dark - p.green) +
+    const Lanes dark = squared_excess(rule->dark - p.red) + squared_excess(rule->dark - p.green) +
                        squared_excess(rule->dark - p.blue);
     return rule->slope * luma - rule->high * bright - rule->low * dark;
 }
@@ -66,19 +66,19 @@ INLINE Eight judge(const Rule *rule, Rgb p, Eight luma) {
 /* What is gathered of the exposures at a pixel. */
 typedef struct {
     Rgb chroma;         /* sums of weighted R, G and B beside luma */
-    Eight total, lift;  /* sums of weights, and of weighted steps up to the fused luma */
-    Eight dark, bright; /* ends of the lumas */
+    Lanes total, lift;  /* sums of weights, and of weighted steps up to the fused luma */
+    Lanes dark, bright; /* ends of the lumas */
     Rgb floor, ceiling; /* ends of the channels */
 } Gathered;
 
 INLINE Gathered gather_none(const Rule *rule) {
-    const Eight zero = eight(0.0f), low = eight(rule->least), high = eight(rule->most);
-    return (Gathered){{zero, zero, zero}, zero, zero, eight(INFINITE), zero,
+    const Lanes zero = fill(0.0f), low = fill(rule->least), high = fill(rule->most);
+    return (Gathered){{zero, zero, zero}, zero, zero, fill(INFINITE), zero,
                       {low, low, low}, {high, high, high}};
 }
 
-INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Eight weight, Eight fused) {
-    const Eight luma = luma_of(p), share = weight / (luma + rule->offset);
+INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Lanes weight, Lanes fused) {
+    const Lanes luma = luma_of(p), share = weight / (luma + rule->offset);
     all->chroma.red += share * (p.red - luma);
     all->chroma.green += share * (p.green - luma);
     all->chroma.blue += share * (p.blue - luma);
@@ -94,22 +94,22 @@ INLINE void gather(Gathered *all, const Rule *rule, Rgb p, Eight weight, Eight f
 }
 
 /* The mixed pixels, in numbers of the type. */
-INLINE Rgb mix(const Gathered *all, const Rule *rule, Eight luma) {
-    const Eight part = 1.0f / all->total;
-    const Eight strength = (1.0f + rule->gain * (all->bright - all->dark)) *
+INLINE Rgb mix(const Gathered *all, const Rule *rule, Lanes luma) {
+    const Lanes part = 1.0f / all->total;
+    const Lanes strength = (1.0f + rule->gain * (all->bright - all->dark)) *
                            (luma + rule->offset) * part;
-    Eight r = strength * all->chroma.red, g = strength * all->chroma.green;
-    const Eight b = strength * all->chroma.blue;
-    const Eight blueness = positive(b - positive(largest(r, g)));
-    const Eight turned = rule->turn * all->lift * part * blueness;
+    Lanes r = strength * all->chroma.red, g = strength * all->chroma.green;
+    const Lanes b = strength * all->chroma.blue;
+    const Lanes blueness = positive(b - positive(largest(r, g)));
+    const Lanes turned = rule->turn * all->lift * part * blueness;
     r -= turned;
     g += RED_TO_GREEN * turned;
-    Eight room = room_of(luma, r, all->floor.red, all->ceiling.red);
-    const Eight room_g = room_of(luma, g, all->floor.green, all->ceiling.green);
-    const Eight room_b = room_of(luma, b, all->floor.blue, all->ceiling.blue);
-    Eight reach = largest(magnitude(r), eight(rule->neutral));
-    const Eight reach_g = largest(magnitude(g), eight(rule->neutral));
-    const Eight reach_b = largest(magnitude(b), eight(rule->neutral));
+    Lanes room = room_of(luma, r, all->floor.red, all->ceiling.red);
+    const Lanes room_g = room_of(luma, g, all->floor.green, all->ceiling.green);
+    const Lanes room_b = room_of(luma, b, all->floor.blue, all->ceiling.blue);
+    Lanes reach = largest(magnitude(r), fill(rule->neutral));
+    const Lanes reach_g = largest(magnitude(g), fill(rule->neutral));
+    const Lanes reach_b = largest(magnitude(b), fill(rule->neutral));
     /* the smallest of the three quotients, by one division */
     Whole is_less = room_g * reach < room * reach_g;
     room = choose(is_less, room_g, room);
@@ -117,7 +117,7 @@ INLINE Rgb mix(const Gathered *all, const Rule *rule, Eight luma) {
     is_less = room_b * reach < room * reach_b;
     room = choose(is_less, room_b, room);
     reach = choose(is_less, reach_b, reach);
-    const Eight share = least(room / reach, eight(1.0f));
+    const Lanes share = least(room / reach, fill(1.0f));
     return (Rgb){luma + share * r, luma + share * g, luma + share * b};
 }
 
@@ -126,14 +126,14 @@ INLINE void weigh_row(const Colour *colour, const Rule *rule, int y, int x, int 
                       float (*weights)[STRETCH], const int exposures, const int bytes) {
     for (int exposure = 0; exposure < exposures; exposure++) {
         const void *row = row_of(colour, exposure, y, bytes);
-        for (int i = 0; i < count; i += GROUP) {
+        for (int i = 0; i < count; i += LANES) {
             const Rgb p = take(row, x + i, count - i, bytes);
-            const Eight logit = judge(rule, p, luma_of(p));
+            const Lanes logit = judge(rule, p, luma_of(p));
             store(weights[exposure] + i, exposure ? logit - load(weights[0] + i) : logit);
         }
     }
     for (int exposure = 1; exposure < exposures; exposure++)
-        for (int i = 0; i < count; i += GROUP)
+        for (int i = 0; i < count; i += LANES)
             store(weights[exposure] + i, exponential(load(weights[exposure] + i)));
 }
 
@@ -145,12 +145,12 @@ INLINE void colour_row(const Colour *colour, int y, int x, int count, const floa
     const Rule rule = scale_rule(colour, full);
     float weights[MAX_EXPOSURES][STRETCH];
     weigh_row(colour, &rule, y, x, count, weights, exposures, bytes);
-    for (int i = 0; i < count; i += GROUP) {
-        const Eight luma = full * load(lumas + i);
+    for (int i = 0; i < count; i += LANES) {
+        const Lanes luma = full * load(lumas + i);
         Gathered all = gather_none(&rule);
         for (int exposure = 0; exposure < exposures; exposure++) {
             const void *row = row_of(colour, exposure, y, bytes);
-            const Eight weight = exposure ? load(weights[exposure] + i) : eight(1.0f);
+            const Lanes weight = exposure ? load(weights[exposure] + i) : fill(1.0f);
             gather(&all, &rule, take(row, x + i, count - i, bytes), weight, luma);
         }
         put(out + (ptrdiff_t)i * CHANNELS * bytes, mix(&all, &rule, luma), bytes);

@@ -8,7 +8,10 @@
  * model/blend/look.py checks sizes and types, and calls.
  */
 
+#define LANES 8 /* channels that are computed at a time */
 #include "arithmetic.h"
+
+#define GROUP LANES
 
 #define GROUPS 3 /* of channels, at most, whose sums are in registers */
 #define SEEN 8   /* channels that the network sees of an exposure */
@@ -29,15 +32,15 @@
 
 /* Add the products of all inputs of some pixels, or tiles, with the weights of up to three groups
  * of outputs. step: from the weights of an input to the next one's; apart: from group to group. */
-INLINE void add_products(Eight sums[SUMS][GROUPS], const float *given, const float *weights,
+INLINE void add_products(Lanes sums[SUMS][GROUPS], const float *given, const float *weights,
                          const size_t step, const size_t apart, const int count,
                          const int groups, const int inputs) {
     for (int c = 0; c < inputs; c++, weights += step) {
-        const Eight one = load(weights);
-        const Eight two = groups > 1 ? load(weights + apart) : one;
-        const Eight three = groups > 2 ? load(weights + 2 * apart) : one;
+        const Lanes one = load(weights);
+        const Lanes two = groups > 1 ? load(weights + apart) : one;
+        const Lanes three = groups > 2 ? load(weights + 2 * apart) : one;
         UNROLLED for (int p = 0; p < count; p++) {
-            const Eight value = eight(given[p * inputs + c]);
+            const Lanes value = fill(given[p * inputs + c]);
             sums[p][0] += one * value;
             if (groups > 1) sums[p][1] += two * value;
             if (groups > 2) sums[p][2] += three * value;
@@ -64,17 +67,17 @@ size_t count_convolve_scratch(const Convolution *layer) {
 }
 
 /* Six pixels in a line to six places. */
-INLINE void to_places(const Eight d[SIDE], Eight t[SIDE]) {
-    const Eight even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
-    const Eight step = d[4] - d[2], turn = 2.0f * (d[3] - d[1]);
+INLINE void to_places(const Lanes d[SIDE], Lanes t[SIDE]) {
+    const Lanes even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
+    const Lanes step = d[4] - d[2], turn = 2.0f * (d[3] - d[1]);
     t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
     t[1] = even + odd, t[2] = even - odd, t[3] = step + turn, t[4] = step - turn;
     t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
 }
 
 /* Products at six places in a line to four results. */
-INLINE void from_places(const Eight m[SIDE], Eight results[FOUND]) {
-    const Eight near = m[1] + m[2], turn = m[1] - m[2], far = m[3] + m[4], far_turn = m[3] - m[4];
+INLINE void from_places(const Lanes m[SIDE], Lanes results[FOUND]) {
+    const Lanes near = m[1] + m[2], turn = m[1] - m[2], far = m[3] + m[4], far_turn = m[3] - m[4];
     results[0] = m[0] + near + far;
     results[1] = turn + 2.0f * far_turn;
     results[2] = near + 4.0f * far;
@@ -84,16 +87,16 @@ INLINE void from_places(const Eight m[SIDE], Eight results[FOUND]) {
 /* Rows, and then columns, of 6 x 6 pixels of one group of channels. */
 INLINE void transform_tile(const float *const rows[SIDE], const ptrdiff_t columns[SIDE], int c,
                            float *to, size_t step) {
-    Eight half[SIDE][SIDE];
+    Lanes half[SIDE][SIDE];
     UNROLLED for (int j = 0; j < SIDE; j++) {
-        Eight column[SIDE];
+        Lanes column[SIDE];
         UNROLLED for (int i = 0; i < SIDE; i++) column[i] = load(rows[i] + columns[j] + c);
-        Eight turned[SIDE];
+        Lanes turned[SIDE];
         to_places(column, turned);
         UNROLLED for (int i = 0; i < SIDE; i++) half[i][j] = turned[i];
     }
     UNROLLED for (int i = 0; i < SIDE; i++) {
-        Eight turned[SIDE];
+        Lanes turned[SIDE];
         to_places(half[i], turned);
         UNROLLED for (int j = 0; j < SIDE; j++) store(to + (size_t)(SIDE * i + j) * step, turned[j]);
     }
@@ -101,27 +104,27 @@ INLINE void transform_tile(const float *const rows[SIDE], const ptrdiff_t column
 
 /* The results of one tile, of one group of outputs, from the products at its places, which lie
  * apart. */
-INLINE void write_tile(const Convolution *layer, const Eight *products, size_t apart, int y, int x,
+INLINE void write_tile(const Convolution *layer, const Lanes *products, size_t apart, int y, int x,
                        int first) {
     const int reach = layer->reach;
     const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
-    const Eight bias = load(layer->bias + first);
-    Eight half[FOUND][SIDE];
+    const Lanes bias = load(layer->bias + first);
+    Lanes half[FOUND][SIDE];
     UNROLLED for (int j = 0; j < SIDE; j++) {
-        Eight column[SIDE], found[FOUND];
+        Lanes column[SIDE], found[FOUND];
         UNROLLED for (int i = 0; i < SIDE; i++) column[i] = products[(size_t)(SIDE * i + j) * apart];
         from_places(column, found);
         UNROLLED for (int i = 0; i < FOUND; i++) half[i][j] = found[i];
     }
     UNROLLED for (int i = 0; i < FOUND; i++) {
         if (y + i * reach >= layer->height) break;
-        Eight found[FOUND];
+        Lanes found[FOUND];
         from_places(half[i], found);
         UNROLLED for (int j = 0; j < FOUND; j++) {
             if (x + j * reach >= layer->width) break;
             const ptrdiff_t there =
                 ((y + i * reach) * row + layer->margin + x + j * reach) * layer->outputs + first;
-            Eight value = positive(found[j] + bias);
+            Lanes value = positive(found[j] + bias);
             if (layer->after) value += load(layer->after + there);
             store(layer->result + there, value);
         }
@@ -149,13 +152,13 @@ INLINE void convolve_tiles(const Convolution *layer, const float *const rows[SID
             transform_tile(rows, columns, c, transformed + tile * inputs + c, step);
     }
     /* products, place by place */
-    Eight products[PLACES][ROUNDS * SUMS * GROUPS];
+    Lanes products[PLACES][ROUNDS * SUMS * GROUPS];
     for (int place = 0; place < PLACES; place++) {
         const float *weights = layer->weights + (ptrdiff_t)place * inputs * outputs + first;
         for (int round = 0; round < rounds; round++) {
-            Eight sum[SUMS][GROUPS];
+            Lanes sum[SUMS][GROUPS];
             UNROLLED for (int t = 0; t < tiles; t++)
-                UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = eight(0.0f);
+                UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = fill(0.0f);
             const float *given =
                 transformed + (size_t)place * step + (size_t)(round * tiles * inputs);
             add_products(sum, given, weights, (size_t)outputs, GROUP, tiles, groups, inputs);
@@ -285,7 +288,7 @@ INLINE void mix_pixels(const Mix *mix, const float *given, const float *before, 
     const int outputs = mix->outputs;
     const size_t one_group = (size_t)inputs * GROUP;
     const float *weights = mix->weights + (size_t)(first / GROUP) * one_group;
-    Eight sums[SUMS][GROUPS];
+    Lanes sums[SUMS][GROUPS];
     UNROLLED for (int p = 0; p < count; p++)
         UNROLLED for (int g = 0; g < groups; g++) {
             sums[p][g] = load(mix->bias + first + g * GROUP);

@@ -132,9 +132,9 @@ def of_type(library: ctypes.CDLL, name: str, pixels: Pixels) -> Callable[..., No
 def list_libraries() -> list[Path]:
     """The compiled libraries that this machine can run, the fastest first."""
     # A feature that OpenCV knows and the machine lacks has a question mark. Every processor of
-    # today with AVX2 has FMA.
-    has_avx2 = "AVX2" in cv2.getCPUFeaturesLine().replace("*", "").split()
-    names = ("native_avx2", "native_any") if has_avx2 else ("native_any",)
+    # today with AVX2 has FMA; those of AVX512-SKX have what the compiler takes for x86-64-v4.
+    features = cv2.getCPUFeaturesLine().replace("*", "").split()
+    names = [name for name, feature in _FEATURES.items() if feature in (None, *features)]
     paths = [Path(__file__).with_name(f"{name}.so") for name in names]
     return [path for path in paths if path.exists()]
 
@@ -157,6 +157,9 @@ def _open_fastest() -> ctypes.CDLL:
         )
     return open_library(libraries[0])
 
+
+_FEATURES = {"native_avx512": "AVX512-SKX", "native_avx2": "AVX2", "native_any": None}
+"""What each library needs, as OpenCV names it; the fastest first."""
 
 _SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
 _REDUCE = [_AT, _SIZE, _WHOLE, _WHOLE, _WHOLE, _AT]

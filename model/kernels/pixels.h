@@ -1,4 +1,4 @@
-/* Reads and writes interleaved pixels of uint8 or uint16, eight at a time.
+/* Reads and writes interleaved pixels of uint8 or uint16, as many at a time as there are lanes.
  *
  * `bytes` of a channel is 1 or 2, and known where a function is written into its caller.
  */
@@ -10,81 +10,107 @@
 
 typedef uint8_t Bytes16 __attribute__((vector_size(16), aligned(1)));
 typedef uint8_t Bytes32 __attribute__((vector_size(32), aligned(1)));
+typedef int32_t Numbers __attribute__((vector_size(32), aligned(4)));
 typedef uint16_t Words8 __attribute__((vector_size(16), aligned(2)));
 
 static const float LUMA[CHANNELS] = {0.298936f, 0.587043f, 0.114021f};
 
 typedef struct {
-    Eight red, green, blue;
+    Lanes red, green, blue;
 } Rgb;
 
-INLINE Eight luma_of(Rgb pixels) {
+INLINE Lanes luma_of(Rgb pixels) {
     return LUMA[0] * pixels.red + LUMA[1] * pixels.green + LUMA[2] * pixels.blue;
 }
 
 /* The largest value of a channel. */
 INLINE float full_of(const int bytes) { return bytes == 1 ? 255.0f : 65535.0f; }
 
-/* Four pixels of twelve bytes lie in either half; each byte that is picked becomes a word of four. */
+/* One channel of eight pixels. Four of them, twelve bytes, lie in either half of what is read; each
+ * byte that is picked becomes a number of four. */
 #define PICK(all, c)                                                                              \
-    __builtin_convertvector(                                                                      \
-        (Whole)__builtin_shufflevector(                                                           \
-            all, (Bytes32){0}, c, 32, 32, 32, c + 3, 32, 32, 32, c + 6, 32, 32, 32, c + 9, 32,    \
-            32, 32, c + 20, 32, 32, 32, c + 23, 32, 32, 32, c + 26, 32, 32, 32, c + 29, 32, 32,   \
-            32),                                                                                  \
-        Eight)
+    (Numbers) __builtin_shufflevector(                                                            \
+        all, (Bytes32){0}, c, 32, 32, 32, c + 3, 32, 32, 32, c + 6, 32, 32, 32, c + 9, 32, 32,    \
+        32, c + 20, 32, 32, 32, c + 23, 32, 32, 32, c + 26, 32, 32, 32, c + 29, 32, 32, 32)
 
-INLINE Rgb take_bytes(const uint8_t *from) {
+INLINE void take_bytes(const uint8_t *from, Numbers channels[CHANNELS]) {
     const Bytes16 first = *(const Bytes16 *)from, last = *(const Bytes16 *)(from + 8);
     const Bytes32 all = __builtin_shufflevector(
         first, last, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
         22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
-    return (Rgb){PICK(all, 0), PICK(all, 1), PICK(all, 2)};
+    channels[0] = PICK(all, 0), channels[1] = PICK(all, 1), channels[2] = PICK(all, 2);
 }
 
-INLINE Rgb take_words(const uint16_t *from) {
-    Eight channels[CHANNELS];
+INLINE void take_words(const uint16_t *from, Numbers channels[CHANNELS]) {
     for (int c = 0; c < CHANNELS; c++) {
         const Words8 words = {from[c],      from[c + 3],  from[c + 6],  from[c + 9],
                               from[c + 12], from[c + 15], from[c + 18], from[c + 21]};
-        channels[c] = __builtin_convertvector(words, Eight);
+        channels[c] = __builtin_convertvector(words, Numbers);
     }
-    return (Rgb){channels[0], channels[1], channels[2]};
+}
+
+INLINE void take_eight(const uint8_t *from, Numbers channels[CHANNELS], const int bytes) {
+    if (bytes == 1) take_bytes(from, channels);
+    else take_words((const uint16_t *)from, channels);
 }
 
 /* Pixels x.. of a row that has `count` more; black after them. As numbers of the type. */
 INLINE Rgb take(const void *row, int x, int count, const int bytes) {
     const uint8_t *from = (const uint8_t *)row + (ptrdiff_t)x * CHANNELS * bytes;
-    uint16_t padded[GROUP * CHANNELS] = {0};
-    if (count < GROUP) {
+    uint16_t padded[LANES * CHANNELS] = {0};
+    if (count < LANES) {
         memcpy(padded, from, (size_t)(count * CHANNELS * bytes));
         from = (const uint8_t *)padded;
     }
-    return bytes == 1 ? take_bytes(from) : take_words((const uint16_t *)from);
+    Numbers eight[CHANNELS];
+    take_eight(from, eight, bytes);
+    Lanes channels[CHANNELS];
+#if LANES == 16
+    Numbers more[CHANNELS];
+    take_eight(from + 8 * CHANNELS * bytes, more, bytes);
+    for (int c = 0; c < CHANNELS; c++)
+        channels[c] = __builtin_convertvector(
+            __builtin_shufflevector(eight[c], more[c], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+                                    14, 15),
+            Lanes);
+#else
+    for (int c = 0; c < CHANNELS; c++) channels[c] = __builtin_convertvector(eight[c], Lanes);
+#endif
+    return (Rgb){channels[0], channels[1], channels[2]};
 }
 
-/* Write eight pixels, rounded half to even, of numbers of the type. to: has room for 32 bytes more
+/* Write the three lowest bytes of eight numbers; four bytes after them are spoilt. */
+INLINE void put_eight(uint8_t *to, Numbers mixed) {
+    const Bytes32 all = __builtin_shufflevector(
+        (Bytes32)mixed, (Bytes32)mixed, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, 16,
+        17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30, -1, -1, -1, -1);
+    *(Bytes16 *)to = __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+                                             14, 15);
+    *(Bytes16 *)(to + 12) = __builtin_shufflevector(all, all, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+                                                    26, 27, 28, 29, 30, 31);
+}
+
+/* Write pixels, rounded half to even, of numbers of the type. to: has room for 32 bytes more
  * than it takes. */
 INLINE void put(void *to, Rgb pixels, const int bytes) {
-    const Eight magic = eight(12582912.0f);
-    const Eight full = eight(full_of(bytes)), zero = eight(0.0f);
+    const Lanes magic = fill(12582912.0f);
+    const Lanes full = fill(full_of(bytes)), zero = fill(0.0f);
     /* The lowest bits of a number beside the magic one are the whole number it was rounded to. */
     const Whole red = (Whole)(limit(pixels.red, zero, full) + magic);
     const Whole green = (Whole)(limit(pixels.green, zero, full) + magic);
     const Whole blue = (Whole)(limit(pixels.blue, zero, full) + magic);
     if (bytes == 1) {
         const Whole mixed = (red & 255) | ((green & 255) << 8) | (blue << 16);
-        const Bytes32 all = __builtin_shufflevector(
-            (Bytes32)mixed, (Bytes32)mixed, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1,
-            16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30, -1, -1, -1, -1);
-        uint8_t *out = to;
-        *(Bytes16 *)out = __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-                                                  12, 13, 14, 15);
-        *(Bytes16 *)(out + 12) = __builtin_shufflevector(all, all, 16, 17, 18, 19, 20, 21, 22, 23,
-                                                         24, 25, 26, 27, 28, 29, 30, 31);
+#if LANES == 16
+        put_eight(to, __builtin_shufflevector(mixed, mixed, 0, 1, 2, 3, 4, 5, 6, 7));
+        put_eight((uint8_t *)to + 8 * CHANNELS,
+                  __builtin_shufflevector(mixed, mixed, 8, 9, 10, 11, 12, 13, 14, 15));
+#else
+        put_eight(to, mixed);
+#endif
     } else {
         uint16_t *out = to;
-        for (int i = 0; i < GROUP; i++) {
+        for (int i = 0; i < LANES; i++) {
             out[CHANNELS * i] = (uint16_t)red[i];
             out[CHANNELS * i + 1] = (uint16_t)green[i];
             out[CHANNELS * i + 2] = (uint16_t)blue[i];
