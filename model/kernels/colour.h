@@ -11,7 +11,7 @@
 #define NEUTRAL 1e-6f
 #define INFINITE 1e30f
 #define MAX_EXPOSURES 9
-#define STRETCH 128 /* pixels of a row at a time: what is kept of them stays in the cache */
+#define STRETCH (16 * LANES) /* pixels of a row at a time: what is kept of them is in the cache */
 
 static const float RED_TO_GREEN = 0.298936f / 0.587043f; /* green that has the luma of a red */
 
