@@ -12,6 +12,7 @@ typedef uint8_t Bytes16 __attribute__((vector_size(16), aligned(1)));
 typedef uint8_t Bytes32 __attribute__((vector_size(32), aligned(1)));
 typedef int32_t Numbers __attribute__((vector_size(32), aligned(4)));
 typedef uint16_t Words8 __attribute__((vector_size(16), aligned(2)));
+typedef uint16_t Words16 __attribute__((vector_size(32), aligned(2)));
 
 static const float LUMA[CHANNELS] = {0.298936f, 0.587043f, 0.114021f};
 
@@ -41,12 +42,21 @@ INLINE void take_bytes(const uint8_t *from, Numbers channels[CHANNELS]) {
     channels[0] = PICK(all, 0), channels[1] = PICK(all, 1), channels[2] = PICK(all, 2);
 }
 
+/* One channel of eight pixels of three times eight words. */
+#define PICK_WORDS(first, last, c)                                                                \
+    __builtin_convertvector(__builtin_shufflevector(first, last, c, c + 3, c + 6, c + 9, c + 12,  \
+                                                    c + 15, c + 18, c + 21),                      \
+                            Numbers)
+
 INLINE void take_words(const uint16_t *from, Numbers channels[CHANNELS]) {
-    for (int c = 0; c < CHANNELS; c++) {
-        const Words8 words = {from[c],      from[c + 3],  from[c + 6],  from[c + 9],
-                              from[c + 12], from[c + 15], from[c + 18], from[c + 21]};
-        channels[c] = __builtin_convertvector(words, Numbers);
-    }
+    const Words8 one = *(const Words8 *)from, two = *(const Words8 *)(from + 8);
+    const Words8 three = *(const Words8 *)(from + 16);
+    const Words16 first = __builtin_shufflevector(one, two, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                                                  13, 14, 15);
+    const Words16 last = __builtin_shufflevector(three, three, 0, 1, 2, 3, 4, 5, 6, 7, -1, -1, -1,
+                                                 -1, -1, -1, -1, -1);
+    channels[0] = PICK_WORDS(first, last, 0), channels[1] = PICK_WORDS(first, last, 1);
+    channels[2] = PICK_WORDS(first, last, 2);
 }
 
 INLINE void take_eight(const uint8_t *from, Numbers channels[CHANNELS], const int bytes) {
@@ -110,10 +120,23 @@ INLINE void put(void *to, Rgb pixels, const int bytes) {
 #endif
     } else {
         uint16_t *out = to;
-        for (int i = 0; i < LANES; i++) {
-            out[CHANNELS * i] = (uint16_t)red[i];
-            out[CHANNELS * i + 1] = (uint16_t)green[i];
-            out[CHANNELS * i + 2] = (uint16_t)blue[i];
+        for (int i = 0; i < LANES; i += 8) {
+            Words8 r, g, b;
+            for (int j = 0; j < 8; j++) {
+                r[j] = (uint16_t)red[i + j];
+                g[j] = (uint16_t)green[i + j];
+                b[j] = (uint16_t)blue[i + j];
+            }
+            const Words16 both = __builtin_shufflevector(r, g, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+                                                         12, 13, 14, 15);
+            const Words16 last = __builtin_shufflevector(b, b, 0, 1, 2, 3, 4, 5, 6, 7, -1, -1, -1,
+                                                         -1, -1, -1, -1, -1);
+            *(Words8 *)(out + CHANNELS * i) =
+                __builtin_shufflevector(both, last, 0, 8, 16, 1, 9, 17, 2, 10);
+            *(Words8 *)(out + CHANNELS * i + 8) =
+                __builtin_shufflevector(both, last, 18, 3, 11, 19, 4, 12, 20, 5);
+            *(Words8 *)(out + CHANNELS * i + 16) =
+                __builtin_shufflevector(both, last, 13, 21, 6, 14, 22, 7, 15, 23);
         }
     }
 }
