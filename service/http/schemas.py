@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from expofuse.files.formats import DEFAULT_QUALITY
+from expofuse.files.headers.sniff import READ_FORMATS
 from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES
 from service.http.options import (
     AUTO,
@@ -194,11 +195,7 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "`name-x.y.z`, or `name` for the highest version loaded; default: `default` there",
     },
 }
-_IMAGE_SCHEMA = {
-    "type": "string",
-    "format": "binary",
-    "description": "JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC",
-}
+_IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": ", ".join(READ_FORMATS)}
 
 FUSE_OPENAPI: dict[str, object] = {
     "parameters": [
