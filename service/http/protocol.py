@@ -35,6 +35,9 @@ _PLAIN_REASON = re.compile("[A-Za-z :-]{1,80}")
 STATUS_LINE_START: Final = b"HTTP/1.1 "
 """What every answer starts with, whatever it will be."""
 
+EMPTY_LINE: Final = b"\r\n"
+"""Some clients send one more behind a body; it is ignored (RFC 9112, section 2.2)."""
+
 FIRST_PROBE_S = 0.02
 """How long after its end of stream a client is first probed; each further wait is twice as long."""
 
@@ -135,6 +138,7 @@ class RequestProtocol(H11Protocol):
     flow: "TurnFlow"
     transport: "AnsweringTransport"
     _has_ended = False
+    _has_surplus = False
     _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -155,11 +159,20 @@ class RequestProtocol(H11Protocol):
         if self._has_ended:
             return False
         is_at_rest = self.conn.their_state in (h11.IDLE, h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
-        return self._is_refused or not is_at_rest or bool(self.conn.trailing_data[0])
+        is_surplus = self._has_surplus or bool(self.conn.trailing_data[0])
+        return self._is_refused or is_surplus or not is_at_rest
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`; after a refusal, what comes is thrown away."""
-        if not self._is_refused and not self.transport.is_closing():
+        """See `asyncio.Protocol`; what belongs to no request that is taken is thrown away."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        if self.conn.their_state is h11.MUST_CLOSE:
+            self._has_surplus = True  # Behind the last request of this connection.
+            return
+        is_between = self.conn.their_state in (h11.IDLE, h11.DONE)
+        if is_between and data[0] in EMPTY_LINE and not self.conn.trailing_data[0]:
+            data = data.lstrip(EMPTY_LINE)
+        if data:
             super().data_received(data)
 
     def handle_events(self) -> None:
@@ -195,8 +208,16 @@ class RequestProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Read the next request, or close where the client has ended its stream."""
-        super().on_response_complete()
-        if self._has_ended and self.is_idle and not self.transport.is_closing():
+        parsers = (self.conn.our_state, self.conn.their_state)
+        rest, _ = self.conn.trailing_data
+        if parsers == (h11.DONE, h11.DONE) and rest[:1] in (b"\r", b"\n"):
+            # The parser takes no empty lines between requests, so the next ones get another.
+            self.conn = RequestParser(self.max_head_bytes)
+            super().on_response_complete()
+            self.data_received(rest)
+        else:
+            super().on_response_complete()
+        if self._has_ended and self.is_idle and not self.conn.is_behind:
             self.transport.close()
 
     def _should_upgrade(self) -> bool:
