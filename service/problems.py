@@ -185,7 +185,10 @@ def answer_error(record: RequestRecord, error: FusionError) -> Response:
     row = find_row(error)
     if row.is_internal:
         logger.error("request failed", exc_info=error, extra={"code": error.code})
-    return answer_problem(record, code=error.code, row=row, detail=error.message)
+    response = answer_problem(record, code=error.code, row=row, detail=error.message)
+    if isinstance(error, CodingError):
+        response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 12.5.3
+    return response
 
 
 def add_problem_handlers(app: FastAPI) -> None:

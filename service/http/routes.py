@@ -39,6 +39,7 @@ from service.http.schemas import (
 )
 from service.http.told import tell_fusion
 from service.http.uploads import (
+    MAX_CONTENT_TYPE_BYTES,
     MAX_OPTION_BYTES,
     MAX_PART_HEADER_BYTES,
     MAX_PART_HEADERS,
@@ -113,6 +114,7 @@ def create_router(service: Service) -> APIRouter:
             **service.limits.model_dump(),
             min_side_px=MIN_SIDE_PX,
             max_option_bytes=MAX_OPTION_BYTES,
+            max_content_type_bytes=MAX_CONTENT_TYPE_BYTES,
             max_parts=MAX_PARTS,
             max_part_headers=MAX_PART_HEADERS,
             max_part_header_bytes=MAX_PART_HEADER_BYTES,

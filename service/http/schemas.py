@@ -111,6 +111,7 @@ class Limits(LimitSettings):
 
     min_side_px: int = Field(description="shorter side of one image, at least, in pixels")
     max_option_bytes: int = Field(description="bytes of one option's value")
+    max_content_type_bytes: int = Field(description="bytes of the header Content-Type")
     max_parts: int = Field(description="parts of one form")
     max_part_headers: int = Field(description="headers of one part of a form")
     max_part_header_bytes: int = Field(description="bytes of one header of a part")

@@ -29,6 +29,9 @@ FORM_MEDIA_TYPE = b"multipart/form-data"
 MAX_OPTION_BYTES = 255
 """Longest option value: a weights version is named as its directory is, and no name is longer."""
 
+MAX_CONTENT_TYPE_BYTES = 1024
+"""A boundary has at most 256 bytes; the time to take a longer one apart grows with its square."""
+
 MAX_PARTS = 64
 """Parts of one form: all exposures and options, and room for fields that a page leaves empty."""
 
@@ -122,7 +125,12 @@ def _check_head(request: Request, max_bytes: int) -> bytes:
     codings = _list_tokens(",".join(request.headers.getlist("content-encoding")))
     if not set(codings) <= set(PLAIN_CODINGS):
         raise CodingError("expected a body without Content-Encoding, got a compressed one")
-    media_type, parameters = parse_options_header(request.headers.get("content-type"))
+    content_type = request.headers.get("content-type", "")
+    if len(content_type) > MAX_CONTENT_TYPE_BYTES:
+        raise MultipartError(
+            f"expected a Content-Type of at most {MAX_CONTENT_TYPE_BYTES} bytes, got more"
+        )
+    media_type, parameters = parse_options_header(content_type)
     if media_type != FORM_MEDIA_TYPE:
         raise MediaTypeError("expected Content-Type multipart/form-data, got another or none")
     boundary = parameters.get(b"boundary")

@@ -156,6 +156,8 @@ def test_health_readiness_version_and_limits(client, weights):
     limits = client.get("/limits").json()
     assert limits["max_megapixels"] == 50.0
     assert limits["min_side_px"] == 16
+    assert limits["max_head_bytes"] == 32_768
+    assert limits["max_parts"] == 64
     assert all(isinstance(value, int | float) for value in limits.values())
 
 

@@ -110,6 +110,13 @@ async def test_16_bit_exposures_keep_every_bit(client):
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(response.content)), under)
 
 
+async def test_a_compressed_body_is_told_what_is_taken(client):
+    response = await post(client, headers={"Content-Encoding": "gzip"})
+    assert response.status_code == 415
+    assert response.json()["type"] == "urn:expofuse:problem:unsupported-coding"
+    assert response.headers["accept-encoding"] == "identity"
+
+
 async def test_alignment_is_described_and_counted(client):
     registry = client.service.metrics.registry
     response = await post(client, query="")

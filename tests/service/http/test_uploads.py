@@ -159,6 +159,7 @@ async def test_a_wrong_form_is_refused(admission, metrics, content, error, sente
         ({"content-encoding": "gzip"}, CodingError, "without Content-Encoding"),
         ({"content-encoding": "identity, br"}, CodingError, "without Content-Encoding"),
         ({"content-type": "multipart/mixed; boundary=edge"}, MediaTypeError, "form-data"),
+        ({"content-type": FORM + "; " * 500}, MultipartError, "at most 1024 bytes"),
         ({"content-type": FORM + "x" * 300}, MultipartError, "at most 256 bytes"),
     ],
 )
