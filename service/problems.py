@@ -3,6 +3,7 @@
 import http
 import logging
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -175,7 +176,11 @@ def write_refusal(error: FusionError, *, retry_after_s: int) -> bytes:
     response = answer_problem(record, code=error.code, row=find_row(error), detail=error.message)
     response.headers["X-Request-Id"] = record.request_id
     status = http.HTTPStatus(response.status_code)
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"connection: close"]
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}".encode(),
+        f"date: {formatdate(usegmt=True)}".encode(),
+        b"connection: close",
+    ]
     lines += [name + b": " + value for name, value in response.raw_headers]
     return b"\r\n".join([*lines, b"", bytes(response.body)])
 

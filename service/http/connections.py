@@ -39,8 +39,6 @@ class ConnectionGuard:
         self._metrics = metrics
         self._open: dict[GuardedProtocol, None] = {}  # Oldest first.
         self._farewells = 0
-        error = QueueFullError(f"expected at most {limits.max_connections} open connections")
-        self._refusal = write_refusal(error, retry_after_s=limits.retry_after_s)
 
     @property
     def protocol(self) -> "type[GuardedProtocol]":
@@ -84,7 +82,9 @@ class ConnectionGuard:
             transport.abort()
             return
         self._farewells += 1
-        transport.write(self._refusal)
+        most = self._limits.max_connections
+        error = QueueFullError(f"expected at most {most} open connections")
+        transport.write(write_refusal(error, retry_after_s=self._limits.retry_after_s))
         if transport.can_write_eof():
             transport.write_eof()
         asyncio.get_running_loop().call_later(FAREWELL_S, self._part, transport)

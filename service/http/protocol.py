@@ -10,7 +10,7 @@ from typing import Final
 
 import h11
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from service.errors import (
     HeadTooLargeError,
@@ -199,7 +199,7 @@ class RequestProtocol(H11Protocol):
                 return False
             self._refuse(RequestHeadError("expected a whole request, the stream ended before"))
             return False
-        self._probe(STATUS_LINE_START)
+        self._probe()
         return True
 
     def send_400_response(self, msg: str) -> None:
@@ -219,6 +219,8 @@ class RequestProtocol(H11Protocol):
             super().on_response_complete()
         if self._has_ended and self.is_idle and not self.conn.is_behind:
             self.transport.close()
+        elif self._has_ended:
+            self._probe()
 
     def _should_upgrade(self) -> bool:
         return False  # An offer to upgrade is ignored (RFC 9110, section 7.8).
@@ -248,14 +250,17 @@ class RequestProtocol(H11Protocol):
         self.transport.write(write_refusal(error, retry_after_s=self.retry_after_s))
         self.transport.close()
 
-    def _probe(self, unsent: bytes, wait_s: float = FIRST_PROBE_S) -> None:
-        self.loop.call_later(wait_s, partial(self._send_early, unsent, 2 * wait_s))
+    def _probe(self, begin: int = 0, wait_s: float = FIRST_PROBE_S) -> None:
+        """Send the bytes of the status line from one on, each after a longer wait."""
+        if self.cycle is not None and begin < len(STATUS_LINE_START):
+            send = partial(self._send_early, self.cycle, begin, 2 * wait_s)
+            self.loop.call_later(wait_s, send)
 
-    def _send_early(self, unsent: bytes, wait_s: float) -> None:
-        is_waiting = not self.is_idle and not self.cycle.response_started
-        if is_waiting and unsent and not self.transport.is_closing():
-            self.transport.write_early(unsent[:1])
-            self._probe(unsent[1:], wait_s)
+    def _send_early(self, cycle: RequestResponseCycle, begin: int, next_wait_s: float) -> None:
+        is_waiting = cycle is self.cycle and not cycle.response_started
+        if is_waiting and not self.transport.is_closing():
+            self.transport.write_early(STATUS_LINE_START[begin : begin + 1])
+            self._probe(begin + 1, next_wait_s)
 
 
 class TurnFlow(FlowControl):
@@ -325,4 +330,10 @@ class AnsweringTransport(asyncio.Transport):
         self._transport.write_eof()
         self._protocol.flow.is_behind = False
         self._protocol.flow.resume_reading()
-        asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
+        asyncio.get_running_loop().call_later(LINGER_S, self._part)
+
+    def _part(self) -> None:
+        if self._transport.get_write_buffer_size():  # It still reads, or the guard will cut it.
+            asyncio.get_running_loop().call_later(LINGER_S, self._part)
+        else:
+            self._transport.abort()

@@ -92,6 +92,17 @@ def test_every_request_of_a_pipeline_is_answered_though_the_stream_has_ended(ser
         assert read_all(connection).count(b'{"status":"ok"}') == 5
 
 
+def test_each_of_two_long_answers_is_whole_though_the_stream_has_ended(server, client):
+    """Both are waited for, so the beginning of each is sent before the rest is known."""
+    large = [images.encoded("jpeg", pixels=images.scene(1200, 1600, gain=g)) for g in (0.3, 1.0)]
+    body = form_body(under=large[0], over=large[1])
+    expected = client.post("/fuse", files={"under": large[0], "over": large[1]}).content
+    status, answers = ask(server, (post_head(length_of(body)) + body) * 2, ends=True)
+    first, _, second = answers.partition(b"HTTP/1.1 200 OK\r\n")
+    assert (status, first) == (200, expected)
+    assert second.partition(b"\r\n\r\n")[2] == expected
+
+
 def test_a_client_that_ends_its_stream_and_then_leaves_has_its_job_dropped(server, client):
     large = [images.encoded("jpeg", pixels=images.scene(1500, 2000, gain=g)) for g in (0.3, 1.0)]
     body = form_body(under=large[0], over=large[1])
