@@ -190,7 +190,7 @@ class RequestProtocol(H11Protocol):
         Returns:
             Whether the connection stays open for writing.
         """
-        self._has_ended = True
+        self._has_ended = self.flow.has_ended = True
         if self.transport.is_closing():
             return False
         is_whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
@@ -264,13 +264,14 @@ class RequestProtocol(H11Protocol):
 
 
 class TurnFlow(FlowControl):
-    """Does not read on while parts of requests wait for their turn."""
+    """Does not read on while parts of requests wait for their turn, nor behind the end."""
 
     is_behind = False
+    has_ended = False
 
     def resume_reading(self) -> None:
-        """Read on, once every part was looked at."""
-        if not self.is_behind:
+        """Read on, once every part was looked at, where there is more."""
+        if not self.is_behind and not self.has_ended:
             super().resume_reading()
 
 
@@ -309,7 +310,8 @@ class AnsweringTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """See `asyncio.ReadTransport`."""
-        self._transport.resume_reading()
+        if not self._protocol.flow.has_ended:
+            self._transport.resume_reading()
 
     def is_closing(self) -> bool:
         """See `asyncio.BaseTransport`."""
