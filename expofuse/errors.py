@@ -32,13 +32,17 @@ class PixelLimitError(FileError):
 
 
 class ImageDecodeError(FileError):
-    """The image is of a kind we take, but its bytes are truncated or damaged."""
+    """The image is of a kind we take, but its picture data is missing, damaged or inserted.
+
+    What every viewer shows is no damage: odd scan parameters, padding between segments, trailing
+    data, a missing end mark after complete data, a damaged profile or text.
+    """
 
     code = "image-damaged"
 
 
 class UnsupportedImageError(FileError):
-    """A sound image without a single 8 or 16 bit RGB reading: animated, many pages, float."""
+    """A sound image that is not read: animated, many pages, float, HDR, an unknown layout."""
 
     code = "unsupported-image"
 

@@ -128,6 +128,14 @@ def jpeg_cmyk(pixels=None):
     return save(Image.fromarray(pixels).convert("CMYK"), "JPEG", quality=95)
 
 
+def jpeg_with_sampling(data, factors):
+    """A baseline JPEG that claims other sampling factors; its picture is garbled, but sound."""
+    changed = bytearray(data)
+    frame = data.index(b"\xff\xc0")
+    changed[frame + 11 : frame + 11 + 3 * len(factors) : 3] = bytes(factors)
+    return bytes(changed)
+
+
 def jpeg_grey():
     return save(scene()[..., 0].copy(), "JPEG", quality=95)
 

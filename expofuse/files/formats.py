@@ -15,6 +15,9 @@ Subsampling = Literal["auto", "444", "420"]
 MetadataMode = Literal["keep", "no-gps", "strip"]
 ProfileMode = Literal["srgb", "keep"]
 
+Dropped = Literal["gain map", "preview", "second view", "video"]
+"""What a file may hold besides its picture, and what the picture leaves out."""
+
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 OUTPUT_DEPTHS: tuple[OutputDepth, ...] = get_args(OutputDepth)
 DEFAULT_QUALITY = 90
@@ -45,14 +48,14 @@ class ImageMetadata:
     Attributes:
         exif: EXIF block as stored; None where there is none.
         profile: ICC profile of the colours that the image had; None for sRGB.
-        extras: What the file held beside the picture, and what is lost: a second view, a gain map.
+        dropped: What the file held and the picture leaves out, in alphabetical order.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     exif: bytes | None = None
     profile: bytes | None = None
-    extras: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,9 @@ def tell_fusion(
 def _describe_dropped(images: Sequence[DecodedImage]) -> str:
     """What files held beside their picture, by the number of the exposure."""
     dropped = [
-        f"{number}={'+'.join(image.metadata.extras)}"
+        f"{number}={'+'.join(one.replace(' ', '-') for one in image.metadata.dropped)}"
         for number, image in enumerate(images, start=1)
-        if image.metadata.extras
+        if image.metadata.dropped
     ]
     return "; ".join(dropped) or "none"
 

@@ -22,7 +22,7 @@ CODE = (
     EVALUATION_FOLDER.parent / "data" / "pixels.py",
     EVALUATION_FOLDER.parent / "mertens.py",
     EVALUATION_FOLDER.parent / "metrics" / "grey.py",
-    *sorted(Path(reading.__file__).parent.glob("*.py")),
+    *sorted(Path(reading.__file__).parent.rglob("*.py")),
     Path(pixels.__file__),
 )
 """What leads from the files of a scene to the pixels that are scored, but for `model` itself."""

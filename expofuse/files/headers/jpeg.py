@@ -3,21 +3,20 @@
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers.header import MAX_SEGMENTS, ImageHeader, read_fields
 
-MAX_STRAY_BYTES = 4096
-"""Bytes between two segments that are overlooked."""
-
 
 def parse_jpeg(view: memoryview) -> ImageHeader:
     """Format, size and depth of a JPEG; raises as `sniff` does."""
     offset = 2
     for _ in range(MAX_SEGMENTS):
+        offset = skip_padding(view, offset)
         prefix, marker = read_fields(">BB", view, offset)
-        if prefix != 0xFF:  # Some cameras leave bytes between two segments.
-            offset = _find_prefix(view, offset)
-            continue
-        if marker == 0xFF:  # A fill byte.
-            offset += 1
-            continue
+        if prefix != 0xFF:
+            raise ImageDecodeError(
+                "expected a JPEG marker, got other content between segments: "
+                "copy the file from the camera again"
+            )
+        if marker == 0xFF:  # More padding than is gone over.
+            break
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # TEM and RSTn carry no length.
             offset += 2
             continue
@@ -30,23 +29,33 @@ def parse_jpeg(view: memoryview) -> ImageHeader:
     raise ImageDecodeError("expected a JPEG frame header, got none")
 
 
-def _find_prefix(view: memoryview, offset: int) -> int:
-    """Where the next marker may begin, after a bounded number of bytes."""
-    step = bytes(view[offset : offset + MAX_STRAY_BYTES]).find(b"\xff")
-    if step < 0:
-        raise ImageDecodeError("expected a JPEG marker, got other content")
-    return offset + step
+def skip_padding(file: bytes | bytearray | memoryview, offset: int) -> int:
+    """Go over zero bytes and fill bytes to the next marker, at most `MAX_SEGMENTS` of each.
+
+    Returns:
+        Where the last of the bytes 0xFF stands, if there is a marker.
+    """
+    stretch = bytes(file[offset : offset + MAX_SEGMENTS])
+    offset += len(stretch) - len(stretch.lstrip(b"\0"))
+    stretch = bytes(file[offset : offset + MAX_SEGMENTS])
+    fill = len(stretch) - len(stretch.lstrip(b"\xff"))
+    return offset + max(fill - 1, 0)
 
 
 def _parse_frame(view: memoryview, offset: int, marker: int) -> ImageHeader:
     # Baseline, extended and progressive, Huffman or arithmetic; not lossless or hierarchical.
     if marker not in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA):
+        kind = "lossless" if marker in (0xC3, 0xC7, 0xCB, 0xCF) else "hierarchical"
         raise UnsupportedImageError(
-            f"expected a baseline or progressive JPEG, got frame type {marker - 0xC0}"
+            f"expected a baseline or progressive JPEG, got a {kind} one: save it as baseline JPEG"
         )
     precision, height_px, width_px, components = read_fields(">BHHB", view, offset)
     if precision != 8:
-        raise UnsupportedImageError(f"expected a JPEG of 8 bits, got {precision}")
+        raise UnsupportedImageError(
+            f"expected a JPEG of 8 bits, got {precision}: save it as a PNG or TIFF of 16 bits"
+        )
     if components not in (1, 3, 4):
-        raise UnsupportedImageError(f"expected a JPEG of 1, 3 or 4 components, got {components}")
+        raise UnsupportedImageError(
+            f"expected a JPEG of 1, 3 or 4 components, got {components}: save it as RGB"
+        )
     return ImageHeader("jpeg", width_px, height_px, 8)

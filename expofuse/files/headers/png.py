@@ -19,6 +19,8 @@ def parse_png(view: memoryview) -> ImageHeader:
         if name == b"IDAT":
             return ImageHeader("png", width_px, height_px, 16 if bits == 16 else 8)
         if name == b"acTL" and (frames := read_fields(">I", view, offset + 8)[0]) > 1:
-            raise UnsupportedImageError(f"expected a still image, got a PNG of {frames} frames")
+            raise UnsupportedImageError(
+                f"expected a still image, got a PNG of {frames} frames: save one frame as a picture"
+            )
         offset += 12 + length
     raise ImageDecodeError("expected PNG image data, got none")

@@ -12,7 +12,7 @@ from expofuse.files.headers.bmp import parse_bmp
 from expofuse.files.headers.header import ImageHeader
 from expofuse.files.headers.isobmff import find_item_format, parse_items, read_general_format
 from expofuse.files.headers.jpeg import parse_jpeg
-from expofuse.files.headers.names import NAMED_BYTES, name_content
+from expofuse.files.headers.names import name_content
 from expofuse.files.headers.png import parse_png
 from expofuse.files.headers.tiff import parse_tiff
 from expofuse.files.headers.webp import parse_webp
@@ -48,8 +48,10 @@ def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
     for matches, parse in _PARSERS:
         if matches(start):
             return _check_sides(parse(view))
-    got = name_content(bytes(view[:NAMED_BYTES]))
-    raise MediaTypeError(f"expected a file of {', '.join(READ_FORMATS)}, got {got}")
+    raise MediaTypeError(
+        f"expected a file of {', '.join(READ_FORMATS)}, got {name_content(bytes(view[:64]))}: "
+        "export the picture as one of these"
+    )
 
 
 def _check_sides(header: ImageHeader) -> ImageHeader:

@@ -10,7 +10,9 @@ def parse_webp(view: memoryview) -> ImageHeader:
     if name == b"VP8X":
         flags, width_low, width_high, height_low, height_high = read_fields("<B3xHBHB", view, 20)
         if flags & 0x02:
-            raise UnsupportedImageError("expected a still image, got an animated WebP")
+            raise UnsupportedImageError(
+                "expected a still image, got an animated WebP: save one frame as a picture"
+            )
         width_px = 1 + width_low + (width_high << 16)
         height_px = 1 + height_low + (height_high << 16)
         return ImageHeader("webp", width_px, height_px, 8)

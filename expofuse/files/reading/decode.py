@@ -3,10 +3,12 @@
 libvips does the work. It reads strips, so that decoding needs memory for a strip and not for the
 picture; it keeps 16 bits through ICC and orientation; and it refuses truncated files. The sniffed
 format chooses the loader, and `configure_libvips` blocks every other one. The pixels of a JPEG go
-past it, see `expofuse.files.reading.jpeg_scan`.
+past it, see `expofuse.files.reading.jpeg.scan`; it then converts their colours.
 """
 
 from dataclasses import dataclass
+from itertools import chain
+from typing import cast
 
 import numpy as np
 import pyvips
@@ -15,10 +17,17 @@ from expofuse.errors import ImageDecodeError
 from expofuse.files.formats import ImageMetadata
 from expofuse.files.headers import ImageHeader, PixelLimits, check_size, sniff
 from expofuse.files.pixels import STRIP_ROWS
-from expofuse.files.reading.colour import drop_extra_bands, tag, to_srgb, to_three_bands
-from expofuse.files.reading.colour_signs import find_profile
-from expofuse.files.reading.jpeg_repair import JpegStructure, read_structure
-from expofuse.files.reading.jpeg_scan import read_scan
+from expofuse.files.reading.colours.convert import (
+    choose_sign,
+    drop_extra_bands,
+    to_srgb,
+    to_three_bands,
+)
+from expofuse.files.reading.colours.signs import ColourSign, collect_signs
+from expofuse.files.reading.dropped import find_dropped
+from expofuse.files.reading.jpeg.scan import check_scan, damaged_jpeg, read_scan
+from expofuse.files.reading.jpeg.stream import tidy
+from expofuse.files.reading.jpeg.tiff_strips import check_strips
 from expofuse.files.reading.open_image import open_image
 from expofuse.files.reading.orientation import read_orientation
 from expofuse.files.reading.vips import (
@@ -64,9 +73,10 @@ def decode(
 ) -> DecodedPixels:
     """Decode an image to upright RGB pixels in sRGB.
 
-    Orientation is applied, ICC profiles are converted to sRGB (relative colorimetric, 16 bits
-    kept; a damaged profile is ignored), grey becomes RGB, CMYK is converted. Alpha is not
-    composited: the pixels stay as they are, and what is transparent is said.
+    Orientation is applied. Colours that the file describes are converted to sRGB (relative
+    colorimetric, 16 bits kept), see `expofuse.files.reading.colours.signs`; a damaged profile is
+    ignored. Grey becomes RGB, CMYK is converted. Alpha is not composited: the pixels stay as they
+    are, and what is transparent is said.
 
     Args:
         data: The whole file, untrusted.
@@ -74,41 +84,49 @@ def decode(
         out: Where to put the pixels: as many samples as the image has, of any shape,
             C-contiguous. A uint16 array takes images of 8 bits too, times 257. Without it an array
             of the image's own depth is made.
-        untagged: ICC profile of an image that carries none; None takes it for sRGB.
+        untagged: ICC profile of an image without a sign of its colours; None takes it for sRGB.
 
     Returns:
         The pixels, a view of `out` if that was given, and the metadata.
 
     Raises:
-        MediaTypeError, UnsupportedImageError, PixelLimitError: see `sniff` and `check_size`.
+        MediaTypeError, PixelLimitError: see `sniff` and `check_size`.
+        UnsupportedImageError: see `sniff` and `collect_signs`.
         ImageDecodeError: The file is truncated or damaged.
     """
     header = sniff(data)
     check_size(header, limits)
-    structure = read_structure(data) if header.format == "jpeg" else None
-    transparent: Transparency | None = None
+    opacity: Pixels | None = None
     try:
-        image = open_image(data if structure is None else structure.data, header)
+        image = open_image(data, header)
         exif, orientation = read_blob(image, EXIF), read_orientation(image)
-        profile = find_profile(memoryview(data), header, icc=read_blob(image, PROFILE), exif=exif)
-        alpha = image.extract_band(image.bands - 1) if image.hasalpha() else None
-        stored = tag(drop_extra_bands(image), untagged if profile is None else profile)
+        colours = drop_extra_bands(image)
+        signs = chain(collect_signs(data, header, colours), [ColourSign(untagged, untagged)])
+        sign = choose_sign(signs, bands=colours.bands)
         pixels = _oriented_output(header, orientation, out)
-        if structure is not None:
-            stored = _decode_scan(stored, structure, header, orientation, pixels)
-        if stored is not None:
-            opacity = None if alpha is None else _empty(pixels.shape[:2], header.bits)
-            _write_upright(to_srgb(stored, bits=header.bits), alpha, orientation, pixels, opacity)
-            transparent = None if opacity is None else find_transparent(opacity)
+        stored = view_stored(pixels, orientation)
+        if header.format == "jpeg":
+            _read_jpeg(tidy(data), header, sign, stored, bands=colours.bands)
+        else:
+            if header.format == "tiff":
+                check_strips(data)
+            converted = to_three_bands(to_srgb(colours, sign, bits=header.bits))
+            if image.hasalpha():
+                opacity = _empty(pixels.shape[:2], header.bits)
+                alpha = image.extract_band(image.bands - 1).cast(converted.format)
+                _copy_strips(converted.bandjoin(alpha), stored, view_stored(opacity, orientation))
+            else:
+                _copy_strips(converted, stored)
     except VIPS_FAILURES as error:
         raise_if_out_of_memory(error)
         raise ImageDecodeError(
-            f"expected a complete {header.format} file, got a truncated or damaged one"
+            f"expected a complete {header.format} file, got a truncated or damaged one: "
+            "copy or export it again"
         ) from error
-    extras = () if structure is None else structure.extras
-    return DecodedPixels(
-        pixels, ImageMetadata(_bounded(exif), profile, extras), orientation, transparent
-    )
+    kept_exif = None if exif is None or len(exif) > MAX_EXIF_BYTES else exif
+    metadata = ImageMetadata(kept_exif, sign.kept, find_dropped(data, header))
+    transparent = None if opacity is None else find_transparent(opacity)
+    return DecodedPixels(pixels, metadata, orientation, transparent)
 
 
 def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
@@ -128,51 +146,43 @@ def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
     return read_blob(image, PROFILE)
 
 
-def _decode_scan(
-    image: pyvips.Image,
-    structure: JpegStructure,
-    header: ImageHeader,
-    orientation: int,
-    pixels: Pixels,
-) -> pyvips.Image | None:
-    """Decode a JPEG past libvips: into the pixels where nothing else is to be done with it.
-
-    Returns:
-        The image that is still to be brought to sRGB and turned; None where the pixels are there.
-    """
-    is_plain = image.bands != 4 and to_srgb(image, bits=header.bits) is image
-    if is_plain and orientation == 1 and pixels.dtype == np.uint8:
-        levels = read_scan(structure, header, bands=3, out=np.asarray(pixels, np.uint8))
-        return image if levels is None else None
-    levels = read_scan(structure, header, bands=image.bands)
-    if levels is None or image.bands == 4:  # libvips knows which CMYK files are inverted.
-        return image
-    decoded = pyvips.Image.new_from_memory(
-        levels, header.width_px, header.height_px, image.bands, "uchar"
-    )
-    return tag(decoded.copy(interpretation=image.interpretation), read_blob(image, PROFILE))
-
-
-def _write_upright(
-    image: pyvips.Image,
-    alpha: pyvips.Image | None,
-    orientation: int,
-    pixels: Pixels,
-    opacity: Pixels | None,
+def _read_jpeg(
+    file: bytes, header: ImageHeader, sign: ColourSign, stored: Pixels, *, bands: int
 ) -> None:
-    """Write grey or R, G and B where the stored pixels go, and alpha to the opacity."""
-    image = to_three_bands(image)
-    if alpha is not None:
-        image = image.bandjoin(alpha.cast(image.format))
-    _copy_strips(
-        image,
-        view_stored(pixels, orientation),
-        None if opacity is None else view_stored(opacity, orientation),
-    )
+    """Decode a JPEG whose header is in order; straight to its place where that can be."""
+    is_place = stored.flags.c_contiguous and stored.dtype == np.uint8
+    if bands < 4 and is_place and sign.profile is None and read_scan(file, stored):
+        return
+    if bands < 4:
+        shape = (header.height_px, header.width_px, bands)
+        samples = stored if is_place and bands == 3 else np.empty(shape, np.uint8)
+        if read_scan(file, samples, space="RGB" if bands == 3 else "GRAY"):
+            _convert_strips(samples, sign, stored)
+            return
+    else:
+        check_scan(file)
+    image = drop_extra_bands(load(file, header, fail_on="warning"))
+    try:
+        _copy_strips(to_three_bands(to_srgb(image, sign, bits=8)), stored)
+    except VIPS_FAILURES as error:
+        raise_if_out_of_memory(error)
+        raise damaged_jpeg() from error
 
 
-def _bounded(exif: bytes | None) -> bytes | None:
-    return None if exif is None or len(exif) > MAX_EXIF_BYTES else exif
+def _convert_strips(samples: Pixels, sign: ColourSign, stored: Pixels) -> None:
+    """Bring decoded samples to sRGB, and where they belong; this may be where they are."""
+    rows, width_px, bands = samples.shape
+    for top in range(0, rows, STRIP_ROWS):
+        place = stored[top : top + STRIP_ROWS]
+        if sign.profile is None:
+            _put_strip(samples[top : top + STRIP_ROWS], place)
+            continue
+        # A copy: libvips reads it while the converted strip takes its place.
+        strip = samples[top : top + STRIP_ROWS].copy()
+        part = pyvips.Image.new_from_memory(strip, width_px, strip.shape[0], bands, "uchar")
+        part = part.copy(interpretation="srgb" if bands == 3 else "b-w")
+        converted = to_three_bands(to_srgb(part, sign, bits=8))
+        _copy_strips(converted, place)
 
 
 def _oriented_output(header: ImageHeader, orientation: int, out: Pixels | None) -> Pixels:
@@ -196,16 +206,19 @@ def _empty(shape: tuple[int, ...], bits: int) -> Pixels:
 def _copy_strips(image: pyvips.Image, target: Pixels, opacity: Pixels | None = None) -> None:
     """Copy the first three bands of an image, and its last one where that is wanted."""
     region = pyvips.Region.new(image)
-    scale = UINT8_TO_UINT16 if image.format == "uchar" and target.dtype == np.uint16 else 1
     source_type = np.uint8 if image.format == "uchar" else np.uint16
     for top in range(0, image.height, STRIP_ROWS):
         rows = min(STRIP_ROWS, image.height - top)
         strip = np.frombuffer(region.fetch(0, top, image.width, rows), source_type)
         strip = strip.reshape(rows, image.width, image.bands)
-        colours = strip[..., :3]
-        if scale == 1:
-            target[top : top + rows] = colours
-        else:
-            np.multiply(colours, scale, out=target[top : top + rows], dtype=np.uint16)
         if opacity is not None:
             opacity[top : top + rows] = strip[..., -1]
+        _put_strip(cast("Pixels", strip[..., :3]), target[top : top + rows])
+
+
+def _put_strip(strip: Pixels, place: Pixels) -> None:
+    """Copy samples to where they belong; 8 bits become 16 there by times 257, grey becomes RGB."""
+    if strip.dtype == place.dtype:
+        place[...] = strip
+    else:
+        np.multiply(strip, UINT8_TO_UINT16, out=place, dtype=np.uint16)

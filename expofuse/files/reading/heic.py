@@ -34,7 +34,7 @@ def open_heic(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvi
         samples = np.array(picture)  # Its own memory goes with it.
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
         raise ImageDecodeError(
-            "expected a complete HEIC file, got a truncated or damaged one"
+            "expected a complete HEIC file, got a truncated or damaged one: copy it again"
         ) from error
     bands = _MODES.get(picture.mode)
     if samples.shape[:2] != (header.height_px, header.width_px) or bands is None:

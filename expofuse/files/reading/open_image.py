@@ -38,7 +38,9 @@ def _open_bmp(data: Data, header: ImageHeader) -> pyvips.Image:
 
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None or pixels.shape != (header.height_px, header.width_px, 3):
-        raise ImageDecodeError("expected a complete bmp file, got a truncated or damaged one")
+        raise ImageDecodeError(
+            "expected a complete bmp file, got a truncated or damaged one: copy it again"
+        )
     if pixels.dtype != np.uint8:
         raise UnsupportedImageError(f"expected a BMP of 8 bits, got {pixels.dtype}")
     image = pyvips.Image.new_from_memory(pixels, header.width_px, header.height_px, 3, "uchar")

@@ -3,17 +3,11 @@
 import pyvips
 
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
-from expofuse.files.headers import ImageFormat, ImageHeader
+from expofuse.files.headers import ImageHeader
 
-# libjpeg tells of missing data in the middle of a file by a warning only, and fills it with grey.
-# The other loaders warn about harmless things such as unknown tags.
-_FAIL_ON: dict[ImageFormat, str] = {
-    "jpeg": "warning",
-    "png": "error",
-    "webp": "error",
-    "tiff": "error",
-    "avif": "error",
-}
+# Every loader warns about harmless things such as unknown tags. libjpeg tells of damage by warnings
+# too, and is asked for them elsewhere, see `expofuse.files.reading.jpeg.scan`.
+_FAIL_ON = "error"
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Tiff", "Heif")
 _LOADERS = {"avif": "heif"}
 
@@ -39,7 +33,9 @@ def configure_libvips() -> None:
         pyvips.operation_block_set(f"VipsForeignLoad{name}Buffer", False)
 
 
-def load(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvips.Image:
+def load(
+    data: bytes | bytearray | memoryview, header: ImageHeader, *, fail_on: str = _FAIL_ON
+) -> pyvips.Image:
     """Open a file by the loader of its sniffed format; pixels are decoded when they are read.
 
     Raises:
@@ -49,7 +45,7 @@ def load(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvips.Im
     """
     name = _LOADERS.get(header.format, header.format)
     open_file = getattr(pyvips.Image, f"{name}load_buffer")
-    image = open_file(data, access="sequential", fail_on=_FAIL_ON[header.format])
+    image = open_file(data, access="sequential", fail_on=fail_on)
     if (image.width, image.height) != (header.width_px, header.height_px):
         raise ImageDecodeError(
             f"expected {header.width_px}x{header.height_px} pixels as in the header, "

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from expofuse.files.exif_tags import EXIF_DIRECTORY, PREFIX
 from expofuse.package_version import package_version
 
+PREFIX = b"Exif\0\0"
 MAX_EXIF_BYTES = 65_000
 """A JPEG segment holds 65,533 bytes; the writer adds a few tags of its own."""
 
@@ -22,7 +22,7 @@ _MAX_ENTRIES = 512
 _MAX_VALUE_BYTES = 8192
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _SHORT, _LONG, _TEXT = 3, 4, 2
-_GPS_DIRECTORY = 0x8825
+_EXIF_DIRECTORY, _GPS_DIRECTORY = 0x8769, 0x8825
 _ORIENTATION, _SOFTWARE = 0x0112, 0x0131
 _COLOR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
 
@@ -83,7 +83,7 @@ def rebuild_exif(
     image = {one.tag: one for one in _read_entries(tiff, order, *_at(tiff, order, 4))}
     if not image:
         return None
-    capture = _follow(tiff, order, image.get(EXIF_DIRECTORY))
+    capture = _follow(tiff, order, image.get(_EXIF_DIRECTORY))
     place = _follow(tiff, order, image.get(_GPS_DIRECTORY)) if with_place else {}
 
     def number(tag: int, kind: int, value: int) -> _Entry:
@@ -140,7 +140,7 @@ def _read_entries(tiff: bytes, order: str, position: int) -> Iterator[_Entry]:
 
 
 def _keep(entries: dict[int, _Entry], is_kept: Callable[[int], bool]) -> dict[int, _Entry]:
-    pointers = (EXIF_DIRECTORY, _GPS_DIRECTORY)
+    pointers = (_EXIF_DIRECTORY, _GPS_DIRECTORY)
     return {tag: one for tag, one in entries.items() if is_kept(tag) and tag not in pointers}
 
 
@@ -151,7 +151,7 @@ def _write(
     place: dict[int, _Entry],
 ) -> bytes:
     """Lay the directories one behind the other; the first one points to the others."""
-    pointers = {EXIF_DIRECTORY: capture} | ({_GPS_DIRECTORY: place} if place else {})
+    pointers = {_EXIF_DIRECTORY: capture} | ({_GPS_DIRECTORY: place} if place else {})
     zero = _Entry(0, _LONG, 1, bytes(4))
     image = image | {tag: replace(zero, tag=tag) for tag in pointers}
     begin = 8 + _measure(image)

@@ -113,45 +113,6 @@ def test_sniff_refuses_tiffs_without_an_rgb_reading(tags):
         sniff(tiff_with(tags))
 
 
-@pytest.mark.parametrize(
-    ("tags", "named"),
-    [
-        ({259: 50000}, "Zstandard"),
-        ({259: 34925}, "LZMA"),
-        ({259: 34712}, "JPEG 2000"),
-        ({259: 12345}, "number 12345"),
-        ({262: 8}, "CIELAB"),
-        ({262: 32803}, "the mosaic of a raw file"),
-        ({262: 6, 259: 5}, "YCbCr TIFF with JPEG compression only"),
-    ],
-)
-def test_sniff_names_what_a_tiff_has_that_is_not_read(tags, named):
-    with pytest.raises(UnsupportedImageError, match=f"{named}.*save it as RGB"):
-        sniff(tiff_with({tag: (3, value) for tag, value in ({258: 8} | tags).items()}))
-
-
-@pytest.mark.parametrize(
-    ("data", "name"),
-    [
-        (b"\0\0\0\x18ftypqt  ", "QuickTime"),
-        (b"\0\0\0\x18ftypcrx ", "CR3"),
-        (b"\0\0\0\x20ftypisom", "MP4"),
-        (b"FUJIFILMCCD-RAW 0201", "RAF"),
-        (b"IIU\0\x18\0\0\0", "RW2"),
-        (b"8BPS\0\1", "PSD"),
-        (b"GIF89a", "GIF"),
-        (b"%PDF-1.7", "PDF"),
-        (b"  <!DOCTYPE html><html>", "HTML"),
-        (b"Hello, this is a text", "text"),
-        (bytes(range(200, 220)), "other content"),
-        (b"", "an empty file"),
-    ],
-)
-def test_sniff_calls_what_it_does_not_take_by_its_name(data, name):
-    with pytest.raises(MediaTypeError, match=name):
-        sniff(data)
-
-
 def jpeg_frame(marker, precision=8, components=3):
     frame = struct.pack(">HBHHB", 17, precision, 48, 64, components) + bytes(9)
     return b"\xff\xd8\xff" + bytes([marker]) + frame

@@ -278,7 +278,9 @@ def test_decode_refuses_what_sniff_refuses(data, error):
 def test_decode_says_nothing_of_the_file_in_its_message():
     with pytest.raises(ImageDecodeError) as caught:
         decoded(images.truncated(images.encoded("tiff")))
-    assert caught.value.message == "expected a complete tiff file, got a truncated or damaged one"
+    assert caught.value.message == (
+        "expected a complete tiff file, got a truncated or damaged one: copy or export it again"
+    )
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

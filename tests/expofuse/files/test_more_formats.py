@@ -13,11 +13,26 @@ from expofuse.files.headers import ImageHeader, PixelLimits, sniff
 from expofuse.files.reading.decode import decode
 from expofuse.files.reading.vips import configure_libvips
 from tests import images
-from tests.expofuse.files.test_colour_signs import REC2020, bt709, shown, srgb
 
 LIMITS = PixelLimits(max_pixels=1_000_000, max_side_px=20_000)
 P3 = images.icc_profile(images.DISPLAY_P3_PRIMARIES)
+REC2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 pillow_heif.register_heif_opener()
+
+
+def srgb(x):
+    return images.srgb_to_linear(x)
+
+
+def bt709(x):
+    return np.where(x < 0.081, x / 4.5, ((x + 0.099) / 1.099) ** (1 / 0.45))
+
+
+def shown(samples, primaries, to_light):
+    """The sRGB that a picture of these colours should become, 0..1: colorimetric, clipped."""
+    light = to_light(samples / np.iinfo(samples.dtype).max)
+    to_srgb = np.linalg.inv(images.rgb_to_xyz_matrix(images.SRGB_PRIMARIES))
+    return images.linear_to_srgb(light @ (to_srgb @ images.rgb_to_xyz_matrix(primaries)).T)
 
 
 @pytest.fixture(autouse=True, scope="module")

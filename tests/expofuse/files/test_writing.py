@@ -11,7 +11,6 @@ import pyvips
 from PIL import Image, ImageCms
 
 from expofuse.errors import OptionError
-from expofuse.files.exif_tags import read_exif_tags
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.reading.vips import configure_libvips
 from expofuse.files.writing.encode import encode
@@ -50,6 +49,12 @@ def camera_exif():
     place = block.get_ifd(0x8825)
     place[1], place[2] = "N", (47.0, 22.0, 10.5)
     return block.tobytes()
+
+
+def load_block(block):
+    exif = Image.Exif()
+    exif.load(block)
+    return exif, exif.get_ifd(0x8769)
 
 
 def tags_in(file):
@@ -97,10 +102,9 @@ def test_another_reader_finds_no_fault_with_the_block(form, tmp_path):
 
 def test_a_rebuilt_block_is_read_as_it_was_written():
     block = rebuild_exif(camera_exif(), width_px=640, height_px=480, is_srgb=False)
-    tags = read_exif_tags(block)
-    assert tags.image[0x010F] == b"Maker"
-    assert tags.capture[0xA001] == (65535.0,)
-    assert tags.capture[0xA002] == (640.0,)
+    image, capture = load_block(block)
+    assert image[0x010F] == "Maker"
+    assert (capture[0xA001], capture[0xA002]) == (65535, 640)
     again = rebuild_exif(block, width_px=640, height_px=480, is_srgb=False)
     assert again == block
 
@@ -118,7 +122,7 @@ def test_what_is_too_large_is_left_out_and_the_rest_stays():
     block[0x010F] = "Maker"
     block.get_ifd(0x8769)[0x9286] = bytes(30_000)
     rebuilt = rebuild_exif(block.tobytes(), width_px=1, height_px=1)
-    assert read_exif_tags(rebuilt).image[0x010F] == b"Maker"
+    assert load_block(rebuilt)[0][0x010F] == "Maker"
     assert len(rebuilt) < 1000
 
 
@@ -127,7 +131,7 @@ def test_a_mutated_block_gives_a_sound_one_or_none(seed):
     for block in images.mutations(camera_exif(), seed=seed, count=200):
         rebuilt = rebuild_exif(block, width_px=640, height_px=480)
         if rebuilt is not None:
-            assert read_exif_tags(rebuilt).capture[0xA002] == (640.0,)
+            assert load_block(rebuilt)[1][0xA002] == 640
             assert rebuild_exif(rebuilt, width_px=640, height_px=480) == rebuilt
 
 

@@ -1,0 +1,1 @@
+"""Reads what a file says of its colours, and brings them to sRGB."""

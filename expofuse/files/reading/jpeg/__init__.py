@@ -1,0 +1,1 @@
+"""Decodes JPEG streams strictly, after what is harmless in them was mended."""
