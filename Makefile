@@ -100,5 +100,5 @@ $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	touch $@
 
 $(DEV): $(SERVICE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,trainer,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,heic,raw,trainer,dev]'
 	touch $@

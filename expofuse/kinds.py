@@ -26,6 +26,7 @@ from expofuse.files.formats import (
 from expofuse.files.headers import PixelLimits, sniff
 from expofuse.files.pixels import to_8_bit
 from expofuse.files.reading.decode import DecodedPixels, decode
+from expofuse.files.white_balance import choose_balanced
 from expofuse.files.writing.encode import encode
 from model.exposure import Pixels
 
@@ -115,7 +116,7 @@ class Files:
 
     def read(self) -> list[DecodedPixels]:
         """See `Kind.read`."""
-        self._decoded = [_decode(file) for file in self._files]
+        self._decoded = _decode_alike(self._files)
         return self._decoded
 
     def write(self, picture: Pixels, *, reference: int) -> bytes:
@@ -163,6 +164,21 @@ def _pillow_to_tiff(image: "Image") -> bytes:
     upright = ImageOps.exif_transpose(image)
     upright.save(buffer, "TIFF", icc_profile=image.info.get("icc_profile"))
     return buffer.getvalue()
+
+
+def _decode_alike(files: Sequence[bytes]) -> list[DecodedPixels]:
+    """Decode files; raw ones with the white balance of the one in the middle."""
+    raws = [index for index, file in enumerate(files) if sniff(file).format == "raw"]
+    found: dict[int, DecodedPixels] = {}
+    balance = None
+    if raws:
+        middle = choose_balanced(raws, wanted=None)
+        found[middle] = _decode(files[middle])
+        balance = found[middle].white_balance
+    for index, file in enumerate(files):
+        if index not in found:
+            found[index] = decode(file, limits=OWN_FILES, white_balance=balance)
+    return [found[index] for index in range(len(files))]
 
 
 def _decode(file: bytes) -> DecodedPixels:

@@ -135,14 +135,15 @@ def _is_opencv_out_of_memory(error: Exception) -> bool:
 def _decode(call: DecodeCall, payload: bytearray) -> DecodedImage:
     destination = call.destination
     with attach(destination) as out:
-        decoded = decode(payload, limits=call.limits, out=out)
+        decoded = decode(payload, limits=call.limits, out=out, white_balance=call.white_balance)
         pixels = SharedDescriptor(destination.name, decoded.pixels.shape, destination.dtype)
         metadata, orientation = decoded.metadata, decoded.orientation
+        white_balance = decoded.white_balance
         transparent = None
         if decoded.transparent is not None:
             transparent = pack_plane(decoded.transparent.astype(np.uint8))
         del decoded
-    return DecodedImage(pixels, metadata, orientation, transparent)
+    return DecodedImage(pixels, metadata, orientation, transparent, white_balance)
 
 
 def _encode(call: EncodeCall) -> bytes:

@@ -25,6 +25,7 @@ class DecodedImage:
         metadata: What travels on to the result.
         orientation: The EXIF orientation that they were turned upright by, 1 to 8.
         transparent: Where the image shows nothing, as a PNG file; None where it is opaque.
+        white_balance: Of a raw file, what it was developed with; None for others.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -33,6 +34,7 @@ class DecodedImage:
     metadata: ImageMetadata
     orientation: int = 1
     transparent: bytes | None = None
+    white_balance: tuple[float, ...] | None = None
     kind: Literal["decoded"] = "decoded"
 
 
@@ -66,10 +68,11 @@ class StackFound:
 
 @dataclass(frozen=True, slots=True)
 class DecodeCall:
-    """Decode the payload into a block."""
+    """Decode the payload into a block; a raw file with a white balance, or with its own."""
 
     destination: SharedDescriptor
     limits: PixelLimits
+    white_balance: tuple[float, ...] | None = None
     kind: Literal["decode"] = "decode"
 
 

@@ -141,7 +141,11 @@ class CodecPool:
             pending.fail(WorkerStoppedError("expected a running codec pool, got a stopped one"))
 
     async def decode(
-        self, data: bytes | bytearray | memoryview, *, destination: SharedDescriptor
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        destination: SharedDescriptor,
+        white_balance: tuple[float, ...] | None = None,
     ) -> DecodedImage:
         """Decode a file into a block; see `expofuse.files.reading.decode.decode`.
 
@@ -149,6 +153,7 @@ class CodecPool:
             data: The whole file, untrusted; must not change before the call is settled.
             destination: Block for the pixels: as many samples as the sniffed size says, uint16
                 if this image or the other of its pair has 16 bits.
+            white_balance: Of a raw file; None takes the camera's.
 
         Returns:
             Where the pixels are, with their shape after orientation, and the metadata.
@@ -157,7 +162,8 @@ class CodecPool:
             MediaTypeError, ImageDecodeError, UnsupportedImageError, PixelLimitError: the image.
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
-        answer, _ = await self._submit(DecodeCall(destination, self._config.limits), data)
+        call = DecodeCall(destination, self._config.limits, white_balance)
+        answer, _ = await self._submit(call, data)
         if not isinstance(answer, DecodedImage):
             raise _unexpected(answer)
         return answer

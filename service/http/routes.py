@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from expofuse.errors import FileError
 from expofuse.files.headers import ImageHeader, check_size, sniff
+from expofuse.files.white_balance import choose_balanced
 from expofuse.package_version import package_version
 from model.describe import summarise_alignment
 from model.exposure import ALIGNMENT_HELPS, MIN_SIDE_PX, check_one_size
@@ -156,7 +157,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
             async with cancel_when_client_leaves(request.receive):
                 with stages.measure("decode"):
-                    images = await _decode(form, headers, blocks, service)
+                    images = await _decode(form, options, headers, blocks, service)
                     form.files.clear()
                     upload.release()
                 with stages.measure("align"):
@@ -245,20 +246,37 @@ def _judge_headers(form: Form, options: FuseOptions, service: Service) -> list[I
 
 
 async def _decode(
-    form: Form, headers: Sequence[ImageHeader], blocks: JobBlocks, service: Service
+    form: Form,
+    options: FuseOptions,
+    headers: Sequence[ImageHeader],
+    blocks: JobBlocks,
+    service: Service,
 ) -> list[DecodedImage]:
+    """Decode all at once, but of raw files first the one whose white balance is for all."""
     dtype: SampleType = "uint16" if 16 in {header.bits for header in headers} else "uint8"
     destinations = [
         await blocks.create((header.height_px, header.width_px, 3), dtype) for header in headers
     ]
 
-    async def decode(index: int) -> DecodedImage:
+    async def decode(index: int, balance: tuple[float, ...] | None = None) -> DecodedImage:
         with _naming(form.name_exposure(index)):
-            return await service.codec.decode(form.files[index], destination=destinations[index])
+            return await service.codec.decode(
+                form.files[index], destination=destinations[index], white_balance=balance
+            )
 
-    decodings = [asyncio.ensure_future(decode(index)) for index in range(len(headers))]
+    raws = [index for index, header in enumerate(headers) if header.format == "raw"]
+    found: dict[int, DecodedImage] = {}
+    balance = None
+    if raws:
+        wanted = None if options.reference is None else options.reference - 1
+        first = choose_balanced(raws, wanted=wanted)
+        found[first] = await decode(first)
+        balance = found[first].white_balance
+    rest = [index for index in range(len(headers)) if index not in found]
+    decodings = [asyncio.ensure_future(decode(index, balance)) for index in rest]
     try:
-        return await asyncio.gather(*decodings)
+        found |= zip(rest, await asyncio.gather(*decodings), strict=True)
+        return [found[index] for index in range(len(headers))]
     finally:
         # The first failure decides the answer; the other calls must not go on behind its back.
         for decoding in decodings:

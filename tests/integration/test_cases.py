@@ -58,9 +58,7 @@ def test_a_file_is_fused_as_what_it_shows(client, name, reference, form, mean, l
     assert off.max() <= largest
 
 
-@pytest.mark.parametrize(
-    ("name", "named"), [("tiff-ycbcr-lzw", "YCbCr"), ("tiff-zstd", "zstd")]
-)
+@pytest.mark.parametrize(("name", "named"), [("tiff-ycbcr-lzw", "YCbCr"), ("tiff-zstd", "zstd")])
 def test_a_file_that_would_be_shown_wrongly_is_refused_by_name(client, name, named):
     response = fuse_files(client, read_case(f"{name}-under"), read_case(f"{name}-over"))
     assert response.status_code == 422

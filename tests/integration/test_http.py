@@ -154,7 +154,7 @@ def test_health_readiness_version_and_limits(client, weights):
     assert f"{version['weights']['name']}-{version['weights']['version']}" == weights
     assert (version["device"], version["precision"]) == ("cpu", "float32")
     limits = client.get("/limits").json()
-    assert limits["max_megapixels"] == 50.0
+    assert limits["max_megapixels"] == 64.0
     assert limits["min_side_px"] == 16
     assert limits["max_head_bytes"] == 32_768
     assert limits["max_parts"] == 64

@@ -14,10 +14,11 @@ from expofuse.files.headers.isobmff import find_item_format, parse_items, read_g
 from expofuse.files.headers.jpeg import parse_jpeg
 from expofuse.files.headers.names import name_content
 from expofuse.files.headers.png import parse_png
+from expofuse.files.headers.raw import is_raw, parse_raw
 from expofuse.files.headers.tiff import parse_tiff
 from expofuse.files.headers.webp import parse_webp
 
-READ_FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP", "HEIC")
+READ_FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP", "HEIC", "camera raw")
 
 
 def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
@@ -45,6 +46,8 @@ def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
     item_format = find_item_format(start) or read_general_format(view)
     if item_format is not None:
         return _check_sides(parse_items(view, item_format).image)
+    if is_raw(view):
+        return _check_sides(parse_raw(view))
     for matches, parse in _PARSERS:
         if matches(start):
             return _check_sides(parse(view))

@@ -14,6 +14,7 @@ import numpy as np
 import pyvips
 
 from expofuse.errors import ImageDecodeError
+from expofuse.files.exif import rebuild_exif
 from expofuse.files.formats import ImageMetadata
 from expofuse.files.headers import ImageHeader, PixelLimits, check_size, sniff
 from expofuse.files.pixels import STRIP_ROWS
@@ -30,6 +31,7 @@ from expofuse.files.reading.jpeg.stream import tidy
 from expofuse.files.reading.jpeg.tiff_strips import check_strips
 from expofuse.files.reading.open_image import open_image
 from expofuse.files.reading.orientation import read_orientation
+from expofuse.files.reading.raw import develop
 from expofuse.files.reading.vips import (
     EXIF,
     PROFILE,
@@ -38,6 +40,7 @@ from expofuse.files.reading.vips import (
     raise_if_out_of_memory,
     read_blob,
 )
+from expofuse.files.white_balance import WhiteBalance
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.stance import view_stored
 from model.transparency import Transparency, find_transparent
@@ -56,12 +59,14 @@ class DecodedPixels:
         orientation: The EXIF orientation that they were turned upright by, 1 to 8.
         transparent: Where the image shows nothing, see `find_transparent`. Shape (H, W); None where
             it is opaque everywhere.
+        white_balance: Of a raw file, what it was developed with; None for others.
     """
 
     pixels: Pixels
     metadata: ImageMetadata
     orientation: int = 1
     transparent: Transparency | None = None
+    white_balance: WhiteBalance | None = None
 
 
 def decode(
@@ -70,6 +75,7 @@ def decode(
     limits: PixelLimits,
     out: Pixels | None = None,
     untagged: bytes | None = None,
+    white_balance: WhiteBalance | None = None,
 ) -> DecodedPixels:
     """Decode an image to upright RGB pixels in sRGB.
 
@@ -81,10 +87,11 @@ def decode(
     Args:
         data: The whole file, untrusted.
         limits: How large it may be.
-        out: Where to put the pixels: as many samples as the image has, of any shape,
-            C-contiguous. A uint16 array takes images of 8 bits too, times 257. Without it an array
-            of the image's own depth is made.
+        out: Where to put the pixels: as many samples as the header says, of any shape,
+            C-contiguous; a raw file may turn out smaller. A uint16 array takes images of 8 bits
+            too, times 257. Without it an array of the image's own depth is made.
         untagged: ICC profile of an image without a sign of its colours; None takes it for sRGB.
+        white_balance: Of a raw file; None takes the camera's.
 
     Returns:
         The pixels, a view of `out` if that was given, and the metadata.
@@ -96,6 +103,8 @@ def decode(
     """
     header = sniff(data)
     check_size(header, limits)
+    if header.format == "raw":
+        return _develop(data, header, out, white_balance)
     opacity: Pixels | None = None
     try:
         image = open_image(data, header)
@@ -144,6 +153,26 @@ def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
             f"expected a complete {header.format} header, got a truncated or damaged one"
         ) from error
     return read_blob(image, PROFILE)
+
+
+def _develop(
+    data: bytes | bytearray | memoryview,
+    header: ImageHeader,
+    out: Pixels | None,
+    white_balance: WhiteBalance | None,
+) -> DecodedPixels:
+    developed = develop(data, header, white_balance=white_balance)
+    pixels: Pixels = developed.pixels
+    height_px, width_px = pixels.shape[:2]
+    if out is not None:
+        room = out.reshape(-1)[: pixels.size].reshape(pixels.shape)
+        room[...] = pixels
+        pixels = room
+    exif = developed.exif
+    if exif is not None:
+        # A block of its own: what was read is the whole file.
+        exif = rebuild_exif(exif, width_px=width_px, height_px=height_px)
+    return DecodedPixels(pixels, ImageMetadata(exif), white_balance=developed.white_balance)
 
 
 def _read_jpeg(

@@ -8,10 +8,10 @@ import numpy as np
 import pyvips
 
 from expofuse.errors import EncodeError
+from expofuse.files.exif import rebuild_exif
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.pixels import to_depth
 from expofuse.files.reading.vips import EXIF, PROFILE, VIPS_FAILURES, raise_if_out_of_memory
-from expofuse.files.writing.exif import rebuild_exif
 from model.exposure import Pixels
 
 PNG_COMPRESSION, PNG_FILTER = 3, "sub"

@@ -11,10 +11,10 @@ import pyvips
 from PIL import Image, ImageCms
 
 from expofuse.errors import OptionError
+from expofuse.files.exif import rebuild_exif
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.reading.vips import configure_libvips
 from expofuse.files.writing.encode import encode
-from expofuse.files.writing.exif import rebuild_exif
 from expofuse.package_version import package_version
 from tests import images
 

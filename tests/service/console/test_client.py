@@ -160,7 +160,7 @@ def test_the_command_line_fuses_here_when_it_is_given_no_url(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "expected a JPEG, PNG, WebP or TIFF file"),
+        ([], "expected a file of JPEG, PNG, WebP, TIFF"),
         (["--weights", "none-1.0.0"], "got 'none-1.0.0'"),
     ],
 )
