@@ -26,7 +26,7 @@ print(*project['dependencies'], *extras['service'], *cuda, sep='\n')" "$DEVICE" 
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --constraint constraints.txt --requirement requirements.txt
 
-COPY README.md LICENSE setup.py ./
+COPY README.md LICENSE NOTICE setup.py ./
 COPY expofuse expofuse
 COPY model model
 COPY service service

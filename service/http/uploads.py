@@ -70,7 +70,7 @@ class Form:
         """What an exposure is called when a client is told about it."""
         if self.is_named_pair:
             return self.fields[index]
-        return f"exposure {index + 1} of {len(self.fields)}"
+        return f"{STACK_FIELD}[{index + 1}] of {len(self.fields)}"
 
 
 async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int) -> Form:

@@ -18,7 +18,7 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.slow
 
 SOURCES = ("expofuse", "model", "service", "trainer", "weights")
-FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 LEFT = ("__pycache__", "*.so")
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 

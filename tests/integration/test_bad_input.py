@@ -93,7 +93,7 @@ def test_one_damaged_exposure_of_five_is_named(client):
     files[3] = images.truncated(files[3])
     response = post_stack(client, files)
     assert response.status_code == 422
-    assert problem_of(response)["detail"].startswith("exposure 4 of 5: ")
+    assert problem_of(response)["detail"].startswith("exposures[4] of 5: ")
 
 
 def test_a_sixth_of_five_exposures_as_reference_is_refused(client):

@@ -285,7 +285,7 @@ async def test_a_damaged_exposure_of_a_stack_is_named(client, count, place):
         files[place - 1] = broken
         response = await post_stack(client, files)
         assert response.status_code in (415, 422)
-        assert response.json()["detail"].startswith(f"exposure {place} of {count}: ")
+        assert response.json()["detail"].startswith(f"exposures[{place}] of {count}: ")
 
 
 @pytest.mark.parametrize("size", [(48, 66), (50, 64), (24, 32)])

@@ -102,7 +102,7 @@ async def test_exposures_are_kept_as_they_were_sent(admission, count, step):
     form = await receive(admission, content, step=step)
     assert form.files == [f"file {number}".encode() for number in range(count)]
     assert form.options == {"align": "off"}
-    assert form.name_exposure(count - 1) == f"exposure {count} of {count}"
+    assert form.name_exposure(count - 1) == f"exposures[{count}] of {count}"
 
 
 @pytest.mark.parametrize(
