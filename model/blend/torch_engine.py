@@ -16,6 +16,7 @@ from model.blend.torch_network import BlendMaps, BlendNetwork, bring_maps, build
 from model.exposure import Pixels
 from model.tiling import Rect, Window
 from model.torch_colour import FULL_SCALE, to_pixels
+from model.torch_staging import Staging
 from model.torch_warp import warp_pixels
 
 CUDA_TILE_PX = 1024
@@ -44,6 +45,7 @@ class TorchEngine:
         self.network.load_state_dict(network.state_dict())
         self.network.to(device)
         self.config = network.config
+        self.staging = Staging(device)
 
     def start(self, levels: Levels, exposures: int, height: int, width: int) -> "TorchCanvas":
         """See `Engine.start`."""
@@ -122,7 +124,7 @@ class TorchCanvas:
         return torch.stack([self._load_one(pixels) for pixels in exposures], dim=1)
 
     def _load_one(self, pixels: Pixels) -> Tensor:
-        values = torch.from_numpy(np.array(pixels)).to(self._engine.device)
+        values = self._engine.staging.send(pixels)
         full = FULL_SCALE[values.dtype]
         return values.permute(2, 0, 1).unsqueeze(0).to(torch.float32) / full
 

@@ -23,6 +23,7 @@ from model.torch_colour import (
     srgb_to_linear,
     to_pixels,
 )
+from model.torch_staging import Staging
 from model.torch_warp import warp_pixels, warp_window
 
 CUDA_TILE_PX = 256
@@ -109,6 +110,7 @@ class TorchEngine:
     def __init__(self, network: TorchNetwork) -> None:
         self.network = network
         self.precision = network.precision
+        self._staging = Staging(network.device)
 
     @property
     def preferred_batch(self) -> int:
@@ -118,7 +120,7 @@ class TorchEngine:
     @torch.inference_mode()
     def read(self, pixels: Pixels) -> Tensor:
         """See `Engine.read`."""
-        values = torch.from_numpy(np.array(pixels)).to(self.network.device)
+        values = self._staging.send(pixels)
         return pixels_to_linear(values.permute(2, 0, 1).unsqueeze(0))
 
     @torch.inference_mode()

@@ -146,8 +146,10 @@ def read_profile(data: bytes | bytearray | memoryview) -> bytes | None:
         ImageDecodeError: The header is truncated or damaged.
     """
     header = sniff(data)
+    if header.format == "raw":  # It is developed to sRGB.
+        return None
     try:
-        image = load(data, header)
+        image = open_image(data, header)
     except VIPS_FAILURES as error:
         raise ImageDecodeError(
             f"expected a complete {header.format} header, got a truncated or damaged one"
