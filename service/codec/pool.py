@@ -294,8 +294,9 @@ def _make_environment(threads: int) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
-        # libvips would print warnings, which may quote the file.
+        # Both would print warnings, which may quote the file.
         "VIPS_WARNING": "0",
+        "OPENCV_LOG_LEVEL": "SILENT",
     }
 
 

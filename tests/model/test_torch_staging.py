@@ -39,6 +39,7 @@ def test_where_no_page_can_be_locked_windows_are_copied_and_the_log_says_so_once
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_rooms_are_used_again_only_once_they_are_read(dtype):
     staging = Staging(torch.device("cuda:0"))

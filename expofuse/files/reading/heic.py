@@ -32,7 +32,7 @@ def open_heic(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvi
     try:
         picture = pi_heif.open_heif(bytes(data), convert_hdr_to_8bit=False)
         samples = np.array(picture)  # Its own memory goes with it.
-    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
+    except (ValueError, LookupError, EOFError, SyntaxError, RuntimeError, OSError) as error:
         raise ImageDecodeError(
             "expected a complete HEIC file, got a truncated or damaged one: copy it again"
         ) from error
