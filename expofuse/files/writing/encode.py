@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pyvips
+from pyvips import ForeignKeep
 
 from expofuse.errors import EncodeError
 from expofuse.files.exif import rebuild_exif
@@ -114,7 +115,12 @@ def _save_with_exif(
 
 
 def _save(image: pyvips.Image, options: EncodeOptions, bits: int) -> bytes:
-    tags = {} if image.get_typeof(PROFILE) != 0 else {"profile": "srgb"}
+    # Where the exposures have no EXIF, there is none: libvips would write a block of its own, which
+    # says that the colours are not known.
+    keep = ForeignKeep.ICC | (ForeignKeep.EXIF if image.get_typeof(EXIF) != 0 else 0)
+    tags: dict[str, object] = {"keep": keep}
+    if image.get_typeof(PROFILE) == 0:
+        tags["profile"] = "srgb"
     match options.format:
         case "jpeg":
             # Optimised coding saves 2 %, but holds the whole picture: 1 to 2 GiB at 100 megapixels.

@@ -86,6 +86,15 @@ def test_the_place_and_all_can_be_left_out(form):
     assert 0x010F not in image
 
 
+@pytest.mark.parametrize("form", WITH_EXIF)
+@pytest.mark.parametrize("options", [{}, {"exif": camera_exif(), "metadata": "strip"}])
+def test_without_exif_nothing_is_said(form, options):
+    image = Image.open(io.BytesIO(write(images.scene(), form, **options)))
+    assert not dict(image.getexif())
+    assert not image.getexif().get_ifd(0x8769)
+    assert image.info["icc_profile"]
+
+
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
 @pytest.mark.parametrize("form", WITH_EXIF)
 def test_another_reader_finds_no_fault_with_the_block(form, tmp_path):
