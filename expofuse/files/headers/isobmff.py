@@ -17,10 +17,14 @@ _BRANDS: dict[bytes, ItemFormat] = {
     b"heim": "heic",
     b"heis": "heic",
 }
-_SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
+_SEQUENCES: dict[bytes, ItemFormat] = {
+    b"avis": "avif",
+    b"hevc": "heic",
+    b"hevx": "heic",
+    b"msf1": "heic",
+}
 _GENERAL = b"mif1"
 _MAX_ITEMS = 4096
-_CODED_BITS = {b"av1C": "avif", b"hvcC": "heic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,13 @@ class ItemHeader:
 
     Attributes:
         image: Format, size after the file's own rotation, and depth.
+        bits: Bits of a sample in the file.
         code_points: Primaries and transfer of ITU-T H.273, and whether levels are full; None where
             the file does not say.
     """
 
     image: ImageHeader
+    bits: int
     code_points: tuple[int, int, bool] | None
 
 
@@ -46,7 +52,7 @@ def find_item_format(start: bytes) -> ItemFormat | None:
     """
     if start[4:8] != b"ftyp":
         return None
-    return "avif" if start[8:12] == b"avis" else _BRANDS.get(start[8:12])
+    return (_BRANDS | _SEQUENCES).get(start[8:12])
 
 
 def read_general_format(view: memoryview) -> ItemFormat | None:
@@ -96,7 +102,13 @@ def _to_header(
                 size = (width // wide_by, height // high_by)
         elif name == b"pixi":
             (channels,) = read_fields(">B", view, begin + 4)
-            bits = max([8, *bytes(view[begin + 5 : min(begin + 5 + channels, end)])])
+            bits = max([bits, *bytes(view[begin + 5 : min(begin + 5 + channels, end)])])
+        elif name == b"av1C":  # AV1 in ISOBMFF, 2.3.3
+            (flags,) = read_fields(">B", view, begin + 2)
+            bits = max(bits, 8 + 2 * bool(flags & 0x40) + 2 * bool(flags & 0x20))
+        elif name == b"hvcC":  # ISO/IEC 14496-15, 8.3.3.1
+            (luma,) = read_fields(">B", view, begin + 17)
+            bits = max(bits, 8 + (luma & 7))
         elif name == b"irot":
             turns = read_fields(">B", view, begin)[0] & 3
         elif name == b"colr" and bytes(view[begin : begin + 4]) == b"nclx":
@@ -107,7 +119,7 @@ def _to_header(
     if turns % 2:
         size = size[::-1]
     header = ImageHeader(image_format, *size, 8 if bits == 8 else 16)
-    return ItemHeader(header, code_points)
+    return ItemHeader(header, bits, code_points)
 
 
 def _list_boxes(view: memoryview, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers import ImageHeader
+from expofuse.files.headers.isobmff import parse_items
 from expofuse.files.reading.vips import EXIF, PROFILE
 
 EXTRA = "heic"
@@ -30,6 +32,7 @@ def open_heic(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvi
             f"or install expofuse[{EXTRA}]"
         ) from error
     try:
+        pi_heif.options.DECODE_THREADS = 1  # There is a process for each core.
         picture = pi_heif.open_heif(bytes(data), convert_hdr_to_8bit=False)
         samples = np.array(picture)  # Its own memory goes with it.
     except (ValueError, LookupError, EOFError, SyntaxError, RuntimeError, OSError) as error:
@@ -47,6 +50,8 @@ def open_heic(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvi
             f"expected a HEIC of {header.bits} bits as in its header, got {samples.dtype}"
         )
     is_deep = samples.dtype == np.uint16
+    if is_deep:
+        samples = _to_full_scale(samples, parse_items(memoryview(data).cast("B"), "heic").bits)
     image = pyvips.Image.new_from_memory(
         samples, header.width_px, header.height_px, bands, "ushort" if is_deep else "uchar"
     )
@@ -59,3 +64,9 @@ def open_heic(data: bytes | bytearray | memoryview, header: ImageHeader) -> pyvi
     # The decoder has turned it already, whatever its EXIF block says.
     image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     return image
+
+
+def _to_full_scale(samples: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
+    """Samples of 10 or 12 bits, which the library shifts to the upper end of 16, to all of them."""
+    full = ((1 << bits) - 1) << (16 - bits)
+    return np.asarray(np.rint(np.minimum(samples * (65535 / full), 65535)), np.uint16)
