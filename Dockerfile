@@ -21,7 +21,7 @@ COPY pyproject.toml constraints.txt ./
 RUN case "$DEVICE" in cpu | cuda) ;; *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; esac \
     && python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 extras = project['optional-dependencies']; cuda = extras['cuda'] if sys.argv[1] == 'cuda' else []; \
-print(*project['dependencies'], *extras['service'], *cuda, sep='\n')" "$DEVICE" > requirements.txt
+print(*project['dependencies'], *extras['service'], *extras['raw'], *cuda, sep='\n')" "$DEVICE" > requirements.txt
 # hadolint ignore=DL3013
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --constraint constraints.txt --requirement requirements.txt

@@ -11,7 +11,7 @@ KERNELS := setup.py $(wildcard model/kernels/*.[ch])
 ifndef DEVICE
 DEVICE := $(shell nvidia-smi --list-gpus 2>/dev/null | grep -q GPU && echo cuda || echo cpu)
 endif
-EXTRAS := $(if $(filter cuda,$(DEVICE)),service$(comma)cuda,service)
+EXTRAS := service$(comma)raw$(if $(filter cuda,$(DEVICE)),$(comma)cuda)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(DEVICE)),-cpu)
 
@@ -100,5 +100,5 @@ $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	touch $@
 
 $(DEV): $(SERVICE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,heic,raw,trainer,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,heic,jxl,raw,trainer,dev]'
 	touch $@

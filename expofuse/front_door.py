@@ -215,8 +215,8 @@ def fuse(
         reference: Number of the exposure that stays where it is, from 1 as given, and whose size
             the picture has; None leaves the choice.
         device: `auto`, `cpu` or `cuda:N`; `auto` takes a CUDA device where there is one.
-        format: `jpeg`, `png`, `webp`, `tiff` or `avif`, of the file that is returned.
-        quality: Of JPEG, AVIF and lossy WebP, 1 to 100; 90 when not given.
+        format: `jpeg`, `png`, `webp`, `tiff`, `avif` or `jxl`, of the file that is returned.
+        quality: Of JPEG, AVIF, JPEG XL and WebP, 1 to 100; 90 when not given.
         bit_depth: Bits of a sample, 8 or 16 (AVIF: 8 or 10); those of the exposures when not given,
             or the most that the format holds.
         subsampling: Of the chroma of JPEG and AVIF, `444` or `420`; `auto` halves it below quality

@@ -1,13 +1,15 @@
 """Says which file formats are written, what each can hold, and the options of a file."""
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 from pydantic import ConfigDict
 
 from expofuse.errors import OptionError
 
-OutputFormat = Literal["jpeg", "png", "webp", "tiff", "avif"]
+OutputFormat = Literal["jpeg", "png", "webp", "tiff", "avif", "jxl"]
 """Formats that are written."""
 
 OutputDepth = Literal[8, 10, 16]
@@ -28,8 +30,9 @@ FORMAT_MAX_SIDE_PX: dict[OutputFormat, int] = {
     "webp": 16_383,
     "tiff": 1_000_000,
     "avif": 16_384,
+    "jxl": 1_000_000,
 }
-"""Longest side that a format can hold; for PNG, TIFF and AVIF what their libraries take."""
+"""Longest side that a format can hold, or that its library takes."""
 
 FORMAT_DEPTHS: dict[OutputFormat, tuple[OutputDepth, ...]] = {
     "jpeg": (8,),
@@ -37,6 +40,7 @@ FORMAT_DEPTHS: dict[OutputFormat, tuple[OutputDepth, ...]] = {
     "webp": (8,),
     "tiff": (8, 16),
     "avif": (8, 10),
+    "jxl": (8, 16),
 }
 """Bits of a sample that a format can hold and that are written."""
 
@@ -64,7 +68,7 @@ class EncodeOptions:
 
     Attributes:
         format: File format.
-        quality: Of JPEG, AVIF and lossy WebP, 1..100; PNG and TIFF are lossless.
+        quality: 1..100; PNG and TIFF are lossless, and JPEG XL at 100.
         bits: Bits of a sample; None for those of the pixels, or the most that the format holds.
         subsampling: Of the chroma of JPEG and AVIF; `auto` halves it below quality 90.
         is_progressive: A JPEG that shows itself coarse first; the writer holds all of it.
@@ -88,6 +92,12 @@ class EncodeOptions:
         return min(bits_that_hold(self.format, bits))
 
 
+@cache
+def is_written(image_format: OutputFormat) -> bool:
+    """Whether the library that writes a format is installed; that of JPEG XL is an extra."""
+    return image_format != "jxl" or find_spec("pyjpegxl") is not None
+
+
 def bits_that_hold(image_format: OutputFormat, bits: int) -> tuple[OutputDepth, ...]:
     """The depths of a format that lose nothing of so many bits, or else its greatest.
 
@@ -103,8 +113,14 @@ def check_encodable(options: EncodeOptions, *, width_px: int, height_px: int) ->
     """Refuse options that the format cannot meet for a result of this size.
 
     Raises:
-        OptionError: The quality is out of range, or the format lacks the depth or the size.
+        OptionError: The quality is out of range, the format lacks the depth or the size, or what
+            writes it is not installed.
     """
+    if not is_written(options.format):
+        raise OptionError(
+            f"expected another format than {options.format}, whose library is not installed here: "
+            f"install expofuse[{options.format}]"
+        )
     if not 1 <= options.quality <= 100:
         raise OptionError(f"expected a quality from 1 to 100, got {options.quality}")
     depths = FORMAT_DEPTHS[options.format]

@@ -32,6 +32,7 @@ FORMAT_BY_SUFFIX: dict[str, OutputFormat] = {
     ".tiff": "tiff",
     ".webp": "webp",
     ".avif": "avif",
+    ".jxl": "jxl",
 }
 EXAMPLE_URL = "http://127.0.0.1:8000"
 EXIT_FAILED = 1
@@ -196,7 +197,7 @@ def _make_parser() -> argparse.ArgumentParser:
         choices=OUTPUT_FORMATS,
         help="default: by the picture's name, else that of the first file",
     )
-    fuse.add_argument("--quality", type=int, help="of JPEG, WebP and AVIF, 1 to 100")
+    fuse.add_argument("--quality", type=int, help="of JPEG, WebP, AVIF and JPEG XL, 1 to 100")
     fuse.add_argument(
         "--bit-depth",
         type=int,

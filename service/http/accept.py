@@ -10,6 +10,7 @@ from expofuse.files.formats import (
     EncodeOptions,
     OutputFormat,
     check_encodable,
+    is_written,
 )
 from expofuse.files.headers import ImageFormat, ImageHeader
 from model.tiling import Rect
@@ -29,7 +30,7 @@ LOSSLESS_FORMAT: OutputFormat = "png"
 SMALL_FORMAT: OutputFormat = "jpeg"
 """Taken where the client has no preference and the first exposure's own format is not written."""
 
-SLOW_FORMATS: tuple[OutputFormat, ...] = ("avif",)
+SLOW_FORMATS: tuple[OutputFormat, ...] = ("avif", "jxl")
 """Taken only where the client prefers them: browsers name them first, but would wait long."""
 
 _FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()} | OTHER_MEDIA_TYPES
@@ -122,7 +123,7 @@ def choose_format(asked: OutputFormat | None, accept: str, picture: Picture) -> 
     if asked is not None:
         return asked
     ranges = list(read_accept(accept)) or [MediaRange("*/*", 1.0)]
-    welcomes = {name: _find_welcome(name, ranges) for name in MEDIA_TYPES}
+    welcomes = {name: _find_welcome(name, ranges) for name in MEDIA_TYPES if is_written(name)}
     welcome = [name for name, one in welcomes.items() if one.weight > 0]
     able = [name for name in welcome if FORMAT_MAX_SIDE_PX[name] >= picture.most_px]
     # Of exposures of several sizes, the picture may yet become one that these can hold.
@@ -209,12 +210,16 @@ def _find_welcome(name: OutputFormat, ranges: Sequence[MediaRange]) -> Welcome:
 
 def _explain(welcome: Sequence[OutputFormat], picture: Picture) -> str:
     if not welcome:
-        return f"expected Accept to admit one of {', '.join(MEDIA_TYPES.values())}, it admits none"
+        return f"expected Accept to admit one of {_list_written()}, it admits none"
     sizes = ", ".join(f"{name} at most {FORMAT_MAX_SIDE_PX[name]}" for name in welcome)
     return (
         f"expected a picture whose sides an admitted format can hold ({sizes} pixels), "
-        f"got one of {picture.least_px} pixels; there are {', '.join(MEDIA_TYPES.values())}"
+        f"got one of {picture.least_px} pixels; there are {_list_written()}"
     )
+
+
+def _list_written() -> str:
+    return ", ".join(media_type for name, media_type in MEDIA_TYPES.items() if is_written(name))
 
 
 def _read_weight(parameters: Sequence[str]) -> float:

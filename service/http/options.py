@@ -50,6 +50,7 @@ MEDIA_TYPES: dict[OutputFormat, str] = {
     "webp": "image/webp",
     "tiff": "image/tiff",
     "avif": "image/avif",
+    "jxl": "image/jxl",
 }
 ALIGN_MODES: tuple[AlignMode, ...] = get_args(AlignMode)
 GHOSTS_MODES: tuple[GhostsMode, ...] = get_args(GhostsMode)

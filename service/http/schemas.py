@@ -131,14 +131,14 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "minimum": MIN_QUALITY,
         "maximum": MAX_QUALITY,
         "default": DEFAULT_QUALITY,
-        "description": "of JPEG, WebP and AVIF",
+        "description": "of JPEG, WebP, AVIF and JPEG XL, which loses nothing at 100",
     },
     "bit_depth": {
         "type": "string",
         "enum": list(BIT_DEPTHS),
         "default": AUTO,
         "description": "bits of a sample; `auto`: those of the exposures, or the most that the "
-        "format holds. PNG and TIFF hold 8 and 16, AVIF 8 and 10, JPEG and WebP 8",
+        "format holds. PNG, TIFF and JPEG XL hold 8 and 16, AVIF 8 and 10, JPEG and WebP 8",
     },
     "subsampling": {
         "type": "string",

@@ -26,7 +26,7 @@ def test_every_dependency_is_pinned_within_its_range(
 ) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert extras.keys() == {"cuda", "heic", "raw", "service", "trainer", "dev"}
+    assert extras.keys() == {"cuda", "heic", "jxl", "raw", "service", "trainer", "dev"}
     names = [*project["dependencies"], *(name for extra in extras.values() for name in extra)]
     for requirement in map(Requirement, names):
         version = pins.get(canonicalize_name(requirement.name))
@@ -91,7 +91,7 @@ def test_make_serve_and_test_stand_on_the_virtual_environment(
 
 
 def test_make_installs_torch_for_cuda_alone(repository: Path, tmp_path: Path) -> None:
-    for device, extras in (("cpu", ".[service]"), ("cuda", ".[service,cuda]")):
+    for device, extras in (("cpu", ".[service,raw]"), ("cuda", ".[service,raw,cuda]")):
         plan = run_make(repository, tmp_path, "--dry-run", "serve", f"DEVICE={device}").stdout
         (install,) = [line for line in plan.splitlines() if " pip install " in line]
         assert install.endswith(f"--editable '{extras}'")

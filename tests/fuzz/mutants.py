@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pillow_heif
+import pyjpegxl
 
 from tests import images
 from tests.dng import dng
@@ -42,6 +43,11 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "tiff, jpeg": lambda: images.encoded("tiff", compression="jpeg"),
     "bigtiff": images.big_tiff,
     "avif": lambda: images.save(images.scene(), "AVIF", quality=60),
+    "jxl": lambda: pyjpegxl.encode_from_numpy(images.scene(), quality=1.0),
+    "jxl, lossless, 16 bits": lambda: pyjpegxl.encode_from_numpy(
+        images.scene(dtype=np.uint16), lossless=True
+    ),
+    "jxl, boxes": lambda: pyjpegxl.encode_from_numpy(images.scene(), exif=b"MM\0*" + bytes(20)),
     "heic": lambda: _heic(images.scene(), "RGB"),
     "heic, 10 bits": lambda: _heic(images.scene(dtype=np.uint16), "RGB;16"),
     "bmp": lambda: images.save(images.scene(), "BMP"),

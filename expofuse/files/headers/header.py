@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from expofuse.errors import ImageDecodeError, PixelLimitError
 
-ImageFormat = Literal["jpeg", "png", "webp", "tiff", "avif", "bmp", "heic", "raw"]
+ImageFormat = Literal["jpeg", "png", "webp", "tiff", "avif", "bmp", "heic", "jxl", "raw"]
 """Formats that are read."""
 
 Depth = Literal[8, 16]

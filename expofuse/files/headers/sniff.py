@@ -12,13 +12,14 @@ from expofuse.files.headers.bmp import parse_bmp
 from expofuse.files.headers.header import ImageHeader
 from expofuse.files.headers.isobmff import find_item_format, parse_items, read_general_format
 from expofuse.files.headers.jpeg import parse_jpeg
+from expofuse.files.headers.jxl import CODESTREAM_START, CONTAINER_START, parse_jxl
 from expofuse.files.headers.names import name_content
 from expofuse.files.headers.png import parse_png
 from expofuse.files.headers.raw import is_raw, parse_raw
 from expofuse.files.headers.tiff import parse_tiff
 from expofuse.files.headers.webp import parse_webp
 
-READ_FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "BMP", "HEIC", "camera raw")
+READ_FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF", "JPEG XL", "BMP", "HEIC", "camera raw")
 
 
 def sniff(data: bytes | bytearray | memoryview) -> ImageHeader:
@@ -72,5 +73,6 @@ _PARSERS: tuple[tuple[Callable[[bytes], bool], Callable[[memoryview], ImageHeade
     (lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), parse_png),
     (lambda start: start.startswith(b"RIFF") and start[8:12] == b"WEBP", parse_webp),
     (lambda start: start.startswith(_TIFF_STARTS), parse_tiff),
+    (lambda start: start.startswith((CODESTREAM_START, CONTAINER_START)), parse_jxl),
     (lambda start: start.startswith(b"BM"), parse_bmp),
 )

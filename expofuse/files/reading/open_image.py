@@ -5,6 +5,7 @@ import pyvips
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers import ImageHeader
 from expofuse.files.reading.heic import open_heic
+from expofuse.files.reading.jxl import open_jxl
 from expofuse.files.reading.vips import load
 
 Data = bytes | bytearray | memoryview
@@ -29,6 +30,8 @@ def open_image(data: Data, header: ImageHeader) -> pyvips.Image:
         return _open_bmp(data, header)
     if header.format == "heic":
         return open_heic(data, header)
+    if header.format == "jxl":
+        return open_jxl(data, header)
     return load(data, header)
 
 

@@ -1,4 +1,4 @@
-"""Encodes pixels to image files, by libvips."""
+"""Encodes pixels to image files, by libvips; JPEG XL by a library of its own."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,14 @@ from expofuse.errors import EncodeError
 from expofuse.files.exif import rebuild_exif
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.pixels import to_depth
-from expofuse.files.reading.vips import EXIF, PROFILE, VIPS_FAILURES, raise_if_out_of_memory
+from expofuse.files.reading.vips import (
+    EXIF,
+    PROFILE,
+    VIPS_FAILURES,
+    raise_if_out_of_memory,
+    read_blob,
+)
+from expofuse.files.writing.jxl import encode_jxl
 from model.exposure import Pixels
 
 PNG_COMPRESSION, PNG_FILTER = 3, "sub"
@@ -31,8 +38,8 @@ def encode(pixels: Pixels, *, options: EncodeOptions, metadata: ImageMetadata) -
     """Encode RGB pixels, tagged as sRGB or with the profile that is kept.
 
     16 bits become fewer by rounding to the nearest, where the format or the options ask for it.
-    EXIF is written to JPEG, PNG, WebP and AVIF; the TIFF writer has no place for it. A profile that
-    is not of RGB, or that colours cannot be brought back to, is not kept.
+    EXIF is written to all but TIFF, whose writer has no place for it. A profile that is not of RGB,
+    or that colours cannot be brought back to, is not kept.
 
     Args:
         pixels: RGB in sRGB. Shape (H, W, 3), uint8 or uint16.
@@ -149,5 +156,12 @@ def _save(image: pyvips.Image, options: EncodeOptions, bits: int) -> bytes:
                 effort=AVIF_EFFORT,
                 subsample_mode=_SUBSAMPLE_MODES[options.subsampling],
                 **tags,
+            )
+        case "jxl":
+            saved = encode_jxl(
+                image.numpy(),
+                quality=options.quality,
+                profile=read_blob(image, PROFILE),
+                exif=read_blob(image, EXIF),
             )
     return bytes(saved)

@@ -137,8 +137,6 @@ def test_unsupported_layouts_are_named_and_say_what_to_do(make, name):
         (b"", "an empty file"),
         (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2", r"a film \(MP4\)"),
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", r"a film \(QuickTime\)"),
-        (b"\xff\x0a\xfa\x7f", "a JPEG XL"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
         (b"GIF89a", "a GIF"),
         (b"8BPS\0\1", "a Photoshop document"),

@@ -8,6 +8,7 @@ import io
 import cv2
 import numpy as np
 import pillow_heif
+import pyjpegxl
 import pytest
 import pyvips
 import tifffile
@@ -82,6 +83,10 @@ def by_pillow_heif(samples, profile):
     return file.getvalue()
 
 
+def by_pyjpegxl(samples, profile):
+    return pyjpegxl.encode_from_numpy(samples, lossless=True, icc=profile)
+
+
 READ = {
     ("jpeg", 8): by_pillow("jpeg"),
     ("png", 8): by_pillow("png"),
@@ -90,6 +95,8 @@ READ = {
     ("tiff", 8): by_pillow("tiff"),
     ("tiff", 16): tiff_of_16_bits,
     ("avif", 8): by_pillow("avif"),
+    ("jxl", 8): by_pyjpegxl,
+    ("jxl", 16): by_pyjpegxl,
     ("heic", 8): by_pillow_heif,
     ("heic", 16): by_pillow_heif,
 }
@@ -113,6 +120,10 @@ def test_what_is_read(form, bits, space):
 
 def read_by_others(file, form, bits):
     """Samples, 0..1, and the profile that a file carries."""
+    if form == "jxl":
+        said, samples = pyjpegxl.decode_to_numpy(file)
+        assert samples.dtype == {8: np.uint8, 16: np.uint16}[bits]
+        return samples / np.iinfo(samples.dtype).max, said.icc
     if form == "avif" and bits == 10:
         image = pyvips.Image.heifload_buffer(file)
         return image.numpy() / 65472, image.get("icc-profile-data")

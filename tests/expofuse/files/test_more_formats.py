@@ -1,10 +1,11 @@
-"""AVIF, HEIC and BMP files, made by libraries that do not read them here."""
+"""AVIF, HEIC, JPEG XL and BMP files, made by libraries that do not read them here."""
 
 import io
 
 import cv2
 import numpy as np
 import pillow_heif
+import pyjpegxl
 import pytest
 import pyvips
 from PIL import Image
@@ -63,7 +64,11 @@ def bmp(pixels=None):
     return images.save(images.scene() if pixels is None else pixels, "BMP")
 
 
-MAKERS = {"avif": avif, "heic": heic, "bmp": bmp}
+def jxl(pixels=None):
+    return pyjpegxl.encode_from_numpy(images.scene() if pixels is None else pixels, quality=0.3)
+
+
+MAKERS = {"avif": avif, "heic": heic, "jxl": jxl, "bmp": bmp}
 
 
 @pytest.mark.parametrize("form", MAKERS)
