@@ -47,6 +47,7 @@ _OTHER_COMPRESSIONS = {
     52546: "JPEG XL",
 }
 _SAVE_AS = "save it as RGB of 8 or 16 bits with LZW or deflate"
+_PHASE_ONE_MARKS = (b"IIII", b"MMMM")
 _MAX_PAGES = 16
 _REDUCED_OR_MASK = 1 | 4
 
@@ -69,6 +70,10 @@ class _Layout:
 
 def parse_tiff(view: memoryview) -> ImageHeader:
     """Format, size and depth of a TIFF; raises as `sniff` does."""
+    if bytes(view[8:12]) in _PHASE_ONE_MARKS:
+        raise UnsupportedImageError(
+            "expected a TIFF picture, got a raw file (IIQ): develop it and save it as TIFF or JPEG"
+        )
     order = "<" if view[0] == 0x49 else ">"
     (version,) = read_fields(order + "H", view, 2)
     is_big = version == 43

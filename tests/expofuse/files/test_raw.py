@@ -1,6 +1,7 @@
 """Raw files are developed alike: one white balance, no brightness of their own."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -108,6 +109,73 @@ def test_a_raw_file_and_a_picture_are_fused():
 def test_a_truncated_raw_file_is_damaged(share):
     with pytest.raises(ImageDecodeError):
         decode(images.truncated(dng(light()), share=share), limits=LIMITS)
+
+
+def directory(tags, position):
+    """A directory of TIFF whose entries hold one number each."""
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", position)
+
+
+def cr2(*, width=3456, height=2304, kept=None):
+    """The bones of an older Canon file, whose first directory describes a small preview alone."""
+    preview, second = 16, 16 + 2 + 12 * 2 + 4
+    begin = second + 2 + 12 * 2 + 4
+    frame = struct.pack(">BHHB", 14, height, width // 2, 2) + bytes(6)
+    scan = b"\xff\xd8\xff\xc4\0\x04ab\xff\xc3" + struct.pack(">H", 2 + len(frame)) + frame
+    scan += bytes(5000)
+    file = b"II*\0" + struct.pack("<I", preview) + b"CR\2\0" + bytes(4)
+    file += directory({256: 1536, 257: 1024}, second)
+    file += directory({273: begin, 279: len(scan)}, 0) + scan
+    return file[:kept]
+
+
+def test_the_size_of_a_cr2_is_that_of_its_data_and_not_of_its_preview():
+    header = sniff(cr2())
+    assert (header.format, header.bits) == ("raw", 16)
+    assert header.width_px >= 3456
+    assert header.height_px >= 2304
+
+
+def raf(*, layout, kept=None):
+    table = struct.pack(">IHHHHHHBB", 2, 0x100, 4, 1000, 1600, 0x130, 2, 0, layout)
+    data = bytes(4000)
+    head = b"FUJIFILMCCD-RAW ".ljust(0x5C, b"\0")
+    head += struct.pack(">IIII", 0x70, len(table), 0x70 + len(table), len(data))
+    return (head.ljust(0x70, b"\0") + table + data)[:kept]
+
+
+def test_a_sensor_that_stands_on_a_corner_gives_twice_its_pixels():
+    upright, turned = sniff(raf(layout=8)), sniff(raf(layout=0))
+    assert 1600 * 1000 <= upright.pixels < 2 * 1600 * 1000
+    assert 2 * 1600 * 1000 <= turned.pixels < 3 * 1600 * 1000
+
+
+def cr3(*, kept=None):
+    entry = b"CRAW" + bytes(24) + struct.pack(">HH", 6000, 4000)
+    file = struct.pack(">I", 24) + b"ftypcrx " + bytes(12)
+    file += struct.pack(">I4s", 8 + len(entry), b"moov") + entry
+    return (file + struct.pack(">I4sQ", 1, b"mdat", 16 + 5000) + bytes(5000))[:kept]
+
+
+def rw2(*, kept=None):
+    file = b"IIU\0" + struct.pack("<I", 8)
+    file += directory({2: 4000, 3: 3000, 273: 0xFFFFFFFF, 279: 5000, 280: 200}, 0)
+    return (file.ljust(200, b"\0") + bytes(5000))[:kept]
+
+
+@pytest.mark.parametrize("make", [cr2, lambda kept=None: raf(layout=8, kept=kept), cr3, rw2])
+def test_a_file_that_ends_before_its_data_is_damaged(make):
+    """LibRaw would take what is missing for black."""
+    assert sniff(make()).format == "raw"
+    with pytest.raises(ImageDecodeError, match="copy it again"):
+        sniff(make(kept=4000))
+
+
+@pytest.mark.parametrize("mark", [b"IIII", b"MMMM"])
+def test_a_raw_file_that_looks_like_a_small_picture_is_called_by_its_name(mark):
+    with pytest.raises(UnsupportedImageError, match="IIQ"):
+        sniff(b"II*\0\x10\0\0\0" + mark + bytes(60))
 
 
 def test_mutated_raw_files_are_answered():
