@@ -7,11 +7,11 @@ from email.utils import formatdate
 from typing import Any
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from expofuse.answers import PROBLEM_MEDIA_TYPE, Problem
 from expofuse.errors import (
     EncodeError,
     ImageDecodeError,
@@ -45,7 +45,6 @@ from service.errors import (
 )
 from service.request_record import UNSETTLED_OUTCOME, RequestRecord, choose_request_id
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:expofuse:problem:"
 CLIENT_LEFT_STATUS = 499
 """Never sent to anybody; for the log."""
@@ -115,16 +114,6 @@ OUTCOMES = (
     *sorted({error.code for error in PROBLEMS} | {INTERNAL_CODE, UNSETTLED_OUTCOME}),
 )
 """Every value of the metric label `outcome`."""
-
-
-class Problem(BaseModel):
-    """A problem document (RFC 9457)."""
-
-    type: str = Field(description="stable identifier of the class of problem")
-    title: str = Field(description="the same words for every occurrence of this class")
-    status: int
-    detail: str = Field(description="what was expected and what came")
-    request_id: str
 
 
 def _describe_responses() -> dict[int | str, dict[str, Any]]:

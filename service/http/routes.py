@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from expofuse.answers import Health, Readiness, Version, Weights, WeightsVersion
 from expofuse.errors import FileError
 from expofuse.files.headers import ImageHeader, check_size, sniff
 from expofuse.files.white_balance import choose_balanced
@@ -29,12 +30,7 @@ from service.http.options import (
 from service.http.pictures import PictureResponse
 from service.http.schemas import (
     FUSE_OPENAPI,
-    Health,
     Limits,
-    Readiness,
-    Version,
-    Weights,
-    WeightsVersion,
     describe_loaded,
     describe_weights,
 )

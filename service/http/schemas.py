@@ -1,10 +1,10 @@
-"""Models of the JSON answers, and the OpenAPI description of the form of `POST /fuse`."""
+"""Fills in the JSON answers, and describes the form of `POST /fuse` in OpenAPI."""
 
 from collections.abc import Sequence
-from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from expofuse.answers import LoadedVersion, Weights
 from expofuse.files.formats import DEFAULT_QUALITY
 from expofuse.files.headers.sniff import READ_FORMATS
 from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES
@@ -21,56 +21,6 @@ from service.http.options import (
 )
 from service.served_weights import ServedWeights
 from service.settings import LimitSettings
-
-
-class Health(BaseModel):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Readiness(BaseModel):
-    """The device worker is alive and warmed up, and the service is not draining."""
-
-    status: Literal["ready"] = "ready"
-
-
-class WeightsVersion(BaseModel):
-    """One weights version."""
-
-    name: str
-    version: str
-
-
-class LoadedVersion(WeightsVersion):
-    """One of the weights versions that are served."""
-
-    label: str = Field(description="name and version as one word, as in `X-Expofuse-Weights`")
-    architecture: str = Field(description="architecture of its network")
-    summary: str = Field(description="what it is; may be empty")
-    precision: str = Field(description="precision of its network")
-    is_default: bool = Field(description="fuses where the option `weights` is not given")
-
-
-class Version(BaseModel):
-    """What runs here, and on what."""
-
-    service: str = Field(description="version of the service")
-    weights: WeightsVersion = Field(description="the default weights version")
-    weights_loaded: list[LoadedVersion] = Field(description="all that are served, default first")
-    device: str = Field(description="`cpu` or `cuda:N`")
-    precision: str = Field(description="precision of the network of the default version")
-
-
-class Weights(BaseModel):
-    """What the option `weights` of `POST /fuse` may ask for."""
-
-    default: str = Field(description="label of the default")
-    loaded: list[LoadedVersion] = Field(description="all that are served, default first")
-    names: dict[str, str] = Field(
-        description="every value of the option, with the label of the version it stands for; a "
-        "name without a version stands for the highest one loaded"
-    )
 
 
 def describe_loaded(served: Sequence[ServedWeights]) -> list[LoadedVersion]:

@@ -1,0 +1,203 @@
+"""The client that waits: each call returns when its answer is there."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import BinaryIO, Self, Unpack
+
+import httpx
+
+from expofuse.answers import Health, Readiness, Version, Weights
+from expofuse.client.destination import open_sink
+from expofuse.client.errors import BusyError, ClientError
+from expofuse.client.exchange import (
+    DEFAULT_TIMEOUT_S,
+    DEFAULT_URL,
+    HEALTH_PATH,
+    MAX_PROBLEM_BYTES,
+    READY_PATH,
+    Connection,
+    ModelT,
+    Request,
+    ask_to_fuse,
+    check_success,
+    read_fused,
+    read_model,
+    read_problem,
+)
+from expofuse.client.exposures import Exposure
+from expofuse.client.fused import Fused
+from expofuse.client.options import FuseOptions
+from expofuse.client.report import Report
+from expofuse.client.retries import DEFAULT_RETRIES, Attempts, Retries, count_retries
+from expofuse.client.state import Limits, ReadyState
+
+
+class Client:
+    """Fuses through a running service; threads may share it.
+
+    Every call may raise a `ClientError`: `NoAnswerError` where the service cannot be reached, a
+    `ProblemError` where it refuses or fails, `UnexpectedAnswerError` where something else answers.
+
+    Args:
+        url: Of the service.
+        timeout_s: Longest time without a byte sent or received, in seconds.
+        retries: How often a request is sent again that met a busy service or a lost connection.
+        headers: Sent with every request, for a proxy that wants to know who asks.
+
+    Raises:
+        UsageError: The URL is none.
+
+    Example:
+        >>> with Client() as client:  # doctest: +SKIP
+        ...     client.fuse(["dark.jpg", "bright.jpg"], format="png").save("fused.png")
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int | Retries = DEFAULT_RETRIES,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._connection = Connection(url, timeout_s, count_retries(retries), headers or {})
+        self._http = httpx.Client(
+            base_url=url,
+            headers=self._connection.all_headers,
+            timeout=self._connection.timeout,
+            trust_env=self._connection.trusts_environment,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def fuse(self, exposures: Sequence[Exposure], **options: Unpack[FuseOptions]) -> Fused:
+        """Fuse the exposures of one scene.
+
+        Args:
+            exposures: Two to nine, in any order: paths, bytes, or files open in binary mode. Files
+                are read while they are sent.
+            **options: See `FuseOptions`.
+
+        Returns:
+            The picture and how it came about.
+
+        Raises:
+            ClientError: See the class.
+            OSError: A file cannot be read.
+        """
+        with self._ask(ask_to_fuse(exposures, options)) as response:
+            report = check_success(response)
+            response.read()
+            return read_fused(report, response)
+
+    def fuse_to(
+        self,
+        destination: str | os.PathLike[str] | BinaryIO,
+        exposures: Sequence[Exposure],
+        **options: Unpack[FuseOptions],
+    ) -> Report:
+        """Fuse the exposures of one scene into a file, which is written as the answer comes.
+
+        Args:
+            destination: Path of a file, which is written whole or not at all, or a file open in
+                binary mode.
+            exposures: See `fuse`.
+            **options: See `FuseOptions`.
+
+        Returns:
+            How the picture came about.
+
+        Raises:
+            ClientError: See the class.
+            OSError: A file cannot be read or written.
+        """
+        with self._ask(ask_to_fuse(exposures, options)) as response:
+            report = check_success(response)
+            with open_sink(destination) as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
+        return report
+
+    def health(self) -> Health:
+        """Whether the service answers; where it does not, an error says why."""
+        return self._get(HEALTH_PATH, Health)
+
+    def ready(self) -> ReadyState:
+        """Whether requests should go there: a value that is true where they should."""
+        try:
+            self._get(READY_PATH, Readiness)
+        except BusyError as error:
+            return ReadyState(is_ready=False, reason=error.detail or error.title)
+        return ReadyState(is_ready=True)
+
+    def limits(self) -> Limits:
+        """The bounds of the service."""
+        return self._get("limits", Limits)
+
+    def version(self) -> Version:
+        """What runs there, and on what."""
+        return self._get("version", Version)
+
+    def weights(self) -> Weights:
+        """The versions of weights that the option `weights` may name."""
+        return self._get("weights", Weights)
+
+    def _get(self, path: str, kind: type[ModelT]) -> ModelT:
+        with self._ask(Request(path)) as response:
+            response.read()
+            return read_model(kind, response)
+
+    @contextmanager
+    def _ask(self, request: Request) -> Iterator[httpx.Response]:
+        """The head of an answer of success, its body to be read; tries as often as it may."""
+        response = self._send(request)
+        try:
+            yield response
+        except httpx.RequestError as cause:
+            raise self._connection.explain(cause) from cause
+        finally:
+            response.close()
+
+    def _send(self, request: Request) -> httpx.Response:
+        attempts = Attempts(self._connection.retries, is_repeated=request.is_repeated)
+        while True:
+            error: ClientError
+            try:
+                with request.build(self._http) as built:
+                    response = self._http.send(built, stream=True)
+                if response.is_success:
+                    return response
+                error = read_problem(response, self._read_problem(response))
+            except httpx.RequestError as cause:
+                error = self._connection.explain(cause)
+            pause_s = attempts.pause_after(error)
+            if pause_s is None:
+                raise error
+            time.sleep(pause_s)
+
+    def _read_problem(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        try:
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > MAX_PROBLEM_BYTES:
+                    break
+        finally:
+            response.close()
+        return bytes(body)

@@ -1,0 +1,223 @@
+"""What both clients share: requests and answers, without sending or receiving a byte."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from expofuse.answers import PROBLEM_MEDIA_TYPE, Problem
+from expofuse.client.errors import (
+    UNNAMED_TYPE,
+    AnswerTimeoutError,
+    ClientError,
+    NoAnswerError,
+    ProblemDocument,
+    ProblemError,
+    UnexpectedAnswerError,
+    UsageError,
+    make_error,
+)
+from expofuse.client.exposures import Exposure, Exposures
+from expofuse.client.fused import Fused
+from expofuse.client.options import write_query
+from expofuse.client.report import Report, read_report
+from expofuse.client.retries import Retries, read_retry_after
+from expofuse.errors import FileError
+from expofuse.package_version import package_version
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_TIMEOUT_S = 300.0
+CONNECT_TIMEOUT_S = 10.0
+MAX_PROBLEM_BYTES = 64 * 1024
+"""What is read of an answer that is no picture; a problem document has some hundred bytes."""
+
+HEALTH_PATH, READY_PATH = "healthz", "readyz"
+STATE_PATHS = (HEALTH_PATH, READY_PATH)
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, which can be built again for each attempt.
+
+    Attributes:
+        path: Below the service's URL.
+        query: Parameters of the URL.
+        exposures: What a POST sends; None for a GET.
+    """
+
+    path: str
+    query: Mapping[str, str] | None = None
+    exposures: Exposures | None = None
+
+    @property
+    def is_repeated(self) -> bool:
+        """It is sent again where that may help: not a question whose answer is how things are."""
+        return self.path not in STATE_PATHS and (
+            self.exposures is None or self.exposures.can_repeat
+        )
+
+    @contextmanager
+    def build(self, http: httpx.Client | httpx.AsyncClient) -> Iterator[httpx.Request]:
+        """Build it for one attempt; its files are open within the block.
+
+        Raises:
+            OSError: A file cannot be opened.
+        """
+        if self.exposures is None:
+            yield http.build_request("GET", self.path, params=self.query)
+            return
+        with self.exposures.open_parts() as parts:
+            yield http.build_request("POST", self.path, params=self.query, files=parts)
+
+
+def ask_to_fuse(exposures: Sequence[Exposure], options: Mapping[str, object]) -> Request:
+    """The request of a fusion.
+
+    Args:
+        exposures: Two to nine, in any order.
+        options: Of `FuseOptions`.
+
+    Raises:
+        UsageError: The exposures are not two to nine.
+        TypeError: One of them is no file, or an option is unknown.
+    """
+    return Request("fuse", write_query(options), Exposures(exposures))
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a client reaches its service.
+
+    Attributes:
+        url: Of the service.
+        timeout_s: Longest time without a byte sent or received, in seconds.
+        retries: How often it tries again.
+        headers: Sent with every request.
+
+    Raises:
+        UsageError: The URL is none.
+    """
+
+    url: str
+    timeout_s: float
+    retries: Retries
+    headers: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        try:
+            parsed = httpx.URL(self.url)
+        except httpx.InvalidURL as cause:
+            raise UsageError(f"expected a URL, got one that is none: {cause}") from cause
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise UsageError(
+                f"expected a URL that begins with http:// or https://, got '{self.url}'"
+            )
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        """The same for httpx; who does not take a connection soon does not take it at all."""
+        return httpx.Timeout(self.timeout_s, connect=min(CONNECT_TIMEOUT_S, self.timeout_s))
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """The headers with the client's name."""
+        return {"User-Agent": f"expofuse/{package_version()}"} | dict(self.headers)
+
+    @property
+    def trusts_environment(self) -> bool:
+        """A proxy that the environment names is used; not for this machine, which it cannot reach.
+
+        Example:
+            >>> [
+            ...     Connection(f"http://{host}:8000", 1.0, Retries(), {}).trusts_environment
+            ...     for host in ("localhost", "127.0.0.1", "[::1]", "fusion.example")
+            ... ]
+            [False, False, False, True]
+        """
+        host = httpx.URL(self.url).host
+        try:
+            return not ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host != "localhost"
+
+    def explain(self, cause: httpx.RequestError) -> ClientError:
+        """The error of an exchange that was not completed."""
+        place = httpx.URL(self.url).netloc.decode("ascii")
+        error: ClientError
+        if isinstance(cause, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+            error = UsageError(f"the request to {place} cannot be sent: {cause}")
+        elif isinstance(cause, httpx.TimeoutException):
+            error = AnswerTimeoutError(f"no answer from {place} within {self.timeout_s:g} s")
+        else:
+            error = NoAnswerError(f"no answer from {place}: {cause or type(cause).__name__}")
+        error.__cause__ = cause
+        return error
+
+
+def read_problem(response: httpx.Response, body: bytes) -> ProblemError:
+    """The error of an answer that is none of success.
+
+    Args:
+        response: Its head.
+        body: The beginning of its body; of what is no problem document nothing is told.
+    """
+    status = response.status_code
+    retry_after_s = read_retry_after(response.headers.get("retry-after"))
+    if response.headers.get("content-type", "").partition(";")[0] == PROBLEM_MEDIA_TYPE:
+        with suppress(ValidationError):
+            said = Problem.model_validate_json(body)
+            told = (said.type, said.title, status, said.detail, said.request_id)
+            return make_error(ProblemDocument(*told, retry_after_s))
+    request_id = response.headers.get("x-request-id")
+    told = (UNNAMED_TYPE, response.reason_phrase, status, "", request_id)
+    return make_error(ProblemDocument(*told, retry_after_s))
+
+
+def check_success(response: httpx.Response) -> Report:
+    """What the head of an answer says of the picture that follows.
+
+    Raises:
+        UnexpectedAnswerError: It is no answer of this service.
+    """
+    try:
+        return read_report(response.headers)
+    except (KeyError, ValueError) as cause:
+        raise _unexpected(response) from cause
+
+
+def read_fused(report: Report, response: httpx.Response) -> Fused:
+    """The picture of an answer that was read to its end.
+
+    Raises:
+        UnexpectedAnswerError: Its body is no picture.
+    """
+    try:
+        return Fused.of(report, response.content)
+    except FileError as cause:
+        raise _unexpected(response) from cause
+
+
+def read_model(kind: type[ModelT], response: httpx.Response) -> ModelT:
+    """A JSON answer that was read to its end.
+
+    Raises:
+        UnexpectedAnswerError: It is not of this form.
+    """
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as cause:
+        raise _unexpected(response) from cause
+
+
+def _unexpected(response: httpx.Response) -> UnexpectedAnswerError:
+    kind = response.headers.get("content-type", "no media type")
+    return UnexpectedAnswerError(
+        f"expected an answer of expofuse from {response.url.path}, "
+        f"got {response.status_code} with {kind}",
+        response.status_code,
+    )
