@@ -26,7 +26,7 @@ from expofuse.client.exchange import (
     check_success,
     read_fused,
     read_model,
-    read_problem,
+    read_refusal,
 )
 from expofuse.client.exposures import Exposure
 from expofuse.client.fused import Fused
@@ -162,7 +162,7 @@ class AsyncClient:
                     response = await self._http.send(built, stream=True)
                 if response.is_success:
                     return response
-                error = read_problem(response, await self._read_problem(response))
+                error = read_refusal(response, await self._read_refusal(response))
             except httpx.RequestError as cause:
                 error = self._connection.explain(cause)
             pause_s = attempts.pause_after(error)
@@ -170,7 +170,7 @@ class AsyncClient:
                 raise error
             await anyio.sleep(pause_s)
 
-    async def _read_problem(self, response: httpx.Response) -> bytes:
+    async def _read_refusal(self, response: httpx.Response) -> bytes:
         body = bytearray()
         try:
             async for piece in response.aiter_bytes():

@@ -25,7 +25,7 @@ from expofuse.client.exchange import (
     check_success,
     read_fused,
     read_model,
-    read_problem,
+    read_refusal,
 )
 from expofuse.client.exposures import Exposure
 from expofuse.client.fused import Fused
@@ -183,7 +183,7 @@ class Client:
                     response = self._http.send(built, stream=True)
                 if response.is_success:
                     return response
-                error = read_problem(response, self._read_problem(response))
+                error = read_refusal(response, self._read_refusal(response))
             except httpx.RequestError as cause:
                 error = self._connection.explain(cause)
             pause_s = attempts.pause_after(error)
@@ -191,7 +191,7 @@ class Client:
                 raise error
             time.sleep(pause_s)
 
-    def _read_problem(self, response: httpx.Response) -> bytes:
+    def _read_refusal(self, response: httpx.Response) -> bytes:
         body = bytearray()
         try:
             for piece in response.iter_bytes():

@@ -16,7 +16,6 @@ from expofuse.client.errors import (
     ClientError,
     NoAnswerError,
     ProblemDocument,
-    ProblemError,
     UnexpectedAnswerError,
     UsageError,
     make_error,
@@ -159,7 +158,7 @@ class Connection:
         return error
 
 
-def read_problem(response: httpx.Response, body: bytes) -> ProblemError:
+def read_refusal(response: httpx.Response, body: bytes) -> ClientError:
     """The error of an answer that is none of success.
 
     Args:
@@ -167,6 +166,8 @@ def read_problem(response: httpx.Response, body: bytes) -> ProblemError:
         body: The beginning of its body; of what is no problem document nothing is told.
     """
     status = response.status_code
+    if not response.is_error:
+        return _unexpected(response)
     retry_after_s = read_retry_after(response.headers.get("retry-after"))
     if response.headers.get("content-type", "").partition(";")[0] == PROBLEM_MEDIA_TYPE:
         with suppress(ValidationError):

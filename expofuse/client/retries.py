@@ -8,6 +8,9 @@ from email.utils import parsedate_to_datetime
 
 from expofuse.client.errors import AnswerTimeoutError, BusyError, ClientError, NoAnswerError
 
+MAX_DOUBLINGS = 32
+"""Beyond these no pause grows any more, whatever its bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retries:
@@ -43,7 +46,7 @@ class Retries:
             told_s: What the service asks for; None where it does not.
             share: Which part of the random part is taken, 0..1.
         """
-        spread_s = min(self.longest_spread_s, self.spread_s * 2.0**number)
+        spread_s = min(self.longest_spread_s, self.spread_s * 2.0 ** min(number, MAX_DOUBLINGS))
         return (told_s or 0.0) + spread_s * share
 
 
