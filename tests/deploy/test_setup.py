@@ -26,7 +26,7 @@ def test_every_dependency_is_pinned_within_its_range(
 ) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert extras.keys() == {"cuda", "heic", "jxl", "raw", "service", "trainer", "dev"}
+    assert extras.keys() == {"client", "cuda", "heic", "jxl", "raw", "service", "trainer", "dev"}
     names = [*project["dependencies"], *(name for extra in extras.values() for name in extra)]
     for requirement in map(Requirement, names):
         version = pins.get(canonicalize_name(requirement.name))
