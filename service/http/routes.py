@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from traceback import clear_frames
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -77,6 +78,9 @@ def create_router(service: Service) -> APIRouter:
                 return await _fuse_exposures(request, record, service)
         except TimeoutError as cause:
             raise DeadlineError(f"expected an answer within {deadline_s:g} s, got none") from cause
+        except BaseException as error:
+            _clear_frames(error)
+            raise
 
     @router.get("/healthz", summary="Whether the process answers")
     async def healthz() -> Health:
@@ -278,6 +282,13 @@ async def _decode(
         for decoding in decodings:
             decoding.cancel()
         await asyncio.gather(*decodings, return_exceptions=True)
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let go of what the functions that failed held: the upload would wait for the collector."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager

@@ -106,11 +106,13 @@ async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int
                 raise BodyTooLargeError(f"expected a body of at most {max_bytes} bytes, got more")
             allowance.take(len(chunk))
             reader.feed(chunk)
+        return reader.finish()
     except ClientDisconnect as cause:
         raise DisconnectedError(
             f"the client left after {received_bytes} bytes of its body"
         ) from cause
-    return reader.finish()
+    finally:
+        reader.close()
 
 
 def _check_head(request: Request, max_bytes: int) -> bytes:
@@ -248,6 +250,10 @@ class _FormReader:
             form.fields.reverse()
             form.files.reverse()
         return form
+
+    def close(self) -> None:
+        """Part from the parser, which knows the reader: only a collector would find both."""
+        self._parser.callbacks = {}
 
     def _begin_part(self) -> None:
         self._parts += 1

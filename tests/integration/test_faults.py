@@ -171,3 +171,17 @@ def test_nothing_outlives_a_service_that_is_killed(weights, tmp_path):
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(TIMEOUT_S)
         wait_for(lambda: not any(one.is_running() for one in family))
+
+
+def test_a_refused_upload_is_let_go_at_once(weights, tmp_path):
+    """Its error must not hold it until the garbage collector happens to run."""
+    filler = os.urandom(40_000_000)
+    refused = [{"under": filler, "over": b"a"}, {"under": filler, "no": b"1"}, {"under": filler}]
+    settings = server_settings(weights) | {"EXPOFUSE_LIMITS__MAX_BODY_BYTES": "50000000"}
+    with running_server(settings, log_path=tmp_path / "log") as server, make_client(server) as one:
+        one.post("/fuse", files=refused[0])
+        loop = psutil.Process(server.process.pid)
+        before = loop.memory_info().rss
+        for upload in refused * 2:
+            assert one.post("/fuse", files=upload).status_code in (400, 415, 422)
+            assert loop.memory_info().rss - before < 20_000_000
