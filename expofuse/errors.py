@@ -4,6 +4,7 @@ FusionError                         (model/errors.py)
 └── FileError                       code, message
     ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
     ├── PixelLimitError             more pixels, or a longer side, than the limit
+    ├── MetadataLimitError          more beside the picture than any camera writes
     ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
     ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
     ├── OptionError                 an unknown option, or a value out of its range
@@ -29,6 +30,12 @@ class PixelLimitError(FileError):
     """The image has more pixels, or a longer side, than the limit."""
 
     code = "too-many-pixels"
+
+
+class MetadataLimitError(FileError):
+    """The file holds more beside its picture than any camera or programme writes."""
+
+    code = "metadata-too-large"
 
 
 class ImageDecodeError(FileError):

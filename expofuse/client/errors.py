@@ -188,6 +188,7 @@ FAMILY_OF_CODE: dict[str, type[ProblemError]] = {
     "image-damaged": ImageError,
     "not-acceptable": OptionError,
     "too-many-pixels": TooLargeError,
+    "metadata-too-large": TooLargeError,
     "unsupported-image": ImageError,
     "unsupported-media-type": ImageError,
 }

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from expofuse.errors import ImageDecodeError, PixelLimitError
+from expofuse.errors import ImageDecodeError, MetadataLimitError, PixelLimitError
 
 ImageFormat = Literal["jpeg", "png", "webp", "tiff", "avif", "bmp", "heic", "jxl", "raw"]
 """Formats that are read."""
@@ -13,6 +13,10 @@ Depth = Literal[8, 16]
 
 MAX_SEGMENTS = 4096
 """Segments, chunks or directory entries that are looked at; real files have at most hundreds."""
+
+MAX_METADATA_BYTES = 32 << 20
+"""Of one file, before its pixels: a JPEG can hold a profile of 16 MiB; depth maps of phones take up
+to 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,23 @@ def check_size(header: ImageHeader, limits: PixelLimits) -> None:
     if header.pixels > limits.max_pixels:
         raise PixelLimitError(
             f"expected at most {limits.max_pixels} pixels, got {size} = {header.pixels} pixels"
+        )
+
+
+def check_metadata(begin: int, end: int) -> None:
+    """Refuse a file that has more before its pixels than is looked at; decoders would read it all.
+
+    Args:
+        begin: Where what is no picture begins.
+        end: Where it ends.
+
+    Raises:
+        MetadataLimitError: More than `MAX_METADATA_BYTES`.
+    """
+    if end - begin > MAX_METADATA_BYTES:
+        raise MetadataLimitError(
+            f"expected at most {MAX_METADATA_BYTES} bytes of metadata before the picture, got "
+            f"{end - begin}: save it without"
         )
 
 

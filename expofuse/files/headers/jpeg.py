@@ -1,7 +1,12 @@
 """Reads the header of a JPEG file."""
 
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
-from expofuse.files.headers.header import MAX_SEGMENTS, ImageHeader, read_fields
+from expofuse.files.headers.header import (
+    MAX_SEGMENTS,
+    ImageHeader,
+    check_metadata,
+    read_fields,
+)
 
 
 def parse_jpeg(view: memoryview) -> ImageHeader:
@@ -22,6 +27,7 @@ def parse_jpeg(view: memoryview) -> ImageHeader:
             continue
         (length,) = read_fields(">H", view, offset + 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            check_metadata(2, offset)
             return _parse_frame(view, offset + 4, marker)
         if length < 2 or marker in (0xD8, 0xD9, 0xDA):
             break

@@ -1,7 +1,12 @@
 """Reads the header of a PNG file."""
 
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
-from expofuse.files.headers.header import MAX_SEGMENTS, ImageHeader, read_fields
+from expofuse.files.headers.header import (
+    MAX_SEGMENTS,
+    ImageHeader,
+    check_metadata,
+    read_fields,
+)
 
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
@@ -13,10 +18,11 @@ def parse_png(view: memoryview) -> ImageHeader:
         raise ImageDecodeError("expected a valid PNG header, got a damaged one")
     if max(width_px, height_px) >= 1 << 31:
         raise ImageDecodeError(f"expected PNG sides below 2^31, got {width_px}x{height_px}")
-    offset = 8 + 12 + length
+    begin = offset = 8 + 12 + length
     for _ in range(MAX_SEGMENTS):
         length, name = read_fields(">I4s", view, offset)
         if name == b"IDAT":
+            check_metadata(begin, offset)
             return ImageHeader("png", width_px, height_px, 16 if bits == 16 else 8)
         if name == b"acTL" and (frames := read_fields(">I", view, offset + 8)[0]) > 1:
             raise UnsupportedImageError(

@@ -6,6 +6,7 @@ from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers import ImageHeader
 from expofuse.files.reading.heic import open_heic
 from expofuse.files.reading.jxl import open_jxl
+from expofuse.files.reading.png import drop_texts
 from expofuse.files.reading.vips import load
 
 Data = bytes | bytearray | memoryview
@@ -32,7 +33,7 @@ def open_image(data: Data, header: ImageHeader) -> pyvips.Image:
         return open_heic(data, header)
     if header.format == "jxl":
         return open_jxl(data, header)
-    return load(data, header)
+    return load(drop_texts(data) if header.format == "png" else data, header)
 
 
 def _open_bmp(data: Data, header: ImageHeader) -> pyvips.Image:

@@ -38,6 +38,7 @@ FAMILIES = {
     "shared-memory": "BusyError",
     "target-too-long": "RequestError",
     "too-many-pixels": "TooLargeError",
+    "metadata-too-large": "TooLargeError",
     "unsupported-coding": "RequestError",
     "unsupported-http-version": "ServiceError",
     "unsupported-image": "ImageError",

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,15 @@ import pyvips
 import tifffile
 from PIL import Image
 
-from expofuse.errors import ImageDecodeError, MediaTypeError, UnsupportedImageError
+from expofuse.errors import (
+    ImageDecodeError,
+    MediaTypeError,
+    MetadataLimitError,
+    UnsupportedImageError,
+)
 from expofuse.files.headers import PixelLimits, sniff
 from expofuse.files.reading.decode import decode
+from expofuse.files.reading.png import drop_texts
 from expofuse.files.reading.vips import configure_libvips
 from tests import images
 
@@ -264,3 +271,37 @@ def test_a_phones_other_pictures_are_left_out_and_told(marker, body, dropped):
 def test_shared_cases_without_a_decoder_are_named(case, exposure):
     with pytest.raises(UnsupportedImageError, match=r"YCbCr without JPEG|compression zstd"):
         read((CASES / case.format(exposure)).read_bytes())
+
+
+def jpeg_with_segments(count):
+    jpeg = images.encoded("jpeg")
+    return jpeg[:2] + (b"\xff\xe1\xff\xff" + bytes(65_533)) * count + jpeg[2:]
+
+
+def png_with_chunks(name, body, count):
+    png = images.encoded("png")
+    at = png.index(b"IDAT") - 4
+    return png[:at] + images.png_chunk(name, body) * count + png[at:]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda count: jpeg_with_segments(16 * count),
+        lambda count: png_with_chunks(b"teXt", bytes(1 << 20), count),
+    ],
+)
+def test_more_metadata_than_any_camera_writes_is_refused_before_it_is_read(make):
+    assert sniff(make(20)).width_px == 64
+    with pytest.raises(MetadataLimitError, match="save it without"):
+        sniff(make(40))
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+def test_texts_of_a_png_are_not_unpacked(name):
+    """Each of them would unpack to ten megabytes, in all to a minute of a core."""
+    packed = zlib.compress(bytes(10_000_000), 9)
+    head = {b"tEXt": b"Key\0", b"zTXt": b"Key\0\0", b"iTXt": b"Key\0\1\0\0\0"}[name]
+    data = png_with_chunks(name, head + packed, 3000)
+    assert name not in bytes(drop_texts(data))
+    np.testing.assert_array_equal(decode(data, limits=LIMITS).pixels, images.scene())
