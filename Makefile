@@ -28,7 +28,7 @@ SERVICE := $(VENV)/.installed-service-$(DEVICE)
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint format constraints image clean
+.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint format constraints openapi image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -76,6 +76,10 @@ constraints:  ## write what .venv has installed to constraints.txt
 	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude expofuse \
 	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|cuda-|triton==|pip==|wheel==)/d'; } > constraints.txt.new
 	mv constraints.txt.new constraints.txt
+
+openapi: $(DEV)  ## write the description of the API to docs/openapi.json
+	$(BIN)/python -m service.http.openapi > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
 
 image:  ## the container image, with docker; DEVICE=cuda or cpu
 	docker build --build-arg DEVICE=$(DEVICE) --tag $(IMAGE) .

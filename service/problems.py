@@ -2,6 +2,7 @@
 
 import http
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -118,20 +119,59 @@ OUTCOMES = (
 """Every value of the metric label `outcome`."""
 
 
-def _describe_responses() -> dict[int | str, dict[str, Any]]:
-    content = {PROBLEM_MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
-    titles: dict[int | str, list[str]] = {}
-    for row in (*PROBLEMS.values(), INTERNAL_ROW):
-        titles.setdefault(row.status, []).append(row.title)
+PROBLEM_SCHEMA = Problem.model_json_schema()
+PROBLEM_SCHEMA_NAME = Problem.__name__
+"""Of the component of the OpenAPI description that `describe_problems` refers to."""
+
+REQUEST_ID_DESCRIPTION = "the client's own where it is short and harmless, else a new one"
+ANYWHERE = (
+    RequestHeadError,
+    TargetTooLongError,
+    HeadTooLargeError,
+    TransferCodingError,
+    QueueFullError,
+    WorkerStoppedError,
+    HttpVersionError,
+)
+"""What every route may answer with, for the request's head or for how the service fares."""
+
+
+def describe_problems(kinds: Iterable[type[FusionError]]) -> dict[int | str, dict[str, Any]]:
+    """Problem documents by status, for the OpenAPI description of a route.
+
+    Args:
+        kinds: Errors that it answers with, beside an internal one.
+    """
+    by_status: dict[int, list[Row]] = {}
+    for row in (*(PROBLEMS[kind] for kind in kinds), INTERNAL_ROW):
+        by_status.setdefault(row.status, []).append(row)
+    schema = {"$ref": f"#/components/schemas/{PROBLEM_SCHEMA_NAME}"}
     return {
-        status: {"description": "; ".join(dict.fromkeys(of_status)), "content": content}
-        for status, of_status in sorted(titles.items())
+        status: {
+            "description": "; ".join(dict.fromkeys(row.title for row in rows)),
+            "headers": _describe_headers(may_retry=all(row.may_retry for row in rows)),
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}},
+        }
+        for status, rows in sorted(by_status.items())
         if status != CLIENT_LEFT_STATUS
     }
 
 
-PROBLEM_RESPONSES = _describe_responses()
-"""The problem documents of `POST /fuse`, for its OpenAPI description."""
+def _describe_headers(*, may_retry: bool) -> dict[str, object]:
+    headers: dict[str, object] = {"X-Request-Id": describe_header(REQUEST_ID_DESCRIPTION)}
+    if may_retry:
+        headers["Retry-After"] = describe_header("seconds to wait before trying again", "integer")
+    return headers
+
+
+def describe_header(description: str, kind: str = "string") -> dict[str, object]:
+    """A header that an answer always has, for the OpenAPI description.
+
+    Args:
+        description: What it says.
+        kind: Its type, as JSON Schema names it.
+    """
+    return {"description": description, "required": True, "schema": {"type": kind}}
 
 
 def find_row(error: FusionError) -> Row:

@@ -1,6 +1,7 @@
 """Puts the ASGI application together: routes, problem documents, middleware."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
@@ -15,7 +16,22 @@ from service.http.middleware import (
 )
 from service.http.routes import create_router
 from service.lifecycle import Service
-from service.problems import LastHandler, add_problem_handlers
+from service.problems import (
+    PROBLEM_SCHEMA,
+    PROBLEM_SCHEMA_NAME,
+    LastHandler,
+    add_problem_handlers,
+)
+
+
+class DescribedApp(FastAPI):
+    """An application whose OpenAPI description holds the form of problem documents."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description that `/openapi.json` answers with."""
+        description = super().openapi()
+        description["components"]["schemas"][PROBLEM_SCHEMA_NAME] = PROBLEM_SCHEMA
+        return description
 
 
 def create_app(service: Service) -> FastAPI:
@@ -27,7 +43,7 @@ def create_app(service: Service) -> FastAPI:
     Args:
         service: The parts that requests meet; starting and stopping them is the caller's.
     """
-    app = FastAPI(
+    app = DescribedApp(
         title="expofuse",
         summary="Fuses two to nine exposures of one scene into one display-ready picture.",
         version=package_version(),
@@ -35,6 +51,8 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Clients that are generated from the description name their functions by these.
+        generate_unique_id_function=lambda route: route.name,
     )
     add_problem_handlers(app)
     router = create_router(service)

@@ -31,6 +31,7 @@ from service.http.options import (
 from service.http.pictures import PictureResponse
 from service.http.schemas import (
     FUSE_OPENAPI,
+    FUSED_RESPONSE,
     Limits,
     describe_loaded,
     describe_weights,
@@ -47,7 +48,7 @@ from service.http.uploads import (
 )
 from service.lifecycle import Service
 from service.metrics import METRICS_MEDIA_TYPE
-from service.problems import FUSED_OUTCOME, PROBLEM_RESPONSES
+from service.problems import ANYWHERE, FUSED_OUTCOME, PROBLEMS, describe_problems
 from service.processes.job_blocks import JobBlocks
 from service.processes.shared_memory import SampleType, SharedDescriptor
 from service.request_record import RequestRecord
@@ -60,14 +61,13 @@ def create_router(service: Service) -> APIRouter:
     Args:
         service: Its parts, started or about to be.
     """
-    router = APIRouter()
+    router = APIRouter(responses=describe_problems(ANYWHERE))
 
     @router.post(
         "/fuse",
         summary="Fuse two to nine exposures of one scene",
         response_class=Response,
-        responses=PROBLEM_RESPONSES
-        | {200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}}},
+        responses=describe_problems(PROBLEMS) | {200: FUSED_RESPONSE},
         openapi_extra=FUSE_OPENAPI,
     )
     async def fuse(request: Request) -> Response:
@@ -126,7 +126,12 @@ def create_router(service: Service) -> APIRouter:
 
     if service.settings.metrics_port is None:
 
-        @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+        @router.get(
+            "/metrics",
+            summary="Metrics for Prometheus",
+            response_class=Response,
+            responses={200: {"content": {METRICS_MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+        )
         async def metrics() -> Response:
             return Response(service.metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
 

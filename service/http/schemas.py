@@ -11,6 +11,7 @@ from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES
 from service.http.options import (
     AUTO,
     BIT_DEPTHS,
+    FORMAT_ALIASES,
     MAX_QUALITY,
     MEDIA_TYPES,
     METADATA_MODES,
@@ -19,6 +20,8 @@ from service.http.options import (
     SUBSAMPLINGS,
     list_weights_names,
 )
+from service.http.told import TOLD_HEADERS
+from service.problems import REQUEST_ID_DESCRIPTION, describe_header
 from service.served_weights import ServedWeights
 from service.settings import LimitSettings
 
@@ -73,8 +76,9 @@ class Limits(LimitSettings):
 _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
     "format": {
         "type": "string",
-        "enum": list(MEDIA_TYPES),
-        "description": "format of the answer; default: by Accept, else that of the first exposure",
+        "enum": [*MEDIA_TYPES, *FORMAT_ALIASES],
+        "description": "format of the answer, in any case; default: by Accept, else that of the "
+        "first exposure",
     },
     "quality": {
         "type": "integer",
@@ -136,7 +140,7 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
     "reference": {
         "type": "string",
         "default": AUTO,
-        "pattern": "^(auto|[1-9])$",
+        "pattern": "^(auto|[1-9])?$",
         "description": "exposure that stays where it is, and whose size the picture has: its "
         "number as sent, from 1; `under` is 1",
     },
@@ -146,12 +150,32 @@ _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
         "`name-x.y.z`, or `name` for the highest version loaded; default: `default` there",
     },
 }
+
+
+def _allow_empty(schema: dict[str, object]) -> dict[str, object]:
+    """The schema of an option with the empty value, which forms send where none is chosen."""
+    choices, kind = schema.get("enum"), schema["type"]
+    if isinstance(choices, list):
+        return schema | {"enum": [*choices, ""]}
+    return schema if kind == "string" else schema | {"type": [kind, "string"], "pattern": "^$"}
+
+
+_GIVEN_OPTIONS = {name: _allow_empty(schema) for name, schema in _OPTION_SCHEMAS.items()}
+_PICTURE_SCHEMA = {"type": "string", "format": "binary"}
 _IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": ", ".join(READ_FORMATS)}
 
+FUSED_RESPONSE: dict[str, object] = {
+    "description": "the fused picture",
+    "headers": {
+        name: describe_header(description)
+        for name, description in (TOLD_HEADERS | {"X-Request-Id": REQUEST_ID_DESCRIPTION}).items()
+    },
+    "content": {media_type: {"schema": _PICTURE_SCHEMA} for media_type in MEDIA_TYPES.values()},
+}
 FUSE_OPENAPI: dict[str, object] = {
     "parameters": [
         {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in _OPTION_SCHEMAS.items()
+        for name, schema in _GIVEN_OPTIONS.items()
     ],
     "requestBody": {
         "required": True,
@@ -172,7 +196,7 @@ FUSE_OPENAPI: dict[str, object] = {
                             "description": "instead of `under` and `over`: the exposures of one "
                             "scene in any order, the field repeated",
                         },
-                        **_OPTION_SCHEMAS,
+                        **_GIVEN_OPTIONS,
                     },
                 }
             }

@@ -13,6 +13,24 @@ from service.codec.messages import DecodedImage, StackFound
 from service.http.options import FuseOptions
 from service.served_weights import ServedWeights
 
+TOLD_HEADERS = {
+    "X-Expofuse-Weights": "name and version of the weights that fused the picture",
+    "X-Expofuse-Alignment": "`off`, `identity`, `homography` or `refused`; of a pair with the "
+    "figures or the reason, of more with what became of each exposure",
+    "X-Expofuse-Exposure-Order": "of a pair `swapped` or `as-given`, of more their numbers as "
+    "sent, dark to bright",
+    "X-Expofuse-Reference": "number of the exposure, as sent, that stayed where it is",
+    "X-Expofuse-Frame": "what all exposures cover, as `left,top,width,height` in pixels of the "
+    "picture before it is cropped; `none` where they share nothing",
+    "X-Expofuse-Unused": "exposures that the picture is not made of, by their number as sent, and "
+    "why: `blank`, `duplicate`, `surplus`; else `none`",
+    "X-Expofuse-Ghosts": "`auto` or `off`, and the share of the picture in which an exposure was "
+    "replaced by what others show",
+    "X-Expofuse-Dropped": "what files held beside their picture, by exposure, or `none`",
+    "Server-Timing": "milliseconds of each stage",
+}
+"""What the headers of an answer mean that holds a picture."""
+
 
 def tell_fusion(
     options: FuseOptions,
