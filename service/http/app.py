@@ -14,6 +14,7 @@ from service.http.middleware import (
     PlainTarget,
     RequestContext,
 )
+from service.http.reference import create_reference_routes
 from service.http.routes import create_router
 from service.lifecycle import Service
 from service.problems import (
@@ -47,7 +48,7 @@ def create_app(service: Service) -> FastAPI:
         title="expofuse",
         summary="Fuses two to nine exposures of one scene into one display-ready picture.",
         version=package_version(),
-        # The pages of FastAPI load their scripts from elsewhere; the description stays.
+        # Those of FastAPI load their scripts from elsewhere; `service.http.reference` has ours.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -57,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
     add_problem_handlers(app)
     router = create_router(service)
     app.include_router(router)
+    app.routes.extend(create_reference_routes())
     # The last one added is the outermost.
     app.add_middleware(EveryMethod, methods=_list_methods([*app.routes, *router.routes]))
     app.add_middleware(LastHandler)

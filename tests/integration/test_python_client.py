@@ -177,7 +177,7 @@ def test_a_refusal_is_an_error_of_its_family(server, kind, under, code):
 def test_a_wrong_path_is_a_problem_of_the_request(server):
     with Client(f"{server.base_url}/elsewhere") as client, pytest.raises(RequestError) as caught:
         client.version()
-    assert (caught.value.status, caught.value.code) == (404, "http-404")
+    assert (caught.value.status, caught.value.title) == (404, "Not Found")
 
 
 def test_a_service_that_has_no_room_says_when_to_come_again(weights, under, over, tmp_path):

@@ -13,8 +13,9 @@ from expofuse.client.errors import (
     UnexpectedAnswerError,
     make_error,
 )
-from service.problems import CLIENT_LEFT_STATUS, INTERNAL_CODE, PROBLEMS, TYPE_PREFIX
+from service.problems import CLIENT_LEFT_STATUS, PROBLEMS
 
+TYPE_PREFIX = "/problems/"
 FAMILIES = {
     "alignment-failed": "ExposuresError",
     "bad-option": "OptionError",
@@ -72,7 +73,7 @@ def test_a_problem_becomes_an_error_of_its_family(code):
 @pytest.mark.parametrize(
     ("problem_type", "code"),
     [
-        (TYPE_PREFIX + INTERNAL_CODE, INTERNAL_CODE),
+        ("urn:expofuse:problem:internal-error", "internal-error"),
         ("https://fusion.example/problems/bad-option", "bad-option"),
         ("/problems/bad-option", "bad-option"),
         ("about:blank", ""),

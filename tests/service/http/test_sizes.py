@@ -157,6 +157,6 @@ async def test_nothing_stays_in_shared_memory(client):
 async def test_crop_is_described_in_the_schema(client):
     operation = (await client.get("/openapi.json")).json()["paths"]["/fuse"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["properties"]["crop"]["enum"] == ["none", "common"]
+    assert form["properties"]["crop"]["enum"] == ["none", "common", ""]
     (crop,) = (option for option in operation["parameters"] if option["name"] == "crop")
     assert crop["schema"]["default"] == "none"
