@@ -17,6 +17,7 @@ from expofuse.client import (
     AsyncClient,
     BusyError,
     Client,
+    DeadlineError,
     ExposuresError,
     ImageError,
     OptionError,
@@ -203,6 +204,15 @@ def test_a_service_that_has_no_room_says_when_to_come_again(weights, under, over
         }
         (late,) = asyncio.run(crowd(server.base_url, 5, 1))
         assert late.width == 64
+
+
+def test_a_service_that_does_not_get_done_says_so(weights, under, over, tmp_path):
+    hasty = server_settings(weights) | {"EXPOFUSE_LIMITS__DEADLINE_S": "0.01"}
+    with running_server(hasty, log_path=tmp_path / "log") as server:
+        for kind in (Blocking, Awaited):
+            with pytest.raises(DeadlineError) as caught:
+                kind(server.base_url).fuse([under, over])
+            assert (caught.value.status, caught.value.code) == (504, "deadline-passed")
 
 
 class Page(HTMLParser):
