@@ -14,6 +14,7 @@ from service.device.job_queue import JobQueue
 from service.errors import WorkerStoppedError
 from service.logs import count_dropped_lines
 from service.metrics import Metrics
+from service.processes.block_pool import BlockPool
 from service.processes.shared_memory import (
     require_shared_memory,
     shared_memory_free_bytes,
@@ -125,6 +126,7 @@ class Service:
         admission: Budgets.
         codec: Processes that decode, align and encode.
         device: The queue before the device worker, which fuses.
+        blocks: Shared memory of all jobs.
     """
 
     def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
@@ -154,8 +156,15 @@ class Service:
             max_queued=settings.limits.max_jobs,
             metrics=self.metrics,
         )
+        self.blocks = BlockPool(
+            int(self.limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL),
+            [self.codec, self.device],
+        )
         self.metrics.show_processes(
             codec=self.codec, worker=self.device, codec_alive=lambda: self.codec.alive
+        )
+        self.metrics.show_shared_memory(
+            held=lambda: self.blocks.held_bytes, idle=lambda: self.blocks.idle_bytes
         )
         self.metrics.show_dropped_log_lines(count_dropped_lines)
         self._is_draining = False
@@ -233,5 +242,7 @@ class Service:
         """Refuse new jobs, answer those that are left with a problem, end every process."""
         self.begin_draining()
         self.admission.close()
+        # Before the queues forget what runs: nothing that comes back now is used again.
+        await self.blocks.close()
         # Together: neither end may keep the other's processes alive.
         await asyncio.gather(self.device.stop(), self.codec.stop())

@@ -175,6 +175,20 @@ class Metrics:
         self._register("codec_start_failures", failures, lambda: codec.start_failures)
         self._register("worker_start_failures", failures, lambda: worker.start_failures)
 
+    def show_shared_memory(self, *, held: Callable[[], int], idle: Callable[[], int]) -> None:
+        """Show what the blocks of shared memory take, read whenever the metrics are.
+
+        Args:
+            held: Bytes of all blocks.
+            idle: Bytes of those that wait for their next job.
+        """
+        self._gauge(
+            "shared_memory_bytes", "Bytes of shared memory for pixels, used and idle."
+        ).set_function(held)
+        self._gauge(
+            "shared_memory_idle_bytes", "Bytes of it that wait for the next job, or for seconds."
+        ).set_function(idle)
+
     def show_dropped_log_lines(self, count: Callable[[], int]) -> None:
         """Show how many log lines could not be written."""
         self._register("log_lines_dropped", "Log lines that could not be written in time.", count)

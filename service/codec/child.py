@@ -7,7 +7,7 @@ import logging
 import resource
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ from service.codec.messages import (
 from service.errors import CodecError, CodecMemoryError
 from service.logs import configure_logs
 from service.processes.child_side import ParentPipe, follow_parent
-from service.processes.shared_memory import Samples, SharedDescriptor, attach
+from service.processes.known_blocks import KnownBlocks
+from service.processes.shared_memory import Samples, SharedDescriptor
 from service.processes.wire import Ping, Stop
 
 logger = logging.getLogger(__name__)
@@ -77,16 +78,18 @@ def main() -> None:
 
 
 def _serve(pipe: ParentPipe[ToCodec, FromCodec]) -> None:
+    known = KnownBlocks()
     while (head := pipe.read()) is not None:
         message, payload_bytes = head
         match message:
             case Ping():
+                known.forget_gone()
                 pipe.write_pong()
             case Stop():
                 return
             case call:
                 pipe.write(Begun())
-                answer, file = _answer(call, partial(pipe.read_payload, payload_bytes))
+                answer, file = _answer(call, known, partial(pipe.read_payload, payload_bytes))
                 pipe.write(answer, file)
 
 
@@ -110,13 +113,15 @@ def _warm_up() -> None:
     align_stack([pixels, pixels * 2], reference=1)
 
 
-def _answer(call: Call, read_payload: Callable[[], bytearray]) -> tuple[Answer, bytes]:
+def _answer(
+    call: Call, known: KnownBlocks, read_payload: Callable[[], bytearray]
+) -> tuple[Answer, bytes]:
     try:
         if isinstance(call, DecodeCall):
-            return _decode(call, read_payload()), b""
+            return _decode(call, known, read_payload()), b""
         if isinstance(call, RegisterCall):
-            return _register(call), b""
-        return Encoded(), _encode(call)
+            return _register(call, known), b""
+        return Encoded(), _encode(call, known)
     except FusionError as error:
         return Failure(error.code, error.message), b""
     except Exception as error:
@@ -132,24 +137,30 @@ def _is_opencv_out_of_memory(error: Exception) -> bool:
     return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
-def _decode(call: DecodeCall, payload: bytearray) -> DecodedImage:
+def _decode(call: DecodeCall, known: KnownBlocks, payload: bytearray) -> DecodedImage:
     destination = call.destination
-    with attach(destination) as out:
-        decoded = decode(payload, limits=call.limits, out=out, white_balance=call.white_balance)
-        pixels = SharedDescriptor(destination.name, decoded.pixels.shape, destination.dtype)
-        metadata, orientation = decoded.metadata, decoded.orientation
-        white_balance = decoded.white_balance
-        transparent = None
-        if decoded.transparent is not None:
-            transparent = pack_plane(decoded.transparent.astype(np.uint8))
-        del decoded
-    return DecodedImage(pixels, metadata, orientation, transparent, white_balance)
+    decoded = decode(
+        payload,
+        limits=call.limits,
+        out=known.attach(destination),
+        white_balance=call.white_balance,
+    )
+    transparent = None
+    if decoded.transparent is not None:
+        transparent = pack_plane(decoded.transparent.astype(np.uint8))
+    return DecodedImage(
+        SharedDescriptor(destination.name, decoded.pixels.shape, destination.dtype),
+        decoded.metadata,
+        decoded.orientation,
+        transparent,
+        decoded.white_balance,
+    )
 
 
-def _encode(call: EncodeCall) -> bytes:
-    with attach(call.pixels) as pixels:
-        framed = pixels if call.frame is None else pixels[call.frame.slices]
-        return encode(framed, options=call.options, metadata=call.metadata)
+def _encode(call: EncodeCall, known: KnownBlocks) -> bytes:
+    pixels = known.attach(call.pixels)
+    framed = pixels if call.frame is None else pixels[call.frame.slices]
+    return encode(framed, options=call.options, metadata=call.metadata)
 
 
 def _unpack_transparent(image: DecodedImage) -> Transparency | None:
@@ -163,55 +174,52 @@ class _Rooms:
         taken: The block of each such image, with the shape that it has there.
     """
 
-    def __init__(self, call: RegisterCall, attached: ExitStack) -> None:
+    def __init__(self, call: RegisterCall, known: KnownBlocks) -> None:
         self._free = iter(call.rooms)
-        self._attached = attached
+        self._known = known
         self.taken: dict[int, SharedDescriptor] = {}
 
     def take(self, index: int, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Samples:
         """See `model.alignment.sizes.MakeRoom`; all blocks are of one type."""
         block = next(self._free)
         self.taken[index] = SharedDescriptor(block.name, shape, block.dtype)
-        return self._attached.enter_context(attach(self.taken[index]))
+        return self._known.attach(self.taken[index])
 
 
-def _register(call: RegisterCall) -> StackFound:
-    with ExitStack() as attached:
-        rooms = _Rooms(call, attached)
-        images = settle_images(
-            [attached.enter_context(attach(one.pixels)) for one in call.images],
-            [one.orientation for one in call.images],
-            [_unpack_transparent(one) for one in call.images],
-            wanted=call.reference,
-            default=call.pair_reference,
-            make_room=rooms.take,
-        )
-        given = ExposureSet.from_images(images)
-        found = register(
-            given,
-            align=call.align,
-            ghosts=call.ghosts,
-            wanted=call.reference,
-            default=call.pair_reference,
-            crop=call.crop,
-            make_room=rooms.take,
-        )
-        order, used, useless = given.order, found.used.order, dict(found.useless)
-        registration, frame = found.registration, found.frame
-        del images, given, found
+def _register(call: RegisterCall, known: KnownBlocks) -> StackFound:
+    rooms = _Rooms(call, known)
+    images = settle_images(
+        [known.attach(one.pixels) for one in call.images],
+        [one.orientation for one in call.images],
+        [_unpack_transparent(one) for one in call.images],
+        wanted=call.reference,
+        default=call.pair_reference,
+        make_room=rooms.take,
+    )
+    given = ExposureSet.from_images(images)
+    found = register(
+        given,
+        align=call.align,
+        ghosts=call.ghosts,
+        wanted=call.reference,
+        default=call.pair_reference,
+        crop=call.crop,
+        make_room=rooms.take,
+    )
+    used, registration = found.used.order, found.registration
     ghosts = None
     if registration.ghosts is not None:
         ghosts = tuple(None if one is None else pack_ghost(one) for one in registration.ghosts)
     return StackFound(
-        order,
+        given.order,
         used,
-        useless,
+        dict(found.useless),
         registration.reference,
         registration.alignment,
         ghosts,
         registration.replaced_share,
         tuple(rooms.taken.get(index, call.images[index].pixels) for index in used),
-        frame,
+        found.frame,
     )
 
 

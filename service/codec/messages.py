@@ -75,6 +75,11 @@ class DecodeCall:
     white_balance: tuple[float, ...] | None = None
     kind: Literal["decode"] = "decode"
 
+    @property
+    def blocks(self) -> tuple[SharedDescriptor, ...]:
+        """What it may touch."""
+        return (self.destination,)
+
 
 @dataclass(frozen=True, slots=True)
 class RegisterCall:
@@ -104,6 +109,11 @@ class RegisterCall:
     crop: CropMode
     kind: Literal["register"] = "register"
 
+    @property
+    def blocks(self) -> tuple[SharedDescriptor, ...]:
+        """What it may touch."""
+        return (*(image.pixels for image in self.images), *self.rooms)
+
 
 @dataclass(frozen=True, slots=True)
 class EncodeCall:
@@ -121,6 +131,11 @@ class EncodeCall:
     options: EncodeOptions
     metadata: ImageMetadata
     kind: Literal["encode"] = "encode"
+
+    @property
+    def blocks(self) -> tuple[SharedDescriptor, ...]:
+        """What it may touch."""
+        return (self.pixels,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,15 @@ class CodecPool:
         """Starts of a process that failed so far."""
         return sum(slot.start_failures for slot in self._slots)
 
+    def is_using(self, block: str) -> bool:
+        """A process works on a call that may touch the block of this name."""
+        return any(slot.is_using(block) for slot in self._slots)
+
+    def ping(self) -> None:
+        """Have every process come round once it is idle, see `Supervisor.ping`."""
+        for slot in self._slots:
+            slot.ping()
+
     async def start(self) -> None:
         """Start all processes at once; return when each has run everything once.
 

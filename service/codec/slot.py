@@ -132,6 +132,15 @@ class CodecSlot:
         self._stop_timer()
         self._pending = None
 
+    def is_using(self, block: str) -> bool:
+        """Its process works on a call that may touch the block of this name."""
+        blocks = () if self._pending is None else self._pending.call.blocks
+        return any(descriptor.name == block for descriptor in blocks)
+
+    def ping(self) -> None:
+        """See `Supervisor.ping`."""
+        self._supervisor.ping()
+
     def run(self, pending: PendingCall) -> None:
         """Give the process a call; the slot must be free."""
         self._pending = pending

@@ -43,7 +43,7 @@ from service.device.schedule import WindowSchedule
 from service.errors import SharedMemoryError
 from service.logs import configure_logs
 from service.processes.child_side import ParentPipe, follow_parent
-from service.processes.shared_memory import AttachedArray
+from service.processes.known_blocks import KnownBlocks
 from service.processes.wire import Ping, Stop
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ class LostDeviceError(Exception):
 @dataclass(slots=True)
 class _RunningJob:
     run: "FusionRun"
-    arrays: tuple[AttachedArray, ...]
     has_started: bool = False
 
 
@@ -77,6 +76,7 @@ class Worker:
     def __init__(self, backend: Backend, send: Callable[[FromWorker], None]) -> None:
         self._backend = backend
         self._send = send
+        self._known = KnownBlocks()
         self._jobs: dict[int, _RunningJob] = {}
         self._schedule: WindowSchedule = WindowSchedule()
         self._batch_limits = _full_batches(backend)
@@ -92,21 +92,16 @@ class Worker:
         Raises:
             LostDeviceError: The device failed; the process has to end.
         """
-        arrays: list[AttachedArray] = []
         try:
-            for descriptor in (*job.exposures, job.output):
-                arrays.append(AttachedArray(descriptor))
-            *exposures, output = (attached.array for attached in arrays)
-            stack = ExposureStack(tuple(exposures), job.order)
-            run = self._begin(job, stack, output)
+            exposures = tuple(self._known.attach(one) for one in job.exposures)
+            stack = ExposureStack(exposures, job.order)
+            run = self._begin(job, stack, self._known.attach(job.output))
         except (FusionError, ValueError, RuntimeError, MemoryError) as error:
-            for attached in arrays:
-                attached.close()
             if self._backend.classify(error) == "device":
                 raise LostDeviceError from error
             self._report_failure(number, job.weights, error)
             return
-        self._jobs[number] = _RunningJob(run, tuple(arrays))
+        self._jobs[number] = _RunningJob(run)
         self._schedule.add(number, run.passes, weights=job.weights)
 
     def cancel(self, number: int) -> None:
@@ -114,6 +109,10 @@ class Worker:
         if number in self._jobs:
             self._release(number)
             self._send(Cancelled(number))
+
+    def forget_gone_blocks(self) -> None:
+        """Unmap the blocks that were removed."""
+        self._known.forget_gone()
 
     def step(self) -> None:
         """Compute one micro-batch, if there is one.
@@ -216,12 +215,7 @@ class Worker:
 
     def _release(self, number: int) -> None:
         self._schedule.drop(number)
-        job = self._jobs.pop(number, None)
-        if job is not None:
-            arrays = job.arrays
-            del job
-            for attached in arrays:
-                attached.close()
+        self._jobs.pop(number, None)
 
 
 def _full_batches(backend: Backend) -> dict[str, int]:
@@ -263,6 +257,7 @@ def _serve(pipe: ParentPipe[ToWorker, FromWorker], worker: Worker) -> None:
                 case Cancel(number):
                     worker.cancel(number)
                 case Ping():
+                    worker.forget_gone_blocks()
                     pipe.write_pong()
                 case Stop() | None:
                     return

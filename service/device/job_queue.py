@@ -127,6 +127,18 @@ class JobQueue:
         """Starts of a worker that failed so far."""
         return self._supervisor.start_failures
 
+    def is_using(self, block: str) -> bool:
+        """The worker has a job that may touch the block of this name."""
+        return any(
+            descriptor.name == block
+            for ticket in self._running.values()
+            for descriptor in ticket.job.blocks
+        )
+
+    def ping(self) -> None:
+        """Have the worker come round, see `Supervisor.ping`."""
+        self._supervisor.ping()
+
     async def start(self) -> WorkerInfo:
         """Start the first worker and wait until it is warmed up.
 

@@ -34,6 +34,11 @@ class FuseJob:
     ghosts: tuple[PackedGhost | None, ...] | None
     weights: str
 
+    @property
+    def blocks(self) -> tuple[SharedDescriptor, ...]:
+        """What it may touch."""
+        return (*self.exposures, self.output)
+
 
 @dataclass(frozen=True, slots=True)
 class Submit:

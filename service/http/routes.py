@@ -158,7 +158,11 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
         resized = count_resized(headers, options.reference)
         megapixels = count_megapixels(headers, resized=resized)
         record.megapixels = megapixels
-        with service.admission.admit(megapixels), ExitStack() as more, JobBlocks() as blocks:
+        with (
+            service.admission.admit(megapixels),
+            ExitStack() as more,
+            JobBlocks(service.blocks) as blocks,
+        ):
             service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
             async with cancel_when_client_leaves(request.receive):
                 with stages.measure("decode"):
@@ -178,7 +182,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                         reference=options.reference,
                         pair_reference=weights.reference,
                         crop=options.crop,
-                        rooms=[await blocks.create((largest_px, 3), dtype) for _ in range(rooms)],
+                        rooms=[await blocks.take((largest_px, 3), dtype) for _ in range(rooms)],
                     )
                     frame = found.frame if options.crop == "common" else None
                     check_result(encoding, found.exposures[0], frame)
@@ -221,7 +225,7 @@ async def _fuse(
         record.stages.record("queue", 0.0)
         record.stages.record("fuse", 0.0)
         return exposures[0]
-    output = await blocks.create(exposures[0].shape, exposures[0].dtype)
+    output = await blocks.take(exposures[0].shape, exposures[0].dtype)
     job = FuseJob(
         exposures,
         found.used,
@@ -260,7 +264,7 @@ async def _decode(
     """Decode all at once, but of raw files first the one whose white balance is for all."""
     dtype: SampleType = "uint16" if 16 in {header.bits for header in headers} else "uint8"
     destinations = [
-        await blocks.create((header.height_px, header.width_px, 3), dtype) for header in headers
+        await blocks.take((header.height_px, header.width_px, 3), dtype) for header in headers
     ]
 
     async def decode(index: int, balance: tuple[float, ...] | None = None) -> DecodedImage:

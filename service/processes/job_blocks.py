@@ -1,16 +1,25 @@
-"""Holds the shared memory blocks of one job and frees them together."""
+"""Holds the shared memory blocks of one job and gives them back together."""
 
-import asyncio
+from math import prod
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
+from service.processes.block_pool import BlockPool
 from service.processes.shared_memory import SampleType, SharedArray, SharedDescriptor
 
 
 class JobBlocks:
-    """Blocks that live as long as a `with`; nothing is left behind, whenever it is cancelled."""
+    """Blocks that a job has for the length of a `with`, whenever it is cancelled.
 
-    def __init__(self) -> None:
+    Args:
+        pool: Where they come from and go back to.
+    """
+
+    def __init__(self, pool: BlockPool) -> None:
+        self._pool = pool
+        self._losses = pool.count_losses()
         self._blocks: list[SharedArray] = []
 
     def __enter__(self) -> Self:
@@ -22,25 +31,18 @@ class JobBlocks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for block in self._blocks:
-            block.unlink()
+        self._pool.give_back(self._blocks, losses=self._losses)
 
-    async def create(self, shape: tuple[int, ...], dtype: SampleType) -> SharedDescriptor:
-        """Claim a block without blocking the event loop.
+    async def take(self, shape: tuple[int, ...], dtype: SampleType) -> SharedDescriptor:
+        """Take a block without blocking the event loop; nobody has cleared it.
+
+        Args:
+            shape: Of the array in it, each axis at least 1.
+            dtype: Type of its values.
 
         Raises:
             SharedMemoryError: /dev/shm has no room for it.
         """
-        creation = asyncio.ensure_future(asyncio.to_thread(SharedArray.create, shape, dtype))
-        try:
-            block = await asyncio.shield(creation)
-        except asyncio.CancelledError:
-            creation.add_done_callback(_unlink_late)
-            raise
+        block = await self._pool.take(prod(shape) * np.dtype(dtype).itemsize)
         self._blocks.append(block)
-        return block.descriptor
-
-
-def _unlink_late(creation: asyncio.Future[SharedArray]) -> None:
-    if not creation.cancelled() and creation.exception() is None:
-        creation.result().unlink()
+        return SharedDescriptor(block.descriptor.name, shape, dtype)

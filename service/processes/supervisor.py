@@ -78,6 +78,8 @@ class Supervisor(Generic[ToChild, FromChild]):
         self._first_word: asyncio.Future[FromChild] | None = None
         self._is_up = False
         self._is_pinged = False
+        self._is_ping_due = False
+        self._missed_beats = 0
         self._restarts = 0
         self._start_failures = 0
         self._keeper: asyncio.Task[None] | None = None
@@ -94,7 +96,7 @@ class Supervisor(Generic[ToChild, FromChild]):
 
     @property
     def restarts(self) -> int:
-        """Children that were up and had to be replaced."""
+        """Children that were up and had to be replaced; counted before their owner is told."""
         return self._restarts
 
     @property
@@ -141,6 +143,18 @@ class Supervisor(Generic[ToChild, FromChild]):
         if self._child is not None:
             self._child.send(message, payload)
 
+    def ping(self) -> None:
+        """Have the child answer when its loop comes round; it looks after its memory then.
+
+        At most one ping is under way: what is asked for meanwhile is sent after its answer.
+        """
+        if not self._is_up or self._child is None:
+            return
+        self._is_ping_due = self._is_pinged
+        if not self._is_pinged:
+            self._is_pinged = True
+            self._child.send(self._program.wire.to_child.validate_python(Ping()))
+
     def replace(self, reason: str) -> None:
         """End the child because its owner has lost trust in it; another one comes up."""
         if self._child is not None and self._is_up:
@@ -150,7 +164,8 @@ class Supervisor(Generic[ToChild, FromChild]):
     async def _bring_up(self) -> None:
         """Start a child, wait for its first word, and tell the owner."""
         first_word = self._first_word = asyncio.get_running_loop().create_future()
-        self._is_pinged = False
+        self._is_pinged = self._is_ping_due = False
+        self._missed_beats = 0
         child = self._child = await ChildProcess.start(self._program, self._receive)
         try:
             await asyncio.wait(
@@ -185,28 +200,24 @@ class Supervisor(Generic[ToChild, FromChild]):
             await self._watch(child)
             self._is_up = False
             self._child = None
+            self._restarts += 1
             self._owner.on_child_down()
             await self._end(child)
-            self._restarts += 1
             await self._bring_up_again()
 
     async def _watch(self, child: ChildProcess[ToChild, FromChild]) -> None:
         """Return when the child has ended, or hangs."""
-        ping = self._program.wire.to_child.validate_python(Ping())
-        missed = 0
         while True:
             await asyncio.wait({child.ended}, timeout=self._limits.stall_timeout_s / MISSED_BEATS)
             if child.ended.done():
                 return
             if self._owner.is_child_excused:
-                missed = 0
+                self._missed_beats = 0
             elif not self._is_pinged:
-                missed = 0
-                self._is_pinged = True
-                child.send(ping)
+                self.ping()
             else:
-                missed += 1
-                if missed >= MISSED_BEATS:
+                self._missed_beats += 1
+                if self._missed_beats >= MISSED_BEATS:
                     logger.error("child hangs", extra=self._as_extra(pid=child.pid))
                     return
 
@@ -246,6 +257,9 @@ class Supervisor(Generic[ToChild, FromChild]):
         assert first_word is not None
         if isinstance(message, Pong) and self._is_pinged:
             self._is_pinged = False
+            self._missed_beats = 0
+            if self._is_ping_due:
+                self.ping()
         elif isinstance(message, StartFailed) and not first_word.done():
             first_word.set_exception(ChildStartError(message.reason))
         elif isinstance(message, self._program.ready) and not first_word.done():

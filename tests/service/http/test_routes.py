@@ -5,7 +5,6 @@ A copy is bit for bit predictable, so these tests see every pixel that gets lost
 
 import asyncio
 import io
-import os
 from contextlib import asynccontextmanager
 
 import httpx
@@ -17,7 +16,6 @@ from PIL import Image
 
 from service.http.app import create_app
 from service.lifecycle import Service
-from service.processes.shared_memory import MOUNT
 from service.settings import CodecSettings, LimitSettings, Settings, WorkerSettings
 from tests import images
 from tests.service.backends import HANG, RAISE, SLOW, backend_command, copying
@@ -143,7 +141,8 @@ async def test_one_bad_image_next_to_seven_good_ones_fails_alone(client):
 
 async def test_nothing_stays_in_shared_memory_or_in_the_budgets(client):
     await asyncio.gather(*(post(client) for _ in range(3)))
-    assert not list(MOUNT.glob(f"expofuse-{os.getpid()}-*"))
+    blocks = client.service.blocks
+    assert blocks.held_bytes == blocks.idle_bytes > 0
     registry = client.service.metrics.registry
     for name in ("jobs_in_flight", "megapixels_in_flight", "upload_bytes", "running_jobs"):
         assert registry.get_sample_value(f"expofuse_{name}") == 0
@@ -342,7 +341,8 @@ async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_s
         refused = await post_stack(client, [noise] * 5)
         assert refused.status_code == 413
         assert refused.json()["type"] == "urn:expofuse:problem:body-too-large"
-    assert not list(MOUNT.glob(f"expofuse-{os.getpid()}-*"))
+        blocks = client.service.blocks
+        assert blocks.held_bytes == blocks.idle_bytes
 
 
 async def test_require_refuses_a_stack_of_which_one_exposure_cannot_be_aligned(client):

@@ -4,7 +4,6 @@ The worker copies the under exposure, so that the answer shows it as it was laid
 """
 
 import io
-import os
 
 import cv2
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from service.processes.shared_memory import MOUNT
 from tests import images
 from tests.model.alignment.test_estimate import expose, make_scene, turn
 from tests.service.http.test_routes import post_stack, serving
@@ -126,7 +124,8 @@ async def test_what_resampling_takes_is_counted_before_anything_is_decoded():
         assert "one of another size another third" in refused.json()["detail"]
     async with serving(max_megapixels=0.09, max_megapixels_in_flight=0.11) as client:
         assert (await post_stack(client, [DARK[1:], BRIGHT], "")).status_code == 200
-    assert not list(MOUNT.glob(f"expofuse-{os.getpid()}-*"))
+        blocks = client.service.blocks
+        assert blocks.held_bytes == blocks.idle_bytes
 
 
 async def test_the_frame_is_told_and_the_picture_cut_to_it_where_asked_for(client):
@@ -151,7 +150,8 @@ async def test_the_frame_is_told_and_the_picture_cut_to_it_where_asked_for(clien
 
 async def test_nothing_stays_in_shared_memory(client):
     await post_stack(client, [DARK[1:], BRIGHT[:, 3:], MIDDLE], "")
-    assert not list(MOUNT.glob(f"expofuse-{os.getpid()}-*"))
+    blocks = client.service.blocks
+    assert blocks.held_bytes == blocks.idle_bytes > 0
 
 
 async def test_crop_is_described_in_the_schema(client):

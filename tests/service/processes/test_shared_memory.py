@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,9 @@ import pytest
 from service.errors import SharedMemoryError
 from service.processes import shared_memory as shared
 from service.processes.shared_memory import (
-    AttachedArray,
+    AttachedBlock,
     SharedArray,
     SharedDescriptor,
-    attach,
     require_shared_memory,
     shared_memory_free_bytes,
     sweep_stale_blocks,
@@ -29,15 +29,21 @@ def blocks():
     return {path.name for path in shared.MOUNT.glob(f"{shared.PREFIX}{os.getpid()}-*")}
 
 
+def read_shared_memory():
+    """Bytes of shared memory that this process has resident."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[2]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_a_block_carries_an_array_by_its_descriptor():
     with SharedArray.create((4, 5, 3), "uint16") as block:
         block.array[:] = np.arange(60).reshape(4, 5, 3)
         descriptor = pickle.loads(pickle.dumps(block.descriptor))
         assert descriptor.size_bytes == 120
-        with attach(descriptor) as array:
-            assert array.dtype == np.uint16
-            np.testing.assert_array_equal(array, np.arange(60).reshape(4, 5, 3))
-            array[0, 0, 0] = 7
+        array = AttachedBlock(descriptor.name).view(descriptor)
+        assert array.dtype == np.uint16
+        np.testing.assert_array_equal(array, np.arange(60).reshape(4, 5, 3))
+        array[0, 0, 0] = 7
         assert block.array[0, 0, 0] == 7
     assert not blocks()
 
@@ -46,8 +52,8 @@ def test_a_descriptor_with_another_shape_of_the_same_size_attaches():
     with SharedArray.create((4, 6, 3), "uint8") as block:
         block.array[:] = np.arange(72).reshape(4, 6, 3)
         turned = SharedDescriptor(block.descriptor.name, (6, 4, 3), "uint8")
-        with attach(turned) as array:
-            np.testing.assert_array_equal(array.ravel(), np.arange(72))
+        array = AttachedBlock(turned.name).view(turned)
+        np.testing.assert_array_equal(array.ravel(), np.arange(72))
 
 
 def test_unlink_is_idempotent_and_takes_the_block_away():
@@ -55,7 +61,7 @@ def test_unlink_is_idempotent_and_takes_the_block_away():
     block.unlink()
     block.unlink()
     with pytest.raises(SharedMemoryError, match="got a removed one"):
-        AttachedArray(block.descriptor)
+        AttachedBlock(block.descriptor.name)
     with pytest.raises(ValueError, match="unlinked"):
         _ = block.array
 
@@ -71,22 +77,41 @@ def test_unlink_survives_an_emptied_mount():
 
 def test_an_attached_block_outlives_its_name():
     block = SharedArray.create((8,), "uint8")
-    attached = AttachedArray(block.descriptor)
+    attached = AttachedBlock(block.descriptor.name)
     block.unlink()
-    attached.array[:] = 3
-    assert int(attached.array.sum()) == 24
-    view = attached.array[2:]
+    attached.view(block.descriptor)[:] = 3
+    view = attached.view(block.descriptor)[2:]
     attached.close()
     assert int(view.sum()) == 18
-    with pytest.raises(ValueError, match="closed"):
-        _ = attached.array
 
 
-def test_attach_refuses_a_block_smaller_than_its_descriptor():
+def test_a_view_larger_than_its_block_is_refused():
     with SharedArray.create((8,), "uint8") as block:
         larger = SharedDescriptor(block.descriptor.name, (9,), "uint8")
         with pytest.raises(SharedMemoryError, match="at least 9 bytes, got 8"):
-            AttachedArray(larger)
+            AttachedBlock(larger.name).view(larger)
+
+
+def test_freeing_a_block_frees_memory_that_another_has_mapped():
+    block = SharedArray.create((64 << 20,), "uint8")
+    attached = AttachedBlock(block.descriptor.name)
+    attached.view(block.descriptor)[:] = 1
+    held = read_shared_memory()
+    block.free()
+    assert not block.is_linked
+    assert held - read_shared_memory() >= 60 << 20
+    assert not blocks()
+    attached.close()
+
+
+def test_a_block_whose_name_is_gone_says_so():
+    block = SharedArray.create((8,), "uint8")
+    assert block.is_linked
+    (shared.MOUNT / block.descriptor.name).unlink()
+    assert not block.is_linked
+    # As above, for the resource tracker.
+    (shared.MOUNT / block.descriptor.name).touch()
+    block.unlink()
 
 
 def test_create_refuses_an_empty_shape():
@@ -112,8 +137,7 @@ def test_the_start_check_says_what_to_do():
 
 
 def _attach_and_wait(descriptor, ready):
-    attached = AttachedArray(descriptor)
-    attached.array[0] = 42
+    AttachedBlock(descriptor.name).view(descriptor)[0] = 42
     ready.set()
     time.sleep(60)
 
