@@ -27,7 +27,10 @@ KERNELS: dict[str, tuple[str, ...]] = {
 """Flags of each library, by the machines it is for; `model/kernels/native.py` chooses. Left to
 itself the compiler uses whatever the machine has that it runs on, and no older one could follow."""
 
-SOURCES = tuple(f"model/kernels/{name}.c" for name in ("collapse", "look", "reduce", "warp"))
+SOURCES = tuple(
+    f"model/kernels/{name}.c"
+    for name in ("collapse", "contradiction", "levels", "look", "reduce", "warp")
+)
 HEADERS = tuple(f"model/kernels/{name}.h" for name in ("arithmetic", "colour", "pixels"))
 
 X86 = {"x86_64", "amd64"}

@@ -10,8 +10,9 @@ import numpy as np
 from model.errors import ExposureError
 from model.exposure import ExposureSet, Reference, Useless
 from model.ghosts.curves import Proxy
+from model.ghosts.kernels import count_shown
 from model.ghosts.proxies import (
-    choose_reference_of_proxies,
+    choose_reference_by_shares,
     measure_shown,
     reduce_exposure,
 )
@@ -24,6 +25,9 @@ LEAST_SHOWN = 0.005
 
 NOISE_PX = 3
 """Side of the median that a picture is calmed with before it is asked whether it is blank."""
+
+STRIP_ROWS = 64
+"""Rows that are calmed at once."""
 
 EQUAL_SHARE = 0.1
 """Shares of the scene shown well that differ by no more than this decide no pair's reference."""
@@ -111,18 +115,24 @@ def choose_reference(given: ExposureSet, *, default: Reference) -> int:
         1
     """
     proxies = [reduce_exposure(one) for one in given.exposures]
-    if len(proxies) == 2:
-        dark, bright = (measure_shown(proxy) for proxy in proxies)
-        if abs(dark - bright) <= EQUAL_SHARE:
-            return 0 if default == "under" else 1
-    return choose_reference_of_proxies(proxies)
+    shares = [measure_shown(proxy) for proxy in proxies]
+    if len(shares) == 2 and abs(shares[0] - shares[1]) <= EQUAL_SHARE:
+        return 0 if default == "under" else 1
+    return choose_reference_by_shares(shares)
 
 
 def _is_blank(proxy: Proxy) -> bool:
-    # The read noise of a black frame reaches beyond black in single pixels.
-    shown = [cv2.inRange(plane, *SHOWN) for plane in cv2.split(cv2.medianBlur(proxy, NOISE_PX))]
-    any_shown = cv2.bitwise_or(cv2.bitwise_or(shown[0], shown[1]), shown[2])
-    return cv2.countNonZero(any_shown) / any_shown.size < LEAST_SHOWN
+    height, width = proxy.shape[:2]
+    missing = LEAST_SHOWN * height * width
+    # Most pictures show enough in their first strip. It is read beyond its rows, as the median is.
+    for top in range(0, height, STRIP_ROWS):
+        first, last = max(0, top - NOISE_PX), min(height, top + STRIP_ROWS + NOISE_PX)
+        # The read noise of a black frame reaches beyond black in single pixels.
+        calm = np.asarray(cv2.medianBlur(proxy[first:last], NOISE_PX), np.uint8)
+        missing -= count_shown(calm[top - first : top - first + STRIP_ROWS], *SHOWN)
+        if missing <= 0:
+            return False
+    return True
 
 
 def _are_equal(one: Proxy, other: Proxy) -> bool:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from model.errors import ExposureError
 from model.exposure import UINT8_TO_UINT16, Pixels
-from model.ghosts.curves import LEVELS, Proxy, fit_curves
+from model.ghosts.curves import Proxy, fit_curves
+from model.ghosts.kernels import LEVELS
 from model.ghosts.proxies import reduce_exposure
 
 Transparency = NDArray[np.bool_]

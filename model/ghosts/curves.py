@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-LEVELS = 256
+from model.ghosts.kernels import LEVELS, Counts, count_levels, read_ranks
+
 CLIPPED_LEVEL = 250
 """From here on a level of a reduced exposure holds clipped pixels, and a curve has no data."""
 
@@ -80,18 +80,10 @@ def fit_curves(source: Proxy, target: Proxy, keep: NDArray[np.uint8] | None = No
         IEEE TPAMI 2003: the intensity mapping function and its comparagram. Ours: medians, the
         pooled curve, and the way on beyond clipping.
     """
-    joint = np.stack([_count(source, target, channel, keep) for channel in range(3)])
-    shared, ceiling, spread = _fit(joint.sum(axis=0))
+    joint = count_levels(source, target, keep)
+    shared, ceiling, spread = _fit(joint.sum(axis=0, dtype=np.uint32))
     offsets = np.stack([_fit_offset(one, shared) for one in joint])
     return Curves(_tidy(shared + offsets), _tidy(ceiling + offsets), spread)
-
-
-def _count(source: Proxy, target: Proxy, channel: int, keep: NDArray[np.uint8] | None) -> Levels:
-    """The joint histogram of a channel: pixels of each level of the source and of the target."""
-    counts = cv2.calcHist(
-        [source, target], [channel, 3 + channel], keep, [LEVELS, LEVELS], [0, LEVELS, 0, LEVELS]
-    )
-    return counts.astype(np.float64)
 
 
 def _tidy(levels: Levels) -> Levels:
@@ -124,7 +116,7 @@ def _ramp(x: Levels) -> Levels:
     return np.asarray(clipped * clipped * (3.0 - 2.0 * clipped))
 
 
-def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
+def _fit(joint: Counts) -> tuple[Levels, Levels, Levels]:
     """Curve, ceiling and spread of one joint histogram (source, target)."""
     seen, median, counts, spread = _read_levels(joint)
     every = np.arange(LEVELS, dtype=np.float64)
@@ -132,8 +124,8 @@ def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
     last = int(seen[-1])
     span = min(24, last)
     slope = (rising[last] - rising[last - span]) / span if span else 0.0
-    beyond = joint[CLIPPED_LEVEL + 3 :].sum(axis=0, keepdims=True)
-    seen_beyond = float(_quantiles(beyond)[0][0]) if beyond.sum() >= 8.0 else rising[last]
+    beyond = joint[CLIPPED_LEVEL + 3 :].sum(axis=0, keepdims=True, dtype=np.uint32)
+    seen_beyond = float(_find_medians(beyond)[0][0]) if beyond.sum() >= 8 else rising[last]
     top = max(seen_beyond, rising[last])
     straight = rising[last] + slope * (every[last:] - last)
     ceiling = rising.copy()
@@ -143,20 +135,23 @@ def _fit(joint: Levels) -> tuple[Levels, Levels, Levels]:
     return _smooth(rising), _smooth(ceiling), spreads
 
 
-def _read_levels(joint: Levels) -> tuple[NDArray[np.intp], Levels, Levels, Levels]:
+def _read_levels(joint: Counts) -> tuple[NDArray[np.intp], Levels, Levels, Levels]:
     """Levels of the source that are seen, at least one, and of each median, weight and spread."""
-    counts = joint.sum(axis=1)
+    median, spread, counts = _find_medians(joint)
     is_seen = counts >= np.clip(counts.sum() / 4096.0, 1.0, 8.0)
     is_seen[CLIPPED_LEVEL:] = False
     seen = np.flatnonzero(is_seen)
     if len(seen) < 2:
-        row = joint.sum(axis=0, keepdims=True)
-        median, spread = _quantiles(row) if row.sum() > 0 else (np.zeros(1), np.zeros(1))
+        row = joint.sum(axis=0, keepdims=True, dtype=np.uint32)
+        median, spread, total = _find_medians(row)
+        if total[0] == 0.0:
+            median, spread = np.zeros(1), np.zeros(1)
         return np.zeros(1, np.intp), median, np.ones(1), spread
-    median, spread = _quantiles(joint[seen])
+    median, spread = median[seen], spread[seen]
     # A level whose pixels disagree has moved, or is noise; ranks do not mind motion.
     doubt = _ramp((spread - DOUBTED_SPREAD) / DOUBTED_SPREAD)
-    median = median + doubt * (_match_ranks(joint)[seen] - median)
+    targets = joint.sum(axis=0, dtype=np.float64)
+    median = median + doubt * (_match_ranks(counts, targets)[seen] - median)
     weights = counts[seen] / (1.0 + (spread / DOUBTED_SPREAD) ** 2)
     return seen, _lean_on_shape(seen, median, weights, counts.sum()), weights, spread
 
@@ -171,41 +166,30 @@ def _lean_on_shape(seen: NDArray[np.intp], median: Levels, counts: Levels, pixel
     return np.asarray((counts * median + lean * shape) / (counts + lean))
 
 
-def _fit_offset(joint: Levels, shared: Levels) -> Levels:
+def _fit_offset(joint: Counts, shared: Levels) -> Levels:
     """How far one channel's levels lie off the curve of all, smooth over the levels.
 
     White balance makes channels differ, slowly over the levels. What differs fast is colour that
     the curves cannot explain, and a prediction must not turn hues around.
     """
-    total = np.cumsum(joint, axis=1)
-    weight = np.minimum(total[:, -1], 2000.0)
+    ranks = read_ranks(joint)
+    weight = np.minimum(ranks.total, 2000.0)
     weight[CLIPPED_LEVEL:] = 0.0
-    median = (total >= 0.5 * total[:, -1:]).argmax(axis=1)
-    offsets = OFFSET_KERNEL @ (weight * (median - shared))
+    offsets = OFFSET_KERNEL @ (weight * (ranks.median_level - shared))
     return np.asarray(offsets / (OFFSET_KERNEL @ weight + POOLING_COUNT))
 
 
-def _match_ranks(joint: Levels) -> Levels:
+def _match_ranks(counts: Levels, targets: Levels) -> Levels:
     """The level of equal rank in the target's histogram for every level of the source's."""
-    counts, targets = joint.sum(axis=1), joint.sum(axis=0)
     ranks = (np.cumsum(counts) - 0.5 * counts) / counts.sum()
     matched = np.interp(ranks, np.cumsum(targets) / targets.sum(), np.arange(LEVELS) + 0.5)
     return np.asarray(matched)
 
 
-def _quantiles(joint: Levels) -> tuple[Levels, Levels]:
-    """Median of every row, between levels, and the deviation that its quartiles stand for."""
-    total = np.cumsum(joint, axis=1)
-    rows = np.arange(len(joint))
-
-    def quantile(share: float) -> Levels:
-        rank = share * total[:, -1]
-        index = (total >= rank[:, None]).argmax(axis=1)
-        count = joint[rows, index]
-        inside = 1 - (total[rows, index] - rank) / np.maximum(count, 1e-12)
-        return np.asarray(index - 0.5 + inside)
-
-    return quantile(0.5), (quantile(0.75) - quantile(0.25)) / 1.349
+def _find_medians(joint: Counts) -> tuple[Levels, Levels, Levels]:
+    """Of every row the median, the deviation that its quartiles stand for, and its sum."""
+    ranks = read_ranks(joint)
+    return ranks.median, (ranks.upper - ranks.lower) / 1.349, ranks.total
 
 
 def _make_monotone(values: Levels, weights: Levels) -> Levels:

@@ -1,5 +1,6 @@
 """Finds what moved in each exposure of a stack beside its reference."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +15,10 @@ from model.ghosts.consistency import (
 )
 from model.ghosts.curves import Curves, Levels, Proxy, fit_curves, trust_levels
 from model.ghosts.ghost_map import CurveTable, GhostMap
+from model.ghosts.kernels import sum_trusted
 from model.ghosts.lift import find_lift
 from model.ghosts.masks import ANY, make_mask
-from model.ghosts.planes import Planes, halve
+from model.ghosts.planes import Planes, halve, to_planes
 from model.ghosts.proxies import reduce_exposure
 from model.ghosts.replace import replace_ghost
 from model.tiling import Rect
@@ -128,7 +130,7 @@ def _compare(
         return None
     sources = [reference] if neighbour is None else [reference, neighbour]
     curves = _fit_what_rests(sources, exposure, absent, is_brighter=is_brighter)
-    planes, expected = Planes.of(exposure), _expect(sources, curves, is_brighter=is_brighter)
+    planes, expected = to_planes(exposure), _expect(sources, curves, is_brighter=is_brighter)
     if not is_motion_sought:
         mask = np.zeros(exposure.shape[:2], np.uint8)
     elif _is_unrelated(planes, expected):
@@ -140,7 +142,8 @@ def _compare(
     share = float(mask.mean(dtype=np.float64)) / 255.0
     if share < LEAST_SHARE:
         return None
-    lift = find_lift(planes, expected.levels, Planes.of(reference), mask, is_brighter=is_brighter)
+    predicted = expected.planes.levels
+    lift = find_lift(planes, predicted, to_planes(reference), mask, is_brighter=is_brighter)
     own, *other = (_to_table(one.levels) for one in curves)
     trust = tuple(trust_levels(is_brighter=is_brighter).tolist())
     return GhostMap(mask, own, trust, other[0] if other else None, share, lift)
@@ -153,7 +156,7 @@ def _fit_what_rests(
     small, target = [halve(source) for source in sources], halve(exposure)
     # What moved bends the first curves, and is left out of the second.
     curves = [fit_curves(source, target) for source in small]
-    score = score_contradiction(Planes.of(target), _expect(small, curves, is_brighter=is_brighter))
+    score = score_contradiction(to_planes(target), _expect(small, curves, is_brighter=is_brighter))
     keep = (score < ANY.weak).astype(np.uint8)
     if absent is not None:
         keep[halve(absent) > 0] = 0
@@ -168,7 +171,7 @@ def _expect(
     """What the sources together let expect, the first of them as far as it is trusted."""
     trust = trust_levels(is_brighter=is_brighter)
     parts = [
-        expect(Planes.of(source), curve, trust, is_brighter=is_brighter)
+        expect(source, curve, trust, is_brighter=is_brighter)
         for source, curve in zip(sources, curves, strict=True)
     ]
     return parts[0] if len(parts) == 1 else join_expectations(parts[0], parts[1])
@@ -177,18 +180,24 @@ def _expect(
 def _is_unrelated(exposure: Planes, expected: Expectation) -> bool:
     """Whether nothing that can be predicted of an exposure is seen in it."""
     # Every second row and column says as much as all.
-    trusted = expected.trust[::2, ::2] > 127
-    if trusted.mean() < LEAST_TRUSTED:
+    height, width = expected.planes.trust.shape
+    sums = sum_trusted(exposure, expected.planes)
+    if sums.number < LEAST_TRUSTED * ((height + 1) // 2) * ((width + 1) // 2):
         return False
-    seen, predicted = (
-        planes.every_second().grey()[trusted].astype(np.float64)
-        for planes in (exposure, expected.levels)
+    # Whole numbers: n squared times the variances and the covariance.
+    of_seen, of_predicted, of_both = (
+        sums.number * product - one * other
+        for product, one, other in (
+            (sums.xx, sums.x, sums.x),
+            (sums.yy, sums.y, sums.y),
+            (sums.xy, sums.x, sums.y),
+        )
     )
-    if seen.std() < LEAST_CONTRAST:
+    if of_seen < (LEAST_CONTRAST * sums.number) ** 2:
         return False
-    if predicted.std() < 1.0:
+    if of_predicted < sums.number**2:
         return True
-    return bool(np.corrcoef(seen, predicted)[0, 1] < LEAST_CORRELATION)
+    return of_both < LEAST_CORRELATION * math.sqrt(of_seen * of_predicted)
 
 
 def _to_table(levels: Levels) -> CurveTable:

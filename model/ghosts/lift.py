@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.ghosts.curves import LEVELS, Levels, trust_levels
+from model.ghosts.curves import Levels, trust_levels
 from model.ghosts.ghost_map import NO_LIFT
-from model.ghosts.planes import Plane, Planes, halve, look_up
+from model.ghosts.kernels import LEVELS
+from model.ghosts.planes import Plane, Planes, find_worst, halve, look_up
 
 ANCHOR = 0.5
 """Weight of a level just inside the limit: there a surface goes on without a step."""
@@ -36,7 +37,7 @@ def find_lift(
     vanishes towards levels that are just not clipped, which are predicted well.
 
     Args:
-        exposure: The exposure. Shape (h, w) each plane.
+        exposure: The exposure. Shape (3, h, w).
         predicted: What is predicted of it.
         reference: The reference.
         mask: 255 where the exposure is replaced. Shape (h, w).
@@ -48,7 +49,7 @@ def find_lift(
     Reference:
         Gortler et al., "The lumigraph", SIGGRAPH 1996: pull and push.
     """
-    worst = reference.worst(is_brighter=is_brighter)
+    worst = find_worst(reference, is_brighter=is_brighter)
     trust = trust_levels(is_brighter=is_brighter)
     doubt = look_up(255 * (1 - trust), worst)
     needed = cv2.threshold(cv2.min(mask, doubt), 0, 255, cv2.THRESH_BINARY)[1]
@@ -58,8 +59,8 @@ def find_lift(
     kept = cv2.threshold(mask, 0, 255, cv2.THRESH_BINARY_INV)[1]
     seen = _to_share(halve(np.asarray(cv2.min(doubt, kept), np.uint8)))
     ways = [
-        seen * cv2.subtract(one, other, dtype=cv2.CV_32F)
-        for one, other in zip(exposure.halved(), predicted.halved(), strict=True)
+        seen * cv2.subtract(halve(one), halve(other), dtype=cv2.CV_32F)
+        for one, other in zip(exposure, predicted, strict=True)
     ]
     weight = seen + _to_share(halve(anchor))
     filled = _pull_and_push(_shrink(np.asarray(cv2.merge(ways))), _shrink(weight))

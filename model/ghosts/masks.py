@@ -58,6 +58,8 @@ def make_mask(score: Score) -> NDArray[np.uint8]:
     """
     is_strong = score > STRONG
     least = max(3.0, LEAST_AREA_SHARE * score.size)
+    if np.count_nonzero(is_strong) < least:
+        return np.zeros(score.shape, np.uint8)
     count, labels = _find_parts(_above(score, ANY.weak))
     areas = np.bincount(labels[is_strong], minlength=count)
     areas[0] = 0

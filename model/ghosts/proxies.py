@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.ghosts.curves import Proxy
-from model.ghosts.planes import Planes, share_within
+from model.ghosts.kernels import count_brightest
 
 PROXY_MAX_PX = 400_000
 DARK_SHOWN, BRIGHT_SHOWN = 30, 240
@@ -54,7 +54,11 @@ def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
         >>> choose_reference_of_proxies([flat // 20, flat, flat + 155])
         1
     """
-    shares = [measure_shown(proxy) for proxy in proxies]
+    return choose_reference_by_shares([measure_shown(proxy) for proxy in proxies])
+
+
+def choose_reference_by_shares(shares: Sequence[float]) -> int:
+    """Choose the same by the shares that `measure_shown` gives for each exposure."""
     middle = (len(shares) - 1) / 2
     best = max(shares)
     candidates = [index for index, share in enumerate(shares) if share >= best - 0.01]
@@ -63,5 +67,5 @@ def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:
 
 def measure_shown(proxy: Proxy) -> float:
     """Share of the picture that a proxy shows well, see `choose_reference_of_proxies`; 0..1."""
-    brightest = Planes.of(proxy).worst(is_brighter=False)
-    return share_within(brightest, DARK_SHOWN + 1, BRIGHT_SHOWN - 1)
+    count = count_brightest(proxy, DARK_SHOWN + 1, BRIGHT_SHOWN - 1)
+    return count / float(proxy.shape[0] * proxy.shape[1])

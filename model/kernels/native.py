@@ -110,6 +110,37 @@ class Decision(ctypes.Structure):
     )
 
 
+class Comparison(ctypes.Structure):
+    """An exposure and what is expected of it, as in `contradiction.c`."""
+
+    _fields_ = (
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("is_brighter", ctypes.c_int),
+        ("exposure", ctypes.c_void_p),
+        ("levels", ctypes.c_void_p),
+        ("least", ctypes.c_void_p),
+        ("most", ctypes.c_void_p),
+        ("spread", ctypes.c_void_p),
+        ("trust", ctypes.c_void_p),
+    )
+
+
+class Tolerance(ctypes.Structure):
+    """What differs without contradicting, as in `contradiction.c`."""
+
+    _fields_ = (
+        ("scales", ctypes.c_int),
+        ("least_side", ctypes.c_int),
+        ("luma", ctypes.c_float * CHANNELS),
+        ("spread", ctypes.c_float),
+        ("floor", ctypes.c_float),
+        ("luma_of_colour", ctypes.c_float),
+        ("hue_of_colour", ctypes.c_float),
+        ("hue_weight", ctypes.c_float),
+    )
+
+
 def as_rows(pixels: Pixels) -> tuple[Pixels, int]:
     """Pixels whose rows have no gaps, and the distance of two rows in pixels.
 
@@ -177,6 +208,17 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "pool_rows": (None, [ctypes.POINTER(Decision), _WHOLE, _WHOLE, _AT, _AT]),
     "decide_rows": (None, [ctypes.POINTER(Decision), _WHOLE, _WHOLE, _AT]),
     "see": (None, [_AT, _AT, _AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
+    "expect_levels": (None, [_AT, _WHOLE, _AT, _AT, _AT, _WHOLE, _AT, _AT, _AT, _AT, _AT]),
+    "sum_trusted": (None, [ctypes.POINTER(Comparison), _AT]),
+    "count_contradiction_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
+    "score_contradiction": (
+        None,
+        [ctypes.POINTER(Comparison), ctypes.POINTER(Tolerance), _AT, _AT],
+    ),
+    "count_levels": (None, [_AT, _AT, _AT, _WHOLE, _AT]),
+    "read_ranks": (None, [_AT, _WHOLE, _AT]),
+    "count_brightest": (_WHOLE, [_AT, _WHOLE, _WHOLE, _WHOLE]),
+    "count_shown": (_WHOLE, [_AT, _WHOLE, _WHOLE, _WHOLE]),
     "warp_uint8": (None, _WARP),
     "warp_uint16": (None, _WARP),
     "warp_float_uint8": (None, _WARP),

@@ -14,7 +14,7 @@ INSIDE = slice(11, 19), slice(16, 24)
 
 
 def make_planes(level: int | NDArray[np.integer]) -> Planes:
-    return Planes(*(np.full((HEIGHT, WIDTH), level).astype(np.uint8) for _ in range(3)))
+    return np.broadcast_to(level, (3, HEIGHT, WIDTH)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("is_brighter", "useless"), [(False, 255), (True, 0)])

@@ -5,7 +5,7 @@ import pytest
 from model.kernels import native
 
 LIBRARIES = sorted(Path(native.__file__).parent.glob("native_*.so"))
-USERS = ("model.blend.kernels", "model.blend.look", "model.warp")
+USERS = ("model.blend.kernels", "model.blend.look", "model.ghosts.kernels", "model.warp")
 
 
 @pytest.fixture(params=LIBRARIES, ids=lambda path: path.stem)
