@@ -8,8 +8,23 @@ import numpy as np
 
 from model.alignment.coarse import match_tiles
 from model.alignment.features import match_keypoints
-from model.alignment.gates import GATES, STRIP_GATES, RefusalReason, check_gates, shift_corners
-from model.alignment.patches import SEARCH_RADII_PX, Motion, refine_homography
+from model.alignment.gates import (
+    GATES,
+    NEAR_GATES,
+    STRIP_GATES,
+    Gates,
+    RefusalReason,
+    check_gates,
+    shift_corners,
+)
+from model.alignment.near_rest import match_near_rest
+from model.alignment.patches import (
+    FINE_REACH_PX,
+    SEARCH_RADII_PX,
+    Motion,
+    PatchFit,
+    refine_homography,
+)
 from model.alignment.rest import TileMotion, measure_tiles
 from model.alignment.view import FIRST_LOOK, ExposureView, Look
 from model.exposure import IDENTITY, AlignmentReport, Pixels, Size
@@ -17,6 +32,14 @@ from model.geometry import Matrix, stretch
 
 NEGLIGIBLE_SHIFT_PX = 0.5
 """Motion, at full size, below which warping would only blur."""
+
+NEAR_REST_PX, NEAR_REST_PROXY_PX = 0.45, 0.225
+"""The same of a pair some of whose tiles are at rest, at full size and, where that is more, on the
+proxy. Few patches are off by less than a tenth, so that none is called still that moved."""
+
+DOUBT_SHARE = 0.4
+"""Share of tiles at rest from which patches are asked whether all is at rest: where noise or light
+that runs over edges moves the peaks of tiles, they know better, and cost less than the search."""
 
 STILL_SHARE = 0.5
 """Share of tiles at rest from which a pair whose homography is refused counts as lying still."""
@@ -38,7 +61,8 @@ Looks = Literal["first", "both"]
 def align_exposure(moving: Pixels, fixed: Pixels) -> AlignmentReport:
     """Find the homography that lays one exposure onto another.
 
-    Where tiles of the two lie on each other already (`rest.measure_tiles`), that is the answer.
+    Where tiles of the two lie on each other already (`rest.measure_tiles`), that is the answer, and
+    where only some do, patches are sought where they lie (`near_rest.match_near_rest`).
     Elsewhere the motion is sought on grey, AGC-corrected proxies (at most `PROXY_MAX_PX` pixels)
     from the whole frame to its tiles (`coarse.match_tiles`), and where that is refused, by SIFT
     keypoints, matched by ratio test and mutual check. A robust homography is refined on patches,
@@ -87,12 +111,24 @@ def align_views(
     tiles = measure_tiles(moving, fixed)
     if tiles.is_at_rest():
         return report_rest(tiles, fixed)
-    found = _search_directly(moving, fixed, looks)
+    found = _search_near_rest(moving, fixed) if tiles.is_at_rest(DOUBT_SHARE) else None
+    if found is None or found.refused is not None:
+        found = _search_directly(moving, fixed, looks)
     if found.refused is not None and tiles.is_at_rest(STILL_SHARE):
         return report_rest(tiles, fixed)
     if found.refused is not None and looks == "both":
         found = _search_keypoints(moving, fixed)
     return keep_rest(found, tiles, fixed)
+
+
+def _search_near_rest(moving: ExposureView, fixed: ExposureView) -> AlignmentReport:
+    """Ask few patches whether the exposures are at rest, and all of them for the motion if not."""
+    fit = match_near_rest(moving, fixed)
+    still_px = max(NEAR_REST_PX, NEAR_REST_PROXY_PX * fixed.proxy_factor)
+    found = judge_fit(fit, fixed, gates=NEAR_GATES, negligible_px=still_px)
+    if fit is None or found.refused is not None or found.model == "identity":
+        return found
+    return refine_views(moving, fixed, fit.homography, reaches_px=(FINE_REACH_PX,))
 
 
 def _search_directly(moving: ExposureView, fixed: ExposureView, looks: Looks) -> AlignmentReport:
@@ -165,22 +201,45 @@ def refine_views(
     Returns:
         The homography found, the identity where it is negligible, or the gate that failed.
     """
-    fixed_proxy = fixed.proxy(look)
     fit = refine_homography(
-        moving.proxy(look), fixed_proxy, start, motion=motion, reaches_px=reaches_px
+        moving.proxy(look), fixed.proxy(look), start, motion=motion, reaches_px=reaches_px
     )
+    gates = GATES if motion == "homography" else STRIP_GATES
+    return judge_fit(fit, fixed, look=look, gates=gates)
+
+
+def judge_fit(
+    fit: PatchFit | None,
+    fixed: ExposureView,
+    *,
+    look: Look = FIRST_LOOK,
+    gates: Gates = GATES,
+    negligible_px: float = NEGLIGIBLE_SHIFT_PX,
+) -> AlignmentReport:
+    """Let the gates judge a homography between two proxies, and carry it to full size.
+
+    Args:
+        fit: It, and the patches that it was fitted to; None where there were too few.
+        fixed: The reference exposure.
+        look: See `refine_views`.
+        gates: Bounds that it must keep.
+        negligible_px: Motion, at full size, below which the answer is the identity.
+
+    Returns:
+        See there.
+    """
     if fit is None:
         return report_homography(refused="few_inliers")
     inliers, ratio = int(fit.is_inlier.sum()), float(fit.is_inlier.mean())
-    height, width = fixed_proxy.shape
-    refused = check_gates(fit, width, height, GATES if motion == "homography" else STRIP_GATES)
+    width, height = fixed.proxy_size(look)
+    refused = check_gates(fit, width, height, gates)
     if refused is not None:
         return report_homography(inliers=inliers, ratio=ratio, refused=refused)
     frame = fixed.proxy_frame(look)
     full = rescale_homography(fit.homography, (width, height), frame)
     corner_shift_px = shift_corners(full, fixed.width, fixed.height)
     matched_shift_px = fit.inlier_shift_px * frame[0] / width
-    is_negligible = min(corner_shift_px, matched_shift_px) < NEGLIGIBLE_SHIFT_PX
+    is_negligible = min(corner_shift_px, matched_shift_px) < negligible_px
     return report_homography(
         homography=None if is_negligible else full,
         inliers=inliers,

@@ -56,6 +56,9 @@ class Gates:
 
 GATES = Gates()
 
+NEAR_GATES = Gates(min_inliers=80)
+"""For few patches that are to say whether exposures are at rest: fewer than these are not exact."""
+
 STRIP_GATES = Gates(min_spread=0.06)
 """For a similarity, which is known all over the frame from patches in a strip of it."""
 

@@ -139,7 +139,7 @@ def refine_homography(
     """
     if max(moving.shape) > MAX_SIDE_PX:
         return None
-    moving, fixed = _smooth(moving), _smooth(fixed)
+    moving, fixed = smooth(moving), smooth(fixed)
     strengths = _corner_strength(moving), _corner_strength(fixed)
     homography, fit = start, None
     for search_px in reaches_px:
@@ -150,20 +150,57 @@ def refine_homography(
             return None
         patches = _cut_patches(moving, homography, places)
         windows = _cut_windows(fixed, places, PATCH_RADIUS_PX + search_px)
-        is_found, offsets, information = locate_patches(patches, windows)
-        if is_found.sum() < MIN_PATCHES:
+        fit = match_patches(patches, windows, places, homography, fixed.shape, motion=motion)
+        if fit is None:
             return None
-        centres = places[is_found].astype(np.float64)
-        found = centres + offsets
-        moving_points = map_points(invert(homography), centres)
-        rest, sigma_px = _fit_homography(
-            centres, offsets, information, fixed.shape, FREEDOMS[motion]
-        )
-        residuals_px = np.linalg.norm(map_points(rest, centres) - found, axis=1)
-        homography = rest @ homography
-        homography = homography / homography[2, 2]
-        fit = PatchFit(homography, moving_points, found, residuals_px < INLIER_PX, sigma_px)
+        homography = fit.homography
     return fit
+
+
+def match_patches(
+    patches: Grey,
+    windows: Grey,
+    places: Places,
+    homography: Matrix,
+    shape: tuple[int, ...],
+    *,
+    motion: Motion = "homography",
+) -> PatchFit | None:
+    """Find patches in the windows around them, and fit the homography that remains.
+
+    Args:
+        patches: Of the moving exposure, as a homography lays them. Shape (M, S, S), float32.
+        windows: Of the reference exposure, alike but larger.
+        places: Their middles (x, y). Shape (M, 2).
+        homography: The one by which the patches were laid. Shape (3, 3).
+        shape: Height and width of the exposures.
+        motion: See `refine_homography`.
+
+    Returns:
+        The fit, or None where too few patches can be found again.
+    """
+    is_found, offsets, information = locate_patches(patches, windows)
+    if is_found.sum() < MIN_PATCHES:
+        return None
+    centres = places[is_found].astype(np.float64)
+    found = centres + offsets
+    moving_points = map_points(invert(homography), centres)
+    rest, sigma_px = _fit_homography(centres, offsets, information, shape, FREEDOMS[motion])
+    residuals_px = np.linalg.norm(map_points(rest, centres) - found, axis=1)
+    whole = rest @ homography
+    whole = whole / whole[2, 2]
+    return PatchFit(whole, moving_points, found, residuals_px < INLIER_PX, sigma_px)
+
+
+def choose_strongest(strength: Grey, cell: int) -> Places:
+    """The place (x, y) of the largest value above 0 in each cell of a grid. Shape (M, 2)."""
+    high, wide = strength.shape[0] // cell, strength.shape[1] // cell
+    split = strength[: high * cell, : wide * cell].reshape(high, cell, wide, cell)
+    cells = split.transpose(0, 2, 1, 3).reshape(high, wide, cell * cell)
+    down, across = np.divmod(cells.argmax(axis=2), cell)
+    row, column = np.nonzero(cells.max(axis=2) > 0.0)
+    places = [column * cell + across[row, column], row * cell + down[row, column]]
+    return np.stack(places, axis=1)
 
 
 def _is_regular(homography: Matrix) -> bool:
@@ -171,7 +208,8 @@ def _is_regular(homography: Matrix) -> bool:
     return bool(np.isfinite(homography).all()) and float(np.linalg.det(homography)) > EPSILON
 
 
-def _smooth(proxy: Grey) -> Grey:
+def smooth(proxy: Grey) -> Grey:
+    """Take from a picture what lies between pixels. Shape (H, W), float32."""
     return cv2.GaussianBlur(proxy, (0, 0), SMOOTHING_SIGMA_PX).astype(np.float32, copy=False)
 
 
@@ -206,14 +244,7 @@ def _choose_centres(
     strength = np.minimum(warped, strengths[1])
     most = GRID_CELLS if search_px <= FINE_REACH_PX else WIDE_GRID_CELLS
     cell = max(PATCH_RADIUS_PX, math.ceil((shape[0] * shape[1] / most) ** 0.5)) // factor
-    high, wide = rows // cell, columns // cell
-    split = strength[: high * cell, : wide * cell].reshape(high, cell, wide, cell)
-    cells = split.transpose(0, 2, 1, 3).reshape(high, wide, cell * cell)
-    best = cells.argmax(axis=2)
-    down, across = np.divmod(best, cell)
-    row, column = np.nonzero(cells.max(axis=2) > 0.0)
-    places = np.stack([column * cell + across[row, column], row * cell + down[row, column]], axis=1)
-    centres = places * factor + factor // 2
+    centres = choose_strongest(strength, cell) * factor + factor // 2
     reach = PATCH_RADIUS_PX + search_px
     square = np.array([[-reach, -reach], [reach, -reach], [reach, reach], [-reach, reach]])
     corners = (centres[:, None] + square).astype(np.float64)

@@ -88,13 +88,23 @@ class ExposureView:
             look = Look(look.level + 1, look.tone)
         return look
 
-    def proxy_frame(self, look: Look = FIRST_LOOK) -> Size:
-        """Width and height, in pixels of the exposure, of what the proxy of a look shows.
+    @property
+    def proxy_factor(self) -> int:
+        """How many pixels of the exposure a side of a pixel of its proxy stands for."""
+        return int(2 ** count_halvings(self.height, self.width))
+
+    def proxy_size(self, look: Look = FIRST_LOOK) -> Size:
+        """Width and height of the proxy of a look, which need not be there for it.
 
         A proxy is halved without the last row or column of an odd number.
         """
-        height, width = self.proxy(look).shape
-        factor = 2 ** (count_halvings(self.height, self.width) + look.level)
+        factor = self.proxy_factor * 2**look.level
+        return max(self.width // factor, 1), max(self.height // factor, 1)
+
+    def proxy_frame(self, look: Look = FIRST_LOOK) -> Size:
+        """Width and height, in pixels of the exposure, of what the proxy of a look shows."""
+        width, height = self.proxy_size(look)
+        factor = self.proxy_factor * 2**look.level
         return width * factor, height * factor
 
     def keypoints(self, look: Look = FIRST_LOOK) -> Keypoints:
