@@ -8,7 +8,8 @@ FusionError                         (model/errors.py)
     ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
     ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
     ├── OptionError                 an unknown option, or a value out of its range
-    └── EncodeError                 a file could not be written
+    ├── EncodeError                 a file could not be written
+    └── GroupsError                 what is to say which files form brackets says something else
 """
 
 from model.errors import FusionError
@@ -64,3 +65,9 @@ class EncodeError(FileError):
     """The picture could not be written as a file."""
 
     code = "encode-failed"
+
+
+class GroupsError(FileError):
+    """A list of brackets is not of the form that is read, or names a file twice."""
+
+    code = "bad-groups"

@@ -1,5 +1,7 @@
 """Reads the header of a JPEG file."""
 
+from collections.abc import Iterator
+
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers.header import (
     MAX_SEGMENTS,
@@ -33,6 +35,20 @@ def parse_jpeg(view: memoryview) -> ImageHeader:
             break
         offset += 2 + length
     raise ImageDecodeError("expected a JPEG frame header, got none")
+
+
+def list_application_segments(view: memoryview) -> Iterator[bytes]:
+    """Bodies of the segments APP1 and APP2 before the first scan."""
+    offset = 2
+    for _ in range(MAX_SEGMENTS):
+        if offset + 4 > len(view) or view[offset] != 0xFF:
+            return
+        marker, length = view[offset + 1], int.from_bytes(view[offset + 2 : offset + 4], "big")
+        if marker in (0xD9, 0xDA) or length < 2:
+            return
+        if marker in (0xE1, 0xE2):
+            yield bytes(view[offset + 4 : offset + 2 + length])
+        offset += 2 + length
 
 
 def skip_padding(file: bytes | bytearray | memoryview, offset: int) -> int:

@@ -3,7 +3,8 @@
 import struct
 
 from expofuse.files.formats import Dropped
-from expofuse.files.headers import MAX_SEGMENTS, ImageHeader
+from expofuse.files.headers import ImageHeader
+from expofuse.files.headers.jpeg import list_application_segments
 
 _GAIN_MAPS = (
     b"http://ns.adobe.com/hdr-gain-map/1.0/",
@@ -30,7 +31,7 @@ def find_dropped(data: bytes | bytearray | memoryview, header: ImageHeader) -> t
     dropped: set[Dropped] = set()
     if header.format == "jpeg":
         view = memoryview(data).cast("B")
-        for body in _read_application_segments(view):
+        for body in list_application_segments(view):
             if any(mark in body for mark in _GAIN_MAPS):
                 dropped.add("gain map")
             if any(mark in body for mark in _VIDEOS):
@@ -38,22 +39,6 @@ def find_dropped(data: bytes | bytearray | memoryview, header: ImageHeader) -> t
             if body.startswith(_MP_INDEX):
                 dropped |= _read_mp_types(view, body.removeprefix(_MP_INDEX))
     return tuple(sorted(dropped))
-
-
-def _read_application_segments(view: memoryview) -> list[bytes]:
-    """Bodies of the segments APP1 and APP2 before the first scan."""
-    bodies: list[bytes] = []
-    offset = 2
-    for _ in range(MAX_SEGMENTS):
-        if offset + 4 > len(view) or view[offset] != 0xFF:
-            break
-        marker, length = view[offset + 1], int.from_bytes(view[offset + 2 : offset + 4], "big")
-        if marker in (0xD9, 0xDA) or length < 2:
-            break
-        if marker in (0xE1, 0xE2):
-            bodies.append(bytes(view[offset + 4 : offset + 2 + length]))
-        offset += 2 + length
-    return bodies
 
 
 def _read_mp_entries(index: bytes) -> list[tuple[int, int, int]]:
