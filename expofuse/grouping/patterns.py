@@ -20,9 +20,9 @@ LONG_PAUSE_RATIO = 4.0
 LONG_PAUSE_S = 4.0
 """... if it lasts so long."""
 
-SINGLE_COST, ODD_COST, PAIR_COST, WHOLE_COST = 1.2, 0.95, 0.8, 0.5
-"""Of a frame alone, of an order that no camera takes, of two frames, and of a whole bracket. So a
-run is explained by whole brackets where that is possible, and else by those that lack least."""
+SINGLE_COST, ODD_COST, WHOLE_COST = 1.2, 0.95, 0.5
+"""Of a frame alone, of two frames or an order that no camera takes, and of a whole bracket. So a run
+is explained by whole brackets where that is possible, and else by those that lack least."""
 
 MISCOUNT_COST = 0.3
 """Of a file that is missing within what would be a whole bracket without it."""
@@ -171,7 +171,7 @@ class _Judge:
         found = self.usual.total()
         bonus = USUAL_BONUS * self.usual[find_pattern(levels)] / found if found else 0.0
         if not is_whole(self.values[piece.start : piece.stop]):
-            return (PAIR_COST if len(piece) == 2 else ODD_COST) + pauses - bonus
+            return ODD_COST + pauses - bonus
         frames = self.run[piece.start : piece.stop]
         counted = [_count_files(before, after) for before, after in pairwise(frames)]
         missing = sum(count is not None and count != 1 for count in counted)
