@@ -35,7 +35,6 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
 
 # Every version, small as they are: which of them are served is a setting, not another image.
 COPY weights /opt/expofuse/weights
-COPY deploy/healthcheck.py /opt/expofuse/healthcheck.py
 # Whatever the modes in the working tree: the service's user reads everything, and owns nothing.
 RUN chmod -R a+rX /opt/expofuse
 
@@ -71,5 +70,5 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "/opt/expofuse/healthcheck.py"]
+    CMD ["expofuse", "health"]
 CMD ["expofuse", "serve"]

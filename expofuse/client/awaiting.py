@@ -11,7 +11,6 @@ import httpx
 from anyio import to_thread
 
 from expofuse.answers import Health, Readiness, Version, Weights
-from expofuse.client.destination import open_sink
 from expofuse.client.errors import BusyError, ClientError
 from expofuse.client.exchange import (
     DEFAULT_TIMEOUT_S,
@@ -34,6 +33,7 @@ from expofuse.client.options import FuseOptions
 from expofuse.client.report import Report
 from expofuse.client.retries import DEFAULT_RETRIES, Attempts, Retries, count_retries
 from expofuse.client.state import Limits, ReadyState
+from expofuse.files.writing.destination import open_sink
 
 T = TypeVar("T")
 

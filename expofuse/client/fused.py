@@ -9,9 +9,9 @@ from typing import Self
 
 import numpy as np
 
-from expofuse.client.destination import open_destination
 from expofuse.client.report import Report
 from expofuse.files.headers import PixelLimits, sniff
+from expofuse.files.writing.destination import open_destination
 from model.exposure import Pixels
 
 PREVIEW_SIDE_PX = 640

@@ -19,18 +19,24 @@ PICTURE_SUFFIXES = frozenset(
 """Files with other suffixes, films and sidecars for instance, are not looked at."""
 
 
-def list_pictures(root: Path) -> list[Path]:
+def list_pictures(root: Path, *, without: Path | None = None) -> list[Path]:
     """The pictures below a folder, in the order of their names; hidden files and folders apart.
+
+    Args:
+        root: The folder.
+        without: A folder that is left out.
 
     Raises:
         OSError: The folder is not there or cannot be read.
     """
     found: list[Path] = []
+    left_out = None if without is None else without.resolve()
     for entry in sorted(root.iterdir()):
         if entry.name.startswith((".", "@")):
             continue
         if entry.is_dir():
-            found += list_pictures(entry)
+            if entry.resolve() != left_out:
+                found += list_pictures(entry, without=without)
         elif entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
             found.append(entry)
     return found

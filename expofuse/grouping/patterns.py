@@ -21,8 +21,8 @@ LONG_PAUSE_S = 4.0
 """... if it lasts so long."""
 
 SINGLE_COST, ODD_COST, WHOLE_COST = 1.2, 0.95, 0.5
-"""Of a frame alone, of two frames or an order that no camera takes, and of a whole bracket. So a run
-is explained by whole brackets where that is possible, and else by those that lack least."""
+"""Of a frame alone, of two frames or an order that no camera takes, and of a whole bracket. So a
+run is explained by whole brackets where that is possible, and else by those that lack least."""
 
 MISCOUNT_COST = 0.3
 """Of a file that is missing within what would be a whole bracket without it."""

@@ -1,23 +1,31 @@
-"""Runs `expofuse weights`: lists, verifies and shows weights versions."""
+"""What `expofuse weights` does: lists, verifies and shows weights versions."""
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expofuse.bundled_weights import locate_weights
 from model.errors import WeightsError
 from model.manifest import Manifest, count_parameters, read_manifest
 from model.release.manifest_tables import format_score, group_data, tabulate_scores
-from service.settings import Settings, load_settings
+from service.console.exits import EXIT_FAILED, EXIT_MISUSED, CommandError
+from service.console.output import write_json
+from service.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from model.release.verify import CheckResult
 
 LISTED_METRICS = ("MEF-SSIM", "Qabf")
 DEFAULT_MARK, LOADED_MARK = "*", "+"
 
 
-class WeightsCommandError(Exception):
+class WeightsCommandError(CommandError):
     """What was asked for is not there; the message is one sentence."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EXIT_MISUSED, code="weights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +44,23 @@ class _Listed:
         return self.manifest.name, tuple(int(part) for part in self.manifest.version.split("."))
 
 
-def run_weights_command(options: argparse.Namespace) -> int:
-    """Run `expofuse weights` as the options say.
+def list_weights(folder: Path | None, *, as_json: bool = False) -> None:
+    """Print the versions that are there, and which of them the service would load.
 
-    Returns:
-        Exit code: 0, or 1 when a version did not pass.
+    Args:
+        folder: Where weights lie; None for where the service looks.
+        as_json: One JSON value instead of a table.
 
     Raises:
-        WeightsCommandError: The directory or the version is not there, or its manifest is broken.
-        SettingsError: The environment holds a setting that is none.
+        WeightsCommandError: There is no such folder, it holds no versions, or a setting is wrong.
     """
-    settings = load_settings()
-    actions = {"list": _list, "verify": _verify, "show": _show}
-    return actions[options.action](options, settings)
-
-
-def _list(options: argparse.Namespace, settings: Settings) -> int:
+    settings = _read_settings()
     default, *others = (directory.resolve() for directory in settings.weights_directories)
     marks = dict.fromkeys(others, LOADED_MARK) | {default: DEFAULT_MARK}
-    found = _find_versions(options.dir or settings.weights_dir)
+    found = _find_versions(folder or settings.weights_dir)
+    if as_json:
+        write_json([_list_as_json(one, marks.get(one.directory.resolve(), "")) for one in found])
+        return
     header = ["", "version", "architecture", "parameters", "size", "chroma", "reference"]
     rows = [[*header, "evaluated on", *LISTED_METRICS]]
     for one in found:
@@ -69,7 +75,20 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
     if elsewhere:
         names = ", ".join(elsewhere)
         _write([f"`expofuse serve` loads {names} as the settings stand: not listed"])
-    return 0
+
+
+def _list_as_json(one: _Listed, mark: str) -> dict[str, object]:
+    manifest = one.manifest
+    if manifest is None:
+        return {"version": one.directory.name, "fault": one.fault}
+    return {
+        "version": manifest.label,
+        "architecture": manifest.network.architecture,
+        "parameters": one.parameters,
+        "size_bytes": sum(entry.size_bytes for entry in manifest.files.values()),
+        "is_default": mark == DEFAULT_MARK,
+        "is_loaded": mark != "",
+    }
 
 
 def _describe_listed(one: _Listed) -> list[str]:
@@ -90,43 +109,85 @@ def _describe_listed(one: _Listed) -> list[str]:
     ]
 
 
-def _verify(options: argparse.Namespace, settings: Settings) -> int:
-    if options.all:
-        found = _find_versions(options.dir or settings.weights_dir)
+def verify_weights_versions(
+    version: str | None, folder: Path | None, *, as_json: bool = False
+) -> int:
+    """Check one version, or all; print what passed and what did not.
+
+    Args:
+        version: A name and version, or a path with a `/`; None for all that are there.
+        folder: Where weights lie; None for where the service looks.
+        as_json: One JSON value instead of lines.
+
+    Returns:
+        Exit code: 0, or 1 when a version did not pass.
+
+    Raises:
+        WeightsCommandError: There is no such folder or version, or a setting is wrong.
+    """
+    settings = _read_settings()
+    if version is None:
+        found = _find_versions(folder or settings.weights_dir)
         directories = [one.directory for one in found]
     else:
-        directories = [_locate(options, settings)]
-    outcomes = [_verify_one(directory) for directory in directories]
-    return 0 if all(outcomes) else 1
+        directories = [_locate(version, folder, settings)]
+    from model.release.verify import verify_weights  # loads what computes, unlike all else here
+
+    outcomes: dict[str, object] = {}
+    has_failed = False
+    for directory in directories:
+        label = directory.resolve().name
+        results = list(verify_weights(directory)) if as_json else []
+        if as_json:
+            outcomes[label] = [_verify_as_json(one) for one in results]
+        else:
+            results = _print_results(label, verify_weights(directory))
+        faults = [one.fault for one in results if one.fault is not None]
+        if faults:
+            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+            sys.stderr.write(f"expofuse: '{label}' did not pass: {faults[0]}{more}\n")
+        has_failed = has_failed or bool(faults)
+    if as_json:
+        write_json(outcomes)
+    return EXIT_FAILED if has_failed else 0
 
 
-def _verify_one(directory: Path) -> bool:
-    """Print what passed and what did not; a sentence about the first fault goes to stderr."""
-    from model.release.verify import (
-        verify_weights,  # loads what computes, which nothing else here needs
-    )
-
-    label = directory.resolve().name
+def _print_results(label: str, results: Iterable["CheckResult"]) -> list["CheckResult"]:
+    """Print each result as it comes."""
     _write([label])
-    faults: list[str] = []
-    for result in verify_weights(directory):
-        state = "passed" if result.has_passed else "failed" if result.was_run else "not run"
-        _write([f"  {state:8}{result.name}"])
-        if result.fault is not None:
-            faults.append(result.fault)
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        sys.stderr.write(f"expofuse: '{label}' did not pass: {faults[0]}{more}\n")
-    return not faults
+    printed = []
+    for one in results:
+        _write([f"  {_name_state(one):8}{one.name}"])
+        printed.append(one)
+    return printed
 
 
-def _show(options: argparse.Namespace, settings: Settings) -> int:
-    directory = _locate(options, settings)
+def _name_state(result: "CheckResult") -> str:
+    return "passed" if result.has_passed else "failed" if result.was_run else "not run"
+
+
+def _verify_as_json(result: "CheckResult") -> dict[str, object]:
+    return {"check": result.name, "state": _name_state(result), "fault": result.fault}
+
+
+def show_weights(version: str, folder: Path | None, *, as_json: bool = False) -> None:
+    """Print what a version's manifest says.
+
+    Args:
+        version: A name and version, or a path with a `/`.
+        folder: Where weights lie; None for where the service looks.
+        as_json: The manifest itself.
+
+    Raises:
+        WeightsCommandError: There is no such version, its manifest is broken, or a setting is
+            wrong.
+    """
+    directory = _locate(version, folder, _read_settings())
     try:
         manifest = read_manifest(directory)
-        if options.json:
+        if as_json:
             _write([manifest.model_dump_json(indent=2)])
-            return 0
+            return
         parameters = count_parameters(manifest, directory)
     except WeightsError as cause:
         raise WeightsCommandError(cause.message) from cause
@@ -147,7 +208,6 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
     for title, lines in sections.items():
         if lines:
             _write(["", title, *(f"  {line}".rstrip() for line in lines)])
-    return 0
 
 
 def _describe_network(manifest: Manifest, parameters: int) -> list[str]:
@@ -197,6 +257,13 @@ def _describe_evaluation(manifest: Manifest) -> list[str]:
     return lines
 
 
+def _read_settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as cause:
+        raise WeightsCommandError(str(cause)) from cause
+
+
 def _find_versions(weights_dir: Path) -> list[_Listed]:
     if not weights_dir.is_dir():
         raise WeightsCommandError(
@@ -217,10 +284,9 @@ def _inspect(directory: Path) -> _Listed:
         return _Listed(directory, None, 0, error.message)
 
 
-def _locate(options: argparse.Namespace, settings: Settings) -> Path:
+def _locate(version: str, folder: Path | None, settings: Settings) -> Path:
     """The directory of the version that was asked for, by the same rule as `EXPOFUSE_WEIGHTS`."""
-    version: str = options.version
-    folder: Path = options.dir or settings.weights_dir
+    folder = folder or settings.weights_dir
     directory = locate_weights(version, folder)
     if directory.is_dir():
         return directory

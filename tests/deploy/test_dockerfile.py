@@ -83,8 +83,8 @@ def answering(status: HTTPStatus) -> Iterator[int]:
 def health_status(repository: Path, port: int) -> int:
     # A proxy of the environment must not be asked about loopback.
     environment = {"EXPOFUSE_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
-    script = repository / "deploy/healthcheck.py"
-    return subprocess.run([sys.executable, script], env=environment, timeout=30).returncode
+    command = [sys.executable, "-m", "service", "health"]
+    return subprocess.run(command, env=environment, cwd=repository, timeout=30).returncode
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_health_check_of_the_image_sees_the_service(
     image: Image, service: tuple[str, psutil.Process]
 ) -> None:
     port = service[0].rpartition(":")[2]
-    check = ["python", "/opt/expofuse/healthcheck.py"]
+    check = ["expofuse", "health"]
     image.buildah("run", "--env", f"EXPOFUSE_PORT={port}", image.container, "--", *check)
     inspected = json.loads(image.buildah("inspect", "--type", "image", TAG))
     assert inspected["Docker"]["config"]["Healthcheck"]["Test"] == ["CMD", *check]

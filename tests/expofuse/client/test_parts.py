@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from expofuse.client import Client, Retries, UsageError
-from expofuse.client.destination import open_destination
 from expofuse.client.errors import NoAnswerError
 from expofuse.client.exposures import Exposures
 from expofuse.client.options import OPTION_NAMES, write_query
 from expofuse.client.retries import Attempts, count_retries, read_retry_after
 from expofuse.client.state import Limits
+from expofuse.files.writing.destination import open_destination
 from service.http.options import OPTION_NAMES as SERVED_OPTIONS
 from service.http.schemas import Limits as ServedLimits
 

@@ -195,9 +195,24 @@ def test_an_unknown_version_is_told_which_there_are(run, command):
 
 @pytest.mark.parametrize("arguments", [[], ["some-1.9.0", "--all"]])
 def test_verify_takes_one_version_or_all(folder, arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["weights", "verify", "--dir", str(folder), *arguments])
-    assert ended.value.code == 2
+    assert main(["weights", "verify", "--dir", str(folder), *arguments]) == 2
+    assert "either NAME-VERSION" in capsys.readouterr().err
+
+
+def test_versions_and_checks_are_told_as_json(folder, run):
+    write_blend_version(folder, "blend-0.1.0")
+    (folder / "some-1.9.0" / "manifest.json").unlink()
+    code, (line,), _ = run("list", "--json")
+    told = {one["version"]: one for one in json.loads(line)}
+    assert code == 0
+    assert told["some-1.10.0"]["parameters"] == 88_225
+    assert "manifest.json" in told["some-1.9.0"]["fault"]
+    code, (line,), errors = run("verify", "--all", "--json")
+    checks = json.loads(line)
+    assert code == 1
+    assert {one["state"] for one in checks["blend-0.1.0"]} == {"passed"}
+    assert checks["some-1.9.0"][0]["state"] == "failed"
+    assert errors.startswith("expofuse: 'some-1.9.0' did not pass: ")
 
 
 def test_a_version_is_shown_for_people(folder, run):

@@ -1,8 +1,6 @@
-"""The command line and its client, against a server that answers what a test wants."""
+"""`expofuse fuse`, here and through a server that answers what a test wants."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -10,35 +8,8 @@ import pytest
 from expofuse.files.headers import PixelLimits
 from expofuse.files.reading.decode import decode
 from service.console.cli import main
-from service.console.client import ClientError, fuse_files
 from tests import images
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        server = self.server
-        server.seen.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-        status, content = server.answer
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Expofuse-Weights", "w-1.0.0")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    with HTTPServer(("127.0.0.1", 0), Handler) as one:
-        one.seen, one.answer = [], (200, b"picture")
-        one.url = f"http://127.0.0.1:{one.server_port}"
-        thread = threading.Thread(target=one.serve_forever, args=(0.01,))
-        thread.start()
-        yield one
-        one.shutdown()
-        thread.join()
+from tests.service.console.conftest import HEADERS, PNG
 
 
 @pytest.fixture
@@ -48,64 +19,107 @@ def files(tmp_path):
     return tmp_path / "under", tmp_path / "over"
 
 
-def test_files_and_options_are_sent_and_the_picture_comes_back(server, files):
-    answer = fuse_files(files, url=f"{server.url}/", image_format="png", quality=3, weights="b")
-    assert (answer.picture, answer.weights, answer.alignment) == (b"picture", "w-1.0.0", "")
-    path, body = server.seen[0]
-    assert path == "/fuse?format=png&quality=3&weights=b"
-    assert b'name="under"' in body
-    assert b"\r\n\r\nbright\r\n" in body
+@pytest.fixture
+def pair(tmp_path):
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    for path, gain in zip(paths, (0.3, 1.0), strict=True):
+        path.write_bytes(images.encoded(pixels=images.scene(gain=gain)))
+    return paths
 
 
-def test_more_than_two_files_are_sent_as_exposures(server, files):
-    fuse_files((*files, files[0]), url=server.url, reference="2")
+@pytest.mark.parametrize("option", ["--server", "--url"])
+def test_a_service_fuses_and_its_picture_is_written(server, files, tmp_path, expofuse, option):
+    out = tmp_path / "fused.png"
+    said = expofuse("fuse", *files, "-o", out, option, f"{server.url}/", "--quality", "3")
+    assert (said.code, said.out) == (0, b"w-1.0.0; off; as-given\n")
+    assert out.read_bytes() == PNG
     path, body = server.seen[0]
-    assert path == "/fuse?reference=2"
+    assert path == "/fuse?format=png&quality=3"
+    assert body.count(b'name="exposures"; filename') == 2
+    assert body.index(b"\r\n\r\ndark\r\n") < body.index(b"\r\n\r\nbright\r\n")
+
+
+def test_a_stack_is_sent_with_its_reference(server, files, tmp_path, expofuse):
+    server.answer = (200, PNG, HEADERS | {"X-Expofuse-Exposure-Order": "3,1,2"})
+    out = tmp_path / "fused.png"
+    said = expofuse("fuse", *files, files[0], "-o", out, "--server", server.url, "--reference", 3)
+    assert said.out == b"w-1.0.0; off; 3,1,2\n"
+    path, body = server.seen[0]
+    assert path == "/fuse?reference=3&format=png"
     assert body.count(b'name="exposures"; filename') == 3
-    assert b'name="under"' not in body
-    assert body.index(b"\r\n\r\nbright\r\n") < body.rindex(b"\r\n\r\ndark\r\n")
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (json.dumps({"title": "Too large", "detail": "why"}).encode(), "413: Too large: why"),
-        (b"<html>", "the service answered 413"),
-        (b"[]", "the service answered 413"),
+        (
+            b'{"type": "urn:expofuse:problem:body-too-large", "title": "Too large", "status": 413,'
+            b'"detail": "why", "request_id": "r1"}',
+            "413: Too large: why",
+        ),
+        (b"<html>", "413"),
     ],
 )
-def test_a_refusal_is_told_in_one_sentence(server, files, content, sentence):
-    server.answer = (413, content)
-    with pytest.raises(ClientError, match=sentence):
-        fuse_files(files, url=server.url)
+def test_a_refusal_is_told_in_one_sentence(server, files, tmp_path, expofuse, content, sentence):
+    server.answer = (413, content, {"Content-Type": "application/problem+json"})
+    said = expofuse("fuse", *files, "-o", tmp_path / "out.png", "--server", server.url)
+    assert said.code == 1
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://"])
-def test_a_url_that_is_none_is_told(files, url):
-    with pytest.raises(ClientError, match="http://"):
-        fuse_files(files, url=url)
+def test_a_url_that_is_none_is_misuse(files, tmp_path, expofuse, url):
+    said = expofuse("fuse", *files, "-o", tmp_path / "out.png", "--server", url)
+    assert said.code == 2
+    assert said.err.startswith("expofuse: expected ")
 
 
-def test_no_service_at_all_is_told(files):
-    with pytest.raises(ClientError, match=r"no answer from 127\.0\.0\.1:9"):
-        fuse_files(files, url="http://127.0.0.1:9")
+def test_no_service_at_all_is_told(files, tmp_path, expofuse):
+    said = expofuse("fuse", *files, "-o", tmp_path / "a.png", "--server", "http://127.0.0.1:9")
+    assert said.code == 1
+    assert "127.0.0.1:9" in said.err
 
 
-def test_the_command_line_writes_the_picture(server, files, tmp_path, capsys):
+def test_pipes_take_an_exposure_and_give_the_picture(pair, tmp_path, expofuse):
+    expofuse("fuse", *pair, "-o", tmp_path / "fused.png")
+    said = expofuse("fuse", pair[0], "-", "-o", "-", stdin=pair[1].read_bytes())
+    assert said.code == 0
+    assert said.out == (tmp_path / "fused.png").read_bytes()
+    assert said.err.startswith("pyramid-blend-2.1.0; ")
+
+
+def test_only_one_exposure_comes_from_standard_input(tmp_path, expofuse):
+    said = expofuse("fuse", "-", "-", "-o", tmp_path / "fused.png")
+    assert said.code == 2
+    assert "one exposure from standard input" in said.err
+
+
+def test_the_outcome_is_told_as_json(pair, tmp_path, expofuse):
     out = tmp_path / "fused.png"
-    assert main(["fuse", *map(str, files), str(out), "--url", server.url]) == 0
-    assert out.read_bytes() == b"picture"
-    assert capsys.readouterr().out.startswith("w-1.0.0; ")
+    said = expofuse("fuse", *pair, "-o", out, "--align", "off", "--json")
+    told = json.loads(said.out)
+    assert (told["out"], told["weights"]) == (out.as_posix(), "pyramid-blend-2.1.0")
+    assert (told["order"], told["alignment"]) == ([1, 2], "off")
+    assert told["options"] == {"align": "off"}
+    assert 0.0 <= told["replaced_share"] <= 1.0
 
 
-def test_the_command_line_sends_a_stack_and_writes_the_picture(server, files, tmp_path):
-    out = tmp_path / "fused.png"
-    command = ["fuse", *map(str, files), str(files[0]), "-o", str(out), "--url", server.url]
-    assert main([*command, "--reference", "3"]) == 0
-    assert out.read_bytes() == b"picture"
-    path, body = server.seen[0]
-    assert path == "/fuse?format=png&reference=3"
-    assert body.count(b'name="exposures"; filename') == 3
+def test_a_failure_is_told_as_json_too(tmp_path, expofuse):
+    said = expofuse("fuse", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "c", "--json")
+    assert said.code == 1
+    assert json.loads(said.out)["error"]["code"] == "file"
+    assert "No such file" in said.err
+
+
+def test_a_picture_that_cannot_be_written_leaves_what_was_there(pair, tmp_path, expofuse):
+    out = tmp_path / "missing" / "fused.png"
+    assert expofuse("fuse", *pair, "-o", out).code == 1
+    old = tmp_path / "old.png"
+    old.write_bytes(b"old")
+    assert expofuse("fuse", pair[0], tmp_path / "none.png", "-o", old).code == 1
+    assert old.read_bytes() == b"old"
 
 
 def test_the_command_line_fuses_a_stack_here(tmp_path, capsys):
@@ -197,14 +211,3 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     missing = [str(tmp_path / name) for name in ("a", "b", "c")]
     assert main(["fuse", *missing]) == 1
     assert "No such file" in capsys.readouterr().err
-
-
-def test_the_command_line_prints_its_version(capsys):
-    assert main(["version"]) == 0
-    assert capsys.readouterr().out.startswith("expofuse ")
-
-
-def test_a_misspelt_setting_is_told_before_anything_starts(monkeypatch, capsys):
-    monkeypatch.setenv("EXPOFUSE_HOTS", "x")
-    assert main(["serve"]) == 2
-    assert "did you mean EXPOFUSE_HOST?" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""The commands of `expofuse`, a module each, which holds it as `command`."""

@@ -1,0 +1,67 @@
+"""`expofuse health`: says by its exit code whether a service is ready; made for containers."""
+
+import http.client
+import json
+import os
+import sys
+from urllib.parse import urlsplit
+
+import click
+
+from service.console.exits import EXIT_FAILED
+from service.console.output import json_option, write_json
+
+DEFAULT_PORT = "8000"
+
+
+@click.command("health")
+@click.option(
+    "--server", "--url", "server", metavar="URL", help="Default: EXPOFUSE_PORT of 127.0.0.1."
+)
+@click.option("--alive", is_flag=True, help="Whether it answers at all, ready or not.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1), default=4.0, show_default=True)
+@json_option
+def command(server: str | None, alive: bool, timeout_s: float, as_json: bool) -> int:
+    """Ask a service whether it is ready, without proxies and without the client's library.
+
+    \b
+    Examples:
+      expofuse health && echo ready
+      expofuse health --server https://fusion.example --timeout 10
+      HEALTHCHECK CMD ["expofuse", "health"]
+
+    Exit codes: 0 ready, 1 not ready or no answer, 2 misused.
+    """
+    port = os.environ.get("EXPOFUSE_PORT") or DEFAULT_PORT
+    url = server or f"http://127.0.0.1:{port}"
+    is_well, said = _ask(url, "healthz" if alive else "readyz", timeout_s)
+    if as_json:
+        write_json({"is_well": is_well, "server": url, "said": said})
+    else:
+        sys.stdout.write(f"{said}\n")
+    return 0 if is_well else EXIT_FAILED
+
+
+def _ask(url: str, path: str, timeout_s: float) -> tuple[bool, str]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
+        raise click.UsageError(f"expected a URL that begins with http:// or https://, got '{url}'")
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = connect(parts.hostname, parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}/{path}")
+        response = connection.getresponse()
+        return response.status == http.client.OK, _read_word(response.read(4096), response.status)
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer from {parts.netloc}: {error}"
+    finally:
+        connection.close()
+
+
+def _read_word(body: bytes, status: int) -> str:
+    """What the answer says: its status word, or the detail of its problem document."""
+    try:
+        document = json.loads(body)
+        return str(document.get("status") if status == http.client.OK else document["detail"])
+    except (ValueError, KeyError, AttributeError):
+        return f"status {status}"

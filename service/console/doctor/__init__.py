@@ -1,0 +1,1 @@
+"""Examines an installation: what is there, what is wrong, how to mend it."""

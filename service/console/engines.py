@@ -1,0 +1,228 @@
+"""Fuses here or through a service: two engines that answer alike."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
+from service.console.exits import EXIT_FAILED, EXIT_MISUSED, CommandError
+from service.console.options import FuseChoices
+
+if TYPE_CHECKING:
+    from expofuse.client import Client
+
+Exposure = Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A fused picture and how it came about; exposures are numbered from 1 as given.
+
+    Attributes:
+        content: The file.
+        weights: Name and version of the weights that fused it.
+        alignment: Outcome of the alignment, as the service says it.
+        order: The exposures dark to bright.
+        fused: Those that the picture is made of.
+        reference: The exposure that stayed where it is.
+        replaced_share: Share of the picture in which an exposure was replaced, 0..1.
+    """
+
+    content: bytes
+    weights: str
+    alignment: str
+    order: tuple[int, ...]
+    fused: tuple[int, ...]
+    reference: int
+    replaced_share: float
+
+    def describe(self) -> dict[str, object]:
+        """How it came about, as JSON says it."""
+        return {
+            "weights": self.weights,
+            "alignment": self.alignment,
+            "order": list(self.order),
+            "fused": list(self.fused),
+            "reference": self.reference,
+            "replaced_share": round(self.replaced_share, 4),
+        }
+
+    def summarise(self) -> str:
+        """The same on one line."""
+        from model.describe import describe_order
+
+        order = describe_order(tuple(number - 1 for number in self.order))
+        return f"{self.weights}; {self.alignment}; {order}"
+
+
+class Engine(Protocol):
+    """Where pictures are fused; threads may share it."""
+
+    def fuse(self, exposures: Sequence[Exposure], choices: FuseChoices) -> Picture:
+        """Fuse the exposures of one scene."""
+        ...
+
+    def identify_weights(self, choices: FuseChoices) -> str:
+        """What tells the weights that would fuse from all others."""
+        ...
+
+
+class LocalEngine:
+    """Fuses in this process."""
+
+    def __init__(self) -> None:
+        from expofuse.files.reading.vips import configure_libvips
+
+        # This process is ours alone, and is to print nothing of a file's contents.
+        configure_libvips()
+
+    def fuse(self, exposures: Sequence[Exposure], choices: FuseChoices) -> Picture:
+        """See `Engine.fuse`."""
+        from expofuse.front_door import fuse
+
+        content, report = fuse(
+            list(exposures),
+            weights=choices.weights or DEFAULT_WEIGHTS,
+            align=choices.align or "auto",
+            ghosts=choices.ghosts or "auto",
+            crop=choices.crop or "none",
+            reference=choices.reference,
+            format=choices.format,
+            quality=choices.quality,
+            bit_depth=choices.bit_depth,
+            subsampling=choices.subsampling,
+            progressive=choices.progressive,
+            metadata=choices.metadata,
+            profile=choices.profile,
+            return_report=True,
+        )
+        return Picture(
+            content,
+            report.weights,
+            report.describe_alignment(),
+            order=_count_from_one(report.order),
+            fused=_count_from_one(report.fused),
+            reference=report.reference + 1,
+            replaced_share=report.replaced_share,
+        )
+
+    def identify_weights(self, choices: FuseChoices) -> str:
+        """See `Engine.identify_weights`: the version and the hashes of its files.
+
+        Raises:
+            WeightsError: There is no such version.
+        """
+        from model.manifest import read_manifest
+
+        manifest = read_manifest(locate_weights(choices.weights or DEFAULT_WEIGHTS))
+        hashes = [entry.sha256 for _, entry in sorted(manifest.files.items())]
+        return " ".join([manifest.label, *hashes])
+
+
+class ServerEngine:
+    """Fuses through a service.
+
+    Args:
+        client: Open as long as the engine is used.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def fuse(self, exposures: Sequence[Exposure], choices: FuseChoices) -> Picture:
+        """See `Engine.fuse`.
+
+        Raises:
+            CommandError: The service refused, failed, or could not be reached.
+            OSError: A file cannot be read.
+        """
+        with _explaining_client():
+            fused = self._client.fuse(
+                exposures,
+                weights=choices.weights,
+                align=choices.align,
+                ghosts=choices.ghosts,
+                crop=choices.crop,
+                reference=choices.reference,
+                format=choices.format,
+                quality=choices.quality,
+                bit_depth=choices.bit_depth,
+                subsampling=choices.subsampling,
+                progressive=choices.progressive,
+                metadata=choices.metadata,
+                profile=choices.profile,
+            )
+        return Picture(
+            fused.content,
+            fused.weights,
+            fused.alignment.text,
+            order=_count_from_one(fused.order),
+            fused=_count_from_one(fused.fused),
+            reference=fused.reference + 1,
+            replaced_share=fused.ghosts.replaced_share,
+        )
+
+    def identify_weights(self, choices: FuseChoices) -> str:
+        """See `Engine.identify_weights`: the version alone, of which a service tells no hash.
+
+        Raises:
+            CommandError: The service has no such version, or cannot be asked.
+        """
+        with _explaining_client():
+            loaded = self._client.weights()
+        asked = choices.weights or loaded.default
+        if asked not in loaded.names:
+            there = ", ".join(sorted(loaded.names))
+            raise CommandError(
+                f"expected weights that the service has loaded, got '{asked}'; there are: {there}",
+                EXIT_MISUSED,
+                code="bad-option",
+            )
+        return loaded.names[asked]
+
+
+@contextmanager
+def open_engine(server: str | None) -> Iterator[Engine]:
+    """Open the engine of a service, or that of this process where no service is named.
+
+    Args:
+        server: Its URL.
+
+    Raises:
+        CommandError: The client's library is not installed, or the URL is none.
+    """
+    if server is None:
+        yield LocalEngine()
+        return
+    try:
+        from expofuse.client import Client
+    except ImportError as cause:
+        raise CommandError(
+            "expected the extra 'client' for --server, it is not installed: "
+            "pip install 'expofuse[client]' does it",
+            code="not-installed",
+        ) from cause
+    with _explaining_client():
+        client = Client(server)
+    with client:
+        yield ServerEngine(client)
+
+
+@contextmanager
+def _explaining_client() -> Iterator[None]:
+    """Turn the client's errors into the end of a command, or of a bracket."""
+    from expofuse.client import ClientError, NoAnswerError, UsageError
+
+    try:
+        yield
+    except ClientError as cause:
+        exit_code = EXIT_MISUSED if isinstance(cause, UsageError) else EXIT_FAILED
+        silent = "no-answer" if isinstance(cause, NoAnswerError) else "unexpected-answer"
+        code = getattr(cause, "code", "") or silent
+        raise CommandError(str(cause), exit_code, code=code) from cause
+
+
+def _count_from_one(indices: Sequence[int]) -> tuple[int, ...]:
+    return tuple(index + 1 for index in indices)
