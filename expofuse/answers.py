@@ -10,7 +10,10 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str = Field(description="stable identifier of the class of problem")
+    type: str = Field(
+        description="stable identifier of the class of problem: the path, at this service, of the "
+        "page that says what it means and what to do; `about:blank` where the status says all"
+    )
     title: str = Field(description="the same words for every occurrence of this class")
     status: int
     detail: str = Field(description="what was expected and what came")

@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.problems import OUTCOMES
+from service.problem_types import OUTCOMES
 from service.request_record import Stage
 from service.served_weights import WorkerInfo
 

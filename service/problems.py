@@ -1,9 +1,8 @@
-"""Turns errors into RFC 9457 problem documents; no other place knows an error's HTTP status."""
+"""Turns errors into RFC 9457 problem documents, by the table of `service/problem_types.py`."""
 
 import http
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
@@ -13,110 +12,33 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expofuse.answers import PROBLEM_MEDIA_TYPE, Problem
-from expofuse.errors import (
-    EncodeError,
-    ImageDecodeError,
-    MediaTypeError,
-    MetadataLimitError,
-    OptionError,
-    PixelLimitError,
-    UnsupportedImageError,
-)
-from model.errors import AlignmentError, ExposureError, FusionError, InferenceError
+from model.errors import FusionError
 from service.errors import (
-    BodyTooLargeError,
-    CodecCrashError,
-    CodecError,
-    CodecMemoryError,
-    CodecTimeoutError,
     CodingError,
-    DeadlineError,
-    DisconnectedError,
     HeadTooLargeError,
     HttpVersionError,
-    LengthRequiredError,
-    MultipartError,
-    NotAcceptableError,
-    OriginError,
     QueueFullError,
     RequestHeadError,
-    SharedMemoryError,
     TargetTooLongError,
     TransferCodingError,
     WorkerStoppedError,
 )
-from service.request_record import UNSETTLED_OUTCOME, RequestRecord, choose_request_id
+from service.problem_types import (
+    CLIENT_LEFT_STATUS,
+    HTTP_PROBLEMS,
+    INTERNAL_CODE,
+    INTERNAL_ROW,
+    PROBLEMS,
+    Row,
+    find_row,
+    http_code,
+    type_of,
+)
+from service.request_record import RequestRecord, choose_request_id
 
-TYPE_PREFIX = "urn:expofuse:problem:"
-CLIENT_LEFT_STATUS = 499
-"""Never sent to anybody; for the log."""
-
-INTERNAL_CODE = "internal-error"
 INTERNAL_DETAIL = "the service failed at this request; its log says why, under this request id"
-FUSED_OUTCOME = "fused"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """How one class of error is told to a client.
-
-    Attributes:
-        status: HTTP status.
-        title: The same words for every occurrence.
-        may_retry: The answer carries `Retry-After`.
-        is_internal: The cause is ours: fixed text to the client, the trace in the log.
-    """
-
-    status: int
-    title: str
-    may_retry: bool = False
-    is_internal: bool = False
-
-
-PROBLEMS: dict[type[FusionError], Row] = {
-    RequestHeadError: Row(400, "The request is damaged"),
-    MultipartError: Row(400, "The body is not the expected form"),
-    OriginError: Row(403, "Pages of this origin may not call the service"),
-    NotAcceptableError: Row(406, "No acceptable format can hold the picture"),
-    LengthRequiredError: Row(411, "The request has no body"),
-    BodyTooLargeError: Row(413, "The body is too large"),
-    PixelLimitError: Row(413, "The image is too large"),
-    MetadataLimitError: Row(413, "The file holds too much beside its picture"),
-    CodecMemoryError: Row(413, "The image needs too much memory"),
-    TargetTooLongError: Row(414, "The request line is too long"),
-    MediaTypeError: Row(415, "Not a media type that is taken here"),
-    CodingError: Row(415, "Not a coding that is taken here"),
-    ImageDecodeError: Row(422, "The image is damaged"),
-    UnsupportedImageError: Row(422, "The image is of a kind that is not fused"),
-    ExposureError: Row(422, "The images do not form one set of exposures"),
-    OptionError: Row(422, "An option is not accepted"),
-    AlignmentError: Row(422, "The images could not be aligned"),
-    HeadTooLargeError: Row(431, "The headers are too large"),
-    DisconnectedError: Row(CLIENT_LEFT_STATUS, "The client left"),
-    InferenceError: Row(500, "The fusion failed", is_internal=True),
-    EncodeError: Row(500, "The picture could not be written", is_internal=True),
-    CodecCrashError: Row(500, "The image could not be processed", is_internal=True),
-    CodecError: Row(500, "The image could not be processed", is_internal=True),
-    TransferCodingError: Row(501, "Not a transfer coding that is taken here"),
-    QueueFullError: Row(503, "The service is saturated", may_retry=True),
-    SharedMemoryError: Row(503, "The service is out of memory", may_retry=True),
-    WorkerStoppedError: Row(503, "The service is not ready", may_retry=True),
-    DeadlineError: Row(504, "The deadline passed"),
-    CodecTimeoutError: Row(504, "The image took too long"),
-    HttpVersionError: Row(505, "Not a version of HTTP that is spoken here"),
-}
-START_ONLY = ("weights-mismatch", "device-unavailable", "child-start-failed")
-"""Codes of errors that end the start and never meet a request."""
-
-INTERNAL_ROW = Row(500, "Internal error", is_internal=True)
-
-OUTCOMES = (
-    FUSED_OUTCOME,
-    *sorted({error.code for error in PROBLEMS} | {INTERNAL_CODE, UNSETTLED_OUTCOME}),
-)
-"""Every value of the metric label `outcome`."""
 
 
 PROBLEM_SCHEMA = Problem.model_json_schema()
@@ -174,19 +96,11 @@ def describe_header(description: str, kind: str = "string") -> dict[str, object]
     return {"description": description, "required": True, "schema": {"type": kind}}
 
 
-def find_row(error: FusionError) -> Row:
-    """The row of an error's class, or of the nearest class above it that has one."""
-    for ancestor in type(error).__mro__:
-        if ancestor in PROBLEMS:
-            return PROBLEMS[ancestor]
-    return INTERNAL_ROW
-
-
 def answer_problem(record: RequestRecord, *, code: str, row: Row, detail: str) -> Response:
     """Make the problem document of one request and note its outcome."""
     record.outcome = code
     problem = Problem(
-        type=TYPE_PREFIX + code,
+        type=type_of(code),
         title=row.title,
         status=row.status,
         detail=INTERNAL_DETAIL if row.is_internal else detail,
@@ -237,10 +151,11 @@ def add_problem_handlers(app: FastAPI) -> None:
     def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         phrase = http.HTTPStatus(error.status_code).phrase
+        row = HTTP_PROBLEMS.get(error.status_code, Row(error.status_code, phrase, "", ""))
         response = answer_problem(
             RequestRecord.of(request.scope),
-            code=f"http-{error.status_code}",
-            row=Row(error.status_code, phrase),
+            code=http_code(error.status_code),
+            row=row,
             detail=f"{phrase.lower()}: see /openapi.json for the routes and their methods",
         )
         response.headers.update(error.headers or {})

@@ -89,7 +89,7 @@ class ProblemDocument:
         """The last part of the type, which names the class of problem; empty where there is none.
 
         Example:
-            >>> ProblemDocument("urn:expofuse:problem:queue-full", "", 503, "", None, 5.0).code
+            >>> ProblemDocument("/problems/queue-full", "", 503, "", None, 5.0).code
             'queue-full'
         """
         found = _CODE.search(self.type)
@@ -206,7 +206,7 @@ def make_error(problem: ProblemDocument) -> ProblemError:
     """The error of a problem; one of a class that is not known here goes by its status.
 
     Example:
-        >>> problem = ProblemDocument("urn:expofuse:problem:new", "", 503, "", None, None)
+        >>> problem = ProblemDocument("/problems/new", "", 503, "", None, None)
         >>> type(make_error(problem)).__name__
         'BusyError'
     """

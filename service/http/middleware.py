@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import OriginError
 from service.logs import request_id_of_context
 from service.metrics import Metrics
-from service.problems import FUSED_OUTCOME, answer_error
+from service.problem_types import FUSED_OUTCOME
+from service.problems import answer_error
 from service.request_record import RequestRecord, choose_request_id
 
 REQUEST_ID_HEADER = b"x-request-id"

@@ -29,6 +29,7 @@ from service.http.options import (
     parse_options,
 )
 from service.http.pictures import PictureResponse
+from service.http.problem_pages import add_problem_pages
 from service.http.schemas import (
     FUSE_OPENAPI,
     FUSED_RESPONSE,
@@ -48,7 +49,8 @@ from service.http.uploads import (
 )
 from service.lifecycle import Service
 from service.metrics import METRICS_MEDIA_TYPE
-from service.problems import ANYWHERE, FUSED_OUTCOME, PROBLEMS, describe_problems
+from service.problem_types import FUSED_OUTCOME, PROBLEMS
+from service.problems import ANYWHERE, describe_problems
 from service.processes.job_blocks import JobBlocks
 from service.processes.shared_memory import SampleType, SharedDescriptor
 from service.request_record import RequestRecord
@@ -135,6 +137,7 @@ def create_router(service: Service) -> APIRouter:
         async def metrics() -> Response:
             return Response(service.metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
 
+    add_problem_pages(router)
     return router
 
 

@@ -111,7 +111,7 @@ def problem_of(response: httpx.Response) -> dict[str, object]:
     assert set(problem) == {"type", "title", "status", "detail", "request_id"}
     assert problem["status"] == response.status_code
     assert problem["request_id"] == response.headers["x-request-id"]
-    assert problem["type"].startswith("urn:expofuse:problem:")
+    assert problem["type"].startswith("/problems/")
     return problem
 
 

@@ -17,7 +17,7 @@ from tests.integration.test_evaluation_matches_service import textured
 
 pytestmark = pytest.mark.e2e
 
-TYPE = "urn:expofuse:problem:"
+TYPE = "/problems/"
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def test_a_bad_image_is_a_clear_problem(post, reference, kind):
     with sound_request_beside(post, reference):
         response = post(under=make())
     problem = problem_of(response)
-    assert (response.status_code, problem["type"]) == (status, f"urn:expofuse:problem:{code}")
+    assert (response.status_code, problem["type"]) == (status, f"/problems/{code}")
     assert "expected" in problem["detail"]
     assert "/" not in problem["detail"].replace("multipart/form-data", "")
 
@@ -167,13 +167,13 @@ def test_an_unknown_option_or_value_is_refused(post, reference, query, fields):
     with sound_request_beside(post, reference):
         response = post(query, fields=fields)
     assert response.status_code == 422
-    assert problem_of(response)["type"] == "urn:expofuse:problem:bad-option"
+    assert problem_of(response)["type"] == "/problems/bad-option"
 
 
 def test_an_unknown_part_is_refused(post):
     response = post(third=images.encoded("png"))
     assert response.status_code == 422
-    assert problem_of(response)["type"] == "urn:expofuse:problem:bad-option"
+    assert problem_of(response)["type"] == "/problems/bad-option"
 
 
 def test_too_many_declared_bytes_are_refused(post, reference):

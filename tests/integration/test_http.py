@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from service.console.cli import main
+from service.problem_types import PROBLEM_TYPES, type_of
 from tests import images
 from tests.integration.conftest import data_pair, make_client, metric, problem_of, wait_for
 
@@ -103,7 +104,7 @@ def test_a_requirement_to_align_that_cannot_be_met_is_refused(post):
     ]
     refused = post("?align=require", under=flat[0], over=flat[1])
     assert refused.status_code == 422
-    assert problem_of(refused)["type"] == "urn:expofuse:problem:alignment-failed"
+    assert problem_of(refused)["type"] == "/problems/alignment-failed"
     fallen_back = post("?align=auto", under=flat[0], over=flat[1])
     assert fallen_back.status_code == 200
     assert fallen_back.headers["x-expofuse-alignment"].startswith("refused; reason=")
@@ -185,6 +186,24 @@ def test_unknown_paths_and_methods_are_problems(client):
     wrong = client.get("/fuse")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
     problem_of(wrong)
+
+
+def test_the_type_of_a_problem_leads_to_its_page(client, post):
+    refused = post("?sharpen=1")
+    address = refused.url.join(problem_of(refused)["type"])
+    page = client.get(address, headers={"Accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert problem_of(refused)["title"] in page.text
+    head = client.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert client.options(address).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert client.head("/problems/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("code", PROBLEM_TYPES)
+def test_every_type_of_problem_is_served(client, code):
+    page = client.get(type_of(code))
+    assert (page.status_code, page.text.splitlines()[0]) == (200, PROBLEM_TYPES[code].title)
 
 
 def test_the_api_describes_itself(client):

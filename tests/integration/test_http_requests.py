@@ -158,7 +158,7 @@ def test_a_connection_that_ends_without_a_request_just_ends(server):
 def test_a_damaged_request_is_answered_with_the_cause(server, sent, status, sentence):
     answer, body = ask(server, sent)
     assert (answer, sentence.encode() in body) == (status, True), body
-    assert b'"urn:expofuse:problem:' in body
+    assert b'"/problems/' in body
 
 
 @pytest.mark.parametrize("size", [33_000, 200_000, 30_000_000])

@@ -140,7 +140,7 @@ def test_weights_that_are_not_loaded_are_a_422_that_names_those_that_are(ask, se
     response = ask(f"?weights={given}")
     assert response.status_code == 422
     problem = problem_of(response)
-    assert problem["type"] == "urn:expofuse:problem:bad-option"
+    assert problem["type"] == "/problems/bad-option"
     assert problem["detail"] == (
         f"expected weights as one of {OLDER}, {RELEASED}, {BLEND}, blend, hyperp-mb, {NAME}, "
         "got another"

@@ -48,15 +48,8 @@ from service.errors import (
 from service.http.app import add_problem_handlers
 from service.http.middleware import RequestContext
 from service.metrics import Metrics
-from service.problems import (
-    INTERNAL_DETAIL,
-    OUTCOMES,
-    PROBLEMS,
-    START_ONLY,
-    LastHandler,
-    answer_error,
-    find_row,
-)
+from service.problem_types import OUTCOMES, PROBLEM_TYPES, PROBLEMS, START_ONLY, find_row
+from service.problems import INTERNAL_DETAIL, LastHandler, answer_error
 from service.request_record import RequestRecord
 
 STATUSES = {
@@ -109,7 +102,8 @@ def test_an_error_becomes_its_row_of_the_table(kind):
     problem = json.loads(bytes(response.body))
     assert response.status_code == problem["status"] == STATUSES[kind]
     assert response.media_type == "application/problem+json"
-    assert problem["type"] == f"urn:expofuse:problem:{kind.code}"
+    assert problem["type"] == f"/problems/{kind.code}"
+    assert kind.code in PROBLEM_TYPES
     assert problem["request_id"] == "id-1"
     assert record.outcome == kind.code
     is_ours = STATUSES[kind] == 500
@@ -125,6 +119,16 @@ def test_every_error_has_a_row_or_ends_the_start():
         assert kind in PROBLEMS, kind
         assert kind.code in OUTCOMES
     assert {WeightsError.code, DeviceError.code, ChildStartError.code} == set(START_ONLY)
+
+
+def test_every_row_says_what_it_means_and_what_to_do():
+    for code, row in PROBLEM_TYPES.items():
+        for text in (row.title, row.meaning, row.remedy):
+            assert text.strip() == text != "", code
+            assert text.count("`") % 2 == 0, code
+        assert row.meaning.endswith("."), code
+        assert row.remedy.endswith("."), code
+    assert set(OUTCOMES) - {"fused", "unsettled"} <= set(PROBLEM_TYPES)
 
 
 def test_codes_are_unique():
@@ -167,7 +171,7 @@ async def test_an_unexpected_error_is_a_fixed_500_with_its_trace_in_the_log(metr
             response = await client.get("/boom", headers={"X-Request-Id": "boom-1"})
     assert response.status_code == 500
     assert response.json() == {
-        "type": "urn:expofuse:problem:internal-error",
+        "type": "/problems/internal-error",
         "title": "Internal error",
         "status": 500,
         "detail": INTERNAL_DETAIL,

@@ -30,7 +30,7 @@ VERSION = answer(
     b'"device":"cpu","precision":"float32"}',
 )
 QUICK = Retries(spread_s=0.01, longest_spread_s=0.01)
-PROBLEM = b"""{"type": "urn:expofuse:problem:queue-full", "title": "Full", "status": 503,
+PROBLEM = b"""{"type": "/problems/queue-full", "title": "Full", "status": 503,
 "detail": "expected room, got none", "request_id": "id-7"}"""
 PROBLEM_TYPE = "Content-Type: application/problem+json"
 TWO = [b"one", b"two"]
@@ -96,7 +96,7 @@ def test_attempts_are_counted(make_client, retries, attempts):
         make_client(server.url, retries=retries).version()
     assert len(server.heads) == attempts
     error = caught.value
-    assert (error.type, error.code) == ("urn:expofuse:problem:queue-full", "queue-full")
+    assert (error.type, error.code) == ("/problems/queue-full", "queue-full")
     assert (error.title, error.detail) == ("Full", "expected room, got none")
     assert (error.status, error.request_id, error.retry_after_s) == (503, "id-7", 0.0)
     assert str(error) == error.message == "503: Full: expected room, got none"

@@ -73,7 +73,7 @@ def test_a_problem_becomes_an_error_of_its_family(code):
 @pytest.mark.parametrize(
     ("problem_type", "code"),
     [
-        ("urn:expofuse:problem:internal-error", "internal-error"),
+        ("/problems/internal-error", "internal-error"),
         ("https://fusion.example/problems/bad-option", "bad-option"),
         ("/problems/bad-option", "bad-option"),
         ("about:blank", ""),

@@ -53,7 +53,7 @@ def test_a_stack_is_sent_with_its_reference(server, files, tmp_path, expofuse):
     ("content", "sentence"),
     [
         (
-            b'{"type": "urn:expofuse:problem:body-too-large", "title": "Too large", "status": 413,'
+            b'{"type": "/problems/body-too-large", "title": "Too large", "status": 413,'
             b'"detail": "why", "request_id": "r1"}',
             "413: Too large: why",
         ),

@@ -254,7 +254,7 @@ def test_a_service_fuses_the_brackets(shoot, out, server, expofuse):
 
 def test_a_service_that_refuses_a_bracket_is_told(shoot, out, server, expofuse):
     problem = {
-        "type": "urn:expofuse:problem:exposure-mismatch",
+        "type": "/problems/exposure-mismatch",
         "title": "No",
         "status": 422,
         "detail": "why",

@@ -111,7 +111,7 @@ async def test_16_bit_exposures_keep_every_bit(client):
 async def test_a_compressed_body_is_told_what_is_taken(client):
     response = await post(client, headers={"Content-Encoding": "gzip"})
     assert response.status_code == 415
-    assert response.json()["type"] == "urn:expofuse:problem:unsupported-coding"
+    assert response.json()["type"] == "/problems/unsupported-coding"
     assert response.headers["accept-encoding"] == "identity"
 
 
@@ -155,7 +155,7 @@ async def test_a_saturated_service_refuses_at_once_and_says_when_to_come_back(sm
     refused = await post(small_client)
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "5"
-    assert refused.json()["type"] == "urn:expofuse:problem:queue-full"
+    assert refused.json()["type"] == "/problems/queue-full"
     assert [(await one).status_code for one in slow] == [200, 200]
 
 
@@ -174,7 +174,7 @@ async def test_a_deadline_that_passes_is_a_504_and_the_job_is_dropped(small_clie
 async def test_a_side_above_the_limit_is_a_413(small_client):
     response = await post(small_client, images.scene(16, 641))
     assert response.status_code == 413
-    assert response.json()["type"] == "urn:expofuse:problem:too-many-pixels"
+    assert response.json()["type"] == "/problems/too-many-pixels"
 
 
 async def test_limits_and_version_are_published(client, small_client):
@@ -293,7 +293,7 @@ async def test_exposures_of_other_sizes_are_refused_with_the_sizes_without_align
     files[2] = images.scene(*size, gain=0.4)
     response = await post_stack(client, files, "?align=off")
     assert response.status_code == 422
-    assert response.json()["type"] == "urn:expofuse:problem:exposure-mismatch"
+    assert response.json()["type"] == "/problems/exposure-mismatch"
     sizes = f"64x48, 64x48, {size[1]}x{size[0]}, 64x48 and 64x48"
     assert sizes in response.json()["detail"]
 
@@ -302,7 +302,7 @@ async def test_exposures_of_other_sizes_are_refused_with_the_sizes_without_align
 async def test_another_number_of_exposures_is_refused(client, count):
     response = await post_stack(client, [images.scene()] * count)
     assert response.status_code == 422
-    assert response.json()["type"] == "urn:expofuse:problem:exposure-mismatch"
+    assert response.json()["type"] == "/problems/exposure-mismatch"
     assert f"expected 2 to 9 exposures, got {count}" in response.json()["detail"]
 
 
@@ -321,7 +321,7 @@ async def test_a_reference_beyond_the_stack_is_refused(client, align):
     assert response.status_code == 422
     assert "expected a reference from 1 to 5, got 6" in response.json()["detail"]
     refused = await post_stack(client, bracket(5), "?reference=10")
-    assert refused.json()["type"] == "urn:expofuse:problem:bad-option"
+    assert refused.json()["type"] == "/problems/bad-option"
 
 
 async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_served():
@@ -332,7 +332,7 @@ async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_s
         assert (await post_stack(client, files[:4])).status_code == 200
         refused = await post_stack(client, files)
         assert refused.status_code == 413
-        assert refused.json()["type"] == "urn:expofuse:problem:too-many-pixels"
+        assert refused.json()["type"] == "/problems/too-many-pixels"
         assert "each exposure beyond two counting a third" in refused.json()["detail"]
         assert not client.service.admission.jobs
     async with serving(max_body_bytes=40_000, max_upload_bytes=40_000) as client:
@@ -340,7 +340,7 @@ async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_s
         assert (await post_stack(client, [noise] * 3)).status_code == 200
         refused = await post_stack(client, [noise] * 5)
         assert refused.status_code == 413
-        assert refused.json()["type"] == "urn:expofuse:problem:body-too-large"
+        assert refused.json()["type"] == "/problems/body-too-large"
         blocks = client.service.blocks
         assert blocks.held_bytes == blocks.idle_bytes
 

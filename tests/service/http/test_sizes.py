@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 320, 240
 SCENE = make_scene(6, WIDTH, HEIGHT)
 DARK, MIDDLE, BRIGHT = (expose(SCENE, gain) for gain in (0.1, 0.3, 0.9))
 HALF = cv2.resize(DARK, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-MISMATCH = "urn:expofuse:problem:exposure-mismatch"
+MISMATCH = "/problems/exposure-mismatch"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -145,7 +145,7 @@ async def test_the_frame_is_told_and_the_picture_cut_to_it_where_asked_for(clien
     np.testing.assert_array_equal(pixels_of(off), moved)
     assert off.headers["x-expofuse-frame"] == "0,0,320,240"
     bad = await post_stack(client, sent, "?crop=some")
-    assert bad.json()["type"] == "urn:expofuse:problem:bad-option"
+    assert bad.json()["type"] == "/problems/bad-option"
 
 
 async def test_nothing_stays_in_shared_memory(client):

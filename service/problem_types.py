@@ -1,0 +1,372 @@
+"""Lists every type of problem: its HTTP status, what it means and what to do about it.
+
+No other place knows an error's status or words. Problem documents (`service/problems.py`), the
+pages that their `type` leads to (`service/http/problem_pages.py`), the labels of metrics and
+`docs/problems.md` are made from these tables.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from expofuse.errors import (
+    EncodeError,
+    ImageDecodeError,
+    MediaTypeError,
+    MetadataLimitError,
+    OptionError,
+    PixelLimitError,
+    UnsupportedImageError,
+)
+from model.errors import AlignmentError, ExposureError, FusionError, InferenceError
+from service.errors import (
+    BodyTooLargeError,
+    CodecCrashError,
+    CodecError,
+    CodecMemoryError,
+    CodecTimeoutError,
+    CodingError,
+    DeadlineError,
+    DisconnectedError,
+    HeadTooLargeError,
+    HttpVersionError,
+    LengthRequiredError,
+    MultipartError,
+    NotAcceptableError,
+    OriginError,
+    QueueFullError,
+    RequestHeadError,
+    SharedMemoryError,
+    TargetTooLongError,
+    TransferCodingError,
+    WorkerStoppedError,
+)
+from service.request_record import UNSETTLED_OUTCOME
+
+TYPE_PREFIX: Final = "/problems/"
+"""A `type` is this and a code: a path of the service, which answers it with the problem's page."""
+
+NO_TYPE: Final = "about:blank"
+"""The `type` of what its HTTP status alone describes (RFC 9457, section 4.2.1)."""
+
+CLIENT_LEFT_STATUS: Final = 499
+"""Never sent to anybody; for the log."""
+
+INTERNAL_CODE: Final = "internal-error"
+FUSED_OUTCOME: Final = "fused"
+
+_TRY_AGAIN = "Send the request again after the seconds that `Retry-After` names."
+_ASK_OPERATOR = (
+    "Send the request again, once. If it fails again, give the operator the `request_id`: the log "
+    "of the service says under it what happened."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one class of error is told to a client.
+
+    Attributes:
+        status: HTTP status.
+        title: The same words for every occurrence.
+        meaning: What happened, in a sentence or two.
+        remedy: What the client, or the operator, can do.
+        may_retry: The answer carries `Retry-After`.
+        is_internal: The cause is ours: fixed text to the client, the trace in the log.
+    """
+
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+    may_retry: bool = False
+    is_internal: bool = False
+
+
+PROBLEMS: Final[dict[type[FusionError], Row]] = {
+    RequestHeadError: Row(
+        400,
+        "The request is damaged",
+        "The request line, a header or the framing of the body breaks the rules of HTTP, or two "
+        "headers contradict each other, such as `Content-Length` beside chunks.",
+        "Send the request by a library for HTTP, and see whether a proxy on the way changes it.",
+    ),
+    MultipartError: Row(
+        400,
+        "The body is not the expected form",
+        "The multipart form is damaged or ends early, a file field is missing or comes too often, "
+        "or `exposures` stands beside `under` or `over`.",
+        "Send either `under` and `over`, once each, or `exposures` two to nine times, and let the "
+        "library write the boundary and the `Content-Type`.",
+    ),
+    OriginError: Row(
+        403,
+        "Pages of this origin may not call the service",
+        "A browser asked on behalf of a page of another origin that is not listed.",
+        "Add the origin of the page to `EXPOFUSE_CORS_ORIGINS` and start the service again.",
+    ),
+    NotAcceptableError: Row(
+        406,
+        "No acceptable format can hold the picture",
+        "`Accept` admits no format that is written here, or only such as cannot hold a picture of "
+        "this size (JPEG ends at 65,535 pixels a side, WebP at 16,383).",
+        "Name another format in `Accept`, leave the header out, or set the option `format`.",
+    ),
+    LengthRequiredError: Row(
+        411,
+        "The request has no body",
+        "The request has neither a `Content-Length` nor chunks, so nothing can be read from it.",
+        "Send the exposures as a multipart form in the body of the request.",
+    ),
+    BodyTooLargeError: Row(
+        413,
+        "The body is too large",
+        "The body has more bytes than one request may have.",
+        "Send fewer or smaller files. The bound is `max_body_bytes` at `GET /limits`; an operator "
+        "sets it by `EXPOFUSE_LIMITS__MAX_BODY_BYTES`.",
+    ),
+    PixelLimitError: Row(
+        413,
+        "The image is too large",
+        "One exposure, or all of them together, have more pixels than one request may have, or a "
+        "side is too long.",
+        "Reduce the exposures before they are sent. The bounds are `max_megapixels`, `max_side_px` "
+        "and `max_megapixels_in_flight` at `GET /limits`; an operator can raise them.",
+    ),
+    MetadataLimitError: Row(
+        413,
+        "The file holds too much beside its picture",
+        "An exposure has more than 32 MiB of metadata (profiles, EXIF, XMP, texts, embedded depth "
+        "maps) before its pixels.",
+        "Save the picture without it, or export it anew.",
+    ),
+    CodecMemoryError: Row(
+        413,
+        "The image needs too much memory",
+        "Decoding or encoding this image takes more memory than one call may take.",
+        "Save the image in another way (not progressive, not interlaced) or reduce it. An operator "
+        "can raise `EXPOFUSE_CODEC__MEMORY_BYTES`.",
+    ),
+    TargetTooLongError: Row(
+        414,
+        "The request line is too long",
+        "The path and the query together are longer than the bound.",
+        "Send the options as fields of the form rather than in the query.",
+    ),
+    MediaTypeError: Row(
+        415,
+        "Not a media type that is taken here",
+        "The body is not a multipart form, or a file is not a picture of a kind that is read here; "
+        "its first bytes decide, not its name.",
+        "Send `multipart/form-data` with JPEG, PNG, WebP, TIFF, AVIF, BMP or camera raw. HEIC and "
+        "JPEG XL need their extras in the service: `make serve EXTRAS=service,raw,heic,jxl`.",
+    ),
+    CodingError: Row(
+        415,
+        "Not a coding that is taken here",
+        "The body, or a part of the form, is compressed or encoded.",
+        "Send it as it is, without `Content-Encoding` and `Content-Transfer-Encoding`.",
+    ),
+    ImageDecodeError: Row(
+        422,
+        "The image is damaged",
+        "Picture data of this exposure is missing, changed or inserted; the `detail` names the "
+        "field and what was found.",
+        "Copy the file from the camera or the card again, and see whether it opens completely in "
+        "another programme.",
+    ),
+    UnsupportedImageError: Row(
+        422,
+        "The image is of a kind that is not fused",
+        "The file is sound, but it has no single reading in RGB of 8 or 16 bits: it is animated, "
+        "has several pages, holds floating point or high dynamic range, or an unknown layout.",
+        "Save the exposure as a JPEG, PNG or TIFF of 8 or 16 bits and send that.",
+    ),
+    ExposureError: Row(
+        422,
+        "The images do not form one set of exposures",
+        "There are fewer than two or more than nine exposures, one is too small, or one does not "
+        "show the same scene as the reference exposure; the `detail` names it.",
+        "Send the exposures of one bracket only, all upright, two to nine of them. Exposures of "
+        "several sizes need `align=auto` or `align=require`.",
+    ),
+    OptionError: Row(
+        422,
+        "An option is not accepted",
+        "An option has an unknown name, comes twice, has a value that it does not take, or asks "
+        "for a format that cannot hold the picture.",
+        "The `detail` names what was expected. All options and their values: `/openapi.json` and "
+        "`docs/options.md`; the loaded weights: `GET /weights`.",
+    ),
+    AlignmentError: Row(
+        422,
+        "The images could not be aligned",
+        "The option `align=require` asks for an alignment of every exposure, and at least one has "
+        "none that passes the checks.",
+        "Take `align=auto` to have such an exposure fused as it lies, leave it out, or take the "
+        "bracket again from a steadier place.",
+    ),
+    HeadTooLargeError: Row(
+        431,
+        "The headers are too large",
+        "The request line and the headers together have more bytes than the bound.",
+        "Send fewer or shorter headers, cookies above all. The bound is `max_head_bytes` at "
+        "`GET /limits`.",
+    ),
+    DisconnectedError: Row(
+        CLIENT_LEFT_STATUS,
+        "The client left",
+        "The client closed the connection before its answer. Nobody receives this problem: it "
+        "stands in the log and in the metric `expofuse_requests_total`.",
+        "Where there are many, compare the time limit of the clients, and of the proxies between, "
+        "with `expofuse_request_seconds`.",
+    ),
+    InferenceError: Row(
+        500,
+        "The fusion failed",
+        "The exposures were read, but their fusion failed on the device.",
+        _ASK_OPERATOR,
+        is_internal=True,
+    ),
+    EncodeError: Row(
+        500,
+        "The picture could not be written",
+        "The exposures were fused, but the picture could not be written in the chosen format.",
+        "Try another `format`. " + _ASK_OPERATOR,
+        is_internal=True,
+    ),
+    CodecCrashError: Row(
+        500,
+        "The image could not be processed",
+        "Two processes in a row died at this image, by a fault of a library or for lack of memory. "
+        "They were replaced; other requests are not concerned.",
+        "Save the image in another format and send that. " + _ASK_OPERATOR,
+        is_internal=True,
+    ),
+    CodecError: Row(
+        500,
+        "The image could not be processed",
+        "The process that reads and writes pictures failed for a reason that is not foreseen.",
+        _ASK_OPERATOR,
+        is_internal=True,
+    ),
+    TransferCodingError: Row(
+        501,
+        "Not a transfer coding that is taken here",
+        "The body comes in a `Transfer-Encoding` other than `chunked`.",
+        "Send it in chunks or with a `Content-Length`.",
+    ),
+    QueueFullError: Row(
+        503,
+        "The service is saturated",
+        "The budgets for jobs, megapixels, bytes or connections are used up by other requests.",
+        _TRY_AGAIN + " An operator adds replicas or raises the bounds: `docs/settings.md`.",
+        may_retry=True,
+    ),
+    SharedMemoryError: Row(
+        503,
+        "The service is out of memory",
+        "There is no room for the pixels of this request in the shared memory of the service.",
+        _TRY_AGAIN + " An operator gives the container a larger `/dev/shm`: `docs/deployment.md`.",
+        may_retry=True,
+    ),
+    WorkerStoppedError: Row(
+        503,
+        "The service is not ready",
+        "The service is starting or shutting down, or a process of it is being replaced.",
+        _TRY_AGAIN + " `GET /readyz` says when the service is ready.",
+        may_retry=True,
+    ),
+    DeadlineError: Row(
+        504,
+        "The deadline passed",
+        "The answer was not done within the time that a request has, waiting included.",
+        "Send the request again when the service is less busy, or send smaller exposures. The "
+        "bound is `deadline_s` at `GET /limits`.",
+    ),
+    CodecTimeoutError: Row(
+        504,
+        "The image took too long",
+        "Decoding, alignment or encoding took longer than one call may take, twice.",
+        "Send smaller exposures, or another `format` (AVIF is slow to write). The bound is "
+        "`codec_timeout_s` at `GET /limits`.",
+    ),
+    HttpVersionError: Row(
+        505,
+        "Not a version of HTTP that is spoken here",
+        "The request is of neither HTTP/1.1 nor HTTP/1.0.",
+        "Speak HTTP/1.1. HTTP/2 and TLS belong to a proxy in front of the service.",
+    ),
+}
+"""The row of each class of error that a request can meet."""
+
+HTTP_PROBLEMS: Final[dict[int, Row]] = {
+    404: Row(
+        404,
+        "Not Found",
+        "The service has no such path.",
+        "`/openapi.json` lists the paths. Exposures are sent to `/fuse`.",
+    ),
+    405: Row(
+        405,
+        "Method Not Allowed",
+        "The path does not take this method; the header `Allow` lists those that it takes.",
+        "Exposures are sent by `POST`, everything else is read by `GET`.",
+    ),
+}
+"""What the router itself answers, by status."""
+
+INTERNAL_ROW: Final = Row(
+    500,
+    "Internal error",
+    "Something failed that nobody foresaw; it is a fault of the service.",
+    _ASK_OPERATOR,
+    is_internal=True,
+)
+
+START_ONLY: Final = ("weights-mismatch", "device-unavailable", "child-start-failed")
+"""Codes of errors that end the start and never meet a request."""
+
+
+def http_code(status: int) -> str:
+    """The code of what the router answers with a status.
+
+    Example:
+        >>> http_code(404)
+        'http-404'
+    """
+    return f"http-{status}"
+
+
+def _index_by_code() -> dict[str, Row]:
+    rows = [(error.code, row) for error, row in PROBLEMS.items()]
+    rows += [(http_code(status), row) for status, row in HTTP_PROBLEMS.items()]
+    rows.append((INTERNAL_CODE, INTERNAL_ROW))
+    return dict(sorted(rows, key=lambda entry: (entry[1].status, entry[0])))
+
+
+PROBLEM_TYPES: Final = _index_by_code()
+"""Every type of problem by its code, in the order of status and code."""
+
+OUTCOMES: Final = (
+    FUSED_OUTCOME,
+    *sorted({error.code for error in PROBLEMS} | {INTERNAL_CODE, UNSETTLED_OUTCOME}),
+)
+"""Every value of the metric label `outcome`."""
+
+
+def find_row(error: FusionError) -> Row:
+    """The row of an error's class, or of the nearest class above it that has one."""
+    for ancestor in type(error).__mro__:
+        if ancestor in PROBLEMS:
+            return PROBLEMS[ancestor]
+    return INTERNAL_ROW
+
+
+def type_of(code: str) -> str:
+    """The `type` of a problem: the path of its page, or `about:blank` where there is no page.
+
+    Example:
+        >>> type_of("queue-full"), type_of("http-418")
+        ('/problems/queue-full', 'about:blank')
+    """
+    return TYPE_PREFIX + code if code in PROBLEM_TYPES else NO_TYPE
