@@ -28,7 +28,7 @@ SERVICE := $(VENV)/.installed-service-$(DEVICE)
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint format constraints openapi image clean
+.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint docs format constraints openapi image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -65,6 +65,10 @@ lint: $(DEV)  ## format, lint, types, import contracts, Dockerfile
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
+docs: $(DEV)  ## the documents as a site that needs no network, to site/index.html; a broken link fails
+	$(BIN)/python -m docs.write_reference
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs site
+
 format: $(DEV)  ## put the code into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -85,7 +89,7 @@ image:  ## the container image, with docker; DEVICE=cuda or cpu
 	docker build --build-arg DEVICE=$(DEVICE) --tag $(IMAGE) .
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage htmlcov build dist *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage htmlcov site build dist *.egg-info
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null \
@@ -104,5 +108,5 @@ $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	touch $@
 
 $(DEV): $(SERVICE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,heic,jxl,raw,trainer,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,client,heic,jxl,raw,trainer,docs,dev]'
 	touch $@

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     service = nullcontext(arguments.url) if arguments.url else running_service()
     with service as url:
-        fused = fuse_files(UNDER, OVER, url=url, image_format="png").picture
+        fused = fuse_files([UNDER, OVER], url=url, image_format="png").picture
     pictures = {"under": UNDER.read_bytes(), "over": OVER.read_bytes(), "fused": fused}
     row = join_cells([make_cell(encoded, label) for label, encoded in pictures.items()])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

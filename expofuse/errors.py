@@ -1,15 +1,17 @@
 """Defines the errors about picture files: why one is not read or not written.
 
-FusionError                         (model/errors.py)
-└── FileError                       code, message
-    ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
-    ├── PixelLimitError             more pixels, or a longer side, than the limit
-    ├── MetadataLimitError          more beside the picture than any camera writes
-    ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
-    ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
-    ├── OptionError                 an unknown option, or a value out of its range
-    ├── EncodeError                 a file could not be written
-    └── GroupsError                 what is to say which files form brackets says something else
+::
+
+    FusionError                         (model/errors.py)
+    └── FileError                       code, message
+        ├── MediaTypeError              not a JPEG, PNG, WebP or TIFF
+        ├── PixelLimitError             more pixels, or a longer side, than the limit
+        ├── MetadataLimitError          more beside the picture than any camera writes
+        ├── ImageDecodeError            an image of a kind we take whose bytes are damaged
+        ├── UnsupportedImageError       a sound image that has no single 8 or 16 bit RGB reading
+        ├── OptionError                 an unknown option, or a value out of its range
+        ├── EncodeError                 a file could not be written
+        └── GroupsError                 what is to say which files form brackets says something else
 """
 
 from model.errors import FusionError

@@ -17,7 +17,8 @@ def resolve_device(device: str) -> str:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Returns:
-        `cpu` or `cuda:N`; `auto` takes the first CUDA device and the CPU where there is none.
+        The device that is there; for `auto` the first CUDA device, or the CPU where there is
+        none. It is `cpu` or `cuda:N`.
 
     Raises:
         DeviceError: The device is none of these, this machine has no such device, or it is one of

@@ -1,12 +1,14 @@
 """Defines the error tree of the project, which `service/errors.py` continues.
 
-FusionError                         code, message
-├── ExposureError                   the client can fix it: count, sizes, order
-├── AlignmentError                  no homography passes the gates
-├── InferenceError                  the network call failed for this job
-├── WeightsError                    hash, schema or config mismatch: fails the start
-├── DeviceError                     the device is not there: fails the start
-└── ServiceError                    (service/errors.py)
+::
+
+    FusionError                         code, message
+    ├── ExposureError                   the client can fix it: count, sizes, order
+    ├── AlignmentError                  no homography passes the gates
+    ├── InferenceError                  the network call failed for this job
+    ├── WeightsError                    hash, schema or config mismatch: fails the start
+    ├── DeviceError                     the device is not there: fails the start
+    └── ServiceError                    (service/errors.py)
 """
 
 from typing import ClassVar

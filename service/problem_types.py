@@ -93,8 +93,8 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
     MultipartError: Row(
         400,
         "The body is not the expected form",
-        "The multipart form is damaged or ends early, a file field is missing or comes too often, "
-        "or `exposures` stands beside `under` or `over`.",
+        "The multipart form is damaged or ends early, `under` or `over` is missing, or `exposures` "
+        "stands beside them.",
         "Send either `under` and `over`, once each, or `exposures` two to nine times, and let the "
         "library write the boundary and the `Content-Type`.",
     ),
@@ -178,8 +178,10 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         422,
         "The image is of a kind that is not fused",
         "The file is sound, but it has no single reading in RGB of 8 or 16 bits: it is animated, "
-        "has several pages, holds floating point or high dynamic range, or an unknown layout.",
-        "Save the exposure as a JPEG, PNG or TIFF of 8 or 16 bits and send that.",
+        "has several pages, holds floating point or high dynamic range, or an unknown layout. Or "
+        "it is HEIC or camera raw and the service was installed without their decoders.",
+        "Save the exposure as a JPEG, PNG or TIFF of 8 or 16 bits and send that. An operator adds "
+        "the decoders by `make serve EXTRAS=service,heic,raw`.",
     ),
     ExposureError: Row(
         422,
@@ -192,8 +194,8 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
     OptionError: Row(
         422,
         "An option is not accepted",
-        "An option has an unknown name, comes twice, has a value that it does not take, or asks "
-        "for a format that cannot hold the picture.",
+        "An option or a file field has an unknown name or comes twice, or an option has a value "
+        "that it does not take, such as a format that cannot hold the picture.",
         "The `detail` names what was expected. All options and their values: `/openapi.json` and "
         "`docs/options.md`; the loaded weights: `GET /weights`.",
     ),

@@ -133,7 +133,7 @@ _OPTIONS = (
         type=click.Choice(OUTPUT_FORMATS),
         help="Default: by the picture's name, else that of the first file.",
     ),
-    click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF."),
+    click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP, AVIF and JPEG XL."),
     click.option(
         "--bit-depth",
         type=click.Choice([str(depth) for depth in OUTPUT_DEPTHS]),

@@ -46,7 +46,10 @@ def add_parser(commands: Commands) -> None:
         help="reduce the longer side to this",
     )
     parser.add_argument(
-        "--workers", type=at_least(0), default=count_cores(), help="processes; 0: none but this one"
+        "--workers",
+        type=at_least(0),
+        default=count_cores(),
+        help="processes (default: one for each core); 0: none but this one",
     )
     parser.set_defaults(run_command=run_command)
 
