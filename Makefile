@@ -103,7 +103,7 @@ $(BIN)/python:
 $(if $(filter cpu cuda,$(DEVICE)),,$(error expected DEVICE=cpu or DEVICE=cuda, got '$(DEVICE)'))
 
 $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
-	@echo 'installing the service for: $(DEVICE)$(if $(filter cuda,$(DEVICE)), (minutes the first time: PyTorch is large))'
+	@echo 'installing the service for: $(DEVICE) ($(if $(filter cuda,$(DEVICE)),minutes the first time: PyTorch is large,a minute or two the first time))'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
