@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -31,10 +31,12 @@ encode;dur=0.0'
 
     def __init__(self) -> None:
         self.seconds: dict[Stage, float] = {}
+        self.current: Stage = "receive"
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
         """Time a block; a block that raises is timed too."""
+        self.current = stage
         begin = time.monotonic()
         try:
             yield
@@ -65,6 +67,8 @@ class RequestRecord:
         stages: Times of the stages passed so far.
         megapixels: Size of the pair, once it is known.
         weights: Label of the weights that fuse it, once they are chosen.
+        find_place: Asks for the job's place among those that wait for the device, from 1; 0 once it
+            is begun. None until there is a job.
     """
 
     request_id: str
@@ -75,6 +79,7 @@ class RequestRecord:
     stages: StageTimes = field(default_factory=StageTimes)
     megapixels: float = 0.0
     weights: str | None = None
+    find_place: Callable[[], int] | None = None
 
     @staticmethod
     def of(scope: Scope) -> "RequestRecord":

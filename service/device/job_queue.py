@@ -186,6 +186,14 @@ class JobQueue:
             if settled.cancelled():
                 self._drop(ticket)
 
+    def find_place(self, job: FuseJob) -> int:
+        """Which of the jobs that wait this one is, from 1; 0 where it is begun, or not here."""
+        sent = [ticket for ticket in self._running.values() if not ticket.started_at]
+        for place, ticket in enumerate([*sent, *self._queue], start=1):
+            if ticket.job is job:
+                return place
+        return 0
+
     @property
     def is_child_excused(self) -> bool:
         """See `ChildOwner`: a worker's loop comes round between two micro-batches."""

@@ -1,4 +1,4 @@
-"""Puts the ASGI application together: routes, problem documents, middleware."""
+"""Puts the ASGI application together: routes, the page, problem documents, middleware."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +16,7 @@ from service.http.middleware import (
 )
 from service.http.reference import create_reference_routes
 from service.http.routes import create_router
+from service.http.running import RunningRequests
 from service.lifecycle import Service
 from service.problems import (
     PROBLEM_SCHEMA,
@@ -23,6 +24,7 @@ from service.problems import (
     LastHandler,
     add_problem_handlers,
 )
+from service.web.page_routes import create_page_routes
 
 
 class DescribedApp(FastAPI):
@@ -56,9 +58,11 @@ def create_app(service: Service) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     add_problem_handlers(app)
-    router = create_router(service)
+    running = RunningRequests()
+    router = create_router(service, running)
     app.include_router(router)
     app.routes.extend(create_reference_routes())
+    app.routes.extend(create_page_routes())
     # The last one added is the outermost.
     app.add_middleware(EveryMethod, methods=_list_methods([*app.routes, *router.routes]))
     app.add_middleware(LastHandler)
@@ -66,7 +70,10 @@ def create_app(service: Service) -> FastAPI:
         app.add_middleware(CrossOrigin, origins=service.settings.allowed_origins)
     app.add_middleware(CloseUnread)
     app.add_middleware(
-        RequestContext, metrics=service.metrics, retry_after_s=service.limits.retry_after_s
+        RequestContext,
+        metrics=service.metrics,
+        running=running,
+        retry_after_s=service.limits.retry_after_s,
     )
     app.add_middleware(PlainTarget)
     return app

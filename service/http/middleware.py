@@ -4,14 +4,17 @@ import logging
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import chain
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import OriginError
+from service.http.running import RunningRequests
 from service.logs import request_id_of_context
 from service.metrics import Metrics
 from service.problem_types import FUSED_OUTCOME
@@ -32,9 +35,12 @@ logger = logging.getLogger(__name__)
 class RequestContext:
     """Gives each request its record and its id; writes its one log line and its metrics."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, retry_after_s: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, running: RunningRequests, retry_after_s: int
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._running = running
         self._retry_after_s = retry_after_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +68,8 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            with self._running.showing(record) if is_negotiated else nullcontext():
+                await self._app(scope, receive, send_with_id)
         finally:
             self._settle(scope, record, status)
             request_id_of_context.reset(token)
@@ -142,10 +149,13 @@ class EveryMethod:
         allowed = {path: _complete_methods(named) for path, named in methods.items()}
         allowed[EVERY_PATH] = _complete_methods(chain.from_iterable(methods.values()))
         self._allowed = allowed
+        self._templates = [
+            (compile_path(path)[0], allowed[path]) for path in methods if "{" in path
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        allowed = self._allowed.get(scope["path"]) if scope["type"] == "http" else None
+        allowed = self._find_allowed(scope["path"]) if scope["type"] == "http" else None
         if allowed is None:
             await self._app(scope, receive, send)
             return
@@ -165,6 +175,11 @@ class EveryMethod:
         if is_head:
             scope["method"] = "GET"
         await self._app(scope, receive, send_with_allow)
+
+    def _find_allowed(self, path: str) -> list[str] | None:
+        if path in self._allowed:
+            return self._allowed[path]
+        return next((named for form, named in self._templates if form.match(path)), None)
 
 
 def _complete_methods(named: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from traceback import clear_frames
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,13 @@ from expofuse.files.headers import ImageHeader, check_size, sniff
 from expofuse.files.white_balance import choose_balanced
 from expofuse.package_version import package_version
 from model.describe import summarise_alignment
-from model.exposure import ALIGNMENT_HELPS, MIN_SIDE_PX, check_one_size
+from model.exposure import (
+    ALIGNMENT_HELPS,
+    MAX_EXPOSURES,
+    MIN_EXPOSURES,
+    MIN_SIDE_PX,
+    check_one_size,
+)
 from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized, count_turned
 from service.codec.messages import DecodedImage, StackFound
 from service.device.messages import FuseJob
@@ -30,10 +37,12 @@ from service.http.options import (
 )
 from service.http.pictures import PictureResponse
 from service.http.problem_pages import add_problem_pages
+from service.http.running import RunningRequests
 from service.http.schemas import (
     FUSE_OPENAPI,
     FUSED_RESPONSE,
     Limits,
+    RequestProgress,
     describe_loaded,
     describe_weights,
 )
@@ -57,11 +66,12 @@ from service.request_record import RequestRecord
 from service.served_weights import ServedWeights
 
 
-def create_router(service: Service) -> APIRouter:
-    """All routes of the service.
+def create_router(service: Service, running: RunningRequests) -> APIRouter:
+    """All routes of the service but those of the page.
 
     Args:
         service: Its parts, started or about to be.
+        running: The requests that are being answered.
     """
     router = APIRouter(responses=describe_problems(ANYWHERE))
 
@@ -83,6 +93,10 @@ def create_router(service: Service) -> APIRouter:
         except BaseException as error:
             _clear_frames(error)
             raise
+
+    @router.get("/requests/{request_id}", summary="How far a request to fuse is, by its id")
+    async def progress(request_id: str) -> RequestProgress:
+        return running.describe(request_id)
 
     @router.get("/healthz", summary="Whether the process answers")
     async def healthz() -> Health:
@@ -115,6 +129,8 @@ def create_router(service: Service) -> APIRouter:
     async def limits() -> Limits:
         return Limits(
             **service.limits.model_dump(),
+            min_exposures=MIN_EXPOSURES,
+            max_exposures=MAX_EXPOSURES,
             min_side_px=MIN_SIDE_PX,
             max_option_bytes=MAX_OPTION_BYTES,
             max_content_type_bytes=MAX_CONTENT_TYPE_BYTES,
@@ -238,6 +254,8 @@ async def _fuse(
         found.ghosts,
         weights.label,
     )
+    record.stages.current = "queue"
+    record.find_place = partial(service.device.find_place, job)
     times = await service.device.fuse(job)
     record.stages.record("queue", times.queue_s)
     record.stages.record("fuse", times.fuse_s)

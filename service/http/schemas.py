@@ -1,8 +1,9 @@
 """Fills in the JSON answers, and describes the form of `POST /fuse` in OpenAPI."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from expofuse.answers import LoadedVersion, Weights
 from expofuse.files.formats import DEFAULT_QUALITY
@@ -22,6 +23,7 @@ from service.http.options import (
 )
 from service.http.told import TOLD_HEADERS
 from service.problems import REQUEST_ID_DESCRIPTION, describe_header
+from service.request_record import Stage
 from service.served_weights import ServedWeights
 from service.settings import LimitSettings
 
@@ -62,6 +64,8 @@ def describe_weights(served: Sequence[ServedWeights]) -> Weights:
 class Limits(LimitSettings):
     """Every bound of the service; none can be raised by a request."""
 
+    min_exposures: int = Field(description="exposures of one scene, at least")
+    max_exposures: int = Field(description="exposures of one scene, at most")
     min_side_px: int = Field(description="shorter side of one image, at least, in pixels")
     max_option_bytes: int = Field(description="bytes of one option's value")
     max_content_type_bytes: int = Field(description="bytes of the header Content-Type")
@@ -71,6 +75,22 @@ class Limits(LimitSettings):
     max_running_jobs: int = Field(description="jobs that share the device at one time")
     codec_timeout_s: float = Field(description="seconds of one decoding, alignment or encoding")
     codec_memory_bytes: int = Field(description="memory of one codec call")
+
+
+class RequestProgress(BaseModel):
+    """How far a request to `POST /fuse` is."""
+
+    stage: Stage | Literal["send", "none"] = Field(
+        description="what is being done; `send`: the picture is ready and on its way; `none`: no "
+        "request of this id is being answered: it has not arrived, or it is over"
+    )
+    place: int = Field(
+        0, description="which of the jobs that wait for the device it is, from 1; 0: of none"
+    )
+    elapsed_s: float = Field(0.0, description="seconds since its first byte")
+    stages_ms: dict[Stage, float] = Field(
+        {}, description="milliseconds of the stages that are over"
+    )
 
 
 _OPTION_SCHEMAS: dict[str, dict[str, object]] = {

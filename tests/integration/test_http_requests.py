@@ -265,7 +265,7 @@ def test_every_answer_of_the_negotiated_route_says_what_it_depends_on(post):
 
 
 def test_options_and_head(client):
-    for path in ("/healthz", "/limits", "/metrics", "/openapi.json"):
+    for path in ("/", "/page/js/main.js", "/requests/some-id", "/limits", "/openapi.json"):
         head, get = client.head(path), client.get(path)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-type"] == get.headers["content-type"]

@@ -47,6 +47,7 @@ from service.errors import (
 )
 from service.http.app import add_problem_handlers
 from service.http.middleware import RequestContext
+from service.http.running import RunningRequests
 from service.metrics import Metrics
 from service.problem_types import OUTCOMES, PROBLEM_TYPES, PROBLEMS, START_ONLY, find_row
 from service.problems import INTERNAL_DETAIL, LastHandler, answer_error
@@ -160,7 +161,7 @@ def make_client(metrics, **options):
         raise InferenceError("a detail for the log")
 
     app.add_middleware(LastHandler)
-    app.add_middleware(RequestContext, metrics=metrics, retry_after_s=3)
+    app.add_middleware(RequestContext, metrics=metrics, running=RunningRequests(), retry_after_s=3)
     transport = httpx.ASGITransport(app, **options)
     return httpx.AsyncClient(transport=transport, base_url="http://x")
 
@@ -203,7 +204,12 @@ def test_an_error_after_the_answer_began_ends_the_connection():
 
     async def scenario():
         scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
-        app = RequestContext(LastHandler(half_an_answer), metrics=Metrics(), retry_after_s=1)
+        app = RequestContext(
+            LastHandler(half_an_answer),
+            metrics=Metrics(),
+            running=RunningRequests(),
+            retry_after_s=1,
+        )
         with pytest.raises(ZeroDivisionError):
             await app(scope, None, send)
 
@@ -217,6 +223,7 @@ async def test_middleware_leaves_other_protocols_alone(metrics):
     async def app(scope, receive, send):
         seen.append(scope["type"])
 
-    for wrapped in (LastHandler(app), RequestContext(app, metrics=metrics, retry_after_s=1)):
+    context = RequestContext(app, metrics=metrics, running=RunningRequests(), retry_after_s=1)
+    for wrapped in (LastHandler(app), context):
         await wrapped({"type": "lifespan"}, None, None)
     assert seen == ["lifespan", "lifespan"]

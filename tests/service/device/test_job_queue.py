@@ -57,6 +57,16 @@ def gauge(metrics, name):
     return metrics.registry.get_sample_value(f"expofuse_{name}")
 
 
+async def test_a_job_knows_its_place_until_it_is_begun(metrics, make_job):
+    async with running(metrics, max_running=1) as worker:
+        jobs = [make_job(SLOW)[0], make_job()[0], make_job()[0]]
+        calls = [asyncio.create_task(worker.fuse(job)) for job in jobs]
+        await wait_until(lambda: worker.find_place(jobs[2]) == 2)
+        assert [worker.find_place(job) for job in jobs] == [0, 1, 2]
+        await asyncio.gather(*calls)
+        assert [worker.find_place(job) for job in jobs] == [0, 0, 0]
+
+
 async def test_jobs_are_fused_and_the_device_is_named(metrics, make_job):
     async with running(metrics) as worker:
         assert worker.info == INFO

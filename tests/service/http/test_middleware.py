@@ -90,7 +90,7 @@ async def routed(path, method="GET"):
     async def send(message):
         sent.append(message)
 
-    methods = {"/fuse": {"POST"}, "/limits": {"GET"}}
+    methods = {"/fuse": {"POST"}, "/limits": {"GET"}, "/requests/{request_id}": {"GET"}}
     app = PlainTarget(EveryMethod(answer, methods=methods))
     await app({"type": "http", "path": path, "method": method, "headers": []}, None, send)
     return arrived, sent
@@ -121,6 +121,7 @@ async def test_head_is_get_without_the_body():
     [
         ("/fuse/", b"OPTIONS, POST"),
         ("/limits", b"GET, HEAD, OPTIONS"),
+        ("/requests/any-id", b"GET, HEAD, OPTIONS"),
         ("*", b"GET, HEAD, OPTIONS, POST"),
     ],
 )

@@ -360,3 +360,15 @@ async def test_a_stack_is_described_in_the_schema(client):
     assert (exposures["type"], exposures["minItems"], exposures["maxItems"]) == ("array", 2, 9)
     assert {"required": ["exposures"]} in form["oneOf"]
     assert "reference" in {option["name"] for option in operation["parameters"]}
+
+
+async def test_whoever_sent_a_request_can_ask_how_far_it_is(client):
+    request_id = "0123456789abcdef0123456789abcdef"
+    sent = asyncio.create_task(post(client, scene_that(SLOW), headers={"X-Request-Id": request_id}))
+    seen = []
+    while not sent.done():
+        seen.append((await client.get(f"/requests/{request_id}")).json()["stage"])
+        await asyncio.sleep(0.01)
+    assert (await sent).status_code == 200
+    assert "fuse" in seen
+    assert (await client.get(f"/requests/{request_id}")).json()["stage"] == "none"
