@@ -9,6 +9,7 @@ FusionError                         (model/errors.py)
     ├── TransferCodingError         a transfer coding other than chunked
     ├── OriginError                 a page of this origin may not call the service
     ├── MultipartError              the body is not the form that the route takes
+    ├── DocumentError               the body is not the JSON that the route takes
     ├── CodingError                 the body, or a part of it, is compressed or encoded
     ├── NotAcceptableError          no format that the client takes can hold the picture
     ├── LengthRequiredError         a POST without a body
@@ -88,6 +89,12 @@ class MultipartError(ServiceError):
     """The body is not the multipart form that the route takes."""
 
     code = "malformed-multipart"
+
+
+class DocumentError(ServiceError):
+    """The body is not the JSON document that the route takes."""
+
+    code = "malformed-document"
 
 
 class LengthRequiredError(ServiceError):

@@ -27,6 +27,7 @@ from service.errors import (
     CodingError,
     DeadlineError,
     DisconnectedError,
+    DocumentError,
     HeadTooLargeError,
     HttpVersionError,
     LengthRequiredError,
@@ -190,6 +191,13 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "show the same scene as the reference exposure; the `detail` names it.",
         "Send the exposures of one bracket only, all upright, two to nine of them. Exposures of "
         "several sizes need `align=auto` or `align=require`.",
+    ),
+    DocumentError: Row(
+        422,
+        "The document is not as expected",
+        "The body of `POST /group` is not the JSON that it takes: a field is missing or of another "
+        "type, or two frames have one name.",
+        "Send what `/openapi.json` describes for `POST /group`; the `detail` names the field.",
     ),
     OptionError: Row(
         422,

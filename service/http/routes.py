@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from expofuse.answers import Health, Readiness, Version, Weights, WeightsVersion
-from expofuse.errors import FileError
+from expofuse.errors import FileError, MediaTypeError
 from expofuse.files.headers import ImageHeader, check_size, sniff
 from expofuse.files.white_balance import choose_balanced
 from expofuse.package_version import package_version
@@ -26,9 +26,22 @@ from model.exposure import (
 from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized, count_turned
 from service.codec.messages import DecodedImage, StackFound
 from service.device.messages import FuseJob
-from service.errors import CodecError, DeadlineError, WorkerStoppedError
+from service.errors import (
+    BodyTooLargeError,
+    CodecError,
+    DeadlineError,
+    DocumentError,
+    WorkerStoppedError,
+)
 from service.http.accept import check_result, choose_encoding
 from service.http.disconnect import cancel_when_client_leaves
+from service.http.grouping import (
+    GROUP_OPENAPI,
+    MAX_FRAMES,
+    MAX_GROUP_BODY_BYTES,
+    Grouping,
+    GroupsFound,
+)
 from service.http.options import (
     MEDIA_TYPES,
     FuseOptions,
@@ -74,12 +87,14 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         running: The requests that are being answered.
     """
     router = APIRouter(responses=describe_problems(ANYWHERE))
+    grouping = Grouping()
 
     @router.post(
         "/fuse",
         summary="Fuse two to nine exposures of one scene",
         response_class=Response,
-        responses=describe_problems(PROBLEMS) | {200: FUSED_RESPONSE},
+        responses=describe_problems(kind for kind in PROBLEMS if kind is not DocumentError)
+        | {200: FUSED_RESPONSE},
         openapi_extra=FUSE_OPENAPI,
     )
     async def fuse(request: Request) -> Response:
@@ -93,6 +108,15 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         except BaseException as error:
             _clear_frames(error)
             raise
+
+    @router.post(
+        "/group",
+        summary="Find the brackets of a shoot by what the headers of its files say",
+        responses=describe_problems((*ANYWHERE, BodyTooLargeError, MediaTypeError, DocumentError)),
+        openapi_extra=GROUP_OPENAPI,
+    )
+    async def group(request: Request) -> GroupsFound:
+        return await grouping.answer(request)
 
     @router.get("/requests/{request_id}", summary="How far a request to fuse is, by its id")
     async def progress(request_id: str) -> RequestProgress:
@@ -137,6 +161,8 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
             max_parts=MAX_PARTS,
             max_part_headers=MAX_PART_HEADERS,
             max_part_header_bytes=MAX_PART_HEADER_BYTES,
+            max_group_frames=MAX_FRAMES,
+            max_group_body_bytes=MAX_GROUP_BODY_BYTES,
             max_running_jobs=service.settings.worker.max_running,
             codec_timeout_s=service.settings.codec.timeout_s,
             codec_memory_bytes=service.settings.codec.memory_bytes,

@@ -72,6 +72,8 @@ class Limits(LimitSettings):
     max_parts: int = Field(description="parts of one form")
     max_part_headers: int = Field(description="headers of one part of a form")
     max_part_header_bytes: int = Field(description="bytes of one header of a part")
+    max_group_frames: int = Field(description="files of one shoot at `POST /group`")
+    max_group_body_bytes: int = Field(description="bytes of the body of `POST /group`")
     max_running_jobs: int = Field(description="jobs that share the device at one time")
     codec_timeout_s: float = Field(description="seconds of one decoding, alignment or encoding")
     codec_memory_bytes: int = Field(description="memory of one codec call")

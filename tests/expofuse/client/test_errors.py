@@ -31,6 +31,7 @@ FAMILIES = {
     "image-damaged": "ImageError",
     "inference-failed": "ServiceError",
     "length-required": "RequestError",
+    "malformed-document": "RequestError",
     "malformed-multipart": "RequestError",
     "malformed-request": "RequestError",
     "not-acceptable": "OptionError",
