@@ -53,6 +53,14 @@ def test_no_view_has_a_fault(visit, tmp_path, rules):
     visit.wait_for_count(".photo", 3)
     visit.fuse()
     assert violations(visit, *rules) == []
+    folder = tmp_path / "shoot"
+    folder.mkdir()
+    files.bracket(folder)
+    visit.choose(folder, by="#folder")
+    page.wait_for_selector(".bracket")
+    page.click("#shoot-fuse")
+    page.wait_for_selector(".bracket.done")
+    assert violations(visit, *rules) == []
 
 
 def test_the_keyboard_alone_fuses_the_sample(visit):

@@ -49,6 +49,7 @@ export class Desk {
   async open(entry) {
     this.cancel();
     this.photos = entry.photos;
+    this.shown = 1;
     this.#hideOutcome();
     await this.#showEntry(entry);
   }

@@ -1,7 +1,7 @@
 /** Reads from a file's header what the camera wrote: exposure, time, size, and the thumbnail in it. */
 
 import "../vendor/exifreader/exif-reader.js";
-import { ev, shutter } from "./words.js";
+import { shutter } from "./words.js";
 
 const HEAD_BYTES = 512 * 1024;
 const WHOLE_BYTES = 256 * 1024 * 1024;
@@ -15,6 +15,7 @@ const GROUPS = { file: true, exif: true, png: true, riff: true, thumbnail: true 
  * @property {number|null} aperture The f-number.
  * @property {number|null} iso
  * @property {number|null} bias EV.
+ * @property {"auto"|"manual"|null} mode Who chose the exposure.
  * @property {number|null} focal Millimetres.
  * @property {number} orientation 1 to 8.
  * @property {string|null} taken As EXIF writes it, `YYYY:MM:DD hh:mm:ss`.
@@ -58,6 +59,7 @@ function collect(tags) {
     aperture: positive(numberOf(exif.FNumber)),
     iso: positive(numberOf(exif.ISOSpeedRatings ?? exif.PhotographicSensitivity)),
     bias: numberOf(exif.ExposureBiasValue),
+    mode: { 0: "auto", 1: "manual" }[numberOf(exif.ExposureMode)] ?? null,
     focal: positive(numberOf(exif.FocalLength)),
     orientation: numberOf(exif.Orientation) ?? 1,
     taken: textOf(exif.DateTimeOriginal ?? exif.DateTime),
@@ -102,7 +104,6 @@ export function describeSetting(facts) {
     facts.shutter && shutter(facts.shutter),
     facts.aperture && `f/${Number(facts.aperture.toFixed(1))}`,
     facts.iso && `ISO ${facts.iso}`,
-    facts.bias && ev(facts.bias),
   ];
   return parts.filter(Boolean).join(" · ");
 }

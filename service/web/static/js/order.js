@@ -20,13 +20,13 @@ export function sortByExposure(photos) {
 }
 
 /**
- * Of each exposure its distance from the one in the middle, as `+2 EV`.
+ * Of each exposure its distance from the one in the middle (of two, the darker), as `+2 EV`.
  * @param {import("./photos.js").Photo[]} photos In order.
  * @returns {string[]} Empty words where the settings are not known.
  */
 export function describeSteps(photos) {
   const settings = photos.map((photo) => settingOf(photo.facts));
   if (settings.includes(null)) return photos.map(() => "");
-  const middle = settings[Math.floor(settings.length / 2)];
+  const middle = settings[Math.floor((settings.length - 1) / 2)];
   return settings.map((setting) => ev(setting - middle));
 }

@@ -28,7 +28,7 @@ function makeItem(photo, number, step, { shown, reference, faulty, unused }, { o
     "span",
     { class: "photo-words" },
     make("span", { class: "photo-name" }, photo.name),
-    make("span", { class: "photo-facts" }, describePhoto(photo, step)),
+    ...describePhoto(photo, step).map((line) => make("span", { class: "photo-facts" }, line)),
     marks.length ? make("span", { class: "marks" }, ...marks) : null,
   );
   const show = make(
@@ -48,8 +48,8 @@ export function smallPicture(photo) {
   return make("span", { class: "thumb none" }, formatOf(photo.file));
 }
 
+/** What the camera wrote, and what the file is, a line each. */
 function describePhoto(photo, step) {
   const size = photo.size ? `${photo.size.width} × ${photo.size.height}` : formatOf(photo.file);
-  const parts = [step, describeSetting(photo.facts), size, bytes(photo.file.size)];
-  return parts.filter(Boolean).join(" · ");
+  return [describeSetting(photo.facts), [step, size, bytes(photo.file.size)].filter(Boolean).join(" · ")].filter(Boolean);
 }
