@@ -21,7 +21,7 @@ PHONE = {"width": 390, "height": 844}
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[RunningServer]:
     environment = {
         "EXPOFUSE_DRAIN_PAUSE_S": "0",
@@ -39,6 +39,7 @@ def server(tmp_path_factory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="package")
 def browser():
+    """Ends with the package: while Playwright runs, no test of asyncio can, in the same process."""
     if find_chromium() is None:
         pytest.skip("there is no chromium (Debian: apt-get install chromium)")
     with open_browser() as running:
