@@ -113,6 +113,16 @@ def test_one_bad_bracket_does_not_end_the_others(visit, shoot):
     assert visit.refused == [422, 422]
 
 
+def test_more_files_than_are_grouped_at_one_time_are_told(visit, tmp_path):
+    folder = tmp_path / "card"
+    folder.mkdir()
+    for number in range(2001):
+        (folder / f"{number}.jpg").touch()
+    visit.choose(folder, by="#folder")
+    assert "2001 photos; this service groups 2000" in visit.page.inner_text("#notice")
+    assert visit.page.is_visible("#intake")
+
+
 def test_a_file_without_company_stands_alone_with_the_reason(visit, shoot):
     (shoot / "IMG_0099.JPG").write_bytes(files.photo(0, taken="2024:05:01 18:00:00"))
     open_shoot(visit, shoot)

@@ -68,6 +68,11 @@ async function takeScene(files, isMore) {
 }
 
 async function takeShoot(files) {
+  const most = desk.limits?.max_group_frames ?? Infinity;
+  if (files.length > most) {
+    tell(`These are ${count(files.length, "photo")}; this service groups ${most} at one time. Bring them in parts.`);
+    return;
+  }
   desk.setPhotos([]);
   show("shoot");
   byId("shoot-title").focus({ preventScroll: true });
