@@ -11,7 +11,7 @@ KERNELS := setup.py $(wildcard model/kernels/*.[ch])
 ifndef DEVICE
 DEVICE := $(shell nvidia-smi --list-gpus 2>/dev/null | grep -q GPU && echo cuda || echo cpu)
 endif
-EXTRAS := service$(comma)raw$(if $(filter cuda,$(DEVICE)),$(comma)cuda)
+EXTRAS := service$(comma)client$(comma)raw$(if $(filter cuda,$(DEVICE)),$(comma)cuda)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= expofuse:$(VERSION)$(if $(filter cpu,$(DEVICE)),-cpu)
 

@@ -1,16 +1,22 @@
-"""Judge how well the brackets of made-up shoots are found, and how fast; list every error.
+"""Judge how well the brackets of shoots are found, and how fast; list every error.
 
-A bracket counts as found where exactly its files were put together. From the repository root:
+A bracket counts as found where exactly its files were put together. Shoots with headers are made
+up; photographed brackets, whose files tell no exposure, are put into one folder without their
+headers. From the repository root:
 
-    python -m bench.grouping [--seed 1 ...] [--files 1000] [--out bench/results/grouping.json]
+    python -m bench.grouping [--seed 1 ...] [--files 1000] [--photos ../shared/data]
+        [--out bench/results/grouping.json]
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from bench.shoots.shoot import Shoot, make_shoot
 from bench.timing import measure, write_record
@@ -57,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--photos", type=Path, help="folder of the photographed brackets")
     parser.add_argument("--out", type=Path, help="where the record goes")
     options = parser.parse_args(argv)
     shoots = [run_seed(seed, options.files) for seed in options.seed]
@@ -64,10 +71,15 @@ def main(argv: list[str] | None = None) -> None:
     wrong = totals["missed"] + totals["invented"]
     f1 = 2 * totals["found"] / (2 * totals["found"] + wrong)
     print(f"all: {totals}, F1 {f1:.4f}")
+    record: dict[str, object] = {"shoots": shoots, **totals, "f1": round(f1, 4)}
+    if options.photos is not None:
+        record["without_headers"] = [judge_photos(options.photos, order) for order in ORDERS]
     if options.out is not None:
-        write_record(options.out, {"shoots": shoots, **totals, "f1": round(f1, 4)})
+        write_record(options.out, record)
 
 
+ORDERS = ("rising", "outward")
+PHOTO_FOLDERS = ("brackets", "handheld", "stacks")
 _COUNTS = ("files", "found", "missed", "invented")
 
 
@@ -88,6 +100,57 @@ def run_seed(seed: int, files: int) -> dict[str, object]:
     return {
         "seed": seed,
         "files": len(paths),
+        "found": judged.found,
+        "missed": len(judged.missed),
+        "invented": len(judged.invented),
+        "f1": round(judged.f1, 4),
+        "wall_s": round(cost.wall_s, 2),
+        "cpu_s": round(cost.cpu_s, 2),
+        "errors": sorted(errors),
+    }
+
+
+def judge_photos(data: Path, order: str) -> dict[str, object]:
+    """Put photographed brackets into one folder, without headers, and group them.
+
+    Args:
+        data: Holds folders of brackets, the exposures of each named by numbers, dark to bright.
+        order: `rising`, as they are, or `outward`, as most cameras take them: the middle one, a
+            darker one, a brighter one, and so on.
+
+    Returns:
+        What is recorded; errors are printed too.
+    """
+    scenes = [
+        exposures
+        for kind in PHOTO_FOLDERS
+        for folder in sorted((data / kind).iterdir())
+        if 2 <= len(exposures := sorted(folder.glob("[0-9][0-9].jpg"))) <= 9
+    ]
+    random.Random(SEEDS[0]).shuffle(scenes)
+    truth: list[frozenset[str]] = []
+    meant: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for scene in scenes:
+            middle = len(scene) // 2
+            ordered = sorted(scene, key=lambda one: abs(scene.index(one) - middle))
+            names = []
+            for path in ordered if order == "outward" else scene:
+                names.append(f"DSC{len(meant) + 1:05}.jpg")
+                meant[names[-1]] = path.parent.name
+                Image.open(path).convert("RGB").save(folder / names[-1], quality=95)
+            truth.append(frozenset(names))
+        shoot = Shoot({}, tuple(truth), meant)
+        groups, cost = measure(lambda: group_files(sorted(folder.iterdir()), folder))
+    judged = judge(shoot, groups)
+    errors = [_describe("missed", one, shoot) for one in judged.missed]
+    errors += [_describe("invented", one, shoot) for one in judged.invented]
+    print(f"{len(scenes)} photographed brackets, {order}: F1 {judged.f1:.4f}")
+    print("".join(f"  {one}\n" for one in sorted(errors)), end="")
+    return {
+        "order": order,
+        "files": len(meant),
         "found": judged.found,
         "missed": len(judged.missed),
         "invented": len(judged.invented),

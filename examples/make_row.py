@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from bench.running_service import running_service
-from service.console.client import fuse_files
+from expofuse.client import Client
 from trainer.data.pixels import limit_side
 from trainer.evaluation.pictures import Picture
 from trainer.evaluation.report.cells import draw_cell, join_cells
@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=DEFAULT_ROW, help="the row's file")
     arguments = parser.parse_args(argv)
     service = nullcontext(arguments.url) if arguments.url else running_service()
-    with service as url:
-        fused = fuse_files([UNDER, OVER], url=url, image_format="png").picture
+    with service as url, Client(url) as client:
+        fused = client.fuse([UNDER, OVER], format="png").content
     pictures = {"under": UNDER.read_bytes(), "over": OVER.read_bytes(), "fused": fused}
     row = join_cells([make_cell(encoded, label) for label, encoded in pictures.items()])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

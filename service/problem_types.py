@@ -159,7 +159,7 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "The body is not a multipart form, or a file is not a picture of a kind that is read here; "
         "its first bytes decide, not its name.",
         "Send `multipart/form-data` with JPEG, PNG, WebP, TIFF, AVIF, BMP or camera raw. HEIC and "
-        "JPEG XL need their extras in the service: `make serve EXTRAS=service,raw,heic,jxl`.",
+        "JPEG XL need their extras in the service: `make serve EXTRAS=service,client,raw,heic,jxl`.",
     ),
     CodingError: Row(
         415,
@@ -182,7 +182,7 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "has several pages, holds floating point or high dynamic range, or an unknown layout. Or "
         "it is HEIC or camera raw and the service was installed without their decoders.",
         "Save the exposure as a JPEG, PNG or TIFF of 8 or 16 bits and send that. An operator adds "
-        "the decoders by `make serve EXTRAS=service,heic,raw`.",
+        "the decoders by `make serve EXTRAS=service,client,raw,heic,jxl`.",
     ),
     ExposureError: Row(
         422,

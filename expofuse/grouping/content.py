@@ -19,6 +19,9 @@ SAME_SCENE = 0.6
 """Two exposures of one scene agreed by 0.64 or more in 947 pairs of 132 photographed stacks: see
 `AGREEMENT_LIMIT` of `model.alignment.unrelated`."""
 
+BLACK_EV = -16.0
+"""Of a picture in which nothing shows."""
+
 Small = NDArray[np.uint8]
 
 
@@ -45,12 +48,12 @@ class Contents:
         return not measure_agreement(views[0], views[1]) < SAME_SCENE
 
     def brightness_ev(self, name: str) -> float:
-        r"""Mean brightness in EV, :math:`\log_2` of the mean of :math:`v^{2.2}`; -8 for black."""
+        r"""Mean brightness, :math:`\log_2` of the mean of :math:`v^{2.2}`; `BLACK_EV` for black."""
         view = self._view(name)
         if view is None:
-            return -8.0
+            return BLACK_EV
         linear = (view.astype(np.float64) / 255.0) ** 2.2
-        return float(np.log2(max(linear.mean(), 2.0**-8)))
+        return float(np.log2(max(linear.mean(), 2.0**BLACK_EV)))
 
     def _view(self, name: str) -> Small | None:
         if name not in self._views:

@@ -27,8 +27,9 @@ SAME_LIGHT_EV = 0.3
 MIN_METERED_STEP_EV = 0.6
 """Without a mark or a changing compensation, exposures nearer than this are the same."""
 
-MIN_BRIGHTNESS_STEP_EV = 0.3
-"""Least difference of two exposures' mean brightness, where only pixels tell."""
+MIN_BRIGHTNESS_STEP_EV = 0.1
+"""Least difference of two exposures' mean brightness, where only pixels tell; clipping leaves
+little of the step between two bright exposures."""
 
 MIN_STEP_EV = 0.25
 """Brackets step by a third of an EV or more."""
@@ -186,7 +187,10 @@ def _cut_scenes(run: Sequence[Frame], contents: SceneJudge) -> list[list[Frame]]
 def _cut(run: Sequence[Frame], exposures: _Exposures, usual: Counter[Pattern]) -> list[range]:
     pieces = cut_by_shots(run, exposures.levels)
     if pieces is None:
-        pieces = cut_by_pattern(run, exposures.values, exposures.levels, usual)
+        # Clipping makes steps of brightness unequal: then their order alone tells.
+        is_seen = exposures.basis == "content"
+        values = [float(one) for one in exposures.levels] if is_seen else exposures.values
+        pieces = cut_by_pattern(run, values, exposures.levels, usual)
     return pieces
 
 
@@ -221,7 +225,9 @@ def _refuse(part: Sequence[Frame], exposures: _Exposures, piece: range) -> str:
     if part[0].taken_s is None and part[0].is_bracketing is False and not is_whole(values):
         return "not bracketed, says its camera, and its clock says nothing"
     step = min(after - before for before, after in pairwise(sorted(values)))
-    if exposures.basis in ("mark", "bias", "content"):
+    if exposures.basis == "content":
+        return ""
+    if exposures.basis in ("mark", "bias"):
         return "" if step >= MIN_STEP_EV else "exposures that hardly differ"
     if exposures.basis == "light" and part[0].mode == "auto" and part[0].bias_ev is not None:
         return "metered by itself, like the frames around it"

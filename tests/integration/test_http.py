@@ -251,8 +251,8 @@ def test_the_command_line_fuses_two_files(server, tmp_path, capsys, under, over,
     assert main(["fuse", *files, "--url", server.base_url]) == 0
     assert (tmp_path / "fused.png").read_bytes() == reference
     assert "as-given" in capsys.readouterr().out
-    assert main(["fuse", *files, "--url", server.base_url, "--quality", "500"]) == 1
-    assert "422: An option is not accepted: expected quality" in capsys.readouterr().err
+    assert main(["fuse", *files, "--url", server.base_url, "--weights", "none"]) == 1
+    assert "422: An option is not accepted: expected weights" in capsys.readouterr().err
 
 
 def test_answers_do_not_wait_for_a_client_that_sends_slowly(server, post, reference):

@@ -1,15 +1,11 @@
 """Says what a batch has to do: for each bracket its files, and where its picture goes."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from expofuse.errors import FileError
-from expofuse.files.formats import OUTPUT_FORMATS, OutputFormat
-from expofuse.files.headers import sniff
 from expofuse.grouping import Bracket, Groups
-from service.console.options import SUFFIX_BY_FORMAT, FuseChoices
+from service.console.options import FORMAT_BY_SUFFIX, SUFFIX_BY_FORMAT, FuseChoices
 
 ENDING = "-fused"
 
@@ -48,7 +44,8 @@ def plan_tasks(groups: Groups, *, source: Path, target: Path, choices: FuseChoic
         groups: The brackets of the shoot.
         source: To which their names are relative.
         target: Folder of the results.
-        choices: What was chosen for all of them; the format decides the suffix.
+        choices: What was chosen for all of them; without a format the suffix of the first file
+            decides, and PNG is written for one that names no format that is written.
     """
     stems = [_name_stem(one) for one in groups.brackets]
     count = Counter(stem.lower() for stem in stems)
@@ -57,7 +54,8 @@ def plan_tasks(groups: Groups, *, source: Path, target: Path, choices: FuseChoic
         inputs = tuple(source / name for name in bracket.names)
         if count[stem.lower()] > 1:
             stem += PurePosixPath(bracket.names[0]).suffix.replace(".", "-").lower()
-        suffix = SUFFIX_BY_FORMAT[choices.format or _find_format(inputs)]
+        own = FORMAT_BY_SUFFIX.get(inputs[0].suffix.lower(), "png")
+        suffix = SUFFIX_BY_FORMAT[choices.format or own]
         name = f"{stem}{ENDING}{suffix}"
         tasks.append(Task(number, bracket, inputs, name, target / name))
     return tasks
@@ -67,12 +65,3 @@ def _name_stem(bracket: Bracket) -> str:
     """Path of a bracket's first file without its suffix; never out of the folder of results."""
     parts = [part for part in PurePosixPath(bracket.names[0]).parts if part not in ("..", "/")]
     return PurePosixPath(*parts).with_suffix("").as_posix()
-
-
-def _find_format(inputs: Sequence[Path]) -> OutputFormat:
-    """The format that a fusion of these has where none is chosen: that of the first, or PNG."""
-    try:
-        read = sniff(inputs[0].read_bytes()).format
-    except (FileError, OSError):
-        return "png"  # Fusing them will say what is wrong.
-    return next((one for one in OUTPUT_FORMATS if one == read), "png")
