@@ -159,7 +159,7 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "The body is not a multipart form, or a file is not a picture of a kind that is read here; "
         "its first bytes decide, not its name.",
         "Send `multipart/form-data` with JPEG, PNG, WebP, TIFF, AVIF, BMP or camera raw. HEIC and "
-        "JPEG XL need their extras in the service: `make serve EXTRAS=service,client,raw,heic,jxl`.",
+        "JPEG XL need their extras: `make serve EXTRAS=service,client,raw,heic,jxl`.",
     ),
     CodingError: Row(
         415,

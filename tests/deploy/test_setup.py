@@ -92,7 +92,10 @@ def test_make_serve_and_test_stand_on_the_virtual_environment(
 
 
 def test_make_installs_torch_for_cuda_alone(repository: Path, tmp_path: Path) -> None:
-    for device, extras in (("cpu", ".[service,raw]"), ("cuda", ".[service,raw,cuda]")):
+    for device, extras in (
+        ("cpu", ".[service,client,raw]"),
+        ("cuda", ".[service,client,raw,cuda]"),
+    ):
         plan = run_make(repository, tmp_path, "--dry-run", "serve", f"DEVICE={device}").stdout
         (install,) = [line for line in plan.splitlines() if " pip install " in line]
         assert install.endswith(f"--editable '{extras}'")
