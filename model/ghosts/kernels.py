@@ -10,7 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.kernels.native import CHANNELS, LIBRARY, Comparison, Tolerance
+from model.exposure import Pixels, Size
+from model.kernels.native import (
+    CHANNELS,
+    LIBRARY,
+    Comparison,
+    Tolerance,
+    as_rows,
+    of_type,
+)
 
 LEVELS = 256
 
@@ -56,6 +64,32 @@ class TrustedSums(NamedTuple):
     xx: int
     yy: int
     xy: int
+
+
+def reduce_area(pixels: Pixels, size: Size) -> Bytes:
+    """Reduce a picture by the mean of areas, first to its half where it has twice as many pixels.
+
+    The half is that of pixels two by two, and is left out where a side is odd.
+
+    Args:
+        pixels: Shape (H, W, 3), uint8 or uint16; a window of a picture need not be copied.
+        size: Width and height of the result, none larger than the picture's.
+
+    Returns:
+        Shape (h, w, 3).
+    """
+    height, width = pixels.shape[:2]
+    if not (0 < size[0] <= width and 0 < size[1] <= height):
+        raise ValueError(f"expected a size within {width}x{height}, got {size[0]}x{size[1]}")
+    given, row_pixels = as_rows(pixels)
+    is_halved = (height | width) % 2 == 0 and 2 * size[0] <= width and 2 * size[1] <= height
+    reduced = np.empty((size[1], size[0], CHANNELS), np.uint8)
+    scratch = np.empty(LIBRARY.count_area_scratch(width, size[1], size[0], height), np.float32)
+    of_type(LIBRARY, "area", given)(
+        given.ctypes.data, row_pixels, height, width, is_halved, size[1], size[0],
+        255 / np.iinfo(given.dtype).max, reduced.ctypes.data, scratch.ctypes.data,
+    )  # fmt: skip
+    return reduced
 
 
 def look_up_source(

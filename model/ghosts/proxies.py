@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from model.exposure import UINT8_TO_UINT16, Pixels
 from model.ghosts.curves import Proxy
-from model.ghosts.kernels import count_brightest
+from model.ghosts.kernels import count_brightest, reduce_area
 
 PROXY_MAX_PX = 400_000
 DARK_SHOWN, BRIGHT_SHOWN = 30, 240
@@ -23,17 +22,11 @@ def reduce_exposure(exposure: Pixels) -> Proxy:
     """
     height, width = exposure.shape[:2]
     scale = min(1.0, (PROXY_MAX_PX / (height * width)) ** 0.5)
-    reduced: NDArray[np.integer | np.floating] = exposure
     if scale < 1.0:
-        size = (max(1, int(width * scale)), max(1, int(height * scale)))
-        if scale < 0.5:
-            # OpenCV halves in a quarter of the time that it takes for other ratios.
-            half = (width // 2, height // 2)
-            reduced = cv2.resize(reduced, half, interpolation=cv2.INTER_AREA)
-        reduced = cv2.resize(reduced, size, interpolation=cv2.INTER_AREA)
-    if reduced.dtype == np.uint16:
-        return np.asarray(cv2.convertScaleAbs(reduced, alpha=1 / UINT8_TO_UINT16))
-    return np.asarray(reduced, np.uint8)
+        return reduce_area(exposure, (max(1, int(width * scale)), max(1, int(height * scale))))
+    if exposure.dtype == np.uint16:
+        return np.asarray(cv2.convertScaleAbs(exposure, alpha=1 / UINT8_TO_UINT16))
+    return np.asarray(exposure, np.uint8)
 
 
 def choose_reference_of_proxies(proxies: Sequence[Proxy]) -> int:

@@ -194,6 +194,7 @@ _FEATURES = {"native_avx512": "AVX512-SKX", "native_avx2": "AVX2", "native_any":
 
 _SIZE, _AT, _WHOLE = ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_int
 _REDUCE = [_AT, _SIZE, _WHOLE, _WHOLE, _WHOLE, _AT]
+_AREA = [_AT, _SIZE, *[_WHOLE] * 5, ctypes.c_float, _AT, _AT]
 _WARP = [_AT, _WHOLE, _WHOLE, _SIZE, _AT, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _AT]
 _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "reduce_uint8": (None, _REDUCE),
@@ -208,6 +209,9 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     "pool_rows": (None, [ctypes.POINTER(Decision), _WHOLE, _WHOLE, _AT, _AT]),
     "decide_rows": (None, [ctypes.POINTER(Decision), _WHOLE, _WHOLE, _AT]),
     "see": (None, [_AT, _AT, _AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
+    "area_uint8": (None, _AREA),
+    "area_uint16": (None, _AREA),
+    "count_area_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE, _WHOLE, _WHOLE]),
     "expect_levels": (None, [_AT, _WHOLE, _AT, _AT, _AT, _WHOLE, _AT, _AT, _AT, _AT, _AT]),
     "sum_trusted": (None, [ctypes.POINTER(Comparison), _AT]),
     "count_contradiction_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
