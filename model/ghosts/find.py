@@ -16,7 +16,7 @@ from model.ghosts.consistency import (
 from model.ghosts.curves import Curves, Levels, Proxy, fit_curves, trust_levels
 from model.ghosts.ghost_map import CurveTable, GhostMap
 from model.ghosts.kernels import sum_trusted
-from model.ghosts.lift import find_lift
+from model.ghosts.lift import find_lift, needs_lift
 from model.ghosts.masks import ANY, make_mask
 from model.ghosts.planes import Planes, halve, to_planes
 from model.ghosts.proxies import reduce_exposure
@@ -126,27 +126,38 @@ def _compare(
     is_motion_sought: bool,
 ) -> GhostMap | None:
     """The map of one exposure."""
-    if absent is None and not is_motion_sought:
+    if not is_motion_sought and (absent is None or _measure_share(absent) < LEAST_SHARE):
         return None
     sources = [reference] if neighbour is None else [reference, neighbour]
     curves = _fit_what_rests(sources, exposure, absent, is_brighter=is_brighter)
-    planes, expected = to_planes(exposure), _expect(sources, curves, is_brighter=is_brighter)
-    if not is_motion_sought:
-        mask = np.zeros(exposure.shape[:2], np.uint8)
-    elif _is_unrelated(planes, expected):
-        mask = np.full(exposure.shape[:2], 255, np.uint8)
-    else:
-        mask = make_mask(score_contradiction(planes, expected))
+    planes, expected = to_planes(exposure), None
+    mask = np.zeros(exposure.shape[:2], np.uint8)
+    if is_motion_sought:
+        expected = _expect(sources, curves, is_brighter=is_brighter)
+        mask = _mask_motion(planes, expected)
     if absent is not None:
         mask = np.maximum(mask, absent)
-    share = float(mask.mean(dtype=np.float64)) / 255.0
+    share = _measure_share(mask)
     if share < LEAST_SHARE:
         return None
-    predicted = expected.planes.levels
-    lift = find_lift(planes, predicted, to_planes(reference), mask, is_brighter=is_brighter)
+    lift, shown = None, to_planes(reference)
+    if expected is None and needs_lift(shown, mask, is_brighter=is_brighter):
+        expected = _expect(sources, curves, is_brighter=is_brighter)
+    if expected is not None:
+        lift = find_lift(planes, expected.planes.levels, shown, mask, is_brighter=is_brighter)
     own, *other = (_to_table(one.levels) for one in curves)
     trust = tuple(trust_levels(is_brighter=is_brighter).tolist())
     return GhostMap(mask, own, trust, other[0] if other else None, share, lift)
+
+
+def _mask_motion(exposure: Planes, expected: Expectation) -> NDArray[np.uint8]:
+    if _is_unrelated(exposure, expected):
+        return np.full(exposure.shape[1:], 255, np.uint8)
+    return make_mask(score_contradiction(exposure, expected))
+
+
+def _measure_share(mask: NDArray[np.uint8]) -> float:
+    return float(mask.mean(dtype=np.float64)) / 255.0
 
 
 def _fit_what_rests(

@@ -72,6 +72,23 @@ def find_lift(
     return lift if (lift != NO_LIFT).any() else None
 
 
+def needs_lift(reference: Planes, mask: Plane, *, is_brighter: bool) -> bool:
+    """Whether anything is replaced where the reference shows little more than a bound.
+
+    Else there is no lift, whatever is predicted.
+
+    Args:
+        reference: See `find_lift`, as the others.
+        mask: See there.
+        is_brighter: See there.
+    """
+    if min(mask.shape) < LEAST_SIDE_PX:
+        return False
+    doubt = 255 * (1 - trust_levels(is_brighter=is_brighter))
+    worst = find_worst(reference, is_brighter=is_brighter)
+    return bool(cv2.hasNonZero(cv2.min(mask, look_up(doubt, worst))))
+
+
 def _near_limit(*, is_brighter: bool) -> Levels:
     """How near each level is to where the reference shows nothing any more, 0..1."""
     start, end = ANCHOR_DARK if is_brighter else ANCHOR_BRIGHT

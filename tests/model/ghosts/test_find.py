@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from model.ghosts import find
 from model.ghosts.find import find_ghosts, find_ghosts_of_proxies
 from model.ghosts.proxies import choose_reference_of_proxies, reduce_exposure
 from model.ghosts.replace import replace_ghosts
@@ -237,3 +238,45 @@ def test_equal_exposures_are_decided_by_the_middle() -> None:
     picture = np.full((16, 16, 3), 100, np.uint8)
 
     assert choose_reference_of_proxies([reduce_exposure(picture)] * 5) == 2
+
+
+@pytest.mark.parametrize("covered", [1.0, 0.999_99])
+def test_nothing_is_fitted_where_motion_is_not_sought_and_all_is_covered(
+    make_still: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch, covered: float
+) -> None:
+    proxies = [reduce_exposure(picture) for picture in make_still()]
+    absent = np.zeros(SIZE, np.uint8)
+    absent[0, : round((1 - covered) * absent.size)] = 255
+    monkeypatch.setattr(find, "fit_curves", lambda *_: pytest.fail("curves that nothing needs"))
+
+    ghosts = find_ghosts_of_proxies(
+        proxies, reference=1, absent=[absent, None, absent], is_motion_sought=False
+    )
+
+    assert ghosts == (None, None, None)
+
+
+@pytest.mark.parametrize("clipped_columns", [0, 120])
+def test_what_is_absent_is_predicted_alike_whether_motion_is_sought_or_not(
+    clipped_columns: int,
+) -> None:
+    scene = make_texture(0, *SIZE)
+    scene[:, :clipped_columns] = 3.0 + make_texture(3, SIZE[0], 240)[:, :clipped_columns]
+    proxies = [shoot(scene, gain, index) for index, gain in enumerate((0.2, 1.0))]
+    absent = np.zeros(SIZE, np.uint8)
+    absent[:, :9] = absent[:7] = 255
+
+    sought, other = (
+        find_ghosts_of_proxies(
+            proxies, reference=1, absent=[absent, None], is_motion_sought=is_sought
+        )[0]
+        for is_sought in (True, False)
+    )
+
+    assert sought is not None
+    assert other is not None
+    assert other.curve == sought.curve
+    np.testing.assert_array_equal(other.mask, absent)
+    np.testing.assert_array_equal(sought.mask, absent)
+    assert (other.lift is None) == (sought.lift is None)
+    np.testing.assert_array_equal(other.lift, sought.lift)
