@@ -6,6 +6,7 @@
 import logging
 import resource
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -46,11 +47,15 @@ from service.codec.messages import (
 from service.errors import CodecError, CodecMemoryError
 from service.logs import configure_logs
 from service.processes.child_side import ParentPipe, follow_parent
+from service.processes.freed_memory import give_back_freed_memory, keep_freed_memory
 from service.processes.known_blocks import KnownBlocks
 from service.processes.shared_memory import Samples, SharedDescriptor
 from service.processes.wire import Ping, Stop
 
 logger = logging.getLogger(__name__)
+
+QUIET_S = 5.0
+"""Without a call for so long, a process that is pinged gives back what it keeps for the next."""
 
 _WARM_FORMATS: tuple[OutputFormat, ...] = ("jpeg", "png", "webp", "tiff")
 """Of others the first call loads what it needs: they are rare, and their libraries are large."""
@@ -68,6 +73,7 @@ def main() -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     pipe = ParentPipe.take(CODEC_WIRE)
+    keep_freed_memory()
     configure_libvips()
     cv2.setNumThreads(threads)
     _warm_up()
@@ -79,11 +85,14 @@ def main() -> None:
 
 def _serve(pipe: ParentPipe[ToCodec, FromCodec]) -> None:
     known = KnownBlocks()
+    called_at = time.monotonic()
     while (head := pipe.read()) is not None:
         message, payload_bytes = head
         match message:
             case Ping():
                 known.forget_gone()
+                if time.monotonic() - called_at > QUIET_S:
+                    give_back_freed_memory()
                 pipe.write_pong()
             case Stop():
                 return
@@ -91,6 +100,7 @@ def _serve(pipe: ParentPipe[ToCodec, FromCodec]) -> None:
                 pipe.write(Begun())
                 answer, file = _answer(call, known, partial(pipe.read_payload, payload_bytes))
                 pipe.write(answer, file)
+                called_at = time.monotonic()
 
 
 def _limit_memory(memory_limit_bytes: int) -> None:

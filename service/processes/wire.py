@@ -25,7 +25,7 @@ FromChild = TypeVar("FromChild")
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """To a child: let go of blocks that are gone, and answer; at most one is under way."""
+    """To a child: let go of memory that is not needed, and answer; at most one is under way."""
 
     kind: Literal["ping"] = "ping"
 

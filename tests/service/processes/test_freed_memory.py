@@ -1,0 +1,51 @@
+"""Memory that was freed: kept for the next call, given back when nobody calls."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import ROOT
+
+SCRIPT = """
+import os
+import resource
+from service.processes.freed_memory import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    with open("/proc/self/statm") as fields:
+        return int(fields.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+def work():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        [b"x" * (100 << 10) for _ in range(80)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if {keeps}:
+    keep_freed_memory()
+before = resident()
+work()
+faults = work()
+kept = resident() - before
+give_back_freed_memory()
+print(faults, kept, resident() - before)
+"""
+
+
+def run(*, keeps: bool) -> tuple[int, ...]:
+    """Page faults of work done again; MiB kept after it, and after those were given back."""
+    code = SCRIPT.format(keeps=keeps)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return tuple(int(word) for word in ended.stdout.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_memory_is_kept_for_the_next_call_and_given_back_on_demand():
+    faults, kept, left = run(keeps=True)
+    assert faults < 100
+    assert kept >= 6
+    assert left <= 2
+    assert run(keeps=False)[0] > 4 * 1500, "the C library keeps it by itself"
