@@ -28,13 +28,14 @@ MAX_WAITING = 8
 """Shoots that wait for the one that is being grouped; one more is refused at once."""
 
 MAX_TEXT = 128
-Known = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Known = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+"""A measure above nothing, and not so near to it that its parts are lost."""
 
 
 class FrameFacts(BaseModel):
     """What the header of one file says; what it does not say is left out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: str = Field(
         min_length=1, max_length=1024, description="unique: its path in the folder of the shoot"
     )
@@ -66,7 +67,7 @@ class FrameFacts(BaseModel):
 class Shoot(BaseModel):
     """The files of a shoot, in any order."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     frames: list[FrameFacts] = Field(max_length=MAX_FRAMES)
     prefer: FrameKind = Field(
         "picture", description="which of a raw file and the picture beside it is used"

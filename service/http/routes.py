@@ -54,6 +54,7 @@ from service.http.running import RunningRequests
 from service.http.schemas import (
     FUSE_OPENAPI,
     FUSED_RESPONSE,
+    PROGRESS_OPENAPI,
     Limits,
     RequestProgress,
     describe_loaded,
@@ -118,9 +119,14 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
     async def group(request: Request) -> GroupsFound:
         return await grouping.answer(request)
 
-    @router.get("/requests/{request_id}", summary="How far a request to fuse is, by its id")
-    async def progress(request_id: str) -> RequestProgress:
-        return running.describe(request_id)
+    # Read from the request: of a parameter FastAPI would describe answers that are never given.
+    @router.get(
+        "/requests/{request_id}",
+        summary="How far a request to fuse is, by its id",
+        openapi_extra=PROGRESS_OPENAPI,
+    )
+    async def progress(request: Request) -> RequestProgress:
+        return running.describe(request.path_params["request_id"])
 
     @router.get("/healthz", summary="Whether the process answers")
     async def healthz() -> Health:

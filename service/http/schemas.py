@@ -95,6 +95,18 @@ class RequestProgress(BaseModel):
     )
 
 
+PROGRESS_OPENAPI: dict[str, object] = {
+    "parameters": [
+        {
+            "name": "request_id",
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "as it was sent in `X-Request-Id`",
+        }
+    ]
+}
+
 _OPTION_SCHEMAS: dict[str, dict[str, object]] = {
     "format": {
         "type": "string",

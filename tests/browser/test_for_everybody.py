@@ -82,7 +82,7 @@ def test_the_keyboard_alone_fuses_the_sample(visit):
     page.wait_for_selector("#report:not([hidden])")
     press_until("img-comparison-slider")
     press_until("#download")
-    press_until("a[href='openapi.json']")
+    press_until("a[href='docs']")
 
 
 def test_what_happens_is_said(visit):

@@ -81,6 +81,8 @@ async def test_a_shoot_without_files_holds_nothing(client):
         (b'{"frames": [{}]}', "at frames.0.name"),
         (b'{"frames": [{"name": "a", "exposure_s": -1}]}', "at frames.0.exposure_s"),
         (b'{"frames": [{"name": "a", "exposure_s": 1e999}]}', "at frames.0.exposure_s"),
+        (b'{"frames": [{"name": "a", "iso": 5e-324}]}', "at frames.0.iso"),
+        (b'{"frames": [{"name": "a", "width_px": true}]}', "at frames.0.width_px"),
         (b'{"frames": [{"name": "a", "sekret": 1}]}', "at frames.0.sekret"),
         (b'{"frames": [{"name": "a"}, {"name": "a"}]}', "two of one name"),
         (json.dumps({"frames": [{"name": str(n)} for n in range(MAX_FRAMES + 1)]}), "at frames"),
