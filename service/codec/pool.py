@@ -1,14 +1,13 @@
 """The event loop's side of the codec processes: one queue of calls before them.
 
 Everything that touches untrusted bytes, and alignment, runs in processes that may be killed. The
-pool hands calls to them, first come, first served. The event loop's process imports
+pool hands calls to them in the order of their jobs' turns. The event loop's process imports
 neither torch nor OpenCV nor libvips for this.
 """
 
 import asyncio
 import os
 import sys
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from service.codec.messages import (
     StackFound,
 )
 from service.codec.slot import CodecSlot, PendingCall
+from service.codec.turns import AT_ONCE, Turn, WaitingCalls
 from service.errors import CodecError, QueueFullError, WorkerStoppedError, error_from_code
 from service.processes.child_process import SOURCE_ROOT
 from service.processes.shared_memory import SharedDescriptor
@@ -81,7 +81,7 @@ class CodecPool:
     def __init__(self, config: CodecPoolConfig) -> None:
         self._config = config
         self._slots = [self._make_slot() for _ in range(config.processes)]
-        self._waiting: deque[PendingCall] = deque()
+        self._waiting: WaitingCalls[PendingCall] = WaitingCalls()
         self._accepted: set[PendingCall] = set()
         self._is_open = False
 
@@ -155,6 +155,7 @@ class CodecPool:
         *,
         destination: SharedDescriptor,
         white_balance: tuple[float, ...] | None = None,
+        turn: Turn = AT_ONCE,
     ) -> DecodedImage:
         """Decode a file into a block; see `expofuse.files.reading.decode.decode`.
 
@@ -163,6 +164,7 @@ class CodecPool:
             destination: Block for the pixels: as many samples as the sniffed size says, uint16
                 if this image or the other of its pair has 16 bits.
             white_balance: Of a raw file; None takes the camera's.
+            turn: Of its job.
 
         Returns:
             Where the pixels are, with their shape after orientation, and the metadata.
@@ -172,7 +174,7 @@ class CodecPool:
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
         call = DecodeCall(destination, self._config.limits, white_balance)
-        answer, _ = await self._submit(call, data)
+        answer, _ = await self._submit(call, data, turn)
         if not isinstance(answer, DecodedImage):
             raise _unexpected(answer)
         return answer
@@ -187,6 +189,7 @@ class CodecPool:
         pair_reference: Reference = "over",
         crop: CropMode = "none",
         rooms: Sequence[SharedDescriptor] = (),
+        turn: Turn = AT_ONCE,
     ) -> StackFound:
         """Check that decoded images form a stack, order them, and align them.
 
@@ -200,6 +203,7 @@ class CodecPool:
             crop: `common` refuses images that share no frame to cut the picture to.
             rooms: Blocks, each as large as any image, for images that are turned and for those that
                 are brought to the size of the reference; as many as there can be.
+            turn: Of its job.
 
         Returns:
             The order, the reference, the alignment, what moved, and where the exposures lie.
@@ -212,7 +216,7 @@ class CodecPool:
         call = RegisterCall(
             tuple(images), tuple(rooms), align, ghosts, reference, pair_reference, crop
         )
-        answer, _ = await self._submit(call, b"")
+        answer, _ = await self._submit(call, b"", turn)
         if not isinstance(answer, StackFound):
             raise _unexpected(answer)
         return answer
@@ -224,6 +228,7 @@ class CodecPool:
         options: EncodeOptions,
         metadata: ImageMetadata,
         frame: Rect | None = None,
+        turn: Turn = AT_ONCE,
     ) -> bytes:
         """Encode a block; see `expofuse.files.writing.encode.encode`.
 
@@ -232,6 +237,7 @@ class CodecPool:
             options: Format, quality, depth.
             metadata: That of the under exposure.
             frame: The part of the block that is encoded; None for all of it.
+            turn: Of its job.
 
         Returns:
             The file.
@@ -240,13 +246,13 @@ class CodecPool:
             OptionError: The format cannot meet the options.
             CodecError, QueueFullError, WorkerStoppedError: the pool.
         """
-        answer, file = await self._submit(EncodeCall(pixels, frame, options, metadata), b"")
+        answer, file = await self._submit(EncodeCall(pixels, frame, options, metadata), b"", turn)
         if not isinstance(answer, Encoded):
             raise _unexpected(answer)
         return file
 
     async def _submit(
-        self, call: Call, payload: bytes | bytearray | memoryview
+        self, call: Call, payload: bytes | bytearray | memoryview, turn: Turn
     ) -> tuple[Answer, bytes]:
         if not self._is_open:
             raise WorkerStoppedError("expected a running codec pool, got a stopped one")
@@ -258,15 +264,14 @@ class CodecPool:
             )
         pending = PendingCall(call, payload, asyncio.get_running_loop().create_future())
         self._accepted.add(pending)
-        self._waiting.append(pending)
+        self._waiting.add(pending, turn)
         self._dispatch()
         try:
             answer, result = await pending.future
         finally:
             # A caller that left: a waiting call is dropped, a running one is its slot's business.
             self._accepted.discard(pending)
-            if pending in self._waiting:
-                self._waiting.remove(pending)
+            self._waiting.discard(pending)
         if isinstance(answer, Failure):
             raise error_from_code(answer.code, answer.message)
         return answer, result
@@ -275,11 +280,11 @@ class CodecPool:
         """Give waiting calls to free slots."""
         for slot in self._slots:
             if self._waiting and slot.is_free:
-                slot.run(self._waiting.popleft())
+                slot.run(self._waiting.take())
 
     def _take_back(self, pending: PendingCall) -> None:
         """A call that had its turn goes first."""
-        self._waiting.appendleft(pending)
+        self._waiting.add_first(pending)
         self._dispatch()
 
     def _make_slot(self) -> CodecSlot:

@@ -25,6 +25,7 @@ from model.exposure import (
 )
 from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized, count_turned
 from service.codec.messages import DecodedImage, StackFound
+from service.codec.turns import Turn, expect_work_s
 from service.device.messages import FuseJob
 from service.errors import (
     BodyTooLargeError,
@@ -209,6 +210,8 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
         resized = count_resized(headers, options.reference)
         megapixels = count_megapixels(headers, resized=resized)
         record.megapixels = megapixels
+        work_s = expect_work_s(megapixels, is_aligned=options.align != "off")
+        turn = Turn(work_s, time.monotonic())
         with (
             service.admission.admit(megapixels),
             ExitStack() as more,
@@ -217,7 +220,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
             service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
             async with cancel_when_client_leaves(request.receive):
                 with stages.measure("decode"):
-                    images = await _decode(form, options, headers, blocks, service)
+                    images = await _decode(form, options, headers, blocks, turn, service)
                     form.files.clear()
                     upload.release()
                 with stages.measure("align"):
@@ -234,6 +237,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                         pair_reference=weights.reference,
                         crop=options.crop,
                         rooms=[await blocks.take((largest_px, 3), dtype) for _ in range(rooms)],
+                        turn=turn,
                     )
                     frame = found.frame if options.crop == "common" else None
                     check_result(encoding, found.exposures[0], frame)
@@ -244,6 +248,7 @@ async def _fuse_exposures(request: Request, record: RequestRecord, service: Serv
                         options=encoding,
                         metadata=images[found.used[found.reference]].metadata,
                         frame=frame,
+                        turn=turn,
                     )
             # Before the job's budgets are given back, so that no byte is uncounted for a moment.
             allowance = service.admission.hold_response(len(picture))
@@ -312,6 +317,7 @@ async def _decode(
     options: FuseOptions,
     headers: Sequence[ImageHeader],
     blocks: JobBlocks,
+    turn: Turn,
     service: Service,
 ) -> list[DecodedImage]:
     """Decode all at once, but of raw files first the one whose white balance is for all."""
@@ -323,7 +329,10 @@ async def _decode(
     async def decode(index: int, balance: tuple[float, ...] | None = None) -> DecodedImage:
         with _naming(form.name_exposure(index)):
             return await service.codec.decode(
-                form.files[index], destination=destinations[index], white_balance=balance
+                form.files[index],
+                destination=destinations[index],
+                white_balance=balance,
+                turn=turn,
             )
 
     raws = [index for index, header in enumerate(headers) if header.format == "raw"]

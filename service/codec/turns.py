@@ -1,0 +1,98 @@
+"""Orders the calls that wait for a codec process: short jobs first, and none too long.
+
+First come, first served, a decode of 20 ms waits behind the alignments of every large job that came
+before it. Here a job's calls stand by the work that is expected of the whole job, and its age makes
+up for more of it the longer it waits: of two jobs the larger one is overtaken only by what comes
+within the time that its additional work is worth, at most `MAX_WORK_S / AGEING`.
+"""
+
+from bisect import insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+AGEING = 0.25
+"""Seconds of expected work that a second of waiting makes up for."""
+
+MAX_WORK_S = 4.0
+"""More work than this is not held against a job."""
+
+PIXEL_WORK_S = 0.08
+"""Of one megapixel of a pair: reading both, fusing, writing. Only the order depends on it."""
+
+ALIGNMENT_WORK_S = 0.15
+
+CallT = TypeVar("CallT")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What decides when the calls of a job are run.
+
+    Attributes:
+        work_s: Core time that the job is expected to take in all.
+        begin_s: When it was admitted, on the monotonic clock.
+    """
+
+    work_s: float
+    begin_s: float
+
+    @property
+    def rank(self) -> float:
+        """The lowest one is first; it does not change while time passes.
+
+        Example:
+            >>> small, large = Turn(0.1, begin_s=100.0), Turn(2.1, begin_s=93.0)
+            >>> small.rank < large.rank, Turn(0.1, begin_s=102.0).rank < large.rank
+            (True, False)
+        """
+        return min(self.work_s, MAX_WORK_S) + AGEING * self.begin_s
+
+
+AT_ONCE = Turn(0.0, 0.0)
+"""Before every job."""
+
+
+def expect_work_s(megapixels: float, *, is_aligned: bool) -> float:
+    """Core time that a job is expected to take.
+
+    Args:
+        megapixels: As the admission counts them.
+        is_aligned: Its exposures may be aligned.
+    """
+    return megapixels * PIXEL_WORK_S + (ALIGNMENT_WORK_S if is_aligned else 0.0)
+
+
+class WaitingCalls(Generic[CallT]):
+    """The calls that wait, in the order of their turns; of equal ones the first comes first."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[float, int, CallT]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[CallT]:
+        return (call for _, _, call in self._calls)
+
+    def add(self, call: CallT, turn: Turn) -> None:
+        """Let a call wait."""
+        self._count += 1
+        insort(self._calls, (turn.rank, self._count, call), key=lambda one: one[:2])
+
+    def add_first(self, call: CallT) -> None:
+        """Let a call that had its turn already go before all others."""
+        self._calls.insert(0, (self._calls[0][0] if self._calls else 0.0, 0, call))
+
+    def take(self) -> CallT:
+        """The call whose turn it is."""
+        return self._calls.pop(0)[2]
+
+    def discard(self, call: CallT) -> None:
+        """A call that nobody waits for any more; nothing where it does not wait."""
+        self._calls = [one for one in self._calls if one[2] is not call]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._calls.clear()
