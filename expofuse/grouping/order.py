@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from expofuse.grouping.file_numbers import FileNumber, read_file_number
+from expofuse.grouping.file_numbers import FileNumber, order_naturally, read_file_number
 from expofuse.grouping.frame import Frame
 
 STUCK_SHARE = 0.5
@@ -66,12 +66,12 @@ def order_frames(frames: Sequence[Frame]) -> list[Frame]:
 
     def by_time(frame: Frame) -> tuple[object, ...]:
         is_timed = frame.taken_s is not None
-        return (not is_timed, frame.taken_s or 0.0, *by_number(frame), frame.name)
+        return (not is_timed, frame.taken_s or 0.0, *by_number(frame), order_naturally(frame.name))
 
     keys: list[Key] = [
         by_time,
-        lambda frame: (*by_number(frame), frame.taken_s or 0.0, frame.name),
-        lambda frame: (frame.folder, *by_number(frame), frame.name),
+        lambda frame: (*by_number(frame), frame.taken_s or 0.0, order_naturally(frame.name)),
+        lambda frame: (frame.folder, *by_number(frame), order_naturally(frame.name)),
     ]
     orders = [sorted(frames, key=key) for key in keys]
     return min(orders, key=lambda order: _count_contradictions(order, numbers))

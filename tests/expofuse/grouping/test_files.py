@@ -39,6 +39,22 @@ def test_pictures_without_headers_are_grouped_by_what_they_show(tmp_path):
     assert "by what they show" in groups.brackets[0].reason
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["bedroom-1", "bedroom-2", "livingroom-1", "livingroom-2"],
+        ["room9_1", "room9_2", "room10_1", "room10_2"],
+        ["P000_00", "P001_01", "P002_00", "P003_01"],
+    ],
+)
+def test_numbers_that_begin_anew_for_each_scene_do_not_mix_them(names, tmp_path):
+    for index, name in enumerate(names):
+        write_exposure(tmp_path / f"{name}.jpg", draw_scene(index // 2), -2 * (index % 2))
+    groups = group_files(list_pictures(tmp_path), tmp_path)
+    pairs = [(f"{a}.jpg", f"{b}.jpg") for a, b in (names[:2], names[2:])]
+    assert [one.names for one in groups.brackets] == pairs
+
+
 def test_the_same_picture_again_is_no_bracket(tmp_path):
     for number in range(3):
         write_exposure(tmp_path / f"{number}.jpg", draw_scene(1), 0, number)
