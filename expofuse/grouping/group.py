@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Protocol
 
+from expofuse.grouping.file_numbers import order_naturally
 from expofuse.grouping.frame import Frame, FrameKind
 from expofuse.grouping.groups import Bracket, Groups, Single
 from expofuse.grouping.order import is_clock_stuck, order_frames, split_by_camera
@@ -128,7 +129,7 @@ def group_frames(
 
 
 def _order_of_shoot(frame: Frame) -> tuple[object, ...]:
-    return frame.taken_s is None, frame.taken_s or 0.0, frame.name
+    return frame.taken_s is None, frame.taken_s or 0.0, order_naturally(frame.name)
 
 
 def _group_camera(
