@@ -14,7 +14,7 @@ from examples.chromium import find_chromium, open_browser
 from tests.server import RunningServer, running_server
 
 pytestmark = pytest.mark.e2e
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 60_000
 MAX_BODY_BYTES = 3 * 2**20
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
