@@ -19,7 +19,7 @@ from typing import Protocol
 from service.errors import SharedMemoryError
 from service.processes.shared_memory import SharedArray
 
-IDLE_S = 10.0
+IDLE_S = 20.0
 """How long a block waits for its next job."""
 
 MIN_STEP_BYTES = 1 << 16
