@@ -23,7 +23,6 @@ SAID = {
     "client.md-5": "1.0.0 64.0 pyramid-blend-2.1.0",
 }
 WRITTEN = {
-    "README.md-2": {"fused.jpg"},
     "client.md-1": {"fused.jpg"},
     "client.md-3": {"fused.tif"},
     "client.md-6": {"fused-0.jpg", "fused-1.jpg"},

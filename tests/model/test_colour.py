@@ -42,7 +42,10 @@ def test_pixels_become_linear_and_come_back(dtype):
     expected = torch_colour.pixels_to_linear(torch.from_numpy(pixels[:, ::-1].copy()))
     np.testing.assert_allclose(linear, expected.permute(2, 0, 1).numpy(), rtol=1e-6)
     srgb = colour.linear_to_srgb(colour.lab_to_linear(*colour.linear_to_lab(linear)))
-    assert np.array_equal(colour.to_pixels(srgb, pixels), pixels[:, ::-1])
+    # CIELAB of 32 bits and a power that differs by machine: a step of 16 bits in a thousand pixels.
+    off = np.abs(colour.to_pixels(srgb, pixels).astype(int) - pixels[:, ::-1])
+    assert off.max() <= (0 if dtype == np.uint8 else 1)
+    assert (off > 0).mean() < 1e-3
 
 
 def test_rounding_is_half_to_even_and_clamps():

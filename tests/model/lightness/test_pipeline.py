@@ -180,7 +180,11 @@ def test_equal_exposures_come_back_where_the_network_is_the_identity(kind, chrom
     full = np.iinfo(dtype).max
     pixels = np.random.default_rng(0).integers(0, full, (61, 75, 3), dtype=dtype, endpoint=True)
     pair = ExposureStack.from_images([pixels, pixels])
-    assert np.array_equal(LightnessPipeline(average(kind), chroma=chroma).fuse(pair), pixels)
+    fused = LightnessPipeline(average(kind), chroma=chroma).fuse(pair)
+    # See `test_pixels_become_linear_and_come_back`.
+    off = np.abs(fused.astype(int) - pixels)
+    assert off.max() <= (0 if dtype == np.uint8 else 1)
+    assert (off > 0).mean() < 1e-3
 
 
 @pytest.mark.parametrize("kind", [CpuEngine, TorchEngine])

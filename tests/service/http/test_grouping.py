@@ -91,7 +91,7 @@ async def test_a_shoot_without_files_holds_nothing(client):
 async def test_another_document_is_refused_by_its_place(client, body, said):
     answer = await client.post("/group", content=body, headers=JSON)
     assert answer.status_code == 422
-    assert answer.json()["type"] == "urn:expofuse:problem:malformed-document"
+    assert answer.json()["type"] == "/problems/malformed-document"
     assert said in answer.json()["detail"]
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 
 from service.http.middleware import RequestContext
 from service.http.problem_pages import INDEX_PATH, add_problem_pages
+from service.http.running import RunningRequests
 from service.problem_types import PROBLEM_TYPES, type_of
 from service.problems import add_problem_handlers
 
@@ -22,7 +23,7 @@ def client(metrics):
     router = APIRouter()
     add_problem_pages(router)
     app.include_router(router)
-    app.add_middleware(RequestContext, metrics=metrics, retry_after_s=3)
+    app.add_middleware(RequestContext, metrics=metrics, running=RunningRequests(), retry_after_s=3)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
 
 

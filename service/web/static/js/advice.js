@@ -7,6 +7,7 @@ const ADVICE = {
   "shared-memory": "The service is short of memory. Try again later, or ask whoever runs it to give it more.",
   "body-too-large": "Send fewer or smaller files: JPEG instead of TIFF, for instance.",
   "too-many-pixels": "Export the photos smaller, or use fewer exposures.",
+  "metadata-too-large": "Export this photo anew, without its metadata.",
   "codec-memory": "Export the photos smaller.",
   "unsupported-media-type": "Leave this file out, or export it as JPEG, PNG or TIFF.",
   "unsupported-image": "Export this photo anew as a plain JPEG, PNG or TIFF.",

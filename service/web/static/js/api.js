@@ -25,7 +25,7 @@ export function unreachable() {
 export function readProblem(status, text, retryAfter) {
   try {
     const told = JSON.parse(text);
-    const code = told.type.split(":").at(-1);
+    const code = told.type.split("/").at(-1);
     return new Problem({ ...told, code, status, requestId: told.request_id, retryAfter: Number(retryAfter) || 0 });
   } catch {
     return new Problem({ code: "no-document", title: `The service answered with ${status}`, status });

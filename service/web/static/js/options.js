@@ -20,7 +20,7 @@ const GROUPS = [
     { name: "weights", label: "Weights", hint: "The version of the network that fuses.", choices: [["", "Recommended"]] },
   ]],
   ["The file", [
-    { name: "format", label: "Format", hint: "Automatic: JPEG, or PNG where the photos have 16 bits.", choices: [["", "Automatic"], ["jpeg", "JPEG"], ["png", "PNG"], ["webp", "WebP"], ["tiff", "TIFF"], ["avif", "AVIF"]] },
+    { name: "format", label: "Format", hint: "Automatic: JPEG, or PNG where the photos have 16 bits.", choices: [["", "Automatic"], ["jpeg", "JPEG"], ["png", "PNG"], ["webp", "WebP"], ["tiff", "TIFF"], ["avif", "AVIF"], ["jxl", "JPEG XL"]] },
     { name: "quality", label: "Quality", hint: "1 to 100, of JPEG, WebP and AVIF." },
     { name: "bit_depth", label: "Depth", hint: "Bits of a sample; PNG and TIFF hold 16.", choices: [["auto", "As the photos"], ["8", "8 bit"], ["10", "10 bit"], ["16", "16 bit"]] },
     { name: "subsampling", label: "Chroma", hint: "Halved below quality 90.", choices: [["auto", "Automatic"], ["444", "Full (4:4:4)"], ["420", "Halved (4:2:0)"]] },
