@@ -18,6 +18,9 @@ MAX_EXIF_BYTES = 65_000
 SRGB_COLOURS, OTHER_COLOURS = 1, 0xFFFF
 """Values of the tag ColorSpace."""
 
+ISO_OVERFLOW = 65_535
+"""What a camera writes whose sensitivity does not fit into the tag's 16 bits."""
+
 _MAX_ENTRIES = 512
 _MAX_VALUE_BYTES = 8192
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

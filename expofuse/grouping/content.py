@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from expofuse.grouping.directories import ERRORS_OF_PILLOW
+from expofuse.files.pillow_errors import ERRORS_OF_PILLOW
 from model.alignment.unrelated import measure_agreement
 
 SIDE_PX = 192

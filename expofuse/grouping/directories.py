@@ -8,26 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
-from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-Tags = Mapping[int, object]
+from expofuse.files.pillow_errors import ERRORS_OF_PILLOW
 
-ERRORS_OF_PILLOW = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises on a file that is broken somewhere."""
+Tags = Mapping[int, object]
 
 _HEADS = {b"II": b"II*\0", b"MM": b"MM\0*"}
 

@@ -12,10 +12,12 @@ from typing import BinaryIO
 from PIL import Image
 
 from expofuse.errors import FileError
+from expofuse.files.exif import ISO_OVERFLOW
 from expofuse.files.headers import ImageFormat, ImageHeader, sniff
 from expofuse.files.headers.jpeg import list_application_segments
+from expofuse.files.headers.raw import CANON_BRAND, FUJIFILM_START
+from expofuse.files.pillow_errors import ERRORS_OF_PILLOW
 from expofuse.grouping.directories import (
-    ERRORS_OF_PILLOW,
     Tags,
     TiffBlock,
     read_number,
@@ -23,9 +25,6 @@ from expofuse.grouping.directories import (
 )
 from expofuse.grouping.frame import ExposureMode, Frame
 from expofuse.grouping.marks import MakerNote, read_canon, read_note, with_exposure_mode
-
-ISO_OVERFLOW = 65_535
-"""What a camera writes whose sensitivity does not fit into the tag's 16 bits."""
 
 _MAKE, _MODEL, _ORIENTATION, _MODIFIED, _CAPTURE = 0x010F, 0x0110, 0x0112, 0x0132, 0x8769
 _EXPOSURE, _APERTURE, _ISO, _ISO_SPEED, _SHUTTER = 0x829A, 0x829D, 0x8827, 0x8833, 0x9201
@@ -37,8 +36,8 @@ _TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
 
 _PILLOW_FORMATS = ("png", "webp", "avif")
 _PREFIX = b"Exif\0\0"
-_FUJIFILM_START, _FUJIFILM_PREVIEW = b"FUJIFILMCCD-RAW", 84
-_CANON_BRAND, _CANON_BOXES = b"ftypcrx ", (b"CMT1", b"CMT2", b"CMT3")
+_FUJIFILM_PREVIEW = 84
+_CANON_BOXES = (b"CMT1", b"CMT2", b"CMT3")
 _SEARCHED_BYTES = 1 << 16
 
 
@@ -79,7 +78,7 @@ def _read_tags(
     file: BinaryIO, data: mmap.mmap, header: ImageHeader
 ) -> tuple[Tags, Tags, MakerNote]:
     """The tags of the picture and of the capture, and the maker's note; empty without EXIF."""
-    if data[4:12] == _CANON_BRAND:
+    if data[4:12] == CANON_BRAND:
         return _read_canon_boxes(data)
     block = _find_block(file, data, header)
     if block is None:
@@ -90,7 +89,7 @@ def _read_tags(
 
 
 def _find_block(file: BinaryIO, data: mmap.mmap, header: ImageHeader) -> TiffBlock | None:
-    is_fujifilm = data[: len(_FUJIFILM_START)] == _FUJIFILM_START
+    is_fujifilm = data[: len(FUJIFILM_START)] == FUJIFILM_START
     if header.format == "tiff" or (header.format == "raw" and not is_fujifilm):
         return TiffBlock.open(data)
     exif: object = None

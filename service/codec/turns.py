@@ -7,7 +7,6 @@ within the time that its additional work is worth, at most `MAX_WORK_S / AGEING`
 """
 
 from bisect import insort
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,9 +71,6 @@ class WaitingCalls(Generic[CallT]):
 
     def __len__(self) -> int:
         return len(self._calls)
-
-    def __iter__(self) -> Iterator[CallT]:
-        return (call for _, _, call in self._calls)
 
     def add(self, call: CallT, turn: Turn) -> None:
         """Let a call wait."""

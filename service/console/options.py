@@ -110,6 +110,17 @@ def server_option(function: CommandFunction) -> CommandFunction:
     )(function)
 
 
+def prefer_option(function: CommandFunction) -> CommandFunction:
+    """Declare `--prefer`."""
+    return click.option(
+        "--prefer",
+        type=click.Choice(["picture", "raw"]),
+        default="picture",
+        show_default=True,
+        help="Which is used where a camera wrote a raw file and a picture of the same frame.",
+    )(function)
+
+
 _OPTIONS = (
     click.option(
         "--weights",

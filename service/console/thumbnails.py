@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from expofuse.grouping.directories import ERRORS_OF_PILLOW
+from expofuse.files.pillow_errors import ERRORS_OF_PILLOW
 
 QUALITY = 80
 

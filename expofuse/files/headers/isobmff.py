@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
-from expofuse.files.headers.header import MAX_SEGMENTS, ImageHeader, read_fields
+from expofuse.files.headers.boxes import list_boxes
+from expofuse.files.headers.header import ImageHeader, read_fields
 
 ItemFormat = Literal["avif", "heic"]
 
@@ -123,21 +124,10 @@ def _to_header(
 
 
 def _list_boxes(view: memoryview, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of the content of each box."""
-    for _ in range(MAX_SEGMENTS):
-        if begin + 8 > end:
-            return
-        length, name = read_fields(">I4s", view, begin)
-        head = 8
-        if length == 1:
-            (length,) = read_fields(">Q", view, begin + 8)
-            head = 16
-        elif length == 0:
-            length = end - begin
-        if length < head or begin + length > end:
-            return
-        yield name, begin + head, begin + length
-        begin += length
+    """Name, begin and end of the content of each box, up to one that is not whole."""
+    for box in list_boxes(view, begin, end):
+        if box.is_whole:
+            yield box.name, box.content, box.end
 
 
 def _find(view: memoryview, begin: int, end: int, name: bytes) -> tuple[int, int]:

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
-from expofuse.files.headers.header import MAX_SEGMENTS, ImageHeader, read_fields
+from expofuse.files.headers.boxes import Box, list_boxes
+from expofuse.files.headers.header import ImageHeader
 
 CODESTREAM_START = b"\xff\x0a"
 CONTAINER_START = b"\0\0\0\x0cJXL \r\n\x87\n"
+
+CODESTREAM_BOXES = (b"jxlc", b"jxlp")
+"""Names of the boxes that hold the codestream, or a part of it."""
 
 _HEADER_BYTES = 64
 """Enough for the fields that are read here, with all of the optional ones before them."""
@@ -71,30 +75,19 @@ def parse_jxl(view: memoryview) -> ImageHeader:
     return ImageHeader("jxl", width_px, height_px, 8 if depth <= 8 else 16)
 
 
-def list_boxes(view: memoryview) -> Iterator[tuple[bytes, int, int, int]]:
-    """Name, begin, begin of the content and end of each box of a container.
+def list_whole_boxes(view: memoryview) -> Iterator[Box]:
+    """The boxes of a container.
 
     Raises:
         ImageDecodeError: One does not lie within the file. The library would first make room for
             what it claims to hold.
     """
-    begin = 0
-    for _ in range(MAX_SEGMENTS):
-        if begin + 8 > len(view):
-            return
-        length, name = read_fields(">I4s", view, begin)
-        head = 8
-        if length == 1:
-            (length,) = read_fields(">Q", view, begin + 8)
-            head = 16
-        elif length == 0:
-            length = len(view) - begin
-        if length < head or begin + length > len(view):
+    for box in list_boxes(view):
+        if not box.is_whole:
             raise ImageDecodeError(
                 "expected a complete JPEG XL file, got a truncated or damaged one"
             )
-        yield name, begin, begin + head, begin + length
-        begin += length
+        yield box
 
 
 def _read_codestream(view: memoryview) -> bytes:
@@ -102,10 +95,10 @@ def _read_codestream(view: memoryview) -> bytes:
     if bytes(view[:2]) == CODESTREAM_START:
         return bytes(view[:_HEADER_BYTES])
     parts = b""
-    for name, _, begin, end in list_boxes(view):
-        begin += 4 if name == b"jxlp" else 0  # A part stands behind its number.
-        if name in (b"jxlc", b"jxlp") and len(parts) < _HEADER_BYTES:
-            parts += bytes(view[begin : min(end, begin + _HEADER_BYTES)])
+    for box in list_whole_boxes(view):
+        begin = box.content + (4 if box.name == b"jxlp" else 0)  # A part stands behind its number.
+        if box.name in CODESTREAM_BOXES and len(parts) < _HEADER_BYTES:
+            parts += bytes(view[begin : min(box.end, begin + _HEADER_BYTES)])
     return parts
 
 

@@ -1,5 +1,8 @@
 """Reads the header of a PNG file."""
 
+import struct
+from collections.abc import Iterator
+
 from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers.header import (
     MAX_SEGMENTS,
@@ -8,6 +11,7 @@ from expofuse.files.headers.header import (
     read_fields,
 )
 
+SIGNATURE_BYTES = 8
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 
@@ -30,3 +34,12 @@ def parse_png(view: memoryview) -> ImageHeader:
             )
         offset += 12 + length
     raise ImageDecodeError("expected PNG image data, got none")
+
+
+def list_chunks(view: memoryview) -> Iterator[tuple[bytes, int, int]]:
+    """Name, begin and length of the body of each chunk; the last one may be cut off."""
+    offset = SIGNATURE_BYTES
+    while offset + 8 <= len(view):
+        length, name = struct.unpack_from(">I4s", view, offset)
+        yield name, offset + 8, length
+        offset += 12 + length

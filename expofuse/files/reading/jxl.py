@@ -8,6 +8,7 @@ from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers import ImageHeader
 from expofuse.files.reading.colours.icc import read_cicp
 from expofuse.files.reading.vips import EXIF, PROFILE
+from model.colour import SRGB_GAMMA, SRGB_KNEE, SRGB_OFFSET, SRGB_SLOPE
 
 EXTRA = "jxl"
 _SRGB_PRIMARIES, _LINEAR = 1, 8
@@ -81,7 +82,8 @@ def _to_srgb_curve(
 ) -> NDArray[np.uint16] | NDArray[np.uint8]:
     """Linear light of 16 bits to the curve of IEC 61966-2-1; alpha, behind it, stays linear."""
     light = np.arange(65536) / 65535
-    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    curved = (1 + SRGB_OFFSET) * light ** (1 / SRGB_GAMMA) - SRGB_OFFSET
+    curve = np.where(light <= SRGB_KNEE / SRGB_SLOPE, SRGB_SLOPE * light, curved)
     full, sample_type = (65535, np.uint16) if is_deep else (255, np.uint8)
     table = np.rint(curve * full).astype(sample_type)
     shown: NDArray[np.uint16] | NDArray[np.uint8] = table[samples]

@@ -1,9 +1,8 @@
 """Leaves the texts of a PNG out: nobody reads them here, and they may unpack to gigabytes."""
 
-import struct
+from expofuse.files.headers.png import SIGNATURE_BYTES, list_chunks
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_SIGNATURE_BYTES = 8
 
 
 def drop_texts(data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
@@ -18,12 +17,9 @@ def drop_texts(data: bytes | bytearray | memoryview) -> bytes | bytearray | memo
     """
     view = memoryview(data).cast("B")
     kept: list[memoryview] = []
-    begin = offset = _SIGNATURE_BYTES
-    while offset + 8 <= len(view):
-        length, name = struct.unpack_from(">I4s", view, offset)
-        end = offset + 12 + length
+    begin = SIGNATURE_BYTES
+    for name, body, length in list_chunks(view):
         if name in _TEXTS:
-            kept.append(view[begin:offset])
-            begin = end
-        offset = end
-    return b"".join((view[:_SIGNATURE_BYTES], *kept, view[begin:])) if kept else data
+            kept.append(view[begin : body - 8])
+            begin = body + length + 4
+    return b"".join((view[:SIGNATURE_BYTES], *kept, view[begin:])) if kept else data

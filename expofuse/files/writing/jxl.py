@@ -4,7 +4,12 @@ import struct
 
 from expofuse.errors import EncodeError
 from expofuse.files.exif import PREFIX
-from expofuse.files.headers.jxl import CODESTREAM_START, CONTAINER_START, list_boxes
+from expofuse.files.headers.jxl import (
+    CODESTREAM_BOXES,
+    CODESTREAM_START,
+    CONTAINER_START,
+    list_whole_boxes,
+)
 from model.exposure import Pixels
 
 LOSSLESS_QUALITY = 100
@@ -78,9 +83,9 @@ def add_exif(file: bytes, block: bytes) -> bytes:
     if file.startswith(CODESTREAM_START):
         file_type = _build_box(b"ftyp", b"jxl " + bytes(4) + b"jxl ")
         return CONTAINER_START + file_type + exif + _build_box(b"jxlc", file)
-    for name, begin, _, _ in list_boxes(memoryview(file)):
-        if name in (b"jxlc", b"jxlp"):
-            return file[:begin] + exif + file[begin:]
+    for box in list_whole_boxes(memoryview(file)):
+        if box.name in CODESTREAM_BOXES:
+            return file[: box.begin] + exif + file[box.begin :]
     raise EncodeError("expected a JPEG XL file, got another")
 
 

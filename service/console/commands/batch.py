@@ -16,6 +16,7 @@ from service.console.options import (
     OptionValue,
     fuse_options,
     make_choices,
+    prefer_option,
     server_option,
 )
 from service.console.output import json_option, write_json
@@ -59,13 +60,7 @@ class ShardType(click.ParamType["tuple[int, int]"]):
     "--shard", type=ShardType(), default=WHOLE, help="Only the i-th of n parts, for n machines."
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that this did not write, too.")
-@click.option(
-    "--prefer",
-    type=click.Choice(["picture", "raw"]),
-    default="picture",
-    show_default=True,
-    help="Which is used where a camera wrote a raw file and a picture of the same frame.",
-)
+@prefer_option
 @click.option("--contact-sheet/--no-contact-sheet", "has_sheet", default=True, show_default=True)
 @server_option
 @fuse_options

@@ -7,6 +7,7 @@ from typing import Literal
 import click
 
 from service.console.exits import explaining
+from service.console.options import prefer_option
 
 
 @click.command("group")
@@ -17,13 +18,7 @@ from service.console.exits import explaining
     type=click.Path(path_type=Path),
     help="Where the JSON goes. Default: standard output.",
 )
-@click.option(
-    "--prefer",
-    type=click.Choice(["picture", "raw"]),
-    default="picture",
-    show_default=True,
-    help="Which is used where a camera wrote a raw file and a picture of the same frame.",
-)
+@prefer_option
 @click.option("--text", "is_text", is_flag=True, help="Lines for a person instead of JSON.")
 @click.option("--json", "is_json", is_flag=True, help="JSON, as without any of these.")
 def command(

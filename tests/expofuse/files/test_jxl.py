@@ -13,7 +13,7 @@ from expofuse.errors import ImageDecodeError, OptionError, UnsupportedImageError
 from expofuse.files import formats
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.headers import ImageHeader, PixelLimits, sniff
-from expofuse.files.headers.jxl import list_boxes
+from expofuse.files.headers.boxes import list_boxes
 from expofuse.files.reading.decode import decode
 from expofuse.files.reading.vips import configure_libvips
 from expofuse.files.writing.encode import encode
@@ -102,7 +102,7 @@ def test_the_distance_falls_with_the_quality():
 
 def test_an_exif_block_lies_beside_the_picture_uncompressed():
     file = write(images.scene(), exif=camera_exif())
-    boxes = {name: file[begin:end] for name, _, begin, end in list_boxes(memoryview(file))}
+    boxes = {one.name: file[one.content : one.end] for one in list_boxes(memoryview(file))}
     block = Image.Exif()
     block.load(b"Exif\0\0" + boxes[b"Exif"][4:])
     assert block[0x010F] == "Maker"

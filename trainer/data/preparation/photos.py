@@ -2,7 +2,6 @@
 
 import math
 import stat
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from expofuse.files.exif import ISO_OVERFLOW
+from expofuse.files.pillow_errors import ERRORS_OF_PILLOW
 from trainer.data.pixels import convert_to_srgb, limit_side
 from trainer.errors import DataError
 
@@ -21,28 +22,9 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "YCbCr", "CMYK")
 """Pillow's modes of 8 bits a channel; it reads 16-bit RGB as one of them too."""
 
-ISO_OVERFLOW = 65_535
-"""What a camera writes whose ISO does not fit into the tag's 16 bits."""
-
 DECODING_MARGIN = 2
 """A JPEG is decoded at an eighth, a quarter or a half where this many times the wanted side
 remains; the rest of the reduction averages areas."""
-
-ERRORS_OF_PILLOW = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises on a file that is broken somewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ is read by the inverse of its camera curve, as ITU-T H.273 states it.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyvips
@@ -23,6 +24,7 @@ import pyvips
 from expofuse.errors import UnsupportedImageError
 from expofuse.files.headers import MAX_SEGMENTS, ImageHeader
 from expofuse.files.headers.isobmff import ItemFormat, parse_items
+from expofuse.files.headers.png import list_chunks
 from expofuse.files.reading.colours.exif_tags import (
     BITS,
     COLOUR_SPACE,
@@ -168,16 +170,11 @@ def _read_png_chunks(data: bytes | bytearray | memoryview) -> dict[bytes, bytes]
     """Bodies of the chunks that speak of colour; they stand before the pixels."""
     view = memoryview(data).cast("B")
     chunks: dict[bytes, bytes] = {}
-    offset = 8
-    for _ in range(MAX_SEGMENTS):
-        if offset + 8 > len(view):
-            break
-        length, name = struct.unpack_from(">I4s", view, offset)
+    for name, begin, length in islice(list_chunks(view), MAX_SEGMENTS):
         if name == b"IDAT":
             break
         if name in (b"cICP", b"sRGB", b"gAMA", b"cHRM") and name not in chunks:
-            chunks[name] = bytes(view[offset + 8 : offset + 8 + min(length, 64)])
-        offset += 12 + length
+            chunks[name] = bytes(view[begin : begin + min(length, 64)])
     return chunks
 
 
