@@ -49,7 +49,8 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(REQUEST_ID_HEADER)
-        record = RequestRecord(choose_request_id(given), self._retry_after_s)
+        host, _ = scope["client"] or ("", 0)
+        record = RequestRecord(choose_request_id(given), self._retry_after_s, caller=host)
         record.attach(scope)
         token = request_id_of_context.set(record.request_id)
         status = 0

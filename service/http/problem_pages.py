@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from service.http.accept import read_accept
+from service.fusing.accept import read_accept
 from service.problem_types import CLIENT_LEFT_STATUS, PROBLEM_TYPES, TYPE_PREFIX, type_of
 
 INDEX_PATH: Final = TYPE_PREFIX.rstrip("/")

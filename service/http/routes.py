@@ -1,40 +1,28 @@
-"""Answers every route; `_fuse_exposures` is the one straight path of every `POST /fuse`."""
+"""Answers every route; that of `POST /fuse` is walked in `service.fusing.path`."""
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
 from traceback import clear_frames
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from expofuse.answers import Health, Readiness, Version, Weights, WeightsVersion
-from expofuse.errors import FileError, MediaTypeError
-from expofuse.files.headers import ImageHeader, check_size, sniff
-from expofuse.files.white_balance import choose_balanced
+from expofuse.errors import MediaTypeError
 from expofuse.package_version import package_version
-from model.describe import summarise_alignment
 from model.exposure import (
-    ALIGNMENT_HELPS,
     MAX_EXPOSURES,
     MIN_EXPOSURES,
     MIN_SIDE_PX,
-    check_one_size,
 )
-from service.admission import PIXELS_PER_MEGAPIXEL, count_megapixels, count_resized, count_turned
-from service.codec.messages import DecodedImage, StackFound
-from service.codec.turns import Turn, expect_work_s
-from service.device.messages import FuseJob
 from service.errors import (
     BodyTooLargeError,
-    CodecError,
     DeadlineError,
     DocumentError,
     WorkerStoppedError,
 )
-from service.http.accept import check_result, choose_encoding
+from service.fusing.options import parse_options
+from service.fusing.path import judge, run_fusion
 from service.http.disconnect import cancel_when_client_leaves
 from service.http.grouping import (
     GROUP_OPENAPI,
@@ -42,12 +30,6 @@ from service.http.grouping import (
     MAX_GROUP_BODY_BYTES,
     Grouping,
     GroupsFound,
-)
-from service.http.options import (
-    MEDIA_TYPES,
-    FuseOptions,
-    choose_weights,
-    parse_options,
 )
 from service.http.pictures import PictureResponse
 from service.http.problem_pages import add_problem_pages
@@ -61,24 +43,19 @@ from service.http.schemas import (
     describe_loaded,
     describe_weights,
 )
-from service.http.told import tell_fusion
 from service.http.uploads import (
     MAX_CONTENT_TYPE_BYTES,
     MAX_OPTION_BYTES,
     MAX_PART_HEADER_BYTES,
     MAX_PART_HEADERS,
     MAX_PARTS,
-    Form,
     receive_form,
 )
 from service.lifecycle import Service
 from service.metrics import METRICS_MEDIA_TYPE
-from service.problem_types import FUSED_OUTCOME, PROBLEMS
+from service.problem_types import PROBLEMS
 from service.problems import ANYWHERE, describe_problems
-from service.processes.job_blocks import JobBlocks
-from service.processes.shared_memory import SampleType, SharedDescriptor
 from service.request_record import RequestRecord
-from service.served_weights import ServedWeights
 
 
 def create_router(service: Service, running: RunningRequests) -> APIRouter:
@@ -191,168 +168,21 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
 
 
 async def _fuse_exposures(request: Request, record: RequestRecord, service: Service) -> Response:
-    """Receive, admit, decode, align, queue and fuse, encode, respond; any step may refuse or fail.
-
-    Everything that the headers and options alone can refuse is refused before admission.
-    """
-    stages = record.stages
+    """Receive a form, have it fused, respond."""
     with service.admission.hold_upload() as upload:
-        with stages.measure("receive"):
+        with record.stages.measure("receive"):
             service.admission.check_open()
             form = await receive_form(request, upload, max_bytes=service.limits.max_body_bytes)
             options = parse_options(request.query_params, form.options)
-            weights = choose_weights(options, service.info.weights)
-            record.weights = weights.label
-            headers = _judge_headers(form, options, service)
-            accept = ",".join(request.headers.getlist("accept"))
-            encoding = choose_encoding(options, accept, headers)
-        largest_px = max(header.pixels for header in headers)
-        resized = count_resized(headers, options.reference)
-        megapixels = count_megapixels(headers, resized=resized)
-        record.megapixels = megapixels
-        work_s = expect_work_s(megapixels, is_aligned=options.align != "off")
-        turn = Turn(work_s, time.monotonic())
-        with (
-            service.admission.admit(megapixels),
-            ExitStack() as more,
-            JobBlocks(service.blocks) as blocks,
-        ):
-            service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
-            async with cancel_when_client_leaves(request.receive):
-                with stages.measure("decode"):
-                    images = await _decode(form, options, headers, blocks, turn, service)
-                    form.files.clear()
-                    upload.release()
-                with stages.measure("align"):
-                    dtype = images[0].pixels.dtype
-                    rooms = resized + count_turned([image.orientation for image in images])
-                    if rooms > resized:
-                        in_all = count_megapixels(headers, resized=rooms)
-                        more.enter_context(service.admission.admit_more(in_all - megapixels))
-                    found = await service.codec.register(
-                        images,
-                        align=options.align,
-                        ghosts=options.ghosts,
-                        reference=options.reference,
-                        pair_reference=weights.reference,
-                        crop=options.crop,
-                        rooms=[await blocks.take((largest_px, 3), dtype) for _ in range(rooms)],
-                        turn=turn,
-                    )
-                    frame = found.frame if options.crop == "common" else None
-                    check_result(encoding, found.exposures[0], frame)
-                output = await _fuse(found, weights, record, blocks, service)
-                with stages.measure("encode"):
-                    picture = await service.codec.encode(
-                        output,
-                        options=encoding,
-                        metadata=images[found.used[found.reference]].metadata,
-                        frame=frame,
-                        turn=turn,
-                    )
-            # Before the job's budgets are given back, so that no byte is uncounted for a moment.
-            allowance = service.admission.hold_response(len(picture))
-    service.metrics.alignments.labels(summarise_alignment(found.alignment)).inc()
-    service.metrics.replaced_share.observe(found.replaced_share)
-    record.outcome = FUSED_OUTCOME
-    record.end = time.monotonic()
+            fusion = judge(form, options, ",".join(request.headers.getlist("accept")), service)
+        async with cancel_when_client_leaves(request.receive):
+            fused = await run_fusion(fusion, upload, record, service)
     return PictureResponse(
-        picture,
-        allowance,
-        media_type=MEDIA_TYPES[encoding.format],
-        headers={
-            **tell_fusion(options, weights, images, found),
-            "Server-Timing": record.stages.server_timing(),
-            "Cache-Control": "no-store",
-        },
+        fused.picture,
+        fused.allowance,
+        media_type=fused.media_type,
+        headers={**fused.headers, "Cache-Control": "no-store"},
     )
-
-
-async def _fuse(
-    found: StackFound,
-    weights: ServedWeights,
-    record: RequestRecord,
-    blocks: JobBlocks,
-    service: Service,
-) -> SharedDescriptor:
-    """Have the used exposures fused; a single one is the picture."""
-    exposures = found.exposures
-    if len(exposures) == 1:
-        record.stages.record("queue", 0.0)
-        record.stages.record("fuse", 0.0)
-        return exposures[0]
-    output = await blocks.take(exposures[0].shape, exposures[0].dtype)
-    job = FuseJob(
-        exposures,
-        found.used,
-        output,
-        found.reference,
-        found.alignment,
-        found.ghosts,
-        weights.label,
-    )
-    record.stages.current = "queue"
-    record.find_place = partial(service.device.find_place, job)
-    times = await service.device.fuse(job)
-    record.stages.record("queue", times.queue_s)
-    record.stages.record("fuse", times.fuse_s)
-    return output
-
-
-def _judge_headers(form: Form, options: FuseOptions, service: Service) -> list[ImageHeader]:
-    headers: list[ImageHeader] = []
-    for index, file in enumerate(form.files):
-        with _naming(form.name_exposure(index)):
-            header = sniff(file)
-            check_size(header, service.pixel_limits)
-        headers.append(header)
-    if options.align == "off" and len({header.sides for header in headers}) > 1:
-        sizes = [(header.width_px, header.height_px) for header in headers]
-        check_one_size(sizes, advice=ALIGNMENT_HELPS)
-    return headers
-
-
-async def _decode(
-    form: Form,
-    options: FuseOptions,
-    headers: Sequence[ImageHeader],
-    blocks: JobBlocks,
-    turn: Turn,
-    service: Service,
-) -> list[DecodedImage]:
-    """Decode all at once, but of raw files first the one whose white balance is for all."""
-    dtype: SampleType = "uint16" if 16 in {header.bits for header in headers} else "uint8"
-    destinations = [
-        await blocks.take((header.height_px, header.width_px, 3), dtype) for header in headers
-    ]
-
-    async def decode(index: int, balance: tuple[float, ...] | None = None) -> DecodedImage:
-        with _naming(form.name_exposure(index)):
-            return await service.codec.decode(
-                form.files[index],
-                destination=destinations[index],
-                white_balance=balance,
-                turn=turn,
-            )
-
-    raws = [index for index, header in enumerate(headers) if header.format == "raw"]
-    found: dict[int, DecodedImage] = {}
-    balance = None
-    if raws:
-        wanted = None if options.reference is None else options.reference - 1
-        first = choose_balanced(raws, wanted=wanted)
-        found[first] = await decode(first)
-        balance = found[first].white_balance
-    rest = [index for index in range(len(headers)) if index not in found]
-    decodings = [asyncio.ensure_future(decode(index, balance)) for index in rest]
-    try:
-        found |= zip(rest, await asyncio.gather(*decodings), strict=True)
-        return [found[index] for index in range(len(headers))]
-    finally:
-        # The first failure decides the answer; the other calls must not go on behind its back.
-        for decoding in decodings:
-            decoding.cancel()
-        await asyncio.gather(*decodings, return_exceptions=True)
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -360,12 +190,3 @@ def _clear_frames(error: BaseException | None) -> None:
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-
-
-@contextmanager
-def _naming(exposure: str) -> Iterator[None]:
-    """Let the message of an error say which exposure it is about."""
-    try:
-        yield
-    except (FileError, CodecError) as error:
-        raise type(error)(f"{exposure}: {error.message}") from error

@@ -9,7 +9,7 @@ from expofuse.answers import LoadedVersion, Weights
 from expofuse.files.formats import DEFAULT_QUALITY
 from expofuse.files.headers.sniff import READ_FORMATS
 from model.exposure import MAX_EXPOSURES, MIN_EXPOSURES
-from service.http.options import (
+from service.fusing.options import (
     AUTO,
     BIT_DEPTHS,
     FORMAT_ALIASES,
@@ -21,7 +21,7 @@ from service.http.options import (
     SUBSAMPLINGS,
     list_weights_names,
 )
-from service.http.told import TOLD_HEADERS
+from service.fusing.told import TOLD_HEADERS
 from service.problems import REQUEST_ID_DESCRIPTION, describe_header
 from service.request_record import Stage
 from service.served_weights import ServedWeights

@@ -1,7 +1,5 @@
 """Reads the multipart body of `POST /fuse` as a stream, counting what it keeps."""
 
-from dataclasses import dataclass, field
-
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
@@ -16,7 +14,8 @@ from service.errors import (
     LengthRequiredError,
     MultipartError,
 )
-from service.http.options import (
+from service.fusing.form import Form
+from service.fusing.options import (
     FILE_FIELDS,
     OPTION_NAMES,
     PAIR_FIELDS,
@@ -45,32 +44,6 @@ PLAIN_CODINGS = ("", "identity")
 
 PLAIN_TRANSFER_CODINGS = ("", "binary", "8bit", "7bit")
 """Values of a part's `Content-Transfer-Encoding` that leave its bytes as they are."""
-
-
-@dataclass(slots=True)
-class Form:
-    """The parts of one body.
-
-    Attributes:
-        fields: The field of each encoded exposure: `under` and `over`, or `exposures` repeated.
-        files: The encoded exposures, under before over, others as they were sent.
-        options: Options given as fields, by name.
-    """
-
-    fields: list[FileField] = field(default_factory=list)
-    files: list[bytearray] = field(default_factory=list)
-    options: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_named_pair(self) -> bool:
-        """The exposures came as `under` and `over`."""
-        return STACK_FIELD not in self.fields
-
-    def name_exposure(self, index: int) -> str:
-        """What an exposure is called when a client is told about it."""
-        if self.is_named_pair:
-            return self.fields[index]
-        return f"{STACK_FIELD}[{index + 1}] of {len(self.fields)}"
 
 
 async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int) -> Form:

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from service.http.options import FORMAT_ALIASES
+from service.fusing.options import FORMAT_ALIASES
 from tests import images
 from tests.browser import files
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.write_reference import write_pages
-from service.http.options import OPTION_NAMES
+from service.fusing.options import OPTION_NAMES
 from service.http.schemas import FUSE_OPENAPI
 from service.problem_types import PROBLEM_TYPES
 from tests.paths import ROOT

@@ -14,7 +14,7 @@ from expofuse.client.options import OPTION_NAMES, write_query
 from expofuse.client.retries import Attempts, count_retries, read_retry_after
 from expofuse.client.state import Limits
 from expofuse.files.writing.destination import open_destination
-from service.http.options import OPTION_NAMES as SERVED_OPTIONS
+from service.fusing.options import OPTION_NAMES as SERVED_OPTIONS
 from service.http.schemas import Limits as ServedLimits
 
 

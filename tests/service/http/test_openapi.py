@@ -5,9 +5,9 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
+from service.fusing.options import MEDIA_TYPES, OPTION_NAMES
+from service.fusing.told import TOLD_HEADERS
 from service.http.openapi import describe_api
-from service.http.options import MEDIA_TYPES, OPTION_NAMES
-from service.http.told import TOLD_HEADERS
 from service.problems import CLIENT_LEFT_STATUS, PROBLEMS
 from tests.paths import ROOT
 

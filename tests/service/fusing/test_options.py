@@ -3,7 +3,7 @@ from starlette.datastructures import QueryParams
 
 from expofuse.errors import OptionError
 from expofuse.files.formats import EncodeOptions
-from service.http.options import (
+from service.fusing.options import (
     FuseOptions,
     choose_weights,
     parse_options,

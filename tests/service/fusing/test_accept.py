@@ -5,14 +5,14 @@ from expofuse.files.formats import EncodeOptions
 from expofuse.files.headers import ImageHeader
 from model.tiling import Rect
 from service.errors import NotAcceptableError
-from service.http.accept import (
+from service.fusing.accept import (
     Picture,
     check_result,
     choose_encoding,
     choose_format,
     read_accept,
 )
-from service.http.options import FuseOptions
+from service.fusing.options import FuseOptions
 from service.processes.shared_memory import SharedDescriptor
 
 BROWSER = "image/avif-none,image/webp,image/apng,*/*;q=0.8"

@@ -10,7 +10,7 @@ from model.describe import (
 )
 from model.exposure import GhostsMode
 from service.codec.messages import DecodedImage, StackFound
-from service.http.options import FuseOptions
+from service.fusing.options import FuseOptions
 from service.served_weights import ServedWeights
 
 TOLD_HEADERS = {

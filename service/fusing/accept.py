@@ -15,7 +15,7 @@ from expofuse.files.formats import (
 from expofuse.files.headers import ImageFormat, ImageHeader
 from model.tiling import Rect
 from service.errors import NotAcceptableError
-from service.http.options import MEDIA_TYPES, FuseOptions
+from service.fusing.options import MEDIA_TYPES, FuseOptions
 from service.processes.shared_memory import SharedDescriptor
 
 OTHER_MEDIA_TYPES: dict[str, OutputFormat] = {
