@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.repository import ROOT, SHARED_DATA
 from bench.timing import write_record
 from trainer.config import TrainConfig, load_config
-from trainer.run.folder import RECORD_NAME
 from trainer.run.train import train
+from trainer.run_files import RECORD_NAME
 
 DEFAULT_CONFIG = ROOT / "trainer" / "configs" / "hyperp-mb-1.1.0.toml"
 DEFAULT_RESULT = ROOT / "bench" / "results" / "training.json"

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.blend.definition import MAX_EXPOSURES, MIN_EXPOSURES
 from model.device import Precision
-from model.manifest import AnyNetworkConfig, NetworkConfig
+from model.manifest import NetworkConfig
 from trainer.errors import ConfigError
 from trainer.losses.config import LossConfig
 from trainer.losses.registry import TERMS
+from trainer.peers.definition import PEERS, TrainedConfig, is_peer
 from trainer.toml import TomlTable, check_table, read_toml
 
 Range = tuple[float, float]
@@ -217,7 +218,7 @@ class TrainConfig(_Group):
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     reading: Literal["paper", "authors"] = "paper"
     seed: int = Field(default=1620, ge=0)
-    network: AnyNetworkConfig = NetworkConfig()
+    network: TrainedConfig = NetworkConfig()
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
@@ -241,8 +242,15 @@ class TrainConfig(_Group):
         if not is_blend and any(getattr(self.loss, key) for key in on_colour):
             keys = " and ".join(f"loss.{key}" for key in on_colour)
             raise ValueError(f"expected {keys} only with network.architecture = '{BLEND}'")
-        if is_blend and self.optim.start == "average":
-            raise ValueError(f"expected another optim.start than 'average' with '{BLEND}'")
+        if self.optim.start == "average" and self.network.architecture != "hyperp-mb":
+            raise ValueError(
+                f"expected another optim.start than 'average' with '{self.network.architecture}'"
+            )
+        if is_peer(self.network) and self.optim.start != "random":
+            raise ValueError(
+                f"expected optim.start = 'random' with '{self.network.architecture}', "
+                f"got '{self.optim.start}'"
+            )
         if not is_blend and self.optim.start == "luma":
             raise ValueError(f"expected optim.start = 'luma' only with '{BLEND}'")
         if not is_blend and (self.data.exposures != (2, 2) or self.data.truth):
@@ -253,9 +261,10 @@ class TrainConfig(_Group):
         wants_truth = any(self.loss.weigh(term) for term in TERMS if term.key == "truth")
         if wants_truth and not self.data.truth:
             raise ValueError("expected data.truth = true with a weight on loss.truth")
-        if is_blend and self.optim.precision != "float32":
+        if self.optim.precision != "float32" and self.network.architecture != "hyperp-mb":
             raise ValueError(
-                f"expected optim.precision = 'float32' with '{BLEND}', got '{self.optim.precision}'"
+                f"expected optim.precision = 'float32' with '{self.network.architecture}', "
+                f"got '{self.optim.precision}'"
             )
         return self
 
@@ -289,10 +298,10 @@ def _preset_of(document: TomlTable) -> TomlTable:
     """What stands wherever a document says nothing; empty where its reading is unknown."""
     reading, network = document.get("reading", "paper"), document.get("network", {})
     preset = PRESETS.get(reading, {}) if isinstance(reading, str) else {}
-    if isinstance(network, dict) and network.get("architecture") == BLEND:
+    architecture = network.get("architecture") if isinstance(network, dict) else None
+    if architecture == BLEND or architecture in PEERS:
         preset = {name: group for name, group in preset.items() if name != "network"}
-        return _merge(preset, {"data": {"lightness": "rgb"}})
-    return preset
+    return _merge(preset, {"data": {"lightness": "rgb"}}) if architecture == BLEND else preset
 
 
 def _parse_override(override: str) -> TomlTable:

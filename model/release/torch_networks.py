@@ -6,6 +6,7 @@ from typing import overload
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from model.blend.torch_colour import to_luma
 from model.blend.torch_network import BlendNetwork
@@ -48,7 +49,7 @@ def build_network(config: AnyNetworkConfig) -> AnyNetwork:
     return FusionNetwork(config)
 
 
-def save_parameters(network: AnyNetwork, path: Path) -> None:
+def save_parameters(network: nn.Module, path: Path) -> None:
     """Write the parameters of a network as float32 safetensors, readable by everyone."""
     state = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()

@@ -16,7 +16,7 @@ from trainer.evaluation.report.statistics import order_of_merit
 from trainer.files import write_whole
 from trainer.markdown import draw_table
 from trainer.metrics import METRICS
-from trainer.run.folder import CURVE_NAME, RECORD_NAME
+from trainer.run_files import CURVE_NAME, RECORD_NAME
 
 DOCUMENT_NAME = "ablation.md"
 BETTER, WORSE = "▲", "▼"
@@ -67,6 +67,9 @@ def write_document(out: Path, results: Sequence[StudyResult], *, studies: str) -
             count, dataset = len(result.summary.scenes), result.summary.dataset
             lines += [f"Means over {count} scenes of {dataset}:", ""]
         lines += [*_draw_scores(result, out)]
+        if study.intervals and result.summary is not None:
+            lines += ["", f"From `{result.arms[0].arm.name}`, with the 95 % interval:", ""]
+            lines += _draw_differences(result.summary, result.arms)
         if _plot_losses(result, out):
             lines += ["", f"![Total loss of each arm]({study.name}.svg)"]
     path = out / DOCUMENT_NAME
@@ -109,6 +112,25 @@ def _format_mean(summary: Summary, first: PlannedArm, one: PlannedArm, metric: s
     # The interval is that of the first arm minus this one.
     is_better = (interval.high < 0) == METRICS[metric].higher_is_better
     return text + (BETTER if is_better else WORSE)
+
+
+def _draw_differences(summary: Summary, arms: Sequence[PlannedArm]) -> list[str]:
+    """A row for each metric: how far each further arm is from the first."""
+    first, *others = arms
+    rows: list[list[str]] = []
+    for metric in summary.metrics:
+        cells = [f"{metric} {'↑' if METRICS[metric].higher_is_better else '↓'}"]
+        for one in others:
+            found = summary.intervals.get(one.label, {}).get(metric)
+            if summary.ours != first.label or found is None:
+                cells.append("")
+                continue
+            # The interval is that of the first arm minus this one.
+            ends = (-found.difference, -found.high, -found.low)
+            middle, low, high = (f"{end:+.4g}" for end in ends)
+            cells.append(f"{middle} [{low}, {high}]")
+        rows.append(cells)
+    return draw_table(["metric", *(one.arm.name for one in others)], rows)
 
 
 def _format_rank(summary: Summary, one: PlannedArm) -> str:

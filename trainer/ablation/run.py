@@ -11,10 +11,12 @@ from model.errors import FusionError
 from model.manifest import MANIFEST_NAME
 from trainer.ablation.studies import PlannedArm
 from trainer.config import TrainConfig
-from trainer.evaluation import Summary, WeightsMethod, evaluate
+from trainer.evaluation import RunMethod, Summary, WeightsMethod, evaluate
+from trainer.peers.definition import is_peer
 from trainer.pool import count_cores, run_jobs
 from trainer.release.export import export
 from trainer.run.train import train
+from trainer.run_files import is_complete
 
 VERSION = "0.0.0"
 """Every arm's version: none of them is a release."""
@@ -43,6 +45,11 @@ class Training:
     def weights(self) -> Path:
         """What it is exported to."""
         return find_weights(self.out, self.config)
+
+    @property
+    def is_done(self) -> bool:
+        """Trained, and exported where the network is one that is served."""
+        return is_done(self.out, self.config)
 
     @property
     def log(self) -> Path:
@@ -85,13 +92,14 @@ def train_one(training: Training) -> str:
     Returns:
         What went wrong; empty when nothing did.
     """
-    if (training.weights / MANIFEST_NAME).is_file():
+    if training.is_done:
         return ""
     training.log.parent.mkdir(parents=True, exist_ok=True)
     with training.log.open("a") as log, redirect_stdout(log), redirect_stderr(log):
         try:
             train(training.config, training.data_root, training.run)
-            export(training.run, training.weights)
+            if not is_peer(training.config.network):
+                export(training.run, training.weights)
         except FusionError as error:
             return f"{error.code}: {error.message}"
     return ""
@@ -110,17 +118,7 @@ def score_study(
     All studies on the same scenes share a folder, so that an arm of several is scored once.
     """
     study = arms[0].study
-    methods = [
-        WeightsMethod(
-            weights,
-            label=one.label,
-            align=one.arm.evaluation.align,
-            chroma=one.arm.evaluation.chroma,
-            reference=one.arm.evaluation.reference,
-        )
-        for one in arms
-        if ((weights := find_weights(out, one.config)) / MANIFEST_NAME).is_file()
-    ]
+    methods = [_make_method(one, out) for one in arms if is_done(out, one.config)]
     if not methods or study.scenes not in scenes:
         return None
     side = "" if study.max_side_px is None else f"-{study.max_side_px}"
@@ -134,6 +132,25 @@ def score_study(
         workers=max(1, workers),
         report=False,
     )
+
+
+def _make_method(one: PlannedArm, out: Path) -> WeightsMethod | RunMethod:
+    if is_peer(one.config.network):
+        return RunMethod(out / "runs" / one.config.name, one.label)
+    return WeightsMethod(
+        find_weights(out, one.config),
+        label=one.label,
+        align=one.arm.evaluation.align,
+        chroma=one.arm.evaluation.chroma,
+        reference=one.arm.evaluation.reference,
+    )
+
+
+def is_done(out: Path, config: TrainConfig) -> bool:
+    """A training is over, and exported where its network is one that is served."""
+    if is_peer(config.network):
+        return is_complete(out / "runs" / config.name)
+    return (find_weights(out, config) / MANIFEST_NAME).is_file()
 
 
 def find_weights(out: Path, config: TrainConfig) -> Path:

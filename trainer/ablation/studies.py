@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.exposure import Reference
 from model.lightness.definition import ChromaRule
+from model.manifest import NetworkConfig
 from trainer.config import TrainConfig, load_config
 from trainer.errors import ConfigError
 from trainer.toml import check_table, read_toml
@@ -64,6 +65,7 @@ class Study(_Record):
         question: What is asked and where it comes from, in a sentence or two.
         scenes: Name of the scenes that answer it, where the usual ones cannot.
         max_side_px: Reduce these scenes first; None takes them as they are.
+        intervals: The document also lists how far each arm is from the first, with intervals.
         arms: The arms; every other one is compared with the first.
     """
 
@@ -72,6 +74,7 @@ class Study(_Record):
     question: str
     scenes: str = Field(default=USUAL_SCENES, pattern=NAME_PATTERN)
     max_side_px: int | None = Field(default=None, ge=176)
+    intervals: bool = False
     arms: tuple[Arm, ...] = Field(alias="arm", min_length=1)
 
     @model_validator(mode="after")
@@ -168,6 +171,8 @@ def hash_config(config: TrainConfig) -> str:
     A key that is new in the config, and has its default, leaves finished trainings as they are.
     """
     values = config.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    if config.network.architecture != NetworkConfig().architecture:  # to each it is its default
+        values["architecture"] = config.network.architecture
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from model.exposure import GhostsMode
 from trainer.commands.arguments import Commands, at_least, names
 from trainer.evaluation.methods.computed import METHODS
+from trainer.evaluation.methods.runs import RunMethod
 from trainer.evaluation.methods.weights import AlignOption, WeightsMethod
 from trainer.evaluation.run import evaluate
 
@@ -28,6 +29,14 @@ def add_parser(commands: Commands) -> None:
         default=[],
         metavar="NAME-VERSION",
         help="names below ./weights, or paths; the first is compared with all others",
+    )
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="[LABEL=]DIR",
+        help="run folders of networks that are not served, see `trainer.peers`",
     )
     parser.add_argument(
         "--methods", type=names, default=(), help=f"computed on the spot: {','.join(METHODS)}"
@@ -70,7 +79,10 @@ def run_command(options: argparse.Namespace) -> int:
     summary = evaluate(
         options.scenes_dir,
         options.out,
-        weights=make_columns(options.weights, aligns=options.align, ghosts=options.ghosts),
+        weights=[
+            *make_columns(options.weights, aligns=options.align, ghosts=options.ghosts),
+            *map(read_run, options.runs),
+        ],
         methods=options.methods,
         use_peers=options.peers,
         metrics=options.metrics,
@@ -102,6 +114,12 @@ def make_columns(
         label += f"-ghosts-{ghost}" if len(set(ghosts)) > 1 else ""
         columns.append(WeightsMethod(directory, label, align, ghost))
     return columns
+
+
+def read_run(item: str) -> RunMethod:
+    """A run folder, maybe with the label of its column before it."""
+    label, _, folder = item.rpartition("=")
+    return RunMethod(Path(folder), label)
 
 
 def resolve_weights(name: str) -> Path:

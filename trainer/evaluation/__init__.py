@@ -1,5 +1,6 @@
 """Compares weights with other methods on full-resolution pictures, fused as the service does."""
 
+from trainer.evaluation.methods.runs import RunMethod
 from trainer.evaluation.methods.weights import WeightsMethod
 from trainer.evaluation.report.summary import Summary, read_summary
 from trainer.evaluation.run import evaluate
@@ -7,6 +8,7 @@ from trainer.evaluation.scenes import EvaluationScene, list_scenes
 
 __all__ = [
     "EvaluationScene",
+    "RunMethod",
     "Summary",
     "WeightsMethod",
     "evaluate",

@@ -13,6 +13,7 @@ from trainer.evaluation.cache import fingerprint_metric
 from trainer.evaluation.methods.computed import make_methods
 from trainer.evaluation.methods.method import Method
 from trainer.evaluation.methods.peers import PeerMethod, list_peers
+from trainer.evaluation.methods.runs import RunMethod
 from trainer.evaluation.methods.weights import WeightsMethod
 from trainer.evaluation.report.page import write_report
 from trainer.evaluation.report.sheets import EXPOSURE_NAMES
@@ -34,7 +35,7 @@ def evaluate(
     scenes_dir: Path,
     out: Path,
     *,
-    weights: Sequence[WeightsMethod],
+    weights: Sequence[WeightsMethod | RunMethod],
     methods: Sequence[str] = (),
     use_peers: bool = False,
     metrics: Sequence[str] | None = None,
@@ -53,7 +54,8 @@ def evaluate(
     Args:
         scenes_dir: See `list_scenes`.
         out: Output folder.
-        weights: Weights versions; the first one is `ours` in the summary.
+        weights: Weights versions, and trainings of networks that are not served; the first one is
+            `ours` in the summary.
         methods: Of those of `make_methods`.
         use_peers: Score the published pictures beside the scenes.
         metrics: Names of the quality metrics, all of them by default; guards are always taken.
@@ -165,6 +167,8 @@ def _describe(method: Method) -> MethodSummary:
     """What a column is; weights are verified here, before anything is computed."""
     if isinstance(method, PeerMethod):
         return MethodSummary(kind="peer")
+    if isinstance(method, RunMethod):
+        return MethodSummary(kind="run", align="off")
     if not isinstance(method, WeightsMethod):
         return MethodSummary(kind="computed")
     manifest = load_weights(method.directory).manifest

@@ -37,10 +37,11 @@ from model.release.torch_networks import (
 from model.release.weights import golden_pair
 from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
+from trainer.peers.definition import PeerConfig
 from trainer.release.description import Description, apply_description
 from trainer.release.model_card import write_card
 from trainer.release.target import begin_version, parse_version
-from trainer.run.folder import BEST_NAME, CONFIG_NAME, RECORD_NAME
+from trainer.run_files import BEST_NAME, CONFIG_NAME, RECORD_NAME
 
 Checkpoint = Literal["best", "last"]
 
@@ -90,12 +91,18 @@ def export(
         The manifest that was written.
 
     Raises:
-        RunError: The run is not complete or has no best parameters, the target exists or is not
-            named after the run, a rule of chroma is given to a network that takes none, or a graph
-            or the compiled look differs from the network by more than `PARITY_TOLERANCE`.
+        RunError: The network is not served, the run is not complete or has no best parameters, the
+            target exists or is not named after the run, a rule of chroma is given to a network that
+            takes none, or a graph or the compiled look differs from the network by more than
+            `PARITY_TOLERANCE`.
         WeightsError: The version that the run started from is not there any more.
     """
     config, record = _read_run(run)
+    if isinstance(config.network, PeerConfig):
+        raise RunError(
+            f"expected a network that the service runs, got '{config.network.architecture}', "
+            "which is trained to be compared with"
+        )
     if config.is_blend and chroma is not None:
         raise RunError(f"expected no rule of chroma for '{BLEND}', got '{chroma}'")
     version = parse_version(config.name, target)

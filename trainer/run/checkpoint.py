@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.release.torch_networks import AnyNetwork
 from trainer.files import replacing
 from trainer.losses.weighted_sum import LOSS_NAMES
+from trainer.peers.networks import TrainedNetwork
 from trainer.run.validation import Best
 
 
@@ -26,7 +26,7 @@ class TrainState:
         is_stopped_early: Validation has brought nothing for too long; the run is over.
     """
 
-    network: AnyNetwork
+    network: TrainedNetwork
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sums: Tensor

@@ -25,13 +25,15 @@ from trainer.run.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from trainer.run.distributed import World
 from trainer.run.prefetch import TriplePrefetcher
 from trainer.run.validation import Validation
+from trainer.run_files import (
+    BEST_NAME,
+    CHECKPOINT_NAME,
+    CONFIG_NAME,
+    CURVE_NAME,
+    RECORD_NAME,
+    VALIDATION_NAME,
+)
 
-CONFIG_NAME = "config.toml"
-RECORD_NAME = "record.json"
-CURVE_NAME = "losses.csv"
-VALIDATION_NAME = "validation.csv"
-CHECKPOINT_NAME = "checkpoint.pt"
-BEST_NAME = "best.safetensors"
 SCORE_COLUMN = "objective"
 """What the files of all runs call the selection score of a validation."""
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from model.blend.torch_network import BlendNetwork
 from model.lightness.torch_network import ConvLayer, FusionNetwork
-from model.release.torch_networks import AnyNetwork
 from trainer.errors import ConfigError
+from trainer.peers.networks import TrainedNetwork
 
 WIDENED = ("encoder.first.weight", "coefficients.weight")
 """Layers of `pyramid-blend` 2 that look at what is clipped after all that version 1 saw."""
@@ -71,7 +71,7 @@ def start_as_luma_of(network: BlendNetwork, parameters: dict[str, Tensor]) -> No
             own[name].copy_(tensor)
 
 
-def zero_parameters(network: AnyNetwork, beginning: str) -> None:
+def zero_parameters(network: TrainedNetwork, beginning: str) -> None:
     """Set parameters to zero for good: what they decide is left out.
 
     Args:

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.lightness.definition import LIGHTNESS_MAX
-from model.release.torch_networks import AnyNetwork
+from trainer.peers.networks import TrainedNetwork
 
 
 @torch.no_grad()
-def draw_triples(network: AnyNetwork, triples: Tensor) -> NDArray[np.uint8]:
+def draw_triples(network: TrainedNetwork, triples: Tensor) -> NDArray[np.uint8]:
     """Draw under | correct | over | fused, a row for each triple.
 
     Args:

@@ -13,16 +13,17 @@ from model.blend.torch_network import BlendNetwork
 from model.lightness.torch_engine import PRECISIONS
 from model.lightness.torch_network import FusionNetwork
 from model.manifest import PARAMETERS_NAME, DataSource, read_manifest, verify_file
-from model.release.torch_networks import AnyNetwork, build_loaded, build_network
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from trainer.config import TrainConfig
 from trainer.data.sample import split_sample
 from trainer.data.triples import TripleDataset, check_licences
 from trainer.errors import ConfigError
 from trainer.losses.weighted_sum import LOSS_NAMES, compute_losses
+from trainer.peers.networks import TrainedNetwork, build_trained
 from trainer.run.checkpoint import TrainState
 from trainer.run.distributed import World, join_world
-from trainer.run.folder import CONFIG_NAME, CURVE_NAME, RECORD_NAME, RunFolder
+from trainer.run.folder import RunFolder
 from trainer.run.initial_parameters import (
     start_as_average,
     start_as_luma_of,
@@ -32,6 +33,7 @@ from trainer.run.interruption import StopRequest
 from trainer.run.prefetch import TriplePrefetcher
 from trainer.run.preview import draw_triples
 from trainer.run.validation import is_due, read_scenes, validate
+from trainer.run_files import CONFIG_NAME, CURVE_NAME, RECORD_NAME
 
 __all__ = ["CONFIG_NAME", "CURVE_NAME", "RECORD_NAME", "learning_rate", "start_network", "train"]
 
@@ -173,7 +175,7 @@ def start_state(config: TrainConfig, world: World) -> TrainState:
     )
 
 
-def start_network(config: TrainConfig) -> AnyNetwork:
+def start_network(config: TrainConfig) -> TrainedNetwork:
     """The network before its first step, on the CPU; the seed must have been set.
 
     Raises:
@@ -181,7 +183,7 @@ def start_network(config: TrainConfig) -> AnyNetwork:
             one of the names in `optim.zeroed`.
         WeightsError: The weights to start from do not pass their checks.
     """
-    network = build_network(config.network)
+    network = build_trained(config.network)
     if config.optim.start == "average" and isinstance(network, FusionNetwork):
         start_as_average(network)
     elif config.optim.start == "luma" and isinstance(network, BlendNetwork):

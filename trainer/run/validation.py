@@ -2,9 +2,10 @@
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,6 @@ from model.lightness.definition import ChromaRule
 from model.lightness.pipeline import LightnessPipeline
 from model.lightness.torch_engine import TorchEngine, TorchNetwork
 from model.lightness.torch_network import FusionNetwork
-from model.pipeline import FusionPipeline
-from model.release.torch_networks import AnyNetwork
 from model.torch_pipeline import create_blend_engine
 from trainer.config import ValidationConfig
 from trainer.data.pixels import limit_side
@@ -27,6 +26,9 @@ from trainer.errors import DataError
 from trainer.mertens import fuse_as_mertens
 from trainer.metrics import rgb_to_grey, score_fusion
 from trainer.metrics.quality.ms_ssim import MIN_SIDE_PX
+from trainer.peers.networks import TrainedNetwork
+from trainer.peers.peer import PeerNetwork
+from trainer.peers.pictures import fuse_picture
 from trainer.run.distributed import World
 from trainer.run.selection import COMPARED_METRICS, name_metrics, score_validation
 
@@ -140,7 +142,7 @@ def read_scenes(root: Path, config: ValidationConfig, *, trained_on: Iterable[st
 
 
 def validate(
-    network: AnyNetwork, scenes: list[Scene], config: ValidationConfig, world: World
+    network: TrainedNetwork, scenes: list[Scene], config: ValidationConfig, world: World
 ) -> Validation:
     """Fuse and score the held-out scenes, each in one of the processes.
 
@@ -155,13 +157,13 @@ def validate(
     Returns:
         The same scores in every process.
     """
-    pipeline = _open_pipeline(network, world.device)
+    fuse = _open_pipeline(network, world.device)
     names = name_metrics(config.metric)
     scores = torch.zeros((len(scenes), len(names)), dtype=torch.float64)
     pictures: dict[str, NDArray[np.uint8]] = {}
     for index in range(world.rank, len(scenes), world.size):
         scene = scenes[index]
-        fused = pipeline.fuse(scene.pair).astype(np.uint8, copy=False)
+        fused = fuse(scene.pair).astype(np.uint8, copy=False)
         values = scene.score(fused, names)
         scores[index] = torch.tensor([values[name] for name in names], dtype=torch.float64)
         if len(pictures) < PICTURES_KEPT:
@@ -174,13 +176,18 @@ def validate(
     return Validation(means, score_validation(means, config.metric, mertens=mertens), pictures)
 
 
-def _open_pipeline(network: AnyNetwork, device: torch.device) -> FusionPipeline:
-    """The product's pipeline on the network as it is now."""
+def _open_pipeline(
+    network: TrainedNetwork, device: torch.device
+) -> Callable[[ExposureStack], Pixels]:
+    """The product's pipeline on the network as it is now; of one that is not served its own way."""
     if isinstance(network, FusionNetwork):
-        return LightnessPipeline(TorchEngine(TorchNetwork(network, device=device)), chroma=CHROMA)
+        engine = TorchEngine(TorchNetwork(network, device=device))
+        return LightnessPipeline(engine, chroma=CHROMA).fuse
     frozen = deepcopy(network).eval().requires_grad_(False)
-    engine = create_blend_engine(frozen, device=str(device), threads=torch.get_num_threads())
-    return BlendPipeline(engine)
+    if isinstance(frozen, PeerNetwork):
+        return partial(fuse_picture, frozen)
+    blend = create_blend_engine(frozen, device=str(device), threads=torch.get_num_threads())
+    return BlendPipeline(blend).fuse
 
 
 def _read_scene(root: Path, name: str, config: ValidationConfig) -> Scene:

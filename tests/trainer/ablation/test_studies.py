@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,16 @@ def test_the_studies_of_the_blend_begin_with_the_losses_and_the_data_that_ship()
     assert base.loss == ships.loss
     assert base.network == ships.network
     assert base.data.model_copy(update={"workers": ships.data.workers}) == ships.data
+
+
+def test_the_study_of_other_networks_asks_for_fourteen_trainings():
+    """Three networks by four losses, and two more seeds of one of them."""
+    studies = plan_studies(CONFIGS / "other-networks.toml")
+    configs = {one.config.name: one.config for study in studies for one in study}
+    assert len(configs) == 14
+    assert Counter(config.network.architecture for config in configs.values()) == {
+        "hyperp-mb": 6,
+        "u2fusion": 4,
+        "transmef": 4,
+    }
+    assert len({config.optim.model_dump_json() for config in configs.values()}) == 1

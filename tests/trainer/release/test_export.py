@@ -25,8 +25,8 @@ from trainer.config import load_config
 from trainer.errors import RunError
 from trainer.release.export import GRAPHS, PARITY_TOLERANCE, check_parity, export, export_graph
 from trainer.release.model_card import CARD_NAME, render_card
-from trainer.run.folder import BEST_NAME
 from trainer.run.train import train
+from trainer.run_files import BEST_NAME
 
 BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
 

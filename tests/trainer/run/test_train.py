@@ -12,8 +12,8 @@ from model.manifest import PARAMETERS_NAME
 from trainer.__main__ import main
 from trainer.config import load_config
 from trainer.errors import DataError, RunError
-from trainer.run.folder import CHECKPOINT_NAME, CONFIG_NAME, CURVE_NAME, RECORD_NAME
 from trainer.run.train import learning_rate, train
+from trainer.run_files import CHECKPOINT_NAME, CONFIG_NAME, CURVE_NAME, RECORD_NAME
 
 
 def checkpoint(run):

@@ -15,11 +15,11 @@ from trainer.data.triples import TripleDataset
 from trainer.errors import ConfigError, DataError
 from trainer.mertens import fuse_as_mertens
 from trainer.run.distributed import World
-from trainer.run.folder import BEST_NAME, CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 from trainer.run.preview import draw_triples
 from trainer.run.selection import COMPARED_METRICS, lead_over_mertens, name_metrics
 from trainer.run.train import start_network, train
 from trainer.run.validation import read_scenes, validate
+from trainer.run_files import BEST_NAME, CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from trainer.config import load_config
-from trainer.run.folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME
 from trainer.run.train import train
+from trainer.run_files import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME
 
 pytestmark = [
     pytest.mark.gpu,

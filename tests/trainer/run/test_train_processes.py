@@ -15,9 +15,9 @@ from tests.paths import ROOT
 from trainer.config import load_config
 from trainer.errors import ConfigError
 from trainer.run.distributed import World
-from trainer.run.folder import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 from trainer.run.interruption import StopRequest
 from trainer.run.train import train
+from trainer.run_files import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 
 PATIENCE_S = 300
 CPU = torch.device("cpu")

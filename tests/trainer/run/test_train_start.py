@@ -11,8 +11,8 @@ from model.release.weights import load_weights
 from tests.paths import ROOT
 from trainer.config import load_config
 from trainer.errors import ConfigError, DataError
-from trainer.run.folder import RECORD_NAME
 from trainer.run.train import start_network, train
+from trainer.run_files import RECORD_NAME
 
 RELEASED = ROOT / "weights" / "hyperp-mb-1.1.0"
 RELEASED_NETWORK = [

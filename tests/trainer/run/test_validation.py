@@ -17,12 +17,12 @@ from trainer.data.triples import TripleDataset
 from trainer.errors import DataError
 from trainer.metrics import rgb_to_grey, score_fusion
 from trainer.run.distributed import World
-from trainer.run.folder import BEST_NAME, CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 from trainer.run.initial_parameters import start_as_average
 from trainer.run.preview import draw_triples
 from trainer.run.selection import name_metrics
 from trainer.run.train import train
 from trainer.run.validation import Best, is_due, read_scenes, validate
+from trainer.run_files import BEST_NAME, CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 
 VALIDATION_METRICS = name_metrics("mef-ssim")
 

@@ -21,6 +21,9 @@ from trainer.evaluation.scenes import ExposureChoice
 from trainer.evaluation.scoring import SceneOutcome
 from trainer.metrics import GUARDS, PAPER_METRICS, RANKED_METRICS
 
+OURS = ("weights", "run")
+"""Kinds of which the first method is compared with all others: what is served goes first."""
+
 
 def summarise(
     outcomes: Sequence[SceneOutcome],
@@ -48,7 +51,8 @@ def summarise(
     """
     scores = collect_scores(outcomes)
     labels = list(methods)
-    ours = next((label for label in labels if methods[label].kind == "weights"), None)
+    kinds = [methods[label].kind for label in labels]
+    ours = next((labels[kinds.index(kind)] for kind in OURS if kind in kinds), None)
     others = [label for label in labels if label != ours]
     lacking = {
         label: tuple(scene for scene, of_scene in scores.items() if label not in of_scene)

@@ -49,7 +49,8 @@ class MethodSummary(_Record):
     """What a column of the tables is.
 
     Attributes:
-        kind: Ours (a weights version), computed on the spot, or a peer's published pictures.
+        kind: Ours (a weights version), our training of another publication's network, computed on
+            the spot, or a peer's published pictures.
         weights: Name and version of the weights.
         parameters_sha256: Hash of their parameters.
         exposures: Fewest and most exposures that they fuse; of more than that they take the
@@ -60,7 +61,7 @@ class MethodSummary(_Record):
         reference: Reference exposure, of ours.
     """
 
-    kind: Literal["weights", "computed", "peer"]
+    kind: Literal["weights", "run", "computed", "peer"]
     weights: str | None = None
     parameters_sha256: str | None = None
     exposures: tuple[int, int] | None = None
