@@ -20,6 +20,7 @@ from service.processes.shared_memory import (
     shared_memory_free_bytes,
     sweep_stale_blocks,
 )
+from service.reloads import Reloads
 from service.served_weights import WorkerInfo
 from service.settings import LimitSettings, Settings
 
@@ -123,6 +124,7 @@ class Service:
         settings: As given.
         limits: The bounds that are enforced.
         metrics: All metrics.
+        reloads: What SIGHUP lets be read again.
         admission: Budgets.
         codec: Processes that decode, align and encode.
         device: The queue before the device worker, which fuses.
@@ -134,6 +136,7 @@ class Service:
         limits = fit_limits(settings.limits, shared_memory_free_bytes())
         self.limits = fit_connections(limits, raise_open_files())
         self.metrics = Metrics()
+        self.reloads = Reloads()
         self.admission = Admission(self.limits, self.metrics)
         supervision = settings.worker.supervision
         self.codec = CodecPool(

@@ -17,6 +17,7 @@ from service.http.app import create_app
 from service.http.connections import ConnectionGuard
 from service.lifecycle import Service
 from service.logs import flush_logs
+from service.reloads import Reloads
 from service.settings import Settings
 
 CLOSE_TIMEOUT_S = 10
@@ -83,6 +84,7 @@ def make_worker_command(settings: Settings) -> list[str]:
 
 async def _serve(settings: Settings, config: uvicorn.Config, worker_command: Sequence[str]) -> None:
     signals = _watch_signals()
+    hangup = _watch_hangup()
     with _bind(settings.host, settings.port) as listener:
         try:
             service = Service(settings, worker_command)
@@ -95,7 +97,7 @@ async def _serve(settings: Settings, config: uvicorn.Config, worker_command: Seq
             raise StartError(cause.message) from cause
         try:
             with _serve_metrics(service, settings):
-                await _serve_requests(service, settings, config, listener, signals)
+                await _serve_requests(service, settings, config, listener, signals, hangup)
         finally:
             await service.stop()
     logger.info("stopped")
@@ -107,6 +109,7 @@ async def _serve_requests(
     config: uvicorn.Config,
     listener: socket.socket,
     signals: _Signals,
+    hangup: asyncio.Event,
 ) -> None:
     config.app = create_app(service)
     guard = ConnectionGuard(service.limits, service.metrics)
@@ -115,11 +118,12 @@ async def _serve_requests(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     guarding = asyncio.create_task(guard.watch())
     draining = asyncio.create_task(_drain_on_signal(service, settings, signals))
+    reloading = asyncio.create_task(_reload_on_hangup(service.reloads, hangup))
     host, port, *_ = listener.getsockname()
     logger.info("listening", extra={"host": host, "port": port})
     await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
-    draining.cancel()
-    guarding.cancel()
+    for task in (draining, guarding, reloading):
+        task.cancel()
     # First the processes, so that whatever is left is answered; then the connections.
     await service.stop()
     server.should_exit = True
@@ -154,6 +158,20 @@ async def _drain_on_signal(service: Service, settings: Settings, signals: _Signa
         await service.drain(settings.drain_timeout_s)
 
     await _is_interrupted(asyncio.create_task(drain()), signals)
+
+
+async def _reload_on_hangup(reloads: Reloads, hangup: asyncio.Event) -> None:
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        await reloads.run()
+
+
+def _watch_hangup() -> asyncio.Event:
+    """Set by SIGHUP from now on, which would end the process otherwise."""
+    received = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, received.set)
+    return received
 
 
 def _watch_signals() -> _Signals:

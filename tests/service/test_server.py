@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from service.reloads import Reloads
 from service.server import StartError, run_server
 from service.settings import CodecSettings, LimitSettings, Settings
 from tests import images
@@ -145,3 +146,23 @@ def test_a_taken_port_is_one_sentence(name):
         settings = make_settings().model_copy(update={name: taken})
         with pytest.raises(StartError, match=f"port {taken}: Address already in use"):
             run_server(settings, worker_command=backend_command(copying))
+
+
+def test_a_hangup_reads_again_and_goes_on_serving(monkeypatch):
+    runs = []
+
+    async def run(self):
+        runs.append(1)
+
+    monkeypatch.setattr(Reloads, "run", run)
+
+    def visit(client):
+        wait_for(lambda: is_ready(client))
+        for count in (1, 2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            wait_for(lambda count=count: len(runs) == count)
+        assert is_ready(client)
+
+    settings = make_settings()
+    with Visitor(settings, visit):
+        run_server(settings, worker_command=backend_command(copying))
