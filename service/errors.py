@@ -5,6 +5,8 @@ FusionError                         (model/errors.py)
     ├── RequestHeadError            the request is damaged, or contradicts itself
     ├── TargetTooLongError          the request line is longer than the limit
     ├── HeadTooLargeError           more bytes of headers than the limit
+    ├── RequestTimeoutError         the request comes too slowly, or does not come to its end
+    ├── ExpectationError            an Expect other than 100-continue
     ├── HttpVersionError            neither HTTP/1.1 nor HTTP/1.0
     ├── TransferCodingError         a transfer coding other than chunked
     ├── OriginError                 a page of this origin may not call the service
@@ -53,6 +55,18 @@ class HeadTooLargeError(ServiceError):
     """The request line and the headers together are larger than the limit."""
 
     code = "head-too-large"
+
+
+class RequestTimeoutError(ServiceError):
+    """The request comes too slowly, or its end does not come in time."""
+
+    code = "request-timeout"
+
+
+class ExpectationError(ServiceError):
+    """The request expects of the service what it does not do."""
+
+    code = "unmet-expectation"
 
 
 class HttpVersionError(ServiceError):

@@ -1,7 +1,7 @@
 """Defines every metric of the service once: one prefix, base units, labels from closed sets."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -35,8 +35,11 @@ MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
 ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
 
 
-CUT_REASONS = ("stalled", "idle", "too-many")
-"""Reads nothing; gave way to a new one; the new one where all were busy."""
+CutReason = Literal[
+    "no-request", "slow-head", "slow-body", "slow-reader", "stalled", "idle", "too-many"
+]
+"""No first or no further request came in time; its head, its body, too slowly; its client reads too
+slowly, or nothing; gave way to a new one; the new one where all were busy."""
 
 
 class ChildCounts(Protocol):
@@ -128,7 +131,7 @@ class Metrics:
         self.connections_cut = self._counter(
             "connections_cut", "Connections that the service ended.", "reason"
         )
-        for reason in CUT_REASONS:
+        for reason in get_args(CutReason):
             self.connections_cut.labels(reason)
         self.draining = self._gauge("draining", "1 after SIGTERM.")
         self.weights = Info(

@@ -28,6 +28,7 @@ from service.errors import (
     DeadlineError,
     DisconnectedError,
     DocumentError,
+    ExpectationError,
     HeadTooLargeError,
     HttpVersionError,
     LengthRequiredError,
@@ -36,6 +37,7 @@ from service.errors import (
     OriginError,
     QueueFullError,
     RequestHeadError,
+    RequestTimeoutError,
     SharedMemoryError,
     TargetTooLongError,
     TransferCodingError,
@@ -111,6 +113,15 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "`Accept` admits no format that is written here, or only such as cannot hold a picture of "
         "this size (JPEG ends at 65,535 pixels a side, WebP at 16,383).",
         "Name another format in `Accept`, leave the header out, or set the option `format`.",
+    ),
+    RequestTimeoutError: Row(
+        408,
+        "The request came too slowly",
+        "The head of the request was not complete in its time, or its body came below the least "
+        "rate for too long or took too long as a whole.",
+        "Send it again over a faster line, or smaller files. The bounds are `head_timeout_s`, "
+        "`min_receive_bytes_per_s`, `receive_stall_timeout_s` and `receive_timeout_s` at "
+        "`GET /limits`; an operator can raise them.",
     ),
     LengthRequiredError: Row(
         411,
@@ -215,6 +226,12 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "Take `align=auto` to have such an exposure fused as it lies, leave it out, or take the "
         "bracket again from a steadier place.",
     ),
+    ExpectationError: Row(
+        417,
+        "An expectation is not met here",
+        "The header `Expect` asks for something other than `100-continue`.",
+        "Leave the header out, or send `Expect: 100-continue`.",
+    ),
     HeadTooLargeError: Row(
         431,
         "The headers are too large",
@@ -304,7 +321,7 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         505,
         "Not a version of HTTP that is spoken here",
         "The request is of neither HTTP/1.1 nor HTTP/1.0.",
-        "Speak HTTP/1.1. HTTP/2 and TLS belong to a proxy in front of the service.",
+        "Speak HTTP/1.1. HTTP/2 belongs to a proxy in front of the service.",
     ),
 }
 """The row of each class of error that a request can meet."""

@@ -15,10 +15,12 @@ from expofuse.answers import PROBLEM_MEDIA_TYPE, Problem
 from model.errors import FusionError
 from service.errors import (
     CodingError,
+    ExpectationError,
     HeadTooLargeError,
     HttpVersionError,
     QueueFullError,
     RequestHeadError,
+    RequestTimeoutError,
     TargetTooLongError,
     TransferCodingError,
     WorkerStoppedError,
@@ -48,6 +50,8 @@ PROBLEM_SCHEMA_NAME = Problem.__name__
 REQUEST_ID_DESCRIPTION = "the client's own where it is short and harmless, else a new one"
 ANYWHERE = (
     RequestHeadError,
+    RequestTimeoutError,
+    ExpectationError,
     TargetTooLongError,
     HeadTooLargeError,
     TransferCodingError,
@@ -115,9 +119,20 @@ def answer_problem(record: RequestRecord, *, code: str, row: Row, detail: str) -
     )
 
 
-def write_refusal(error: FusionError, *, retry_after_s: int) -> bytes:
-    """A whole HTTP/1.1 answer to a connection whose request is not even read."""
-    record = RequestRecord(choose_request_id(None), retry_after_s)
+def write_refusal(
+    error: FusionError, *, retry_after_s: int, record: RequestRecord | None = None
+) -> bytes:
+    """A whole HTTP/1.1 answer from below the application, the last one of its connection.
+
+    Args:
+        error: Why.
+        retry_after_s: How long the client is asked to wait, where it may try again.
+        record: Of the request that the application works at and will not answer; None: there is
+            none, as its head is not read.
+    """
+    if record is None:
+        record = RequestRecord(choose_request_id(None), retry_after_s)
+    record.cut = error
     response = answer_problem(record, code=error.code, row=find_row(error), detail=error.message)
     response.headers["X-Request-Id"] = record.request_id
     status = http.HTTPStatus(response.status_code)

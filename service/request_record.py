@@ -3,12 +3,14 @@
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from starlette.types import Scope
+
+from model.errors import FusionError
 
 Stage = Literal["receive", "decode", "align", "queue", "fuse", "encode"]
 """The steps of one request that take time, in order; the values of a metric label."""
@@ -65,6 +67,8 @@ class RequestRecord:
         begin: `time.monotonic()` at the request's first byte.
         end: `time.monotonic()` when the answer was ready to be sent; None until then.
         outcome: `fused`, a problem's code, or for other routes the status.
+        cut: Why the request was answered from below the application, which can only tell that its
+            client is gone; None: it was not.
         stages: Times of the stages passed so far.
         megapixels: Size of the pair, once it is known.
         weights: Label of the weights that fuse it, once they are chosen.
@@ -78,6 +82,7 @@ class RequestRecord:
     begin: float = field(default_factory=time.monotonic)
     end: float | None = None
     outcome: str = UNSETTLED_OUTCOME
+    cut: FusionError | None = None
     stages: StageTimes = field(default_factory=StageTimes)
     megapixels: float = 0.0
     weights: str | None = None
@@ -89,6 +94,12 @@ class RequestRecord:
         record = scope["state"][_STATE_KEY]
         assert isinstance(record, RequestRecord)
         return record
+
+    @staticmethod
+    def find(state: Mapping[str, object]) -> "RequestRecord | None":
+        """The same, in the `state` of a scope of a request that may not have come so far."""
+        record = state.get(_STATE_KEY)
+        return record if isinstance(record, RequestRecord) else None
 
     def attach(self, scope: Scope) -> None:
         """Put the record into a request's scope."""

@@ -51,7 +51,29 @@ class LimitSettings(BaseModel):
     )
     max_jobs: PositiveInt = Field(64, description="jobs admitted at one time")
     deadline_s: PositiveFloat = Field(
-        120.0, description="seconds from the first byte of a request to its answer"
+        120.0, description="seconds from the last byte of a request to its answer"
+    )
+    first_byte_timeout_s: PositiveFloat = Field(
+        15.0, description="seconds that a new connection may stay without a request"
+    )
+    idle_timeout_s: PositiveFloat = Field(
+        75.0,
+        description="seconds that a connection may stay without a further request; longer than "
+        "proxies keep theirs, so that none sends into one that is being closed",
+    )
+    head_timeout_s: PositiveFloat = Field(
+        15.0, description="seconds that a request's line and headers may take to come"
+    )
+    receive_timeout_s: PositiveFloat = Field(
+        600.0, description="seconds that a request's body may take to come"
+    )
+    min_receive_bytes_per_s: PositiveFloat = Field(
+        8192.0, description="least rate at which a body comes, bytes per second"
+    )
+    receive_stall_timeout_s: PositiveFloat = Field(
+        30.0,
+        description="seconds that a body may be behind this rate, after which its client is cut "
+        "off with 408",
     )
     max_head_bytes: Annotated[int, Field(ge=8192)] = Field(
         32_768, description="bytes of one request's line and headers together"
@@ -65,9 +87,12 @@ class LimitSettings(BaseModel):
         description="bytes of finished pictures that clients have not read yet; above it new "
         "requests are refused",
     )
+    min_send_bytes_per_s: PositiveFloat = Field(
+        8192.0, description="least rate at which a client reads its answer, bytes per second"
+    )
     send_stall_timeout_s: PositiveFloat = Field(
         30.0,
-        description="seconds without one byte read after which a client is cut off",
+        description="seconds that a client may be behind this rate, after which it is cut off",
     )
     retry_after_s: PositiveInt = Field(
         5, description="seconds that a refused client is asked to wait (`Retry-After`)"

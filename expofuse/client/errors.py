@@ -12,7 +12,7 @@ ClientError                         message
     │   ├── ImageError              an exposure is damaged, or of a kind that is not fused
     │   └── ExposuresError          they do not belong together, or could not be aligned
     ├── BusyError                   saturated, starting or stopping: try again later
-    ├── DeadlineError               the service did not get done in its time
+    ├── DeadlineError               the request took longer than it may, on its way or in the service
     └── ServiceError                the service failed
 """
 
@@ -172,7 +172,7 @@ class BusyError(ProblemError):
 
 
 class DeadlineError(ProblemError):
-    """The service did not get done in its time."""
+    """The request took longer than it may: it came too slowly, or the service did not get done."""
 
 
 class ServiceError(ProblemError):
@@ -195,6 +195,7 @@ FAMILY_OF_CODE: dict[str, type[ProblemError]] = {
 """Of the codes whose family is not told by their status."""
 
 _FAMILY_OF_STATUS: dict[int, type[ProblemError]] = {
+    HTTPStatus.REQUEST_TIMEOUT: DeadlineError,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
     HTTPStatus.TOO_MANY_REQUESTS: BusyError,
     HTTPStatus.SERVICE_UNAVAILABLE: BusyError,

@@ -1,17 +1,18 @@
-"""Bounds how many connections are open, and how long a client may read nothing."""
+"""Bounds how many connections are open, and cuts those whose clients take too long."""
 
 import asyncio
 import logging
 from typing import ClassVar
 
 from service.errors import QueueFullError
+from service.http.patience import Patience
 from service.http.protocol import RequestProtocol
-from service.metrics import Metrics
+from service.metrics import CutReason, Metrics
 from service.problems import write_refusal
 from service.settings import LimitSettings
 
-STALL_CHECKS = 4
-"""Looks in a row at which a connection's unsent bytes must not have moved for it to be cut."""
+WATCH_INTERVAL_S = 0.5
+"""Between two looks at a connection; one takes a few microseconds."""
 
 FAREWELL_S = 1.0
 """How long a refused connection may take to read its answer."""
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionGuard:
-    """Knows every open connection; keeps them within a bound and cuts those that stall.
+    """Knows every open connection; keeps them within a bound and cuts those that take too long.
 
     Above the bound the connection that has been open for longest without a request under way gives
     way, so that idle clients lock out neither others nor a probe; where all are busy, the new one
@@ -37,7 +38,7 @@ class ConnectionGuard:
     def __init__(self, limits: LimitSettings, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
-        self._open: dict[GuardedProtocol, None] = {}  # Oldest first.
+        self._open: dict[GuardedProtocol, Patience] = {}  # Oldest first.
         self._farewells = 0
 
     @property
@@ -51,17 +52,18 @@ class ConnectionGuard:
         return type("GuardedProtocol", (GuardedProtocol,), facts)
 
     async def watch(self) -> None:
-        """Cut connections that stall, until cancelled."""
+        """Cut connections whose clients take too long, until cancelled."""
+        clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(self._limits.send_stall_timeout_s / STALL_CHECKS)
-            for connection in list(self._open):
-                if connection.count_stalls() >= STALL_CHECKS:
-                    logger.warning("client reads nothing and is cut off")
-                    self._metrics.connections_cut.labels("stalled").inc()
-                    connection.transport.abort()
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            now = clock()
+            for connection, patience in list(self._open.items()):
+                reason = patience.look(now)
+                if reason is not None:
+                    self._cut(connection, patience, reason)
 
-    def admit(self, connection: "GuardedProtocol") -> bool:
-        """Count a connection in; False when there is no room for it."""
+    def find_room(self) -> bool:
+        """Make room for a connection; False when there is none."""
         if len(self._open) >= self._limits.max_connections:
             idle = next((one for one in self._open if one.is_idle), None)
             self._metrics.connections_cut.labels("too-many" if idle is None else "idle").inc()
@@ -69,9 +71,13 @@ class ConnectionGuard:
                 return False
             self.forget(idle)
             idle.transport.abort()
-        self._open[connection] = None
-        self._metrics.connections.set(len(self._open))
         return True
+
+    def admit(self, connection: "GuardedProtocol") -> None:
+        """Count a connection in that there is room for."""
+        now = asyncio.get_running_loop().time()
+        self._open[connection] = Patience(connection, self._limits, now)
+        self._metrics.connections.inc()
 
     def refuse(self, transport: asyncio.Transport) -> None:
         """Answer a connection that was not admitted, and close it a moment later.
@@ -91,8 +97,20 @@ class ConnectionGuard:
 
     def forget(self, connection: "GuardedProtocol") -> None:
         """A connection is closed."""
-        self._open.pop(connection, None)
-        self._metrics.connections.set(len(self._open))
+        if self._open.pop(connection, None) is not None:
+            self._metrics.connections.dec()
+
+    def _cut(self, connection: "GuardedProtocol", patience: Patience, reason: CutReason) -> None:
+        level = logging.DEBUG if reason == "no-request" else logging.WARNING
+        logger.log(level, "client takes too long and is cut off", extra={"reason": reason})
+        self._metrics.connections_cut.labels(reason).inc()
+        error = patience.explain(reason)
+        if error is not None:
+            connection.refuse(error)
+        elif reason == "no-request":
+            connection.transport.close()
+        else:
+            connection.transport.abort()
 
     def _part(self, transport: asyncio.Transport) -> None:
         self._farewells -= 1
@@ -104,14 +122,13 @@ class GuardedProtocol(RequestProtocol):
 
     guard: ClassVar[ConnectionGuard]
     _is_admitted = False
-    _unsent_bytes = 0
-    _stalls = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection up, or refuse it."""
-        self._is_admitted = self.guard.admit(self)
+        self._is_admitted = self.guard.find_room()
         if self._is_admitted:
             super().connection_made(transport)
+            self.guard.admit(self)
         else:
             self.guard.refuse(transport)
 
@@ -129,16 +146,3 @@ class GuardedProtocol(RequestProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """See `asyncio.Protocol`."""
         return self._is_admitted and super().eof_received()
-
-    def resume_writing(self) -> None:
-        """The client has read: see `asyncio.BaseProtocol`."""
-        self._stalls = 0
-        super().resume_writing()
-
-    def count_stalls(self) -> int:
-        """How many times in a row, this one included, the same bytes were found unsent."""
-        unsent_bytes = self.transport.get_write_buffer_size()
-        has_moved = unsent_bytes == 0 or unsent_bytes != self._unsent_bytes
-        self._unsent_bytes = unsent_bytes
-        self._stalls = 0 if has_moved else self._stalls + 1
-        return self._stalls

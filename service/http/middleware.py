@@ -79,6 +79,8 @@ class RequestContext:
         # How long a client takes to read its picture is the client's affair.
         seconds = (record.end or time.monotonic()) - record.begin
         is_fuse = _is_fuse(scope)
+        if record.cut is not None:
+            record.outcome = record.cut.code
         if is_fuse:
             self._metrics.requests.labels(record.outcome).inc()
             self._metrics.request_seconds.observe(seconds)

@@ -13,14 +13,18 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from service.errors import (
+    ExpectationError,
     HeadTooLargeError,
     HttpVersionError,
     RequestHeadError,
     ServiceError,
     TargetTooLongError,
     TransferCodingError,
+    WorkerStoppedError,
 )
+from service.http.patience import Phase
 from service.problems import write_refusal
+from service.request_record import RequestRecord
 
 HTTP_VERSIONS = (b"1.0", b"1.1")
 LINGER_S = 5.0
@@ -30,6 +34,10 @@ MAX_EVENTS = 256
 """Parts of requests that are read in one turn of the event loop: a few milliseconds, even where
 each byte of a body comes in a chunk of its own."""
 
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+"""What a `Host` is made of (RFC 9110, section 7.2; RFC 3986, section 3.2)."""
+
+EXPECTATION = b"100-continue"
 _PLAIN_REASON = re.compile("[A-Za-z :-]{1,80}")
 
 STATUS_LINE_START: Final = b"HTTP/1.1 "
@@ -111,7 +119,7 @@ class RequestParser(h11.Connection):
         if {b"content-length", b"transfer-encoding"} <= names:
             # Whoever stands between us and the client may have read the other of the two.
             return RequestHeadError("expected Content-Length or Transfer-Encoding, got both")
-        return None
+        return _judge_values(request)
 
     def _refuse_length(self, *, is_line_whole: bool) -> ServiceError:
         if is_line_whole:
@@ -122,6 +130,17 @@ class RequestParser(h11.Connection):
         return TargetTooLongError(
             f"expected a request line of at most {self._max_head_bytes} bytes, got more"
         )
+
+
+def _judge_values(request: h11.Request) -> ServiceError | None:
+    """What is wrong with the value of a header that decides about the whole request."""
+    for name, value in request.headers:
+        if name == b"host" and not _HOST.fullmatch(value):
+            return RequestHeadError("expected a Host that names a host, got another")
+        is_expecting = name == b"expect" and request.http_version == b"1.1"
+        if is_expecting and value.lower() != EXPECTATION:
+            return ExpectationError("expected Expect: 100-continue or none, got another")
+    return None
 
 
 class RequestProtocol(H11Protocol):
@@ -137,6 +156,7 @@ class RequestProtocol(H11Protocol):
     conn: RequestParser
     flow: "TurnFlow"
     transport: "AnsweringTransport"
+    received_bytes = 0
     _has_ended = False
     _has_surplus = False
     _is_refused = False
@@ -154,6 +174,35 @@ class RequestProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     @property
+    def phase(self) -> Phase:
+        """What comes from the client; nothing is expected of one that waits for an answer."""
+        if self._is_refused or self._has_ended or self.flow.is_behind:
+            return "busy"
+        if self.transport.is_closing():
+            return "busy"
+        if self.conn.their_state is h11.SEND_BODY:
+            is_waited_for = not self.flow.read_paused and not self.cycle.response_started
+            return "body" if is_waited_for else "busy"
+        if self.conn.their_state is not h11.IDLE or not self.is_idle:
+            return "busy"
+        return "head" if self.conn.trailing_data[0] else "waiting"
+
+    @property
+    def last_request(self) -> object | None:
+        """Tells one request of this connection from another; None: none has begun."""
+        return self.cycle
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of answers that the system has taken."""
+        return self.transport.sent_bytes
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of answers that wait for the client to read."""
+        return self.transport.get_write_buffer_size()
+
+    @property
     def has_unread(self) -> bool:
         """The client may still be sending something that nobody will read."""
         if self._has_ended:
@@ -164,6 +213,7 @@ class RequestProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`; what belongs to no request that is taken is thrown away."""
+        self.received_bytes += len(data)
         if self._is_refused or self.transport.is_closing():
             return
         if self.conn.their_state is h11.MUST_CLOSE:
@@ -191,20 +241,20 @@ class RequestProtocol(H11Protocol):
             Whether the connection stays open for writing.
         """
         self._has_ended = self.flow.has_ended = True
-        if self.transport.is_closing():
+        if self.transport.is_closing() or not self.transport.can_write_eof():
             return False
         is_whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
         if not is_whole and not self._is_refused and not self.flow.is_behind:
             if self.is_idle and not self.conn.trailing_data[0]:
                 return False
-            self._refuse(RequestHeadError("expected a whole request, the stream ended before"))
+            self.refuse(RequestHeadError("expected a whole request, the stream ended before"))
             return False
         self._probe()
         return True
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that the parser refused, and close."""
-        self._refuse(self.conn.refusal or RequestHeadError(msg))
+        self.refuse(self.conn.refusal or RequestHeadError(msg))
 
     def on_response_complete(self) -> None:
         """Read the next request, or close where the client has ended its stream."""
@@ -221,6 +271,16 @@ class RequestProtocol(H11Protocol):
             self.transport.close()
         elif self._has_ended:
             self._probe()
+
+    def shutdown(self) -> None:
+        """The server ends: what is on its way will not be worked at any more."""
+        if self.phase in ("head", "body"):
+            self.refuse(WorkerStoppedError("the service is stopping"))
+        else:
+            super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Leave it to `Patience`, which knows more: see `RequestProtocol.phase`."""
 
     def _should_upgrade(self) -> bool:
         return False  # An offer to upgrade is ignored (RFC 9110, section 7.8).
@@ -239,15 +299,23 @@ class RequestProtocol(H11Protocol):
             self.eof_received()
             self.transport.close()
 
-    def _refuse(self, error: ServiceError) -> None:
+    def refuse(self, error: ServiceError) -> None:
+        """Answer the request that is coming, or being worked at, from here; and close.
+
+        Args:
+            error: What is wrong with it.
+        """
         self._is_refused = True
+        record = None
         if not self.is_idle:
+            record = RequestRecord.find(self.scope["state"])
             if self.cycle.response_started:
                 self.cycle.keep_alive = False  # The answer that is under way is the last one.
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(write_refusal(error, retry_after_s=self.retry_after_s))
+        refusal = write_refusal(error, retry_after_s=self.retry_after_s, record=record)
+        self.transport.write(refusal)
         self.transport.close()
 
     def _probe(self, begin: int = 0, wait_s: float = FIRST_PROBE_S) -> None:
@@ -292,16 +360,30 @@ class AnsweringTransport(asyncio.Transport):
         self._protocol = protocol
         self._transport = transport
         self._early_bytes = 0
+        self._written_bytes = 0
         self._is_closing = False
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that the system has taken."""
+        return self._written_bytes - self._transport.get_write_buffer_size()
+
+    def can_write_eof(self) -> bool:
+        """See `asyncio.WriteTransport`."""
+        return self._transport.can_write_eof()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes, without those that were sent early."""
-        self._transport.write(data[self._early_bytes :] if self._early_bytes else data)
-        self._early_bytes = 0
+        if self._early_bytes:
+            data = data[self._early_bytes :]
+            self._early_bytes = 0
+        self._written_bytes += len(data)
+        self._transport.write(data)
 
     def write_early(self, data: bytes) -> None:
         """Send the next bytes of an answer before it is known; `write` will leave them out."""
         self._early_bytes += len(data)
+        self._written_bytes += len(data)
         self._transport.write(data)
 
     def get_write_buffer_size(self) -> int:
@@ -326,10 +408,11 @@ class AnsweringTransport(asyncio.Transport):
         if self.is_closing():
             return
         self._is_closing = True
-        if not self._protocol.has_unread or not self._transport.can_write_eof():
+        if not self._protocol.has_unread:
             self._transport.close()
             return
-        self._transport.write_eof()
+        if self._transport.can_write_eof():  # TLS ends in both directions or in none.
+            self._transport.write_eof()
         self._protocol.flow.is_behind = False
         self._protocol.flow.resume_reading()
         asyncio.get_running_loop().call_later(LINGER_S, self._part)

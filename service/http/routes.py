@@ -1,7 +1,6 @@
 """Answers every route; that of `POST /fuse` is walked in `service.fusing.path`."""
 
 import asyncio
-import time
 from traceback import clear_frames
 
 from fastapi import APIRouter, Request
@@ -80,8 +79,8 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         record = RequestRecord.of(request.scope)
         deadline_s = service.limits.deadline_s
         try:
-            async with asyncio.timeout(record.begin + deadline_s - time.monotonic()):
-                return await _fuse_exposures(request, record, service)
+            async with asyncio.timeout(None) as deadline:
+                return await _fuse_exposures(request, record, service, deadline)
         except TimeoutError as cause:
             raise DeadlineError(f"expected an answer within {deadline_s:g} s, got none") from cause
         except BaseException as error:
@@ -167,12 +166,15 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
     return router
 
 
-async def _fuse_exposures(request: Request, record: RequestRecord, service: Service) -> Response:
-    """Receive a form, have it fused, respond."""
+async def _fuse_exposures(
+    request: Request, record: RequestRecord, service: Service, deadline: asyncio.Timeout
+) -> Response:
+    """Receive a form, have it fused, respond; the deadline begins when the form is here."""
     with service.admission.hold_upload() as upload:
         with record.stages.measure("receive"):
             service.admission.check_open()
             form = await receive_form(request, upload, max_bytes=service.limits.max_body_bytes)
+            deadline.reschedule(asyncio.get_running_loop().time() + service.limits.deadline_s)
             options = parse_options(request.query_params, form.options)
             fusion = judge(form, options, ",".join(request.headers.getlist("accept")), service)
         async with cancel_when_client_leaves(request.receive):

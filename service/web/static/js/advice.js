@@ -16,6 +16,7 @@ const ADVICE = {
   "alignment-failed": "Set Alignment to “Automatic”, which fuses them as they lie where they cannot be aligned safely.",
   "bad-option": "Set the options back to those that are recommended.",
   "not-acceptable": "Choose another format.",
+  "request-timeout": "The connection is too slow or broke off. Try again on a faster one, or export the photos smaller.",
   "deadline-passed": "Try again when there is less to do, or use fewer or smaller photos.",
   "codec-timeout": "Try again, or export the photos smaller.",
 };
