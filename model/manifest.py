@@ -46,6 +46,11 @@ class _Record(BaseModel):
 
 
 Architecture = Literal["hyperp-mb", "pyramid-blend"]
+REQUIRED_FILES: dict[Architecture, tuple[str, ...]] = {
+    "hyperp-mb": (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME),
+    "pyramid-blend": (PARAMETERS_NAME,),
+}
+"""The files that a version must have; the CPU runs `hyperp-mb` from its graphs."""
 
 
 class NetworkConfig(_Record):
@@ -325,6 +330,32 @@ def verify_file(manifest: Manifest, directory: Path, name: str) -> None:
             f"weights '{manifest.label}': {name} has SHA-256 {actual.sha256[:12]}..., "
             f"the manifest says {expected.sha256[:12]}..."
         )
+
+
+def files_to_verify(manifest: Manifest) -> list[str]:
+    """The files that a version must have, then the others that its manifest names."""
+    required = REQUIRED_FILES[manifest.network.architecture]
+    return [*required, *sorted(manifest.files.keys() - set(required))]
+
+
+def verify_files(directory: Path) -> Manifest:
+    """Check of a weights version what can be checked without loading it.
+
+    Args:
+        directory: `weights/<name>-<version>`.
+
+    Returns:
+        Its manifest.
+
+    Raises:
+        WeightsError: The manifest is missing or breaks the schema, the directory's name is not
+            the manifest's, or a hash differs.
+    """
+    manifest = read_manifest(directory)
+    verify_label(manifest, directory)
+    for name in files_to_verify(manifest):
+        verify_file(manifest, directory, name)
+    return manifest
 
 
 def count_parameters(manifest: Manifest, directory: Path) -> int:

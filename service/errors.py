@@ -21,6 +21,9 @@ FusionError                         (model/errors.py)
     ├── DisconnectedError           the client left before its answer
     ├── DeadlineError               the job's deadline passed before its work was done
     ├── ChildStartError             a child process did not come up
+    ├── AddressError                the address to listen on is taken, unknown or another's
+    ├── OpenFilesError              too few open files are allowed, at start
+    ├── TlsError                    the certificate, its key or the clients' are not sound
     ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
     └── CodecError                  a codec process failed at this call
         ├── CodecTimeoutError       it was over its time
@@ -145,6 +148,24 @@ class DeadlineError(ServiceError):
     """The job's deadline passed before its work was done."""
 
     code = "deadline-passed"
+
+
+class AddressError(ServiceError):
+    """The address to listen on is taken, is not one of this machine, or its name is unknown."""
+
+    code = "address"
+
+
+class OpenFilesError(ServiceError):
+    """The process may open too few files to serve anybody."""
+
+    code = "open-files"
+
+
+class TlsError(ServiceError):
+    """The certificate, its key, or the certificates of clients cannot be read or used."""
+
+    code = "tls"
 
 
 class SharedMemoryError(ServiceError):

@@ -11,7 +11,7 @@ from model.exposure import MAX_EXPOSURES
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.device.job_queue import JobQueue
-from service.errors import WorkerStoppedError
+from service.errors import OpenFilesError, WorkerStoppedError
 from service.logs import count_dropped_lines
 from service.metrics import Metrics
 from service.processes.block_pool import BlockPool
@@ -32,6 +32,9 @@ SHARED_MEMORY_SHARE = 0.9
 
 RESERVED_FILES = 40
 """Open files beside connections: pipes of child processes, shared memory, those of libraries."""
+
+MIN_CONNECTIONS = 8
+"""Fewer would not do for one browser and a probe."""
 
 MAX_OPEN_FILES = 65_536
 
@@ -81,8 +84,16 @@ def fit_connections(limits: LimitSettings, max_open_files: int) -> LimitSettings
 
     Returns:
         The limits that are enforced and published.
+
+    Raises:
+        OpenFilesError: Hardly anybody could be served.
     """
-    room = max(1, max_open_files - RESERVED_FILES)
+    room = max_open_files - RESERVED_FILES
+    if room < MIN_CONNECTIONS:
+        raise OpenFilesError(
+            f"expected at least {RESERVED_FILES + MIN_CONNECTIONS} open files to be allowed, got "
+            f"{max_open_files}; `ulimit -n` or LimitNOFILE raises them"
+        )
     if room >= limits.max_connections:
         return limits
     logger.warning(
@@ -171,6 +182,7 @@ class Service:
         )
         self.metrics.show_dropped_log_lines(count_dropped_lines)
         self._is_draining = False
+        self._stopping: asyncio.Task[None] | None = None
 
     @property
     def pixel_limits(self) -> PixelLimits:
@@ -242,7 +254,15 @@ class Service:
         return True
 
     async def stop(self) -> None:
-        """Refuse new jobs, answer those that are left with a problem, end every process."""
+        """Refuse new jobs, answer those that are left with a problem, end every process.
+
+        A second call waits for the first, and goes on where that was cancelled.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         self.begin_draining()
         self.admission.close()
         # Before the queues forget what runs: nothing that comes back now is used again.

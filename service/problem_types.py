@@ -350,7 +350,14 @@ INTERNAL_ROW: Final = Row(
     is_internal=True,
 )
 
-START_ONLY: Final = ("weights-mismatch", "device-unavailable", "child-start-failed")
+START_ONLY: Final = (
+    "weights-mismatch",
+    "device-unavailable",
+    "child-start-failed",
+    "address",
+    "open-files",
+    "tls",
+)
 """Codes of errors that end the start and never meet a request."""
 
 

@@ -47,6 +47,12 @@ PROBLEM_SCHEMA = Problem.model_json_schema()
 PROBLEM_SCHEMA_NAME = Problem.__name__
 """Of the component of the OpenAPI description that `describe_problems` refers to."""
 
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Of every answer: it is of the type that it names, and no part of another origin's page."""
+
 REQUEST_ID_DESCRIPTION = "the client's own where it is short and harmless, else a new one"
 ANYWHERE = (
     RequestHeadError,
@@ -135,6 +141,7 @@ def write_refusal(
     record.cut = error
     response = answer_problem(record, code=error.code, row=find_row(error), detail=error.message)
     response.headers["X-Request-Id"] = record.request_id
+    response.headers.update(SAFE_HEADERS)
     status = http.HTTPStatus(response.status_code)
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}".encode(),

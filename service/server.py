@@ -5,23 +5,29 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 
-import prometheus_client
 import uvicorn
 
 from model.errors import FusionError
-from service.device.backend import BackendConfig
+from service.device.backend import BackendConfig, verify_files
+from service.http.admin_app import create_admin_app
 from service.http.app import create_app
 from service.http.connections import ConnectionGuard
+from service.http.server import HttpServer
 from service.lifecycle import Service
+from service.listening import claim_address
 from service.logs import flush_logs
 from service.reloads import Reloads
 from service.settings import Settings
+from service.tls import ServerTls
 
-CLOSE_TIMEOUT_S = 10
-"""How long a client may take to read an answer that is ready when the server closes."""
+AT_ONCE_S = 1.0
+"""How long a second signal waits for jobs to be answered with a problem and processes to end."""
+
+MAX_OPERATORS = 64
+"""Connections of the operators' port, which those of everybody else must not take."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,38 +39,28 @@ class StartError(Exception):
     """The service cannot start; the message is one sentence."""
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: it would close the listener at once on SIGTERM."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def run_server(settings: Settings, *, worker_command: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+def run_server(
+    settings: Settings, *, worker_command: Sequence[str] | None = None
+) -> signal.Signals | None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends it at once.
 
     Args:
         settings: All settings.
         worker_command: Starts the device worker's process; None: the network, on the device.
 
+    Returns:
+        The second signal; None: it ended in order.
+
     Raises:
-        StartError: An address is taken, the weights do not pass, or a process does not come up.
+        StartError: An address is taken, a file is not sound, the system allows too little, or a
+            process does not come up.
     """
-    config = uvicorn.Config(
-        app="",
-        loop="auto",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
-    )
-    factory = config.get_loop_factory()
+    factory = uvicorn.Config(app="").get_loop_factory()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_serve(settings, config, worker_command or make_worker_command(settings)))
+            return runner.run(_serve(settings, worker_command))
+    except FusionError as cause:
+        raise StartError(cause.message) from cause
     finally:
         flush_logs()  # What is said last must also be written last.
 
@@ -82,52 +78,127 @@ def make_worker_command(settings: Settings) -> list[str]:
     return [*program, config.to_json(), settings.log_level]
 
 
-async def _serve(settings: Settings, config: uvicorn.Config, worker_command: Sequence[str]) -> None:
+async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> signal.Signals | None:
     signals = _watch_signals()
     hangup = _watch_hangup()
-    with _bind(settings.host, settings.port) as listener:
-        try:
-            service = Service(settings, worker_command)
-            starting = asyncio.create_task(service.start())
-            if await _is_interrupted(starting, signals):
-                await service.stop()
-                return
-            await starting
-        except FusionError as cause:
-            raise StartError(cause.message) from cause
-        try:
-            with _serve_metrics(service, settings):
-                await _serve_requests(service, settings, config, listener, signals, hangup)
-        finally:
+    with ExitStack() as held:
+        # Everything that can be known to be wrong, before a process is started.
+        listener = held.enter_context(claim_address(settings.host, settings.port))
+        admin_listener = None
+        if settings.metrics_port is not None:
+            host = settings.metrics_host or settings.host
+            admin_listener = held.enter_context(claim_address(host, settings.metrics_port))
+        tls = None if settings.tls.certificate is None else ServerTls(settings.tls)
+        if worker_command is None:
+            verify_files(settings.weights_directories)
+            worker_command = make_worker_command(settings)
+        service = Service(settings, worker_command)
+        starting = asyncio.create_task(service.start())
+        if await _is_interrupted(starting, signals):
             await service.stop()
+            return None
+        await starting
+        servers = _create_servers(service, listener, admin_listener, tls)
+        try:
+            second = await _serve_requests(service, servers, signals, hangup)
+        except BaseException:
+            await service.stop()
+            raise
     logger.info("stopped")
+    return second
+
+
+def _create_servers(
+    service: Service,
+    listener: socket.socket,
+    admin_listener: socket.socket | None,
+    tls: ServerTls | None,
+) -> list[HttpServer]:
+    """The server of the main port, and that of operators where they have a port."""
+    servers = [
+        HttpServer(
+            create_app(service),
+            listener,
+            ConnectionGuard(service.limits, service.metrics),
+            tls=None if tls is None else tls.context,
+            trusted_proxies=service.settings.proxies,
+        )
+    ]
+    if tls is not None:
+        service.reloads.add("certificate", tls.reload)
+    if admin_listener is not None:
+        limits = service.limits.model_copy(update={"max_connections": MAX_OPERATORS})
+        guard = ConnectionGuard(limits, service.metrics)
+        servers.append(HttpServer(create_admin_app(service), admin_listener, guard))
+    return servers
 
 
 async def _serve_requests(
-    service: Service,
-    settings: Settings,
-    config: uvicorn.Config,
-    listener: socket.socket,
-    signals: _Signals,
-    hangup: asyncio.Event,
-) -> None:
-    config.app = create_app(service)
-    guard = ConnectionGuard(service.limits, service.metrics)
-    config.http = guard.protocol
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    guarding = asyncio.create_task(guard.watch())
-    draining = asyncio.create_task(_drain_on_signal(service, settings, signals))
+    service: Service, servers: Sequence[HttpServer], signals: _Signals, hangup: asyncio.Event
+) -> signal.Signals | None:
+    """Serve until a signal; the second one, where it did not wait for the end."""
+    serving = [asyncio.create_task(server.run_until_stopped()) for server in servers]
     reloading = asyncio.create_task(_reload_on_hangup(service.reloads, hangup))
-    host, port, *_ = listener.getsockname()
-    logger.info("listening", extra={"host": host, "port": port})
-    await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (draining, guarding, reloading):
-        task.cancel()
+    first = asyncio.create_task(signals.get())
+    for server in servers:
+        host, port = server.address
+        logger.info("listening", extra={"host": host, "port": port})
+    await asyncio.wait({first, *serving}, return_when=asyncio.FIRST_COMPLETED)
+    reloading.cancel()
+    if not first.done():  # A server could not begin.
+        first.cancel()
+        for server in servers:
+            server.abandon()
+        await asyncio.gather(*serving)
+        return None
+    ending = asyncio.create_task(_end_in_order(service, servers, serving, first.result()))
+    second = asyncio.create_task(signals.get())
+    await asyncio.wait({ending, second}, return_when=asyncio.FIRST_COMPLETED)
+    if ending.done():
+        second.cancel()
+        await ending
+        return None
+    ending.cancel()
+    await _end_at_once(service, servers, serving, second.result())
+    return second.result()
+
+
+async def _end_in_order(
+    service: Service,
+    servers: Sequence[HttpServer],
+    serving: Sequence[asyncio.Task[None]],
+    received: signal.Signals,
+) -> None:
+    """Finish what was accepted, within `drain_timeout_s`.
+
+    SIGTERM comes from an orchestrator whose balancer still sends requests for a moment, so those
+    are served for `drain_pause_s`. SIGINT comes from a keyboard: no pause.
+    """
+    logger.info("draining", extra={"signal": received.name})
+    service.begin_draining()
+    if received is signal.SIGTERM:
+        await asyncio.sleep(service.settings.drain_pause_s)
+    await service.drain(service.settings.drain_timeout_s)
     # First the processes, so that whatever is left is answered; then the connections.
     await service.stop()
-    server.should_exit = True
-    await serving
+    for server in servers:
+        server.stop()
+    await asyncio.gather(*serving)
+
+
+async def _end_at_once(
+    service: Service,
+    servers: Sequence[HttpServer],
+    serving: Sequence[asyncio.Task[None]],
+    received: signal.Signals,
+) -> None:
+    """Answer what is left with a problem where that takes no time, and wait for nobody."""
+    logger.warning("ending at once", extra={"signal": received.name})
+    stopping = asyncio.create_task(service.stop())
+    await asyncio.wait({stopping}, timeout=AT_ONCE_S)
+    for server in servers:
+        server.abandon()
+    await asyncio.wait(serving, timeout=AT_ONCE_S)
 
 
 async def _is_interrupted(task: asyncio.Task[None], signals: _Signals) -> bool:
@@ -140,24 +211,6 @@ async def _is_interrupted(task: asyncio.Task[None], signals: _Signals) -> bool:
     task.cancel()
     await asyncio.wait({task})
     return True
-
-
-async def _drain_on_signal(service: Service, settings: Settings, signals: _Signals) -> None:
-    """Wait for a signal, then drain; a second signal ends the wait.
-
-    SIGTERM comes from an orchestrator whose balancer still sends requests for a moment, so those
-    are served for `drain_pause_s`. SIGINT comes from a keyboard: no pause.
-    """
-    received = await signals.get()
-    logger.info("draining", extra={"signal": received.name})
-    service.begin_draining()
-
-    async def drain() -> None:
-        if received is signal.SIGTERM:
-            await asyncio.sleep(settings.drain_pause_s)
-        await service.drain(settings.drain_timeout_s)
-
-    await _is_interrupted(asyncio.create_task(drain()), signals)
 
 
 async def _reload_on_hangup(reloads: Reloads, hangup: asyncio.Event) -> None:
@@ -180,38 +233,3 @@ def _watch_signals() -> _Signals:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, received.put_nowait, number)
     return received
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Claim the address; nothing is accepted before the service is warmed up."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as cause:
-        listener.close()
-        raise StartError(f"cannot listen on {host} port {port}: {cause.strerror}") from cause
-    return listener
-
-
-@contextmanager
-def _serve_metrics(service: Service, settings: Settings) -> Iterator[None]:
-    """Serve the metrics on a port of their own, where the settings name one."""
-    if settings.metrics_port is None:
-        yield
-        return
-    try:
-        server, thread = prometheus_client.start_http_server(
-            settings.metrics_port, settings.host, service.metrics.registry
-        )
-    except OSError as cause:
-        raise StartError(
-            f"cannot listen on {settings.host} port {settings.metrics_port}: {cause.strerror}"
-        ) from cause
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

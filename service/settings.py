@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -168,6 +169,37 @@ class CodecSettings(BaseModel):
         return self.processes or min(8, max(2, len(os.sched_getaffinity(0))))
 
 
+class TlsSettings(BaseModel):
+    """Files in PEM, for a service without a proxy in front; read again on SIGHUP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    certificate: Path | None = Field(
+        None,
+        description="file of the certificate, the chain behind it; unset: HTTP without TLS",
+    )
+    key: Path | None = Field(None, description="file of the certificate's private key")
+    key_password_file: Path | None = Field(
+        None, description="file of the key's password, where it has one"
+    )
+    client_ca: Path | None = Field(
+        None,
+        description="file of certificates; only clients that one of them vouches for are served",
+    )
+    hsts_s: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="seconds for which browsers are to use TLS alone with this host name, every "
+        "port of it (`Strict-Transport-Security`); 0: not said",
+    )
+
+    @model_validator(mode="after")
+    def _certificate_and_key_come_together(self) -> "TlsSettings":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("expected certificate and key, or neither; one of them is missing")
+        if self.certificate is None and (self.client_ca or self.key_password_file or self.hsts_s):
+            raise ValueError("expected certificate and key beside the other settings of TLS")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings of the service; immutable after start."""
 
@@ -182,6 +214,15 @@ class Settings(BaseSettings):
     port: Port = Field(8000, description="port to listen on; 0: any free one")
     metrics_port: Port | None = Field(
         None, description="serve `/metrics` on a port of its own instead; unset: on the main one"
+    )
+    metrics_host: str | None = Field(
+        None,
+        description="address of this port, which may also reload the service; unset: as `HOST`",
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        description="addresses and networks of proxies, separated by commas, whose "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed; unset: nobody's are",
     )
     device: str = Field(
         "auto",
@@ -214,6 +255,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     codec: CodecSettings = CodecSettings()
+    tls: TlsSettings = TlsSettings()
 
     @field_validator("weights")
     @classmethod
@@ -229,6 +271,23 @@ class Settings(BaseSettings):
             if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
                 raise ValueError("expected origins as scheme://host or scheme://host:port, or *")
         return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, proxies: str | None) -> str | None:
+        for proxy in [] if proxies is None else _split_list(proxies):
+            try:
+                ip_network(proxy)
+            except ValueError as cause:
+                raise ValueError(
+                    "expected addresses or networks, such as 10.0.0.7 or 10.0.0.0/8"
+                ) from cause
+        return proxies
+
+    @property
+    def proxies(self) -> list[str]:
+        """Addresses and networks whose word about the client is taken."""
+        return [] if self.trusted_proxies is None else _split_list(self.trusted_proxies)
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

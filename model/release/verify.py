@@ -18,6 +18,7 @@ from model.manifest import (
     VALID_GRAPH_NAME,
     Manifest,
     PyramidBlendConfig,
+    files_to_verify,
     read_manifest,
     verify_file,
     verify_label,
@@ -25,7 +26,6 @@ from model.manifest import (
 from model.release.graphs import run_graph
 from model.release.weights import (
     LoadedWeights,
-    files_to_verify,
     golden_pair,
     restore_parameters,
     run_golden,

@@ -19,23 +19,13 @@ from model.lightness.definition import parameter_shapes as lightness_shapes
 from model.manifest import (
     GRAPH_NAME,
     PARAMETERS_NAME,
-    VALID_GRAPH_NAME,
     AnyNetworkConfig,
-    Architecture,
     Golden,
     Manifest,
     Parameters,
     PyramidBlendConfig,
-    read_manifest,
-    verify_file,
-    verify_label,
+    verify_files,
 )
-
-REQUIRED_FILES: dict[Architecture, tuple[str, ...]] = {
-    "hyperp-mb": (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME),
-    "pyramid-blend": (PARAMETERS_NAME,),
-}
-"""The files that a version must have; the CPU runs `hyperp-mb` from its graphs."""
 
 GOLDEN_SEED = 1620
 GOLDEN_SIDE_PX = 96
@@ -76,19 +66,10 @@ def load_weights(directory: Path) -> LoadedWeights:
             the manifest's, a hash differs, the parameters do not fit the network config, or the
             answer to the golden pair differs as the CPU computes it.
     """
-    manifest = read_manifest(directory)
-    verify_label(manifest, directory)
-    for name in files_to_verify(manifest):
-        verify_file(manifest, directory, name)
+    manifest = verify_files(directory)
     weights = LoadedWeights(manifest, restore_parameters(manifest, directory), directory)
     verify_golden(manifest, run_golden(weights), by=golden_name(manifest))
     return weights
-
-
-def files_to_verify(manifest: Manifest) -> list[str]:
-    """The files that a version must have, then the others that its manifest names."""
-    required = REQUIRED_FILES[manifest.network.architecture]
-    return [*required, *sorted(manifest.files.keys() - set(required))]
 
 
 def restore_parameters(manifest: Manifest, directory: Path) -> Parameters:

@@ -21,6 +21,9 @@ EXIT_PARTLY = 3
 EXIT_INTERRUPTED = 130
 """By the keyboard."""
 
+EXIT_SIGNALLED = 128
+"""With the number of the signal added: it ended at once, as shells tell of it."""
+
 
 class CommandError(Exception):
     """Ends a command; the message is one sentence.

@@ -83,6 +83,22 @@ class BackendConfig:
         return TypeAdapter(BackendConfig).dump_json(self).decode()
 
 
+def verify_files(directories: Sequence[Path]) -> None:
+    """Check what can be checked of weights before a process is started for them.
+
+    Args:
+        directories: One for each version.
+
+    Raises:
+        WeightsError: A file is missing or not as its manifest says, or two have one label.
+    """
+    from model import manifest
+
+    _refuse_equal_labels(directories)
+    for directory in directories:
+        manifest.verify_files(directory)
+
+
 def create_backend(config: BackendConfig) -> Backend:
     """Load every version onto the device; imports what computes, in the worker's process only.
 

@@ -17,6 +17,7 @@ from service.http.middleware import (
 from service.http.reference import create_reference_routes
 from service.http.routes import create_router
 from service.http.running import RunningRequests
+from service.http.safety import SafeAnswers
 from service.lifecycle import Service
 from service.problems import (
     PROBLEM_SCHEMA,
@@ -63,8 +64,23 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(router)
     app.routes.extend(create_reference_routes())
     app.routes.extend(create_page_routes())
+    add_middleware(app, service, running, [*app.routes, *router.routes])
+    return app
+
+
+def add_middleware(
+    app: FastAPI, service: Service, running: RunningRequests, routes: Iterable[BaseRoute]
+) -> None:
+    """Put around an application what every request of it passes.
+
+    Args:
+        app: The application, with its routes.
+        service: The parts that requests meet.
+        running: Knows the requests that are being answered.
+        routes: Those of the application.
+    """
     # The last one added is the outermost.
-    app.add_middleware(EveryMethod, methods=_list_methods([*app.routes, *router.routes]))
+    app.add_middleware(EveryMethod, methods=_list_methods(routes))
     app.add_middleware(LastHandler)
     if service.settings.allowed_origins:
         app.add_middleware(CrossOrigin, origins=service.settings.allowed_origins)
@@ -76,7 +92,7 @@ def create_app(service: Service) -> FastAPI:
         retry_after_s=service.limits.retry_after_s,
     )
     app.add_middleware(PlainTarget)
-    return app
+    app.add_middleware(SafeAnswers, hsts_s=service.settings.tls.hsts_s)
 
 
 def _list_methods(routes: Iterable[BaseRoute]) -> dict[str, set[str]]:

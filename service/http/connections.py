@@ -51,6 +51,11 @@ class ConnectionGuard:
         }
         return type("GuardedProtocol", (GuardedProtocol,), facts)
 
+    @property
+    def handshake_timeout_s(self) -> float:
+        """How long the handshake of TLS may take, before which a connection is not known here."""
+        return self._limits.head_timeout_s
+
     async def watch(self) -> None:
         """Cut connections whose clients take too long, until cancelled."""
         clock = asyncio.get_running_loop().time

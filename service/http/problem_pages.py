@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from service.fusing.accept import read_accept
+from service.http.safety import PAGE_POLICY
 from service.problem_types import CLIENT_LEFT_STATUS, PROBLEM_TYPES, TYPE_PREFIX, type_of
 
 INDEX_PATH: Final = TYPE_PREFIX.rstrip("/")
@@ -24,8 +25,7 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 PAGE_HEADERS: Final = {
     "Vary": "Accept",
     "Cache-Control": "max-age=3600",
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'",
-    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": f"{PAGE_POLICY}; style-src 'sha256-{_STYLE_HASH}'",
 }
 _CODE = re.compile(r"`([^`]*)`")
 Shown = TypeVar("Shown", bound=BaseModel)

@@ -66,8 +66,6 @@ def _answer_with_page(name: str, policy: str) -> Answer:
         headers = {
             "Cache-Control": "no-store",
             "Content-Security-Policy": policy.replace(NONCE_MARK, nonce),
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
         }
         return HTMLResponse(text.replace(NONCE_MARK, nonce), headers=headers)
 
@@ -81,7 +79,6 @@ def _answer_with_asset(name: str) -> Answer:
         response = await files.get_response(name, request.scope)
         # Asked for again each time, and answered by 304, so that no old file meets a new page.
         response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
     return answer

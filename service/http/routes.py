@@ -6,7 +6,7 @@ from traceback import clear_frames
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from expofuse.answers import Health, Readiness, Version, Weights, WeightsVersion
+from expofuse.answers import Version, Weights, WeightsVersion
 from expofuse.errors import MediaTypeError
 from expofuse.package_version import package_version
 from model.exposure import (
@@ -18,7 +18,6 @@ from service.errors import (
     BodyTooLargeError,
     DeadlineError,
     DocumentError,
-    WorkerStoppedError,
 )
 from service.fusing.options import parse_options
 from service.fusing.path import judge, run_fusion
@@ -30,6 +29,7 @@ from service.http.grouping import (
     Grouping,
     GroupsFound,
 )
+from service.http.operating import add_health_routes, add_metrics_route
 from service.http.pictures import PictureResponse
 from service.http.problem_pages import add_problem_pages
 from service.http.running import RunningRequests
@@ -51,7 +51,6 @@ from service.http.uploads import (
     receive_form,
 )
 from service.lifecycle import Service
-from service.metrics import METRICS_MEDIA_TYPE
 from service.problem_types import PROBLEMS
 from service.problems import ANYWHERE, describe_problems
 from service.request_record import RequestRecord
@@ -105,16 +104,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
     async def progress(request: Request) -> RequestProgress:
         return running.describe(request.path_params["request_id"])
 
-    @router.get("/healthz", summary="Whether the process answers")
-    async def healthz() -> Health:
-        return Health()
-
-    @router.get("/readyz", summary="Whether requests should come here")
-    async def readyz() -> Readiness:
-        status = service.status
-        if not status.is_ready:
-            raise WorkerStoppedError(status.reason)
-        return Readiness()
+    add_health_routes(router, service)
 
     @router.get("/version", summary="Versions of the service and of its weights")
     async def version() -> Version:
@@ -152,15 +142,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         )
 
     if service.settings.metrics_port is None:
-
-        @router.get(
-            "/metrics",
-            summary="Metrics for Prometheus",
-            response_class=Response,
-            responses={200: {"content": {METRICS_MEDIA_TYPE: {"schema": {"type": "string"}}}}},
-        )
-        async def metrics() -> Response:
-            return Response(service.metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
+        add_metrics_route(router, service)
 
     add_problem_pages(router)
     return router

@@ -40,8 +40,6 @@ HEADERS = {
     # Asked for again each time, and answered by 304: a new version is never mixed with an old one.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

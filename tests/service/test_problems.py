@@ -23,6 +23,7 @@ from model.errors import (
     WeightsError,
 )
 from service.errors import (
+    AddressError,
     BodyTooLargeError,
     ChildStartError,
     CodecCrashError,
@@ -31,17 +32,21 @@ from service.errors import (
     CodingError,
     DeadlineError,
     DisconnectedError,
+    ExpectationError,
     HeadTooLargeError,
     HttpVersionError,
     LengthRequiredError,
     MultipartError,
     NotAcceptableError,
+    OpenFilesError,
     OriginError,
     QueueFullError,
     RequestHeadError,
+    RequestTimeoutError,
     ServiceError,
     SharedMemoryError,
     TargetTooLongError,
+    TlsError,
     TransferCodingError,
     WorkerStoppedError,
 )
@@ -57,6 +62,8 @@ STATUSES = {
     RequestHeadError: 400,
     OriginError: 403,
     NotAcceptableError: 406,
+    RequestTimeoutError: 408,
+    ExpectationError: 417,
     TargetTooLongError: 414,
     CodingError: 415,
     HeadTooLargeError: 431,
@@ -82,6 +89,14 @@ STATUSES = {
     DeadlineError: 504,
     CodecTimeoutError: 504,
 }
+ENDING_THE_START = (
+    WeightsError,
+    DeviceError,
+    ChildStartError,
+    AddressError,
+    OpenFilesError,
+    TlsError,
+)
 
 
 def every_error(root=FusionError):
@@ -115,11 +130,11 @@ def test_an_error_becomes_its_row_of_the_table(kind):
 def test_every_error_has_a_row_or_ends_the_start():
     assert service.errors is not None
     for kind in every_error():
-        if kind in (ServiceError, WeightsError, DeviceError, ChildStartError):
+        if kind is ServiceError or kind.code in START_ONLY:
             continue
         assert kind in PROBLEMS, kind
         assert kind.code in OUTCOMES
-    assert {WeightsError.code, DeviceError.code, ChildStartError.code} == set(START_ONLY)
+    assert {kind.code for kind in ENDING_THE_START} == set(START_ONLY)
 
 
 def test_every_row_says_what_it_means_and_what_to_do():

@@ -2,11 +2,11 @@
 
 import click
 
-from service.console.exits import EXIT_MISUSED, CommandError
+from service.console.exits import EXIT_MISUSED, EXIT_SIGNALLED, CommandError
 
 
 @click.command("serve")
-def command() -> None:
+def command() -> int:
     """Serve over HTTP until SIGTERM.
 
     Everything is set by environment variables that begin with EXPOFUSE_, see docs/settings.md. The
@@ -17,7 +17,11 @@ def command() -> None:
       expofuse serve
       EXPOFUSE_PORT=9000 EXPOFUSE_DEVICE=cpu expofuse serve
 
-    Exit codes: 0 stopped as asked, 1 it could not start, 2 a setting is wrong.
+    SIGTERM and SIGINT let accepted jobs finish, a second one ends it at once; SIGHUP reads again
+    what can be read again, the certificate for one.
+
+    Exit codes: 0 stopped as asked, 1 it could not start, 2 a setting is wrong, 128 and the number
+    of the signal where a second one ended it.
     """
     try:
         from service.logs import configure_logs
@@ -35,6 +39,7 @@ def command() -> None:
         raise CommandError(str(cause), EXIT_MISUSED) from cause
     configure_logs(settings.log_level)
     try:
-        run_server(settings)
+        second = run_server(settings)
     except StartError as cause:
         raise CommandError(str(cause)) from cause
+    return 0 if second is None else EXIT_SIGNALLED + second

@@ -152,6 +152,7 @@ def test_a_reader_that_pauses_is_cut_only_once_it_has_stalled():
     stopped = Simulated("busy", "first", sent_bytes=10**6, unsent_bytes=10**6)
     after, why = seconds_until_cut(stopped, 600)
     assert why == "stalled"
+    assert 30 < after < 32
 
 
 def test_what_is_ahead_of_the_rate_is_not_kept():
