@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ def running_server(
     log_path: Path,
     python: str = sys.executable,
     open_files: int | None = None,
+    trust: ssl.SSLContext | None = None,
     ready_timeout_s: float = 120.0,
     stop_timeout_s: float = 60.0,
 ) -> Iterator[RunningServer]:
@@ -76,6 +78,7 @@ def running_server(
         log_path: file that receives what the service writes to stdout and stderr.
         python: interpreter that runs it.
         open_files: how many files the server may have open, soft and hard; None: as here.
+        trust: what a client trusts of a server with TLS; None: it has none.
         ready_timeout_s: how long the start may take.
         stop_timeout_s: how long the service may take to end after SIGTERM before it is killed.
     """
@@ -90,9 +93,10 @@ def running_server(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = RunningServer(f"http://127.0.0.1:{port}", process, log_path)
+    scheme = "http" if trust is None else "https"
+    server = RunningServer(f"{scheme}://127.0.0.1:{port}", process, log_path)
     try:
-        _wait_until_ready(server, ready_timeout_s)
+        _wait_until_ready(server, trust or True, ready_timeout_s)
         yield server
     finally:
         _stop(process, stop_timeout_s)
@@ -103,14 +107,17 @@ def limit_files(open_files: int | None) -> list[str]:
     return [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"]
 
 
-def _wait_until_ready(server: RunningServer, timeout_s: float) -> None:
+def _wait_until_ready(
+    server: RunningServer, verify: ssl.SSLContext | bool, timeout_s: float
+) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if (code := server.process.poll()) is not None:
             raise ServerStartError(f"the server ended with {code}:\n{_tail(server)}")
         # trust_env: a proxy in the environment must not see loopback requests.
         with suppress(httpx.TransportError):
-            if httpx.get(f"{server.base_url}/readyz", trust_env=False).status_code == 200:
+            readiness = httpx.get(f"{server.base_url}/readyz", trust_env=False, verify=verify)
+            if readiness.status_code == 200:
                 return
         time.sleep(0.1)
     raise ServerStartError(f"not ready within {timeout_s:g} s:\n{_tail(server)}")

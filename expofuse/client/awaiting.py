@@ -1,6 +1,7 @@
 """The client for event loops: the calls of `Client`, awaited."""
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from types import TracebackType
@@ -56,12 +57,14 @@ class AsyncClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int | Retries = DEFAULT_RETRIES,
         headers: Mapping[str, str] | None = None,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
         self._connection = Connection(url, timeout_s, count_retries(retries), headers or {})
         self._http = httpx.AsyncClient(
             base_url=url,
             headers=self._connection.all_headers,
             timeout=self._connection.timeout,
+            verify=verify,
             trust_env=self._connection.trusts_environment,
         )
 

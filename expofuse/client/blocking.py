@@ -1,6 +1,7 @@
 """The client that waits: each call returns when its answer is there."""
 
 import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,9 @@ class Client:
         timeout_s: Longest time without a byte sent or received, in seconds.
         retries: How often a request is sent again that met a busy service or a lost connection.
         headers: Sent with every request, for a proxy that wants to know who asks.
+        verify: Whose certificates are trusted over https, and which one is shown; True: those of
+            known authorities, or of the file that SSL_CERT_FILE names for other machines than
+            this one; False: anybody's.
 
     Raises:
         UsageError: The URL is none.
@@ -62,12 +66,14 @@ class Client:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int | Retries = DEFAULT_RETRIES,
         headers: Mapping[str, str] | None = None,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
         self._connection = Connection(url, timeout_s, count_retries(retries), headers or {})
         self._http = httpx.Client(
             base_url=url,
             headers=self._connection.all_headers,
             timeout=self._connection.timeout,
+            verify=verify,
             trust_env=self._connection.trusts_environment,
         )
 

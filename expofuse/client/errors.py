@@ -12,7 +12,7 @@ ClientError                         message
     │   ├── ImageError              an exposure is damaged, or of a kind that is not fused
     │   └── ExposuresError          they do not belong together, or could not be aligned
     ├── BusyError                   saturated, starting or stopping: try again later
-    ├── DeadlineError               the request took longer than it may, on its way or in the service
+    ├── DeadlineError               the request took too long, on its way or in the service
     └── ServiceError                the service failed
 """
 

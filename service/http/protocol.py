@@ -38,6 +38,10 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """What a `Host` is made of (RFC 9110, section 7.2; RFC 3986, section 3.2)."""
 
 EXPECTATION = b"100-continue"
+
+MAPPED = "::ffff:"
+"""What an address of version 4 begins with on a socket of version 6 (RFC 4291, 2.5.5.2)."""
+
 _PLAIN_REASON = re.compile("[A-Za-z :-]{1,80}")
 
 STATUS_LINE_START: Final = b"HTTP/1.1 "
@@ -164,6 +168,8 @@ class RequestProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        if self.client is not None and self.client[0].startswith(MAPPED):
+            self.client = (self.client[0].removeprefix(MAPPED), self.client[1])
         self.conn = RequestParser(self.max_head_bytes)
         self.flow = TurnFlow(transport)
         self.transport = AnsweringTransport(self, transport)

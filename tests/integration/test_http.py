@@ -13,7 +13,9 @@ import tifffile
 from PIL import Image
 
 from service.console.cli import main
+from service.http.reference import create_reference_routes
 from service.problem_types import PROBLEM_TYPES, type_of
+from service.web.page_routes import create_page_routes
 from tests import images
 from tests.integration.conftest import data_pair, make_client, metric, problem_of, wait_for
 
@@ -204,6 +206,43 @@ def test_the_type_of_a_problem_leads_to_its_page(client, post):
 def test_every_type_of_problem_is_served(client, code):
     page = client.get(type_of(code))
     assert (page.status_code, page.text.splitlines()[0]) == (200, PROBLEM_TYPES[code].title)
+
+
+def test_every_page_keeps_a_browser_from_loading_framing_and_telling(client):
+    pages = [path for path in list_paths(client) if is_page(client, path)]
+    assert {"/", "/docs", "/redoc", "/problems", "/problems/queue-full"} <= set(pages)
+    for path in pages:
+        answer = client.get(path, headers={"Accept": "text/html"})
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'"), path
+        for rule in ("frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"):
+            assert rule in policy, path
+        assert "unsafe" not in policy
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+def test_every_answer_is_of_the_type_that_it_names_and_of_this_origin_alone(client, post):
+    answers = [client.get(path) for path in list_paths(client)]
+    answers += [client.get("/nothing"), client.options("/fuse"), client.head("/"), post()]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff", answer.url
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin", answer.url
+        assert "strict-transport-security" not in answer.headers
+
+
+def list_paths(client) -> list[str]:
+    """Every path that is read: of the API, of its problems, of the pages and what they load."""
+    described = client.get("/openapi.json").json()["paths"]
+    paths = [path for path, methods in described.items() if "get" in methods and "{" not in path]
+    paths += [f"/problems/{code}" for code in PROBLEM_TYPES]
+    paths += [str(route.path) for route in (*create_reference_routes(), *create_page_routes())]
+    return paths
+
+
+def is_page(client, path: str) -> bool:
+    answer = client.get(path, headers={"Accept": "text/html"})
+    return answer.headers["content-type"].startswith("text/html")
 
 
 def test_the_api_describes_itself(client):

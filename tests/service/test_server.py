@@ -101,8 +101,24 @@ def test_metrics_may_have_a_port_of_their_own():
     def visit(client):
         wait_for(lambda: is_ready(client))
         assert client.get("/metrics").status_code == 404
-        metrics = httpx.get(f"http://127.0.0.1:{settings.metrics_port}/metrics", trust_env=False)
-        assert "expofuse_worker_up 1.0" in metrics.text
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{settings.metrics_port}", trust_env=False
+        ) as operator:
+            assert "expofuse_worker_up 1.0" in operator.get("/metrics").text
+            assert operator.get("/readyz").json() == {"status": "ready"}
+            assert operator.get("/healthz").json() == {"status": "ok"}
+            assert operator.head("/metrics").status_code == 200
+            for answer, code in (
+                (operator.get("/fuse"), "http-404"),
+                (operator.post("/metrics"), "http-405"),
+                (operator.post("/metrics", headers={"Origin": "null"}), "origin-not-allowed"),
+            ):
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert answer.json()["type"] == f"/problems/{code}"
+            with socket.create_connection(("127.0.0.1", settings.metrics_port)) as one:
+                one.sendall(b"nonsense\r\n\r\n")
+                assert b"application/problem+json" in one.recv(65_536)
 
     with Visitor(settings, visit):
         run_server(settings, worker_command=backend_command(copying))

@@ -37,7 +37,6 @@ async def test_a_file_comes_with_its_type_and_may_reach_nothing_else(client, pat
     answer = await client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == media_type
-    assert answer.headers["x-content-type-options"] == "nosniff"
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy
