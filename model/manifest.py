@@ -126,12 +126,16 @@ class Golden(_Record):
         mean: Mean of the fused lightness, 0..100.
         samples: Fused lightness, or luma times 100 where colour is fused too, along
             the main diagonal, every eighth pixel.
+        picture: R, G and B, 0..255, of the picture that is made of such a pair in colour
+            (`model.release.golden_picture`), at the same places; empty in versions that were
+            exported without.
     """
 
     seed: int = Field(ge=0, lt=2**63)
     side_px: int = Field(ge=2, le=2048)
     mean: FiniteFloat
     samples: tuple[FiniteFloat, ...]
+    picture: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
 
 
 class DataSource(_Record):

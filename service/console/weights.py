@@ -131,17 +131,17 @@ def verify_weights_versions(
         directories = [one.directory for one in found]
     else:
         directories = [_locate(version, folder, settings)]
-    from model.release.verify import verify_weights  # loads what computes, unlike all else here
+    from service.console.verifying import verify_wholly  # loads what computes, unlike all else here
 
     outcomes: dict[str, object] = {}
     has_failed = False
     for directory in directories:
         label = directory.resolve().name
-        results = list(verify_weights(directory)) if as_json else []
+        results = list(verify_wholly(directory)) if as_json else []
         if as_json:
             outcomes[label] = [_verify_as_json(one) for one in results]
         else:
-            results = _print_results(label, verify_weights(directory))
+            results = _print_results(label, verify_wholly(directory))
         faults = [one.fault for one in results if one.fault is not None]
         if faults:
             more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

@@ -103,11 +103,13 @@ def create_backend(config: BackendConfig) -> Backend:
     """Load every version onto the device; imports what computes, in the worker's process only.
 
     Raises:
-        WeightsError: A version does not pass its checks, or two have one label.
+        WeightsError: A version does not pass its checks, those of what the device makes of the
+            golden pair among them, or two have one label.
         DeviceError: The device is not there, or torch is not installed for it.
     """
     from model.device import choose_precision, resolve_device
     from model.pipeline import create_pipeline
+    from model.release.golden_picture import verify_picture
     from model.release.weights import load_weights
 
     _refuse_equal_labels(config.weights_directories)
@@ -120,6 +122,7 @@ def create_backend(config: BackendConfig) -> Backend:
         pipeline = create_pipeline(
             weights, device=device, precision=precision, threads=config.threads
         )
+        verify_picture(weights.manifest, pipeline.fuse, precision=pipeline.precision)
         served.append(_describe(weights.manifest, pipeline.precision))
         pipelines[weights.manifest.label] = BackendPipeline(
             max_batch=config.max_batch or pipeline.preferred_batch,

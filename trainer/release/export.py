@@ -39,6 +39,7 @@ from trainer.config import BLEND, TrainConfig, load_config
 from trainer.errors import RunError
 from trainer.peers.definition import PeerConfig
 from trainer.release.description import Description, apply_description
+from trainer.release.golden import add_golden_picture
 from trainer.release.model_card import write_card
 from trainer.release.target import begin_version, parse_version
 from trainer.run_files import BEST_NAME, CONFIG_NAME, RECORD_NAME
@@ -136,6 +137,7 @@ def export(
                 "training": training,
             }
         )
+        manifest = add_golden_picture(manifest, partial)
         manifest = apply_description(manifest, description or Description())
         write_manifest(manifest, partial)
         write_card(partial)

@@ -8,6 +8,7 @@ from model.manifest import Manifest, read_manifest, verify_file, write_manifest
 from model.release.weights import load_weights
 from trainer.errors import RunError
 from trainer.release.description import Description, apply_description
+from trainer.release.golden import add_golden_picture
 from trainer.release.model_card import write_card
 from trainer.release.target import begin_version, parse_version
 
@@ -54,6 +55,7 @@ def repackage(
         for name in changed.files:
             shutil.copyfile(source / name, partial / name)
             verify_file(changed, partial, name)
+        changed = add_golden_picture(changed, partial)
         write_manifest(changed, partial)
         write_card(partial)
     return changed

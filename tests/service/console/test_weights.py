@@ -140,11 +140,12 @@ def test_a_sound_version_passes_every_check(run):
     code, lines, errors = run("verify", "some-1.10.0")
     assert (code, errors) == (0, "")
     assert lines[0] == "some-1.10.0"
-    assert [line.split()[0] for line in lines[1:]] == ["passed"] * 8
-    assert lines[-3:] == [
+    assert [line.split()[0] for line in lines[1:]] == ["passed"] * 9
+    assert lines[-4:] == [
         "  passed  golden pair by the network",
         "  passed  golden pair by network.onnx",
         "  passed  golden pair by network-valid.onnx",
+        "  passed  golden picture by the CPU",
     ]
 
 
@@ -170,8 +171,23 @@ def test_a_network_that_answers_differently_fails_by_each_way_of_running(folder,
     write_manifest(manifest.model_copy(update={"golden": golden}), directory)
     code, lines, errors = run("verify", "some-1.9.0")
     assert code == 1
-    assert [line.split()[0] for line in lines[-3:]] == ["failed"] * 3
+    assert [line.split()[0] for line in lines[-4:-1]] == ["failed"] * 3
+    assert lines[-1] == "  not run golden picture by the CPU"
     assert "(and 2 more)" in errors
+
+
+def test_another_golden_picture_fails_alone(folder, run):
+    directory = folder / "some-1.9.0"
+    manifest = read_manifest(directory)
+    golden = manifest.golden.model_copy(update={"picture": (0,) * 36})
+    write_manifest(manifest.model_copy(update={"golden": golden}), directory)
+    code, lines, errors = run("verify", "some-1.9.0")
+    assert code == 1
+    assert [line for line in lines if "passed" not in line] == [
+        "some-1.9.0",
+        "  failed  golden picture by the CPU",
+    ]
+    assert "golden picture as this device makes it is off by" in errors
 
 
 def test_a_broken_manifest_fails_the_schema(folder, run):

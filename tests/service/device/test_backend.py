@@ -10,7 +10,7 @@ import torch
 
 from model.errors import InferenceError, WeightsError
 from model.exposure import ExposureStack
-from model.manifest import PARAMETERS_NAME
+from model.manifest import PARAMETERS_NAME, read_manifest, write_manifest
 from model.registration import AS_THEY_ARE
 from service.device import torch_device
 from service.device.backend import Backend, BackendConfig, classify_error, create_backend
@@ -197,3 +197,13 @@ def test_the_config_travels_to_another_process():
         "some-1.0.0",
         "where-2.0.0",
     ]
+
+
+def test_a_start_refuses_what_makes_another_picture_than_the_golden_one(config, tmp_path):
+    directory = tmp_path / LABELS[1]
+    shutil.copytree(WEIGHTS / LABELS[1], directory)
+    manifest = read_manifest(directory)
+    golden = manifest.golden.model_copy(update={"picture": (0,) * len(manifest.golden.picture)})
+    write_manifest(manifest.model_copy(update={"golden": golden}), directory)
+    with pytest.raises(WeightsError, match="golden picture as this device makes it is off by"):
+        create_backend(replace(config, weights_directories=(directory,)))

@@ -81,7 +81,9 @@ def test_the_manifest_holds_no_path_and_no_unknown_number(exported):
     text = (exported[1] / "manifest.json").read_text()
     assert str(exported[1].parent) not in text
     assert "NaN" not in text
-    assert np.isfinite(json.loads(text)["golden"]["mean"])
+    golden = json.loads(text)["golden"]
+    assert np.isfinite(golden["mean"])
+    assert len(golden["picture"]) == 3 * len(golden["samples"])
 
 
 def test_a_released_version_is_never_overwritten(exported, capsys):

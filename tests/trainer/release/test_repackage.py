@@ -26,7 +26,9 @@ def test_a_patch_has_the_same_files_and_another_rule(tmp_path):
     old, new = read_manifest(BUNDLED), load_weights(target).manifest
     for name in old.files:
         assert (target / name).read_bytes() == (BUNDLED / name).read_bytes()
+    assert new.golden.picture != old.golden.picture
     told = {"version": "1.1.7", "chroma": "weighted", "evaluation": (), "limits": ("One limit.",)}
+    told["golden"] = old.golden.model_copy(update={"picture": new.golden.picture})
     assert new == old.model_copy(update=told)
     card = (target / CARD_NAME).read_text()
     assert "weighted by its distance from neutral" in card
@@ -38,8 +40,11 @@ def test_the_released_patch_is_1_1_0_but_for_its_colour():
     patch = ROOT / "weights" / "hyperp-mb-1.1.1"
     old, new = load_weights(BUNDLED).manifest, load_weights(patch).manifest
     assert (old.chroma, new.chroma) == ("mean", "unclipped")
-    for key in ("network", "files", "golden", "training", "reference", "accepted_exposures"):
+    for key in ("network", "files", "training", "reference", "accepted_exposures"):
         assert getattr(new, key) == getattr(old, key)
+    lightness = {"picture": ()}
+    assert new.golden.model_copy(update=lightness) == old.golden.model_copy(update=lightness)
+    assert new.golden.picture != old.golden.picture
 
 
 @pytest.mark.parametrize("name", ["hyperp-mb-1.1.0", "hyperp-mb-1.2.0", "hyperp-mb-1.0.9"])
