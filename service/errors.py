@@ -24,6 +24,7 @@ FusionError                         (model/errors.py)
     ├── AddressError                the address to listen on is taken, unknown or another's
     ├── OpenFilesError              too few open files are allowed, at start
     ├── TlsError                    the certificate, its key or the clients' are not sound
+    ├── ReloadError                 the weights that lie there cannot take the place of those served
     ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
     └── CodecError                  a codec process failed at this call
         ├── CodecTimeoutError       it was over its time
@@ -202,6 +203,12 @@ class ChildStartError(ServiceError):
     """A child process did not come up; at the service's start this ends it."""
 
     code = "child-start-failed"
+
+
+class ReloadError(ServiceError):
+    """What lies there now cannot take the place of what is served, which stays."""
+
+    code = "reload-failed"
 
 
 def error_from_code(code: str, message: str) -> FusionError:

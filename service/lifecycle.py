@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from expofuse.files.headers import PixelLimits
+from model.errors import FusionError
 from model.exposure import MAX_EXPOSURES
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.device.job_queue import JobQueue
-from service.errors import OpenFilesError, WorkerStoppedError
+from service.device.workers import DeviceWorkers
+from service.errors import OpenFilesError, ReloadError, WorkerStoppedError
 from service.logs import count_dropped_lines
 from service.metrics import Metrics
 from service.processes.block_pool import BlockPool
@@ -130,6 +132,7 @@ class Service:
     Args:
         settings: All settings.
         worker_command: Starts the device worker's process.
+        renew_command: The command by which weights are reloaded; None: the same again.
 
     Attributes:
         settings: As given.
@@ -138,16 +141,23 @@ class Service:
         reloads: What SIGHUP lets be read again.
         admission: Budgets.
         codec: Processes that decode, align and encode.
-        device: The queue before the device worker, which fuses.
+        device: The device worker, which fuses, behind its queue.
         blocks: Shared memory of all jobs.
     """
 
-    def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker_command: Sequence[str],
+        *,
+        renew_command: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         self.settings = settings
         limits = fit_limits(settings.limits, shared_memory_free_bytes())
         self.limits = fit_connections(limits, raise_open_files())
         self.metrics = Metrics()
         self.reloads = Reloads()
+        self.reloads.add("weights", self.reload_weights)
         self.admission = Admission(self.limits, self.metrics)
         supervision = settings.worker.supervision
         self.codec = CodecPool(
@@ -163,12 +173,11 @@ class Service:
                 log_level=settings.log_level,
             )
         )
-        self.device = JobQueue(
-            worker_command,
-            limits=supervision,
-            max_running=settings.worker.max_running,
-            max_queued=settings.limits.max_jobs,
-            metrics=self.metrics,
+        renew = renew_command or (lambda: worker_command)
+        self.device = DeviceWorkers(
+            self._make_queue(worker_command),
+            renew=lambda: self._make_queue(renew()),
+            drain_timeout_s=settings.drain_timeout_s,
         )
         self.blocks = BlockPool(
             int(self.limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL),
@@ -211,6 +220,16 @@ class Service:
             raise WorkerStoppedError("the device worker was never ready")
         return info
 
+    def _make_queue(self, worker_command: Sequence[str]) -> JobQueue:
+        settings = self.settings
+        return JobQueue(
+            worker_command,
+            limits=settings.worker.supervision,
+            max_running=settings.worker.max_running,
+            max_queued=settings.limits.max_jobs,
+            metrics=self.metrics,
+        )
+
     async def start(self) -> None:
         """Start every process and wait until all are warmed up.
 
@@ -228,6 +247,23 @@ class Service:
                 await self.stop()
                 raise outcome
         self.metrics.show_weights(self.info)
+
+    async def reload_weights(self) -> None:
+        """Serve the weights as they lie there now; requests under way finish with those they chose.
+
+        Raises:
+            ReloadError: They do not pass their checks; what was served is served on.
+        """
+        try:
+            info = await self.device.reload()
+        except FusionError as cause:
+            self.metrics.weights_reloads.labels("refused").inc()
+            logger.error("weights are not reloaded", extra={"reason": cause.message})
+            raise ReloadError(cause.message) from cause
+        self.metrics.show_weights(info)
+        self.metrics.weights_reloads.labels("reloaded").inc()
+        labels = [one.label for one in info.weights]
+        logger.info("weights are reloaded", extra={"weights": labels})
 
     def begin_draining(self) -> None:
         """Flip readiness; requests are still taken, until the balancer has noticed."""

@@ -41,6 +41,9 @@ CutReason = Literal[
 """No first or no further request came in time; its head, its body, too slowly; its client reads too
 slowly, or nothing; gave way to a new one; the new one where all were busy."""
 
+RELOAD_OUTCOMES = ("reloaded", "refused")
+"""The new worker serves; what lies there did not pass, and the one before serves on."""
+
 
 class ChildCounts(Protocol):
     """What the owner of child processes counts."""
@@ -75,7 +78,8 @@ class Metrics:
         running_jobs: Jobs whose windows are on the device.
         batch_windows: Windows in one micro-batch.
         batch_seconds: Time of one micro-batch.
-        worker_up: 1 while the device worker is alive and warmed up.
+        worker_up: Device workers that are alive and warmed up: 1, and 2 while weights are reloaded.
+        weights_reloads: Reloads of the weights by outcome.
         response_bytes: Bytes of finished pictures that clients have not read yet.
         connections: Open connections.
         connections_cut: Connections that were ended by the service, by reason.
@@ -123,7 +127,14 @@ class Metrics:
             "batch_windows", "Windows in one micro-batch.", buckets=BATCH_BUCKETS
         )
         self.batch_seconds = self._histogram("batch_seconds", "Time of one micro-batch.")
-        self.worker_up = self._gauge("worker_up", "1 while the device worker is warmed up.")
+        self.worker_up = self._gauge(
+            "worker_up", "Device workers that are warmed up: 1, and 2 while weights are reloaded."
+        )
+        self.weights_reloads = self._counter(
+            "weights_reloads", "Reloads of the weights by outcome.", "outcome"
+        )
+        for outcome in RELOAD_OUTCOMES:
+            self.weights_reloads.labels(outcome)
         self.response_bytes = self._gauge(
             "response_bytes", "Bytes of finished pictures that are not sent yet."
         )
@@ -143,11 +154,12 @@ class Metrics:
         )
 
     def show_weights(self, info: WorkerInfo) -> None:
-        """Show every weights version that is served; their labels are a closed set from then on.
+        """Show every weights version that is served, and no other.
 
         Args:
             info: What the worker runs.
         """
+        self.weights.clear()
         for index, one in enumerate(info.weights):
             self.weights.labels(one.name, one.version).info(
                 {

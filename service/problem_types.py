@@ -36,6 +36,7 @@ from service.errors import (
     NotAcceptableError,
     OriginError,
     QueueFullError,
+    ReloadError,
     RequestHeadError,
     RequestTimeoutError,
     SharedMemoryError,
@@ -122,6 +123,14 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "Send it again over a faster line, or smaller files. The bounds are `head_timeout_s`, "
         "`min_receive_bytes_per_s`, `receive_stall_timeout_s` and `receive_timeout_s` at "
         "`GET /limits`; an operator can raise them.",
+    ),
+    ReloadError: Row(
+        409,
+        "What lies there cannot be served",
+        "A reload was asked for, and what was found did not pass its checks, or the service is "
+        "stopping. What was served before is served on.",
+        "The `detail` names the check. Mend what lies there and ask again; "
+        "`expofuse weights verify` runs every check.",
     ),
     LengthRequiredError: Row(
         411,

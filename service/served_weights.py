@@ -17,6 +17,7 @@ class ServedWeights:
         reference: Exposure onto which the other is warped for it.
         precision: Precision of its network's feature maps.
         is_for_pairs: Of a stack it fuses the darkest and the brightest exposure alone.
+        digest: Hash of what decides the picture: parameters, network and rules.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ServedWeights:
     reference: Reference
     precision: str
     is_for_pairs: bool = False
+    digest: str = ""
 
     @property
     def label(self) -> str:

@@ -5,8 +5,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import uvicorn
 
@@ -68,7 +69,8 @@ def run_server(
 def make_worker_command(settings: Settings) -> list[str]:
     """The command that starts the device worker's process."""
     config = BackendConfig(
-        weights_directories=settings.weights_directories,
+        # Where links lead now: a worker that is replaced loads what the one before had.
+        weights_directories=tuple(one.resolve() for one in settings.weights_directories),
         device=settings.device,
         precision=settings.worker.precision,
         threads=settings.worker.threads,
@@ -91,8 +93,10 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
         tls = None if settings.tls.certificate is None else ServerTls(settings.tls)
         if worker_command is None:
             verify_files(settings.weights_directories)
-            worker_command = make_worker_command(settings)
-        service = Service(settings, worker_command)
+            make_command: Callable[[], Sequence[str]] = partial(make_worker_command, settings)
+        else:
+            make_command = partial(list, worker_command)
+        service = Service(settings, make_command(), renew_command=make_command)
         starting = asyncio.create_task(service.start())
         if await _is_interrupted(starting, signals):
             await service.stop()

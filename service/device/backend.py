@@ -1,5 +1,6 @@
 """Loads the weights in the device worker's process, and puts a few calls before them."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -154,7 +155,13 @@ def _describe(manifest: "Manifest", precision: str) -> ServedWeights:
         reference=manifest.reference,
         precision=precision,
         is_for_pairs=manifest.network.is_for_pairs,
+        digest=_digest(manifest),
     )
+
+
+def _digest(manifest: "Manifest") -> str:
+    deciding = manifest.model_dump_json(include={"network", "files", "chroma", "reference"})
+    return hashlib.sha256(deciding.encode()).hexdigest()
 
 
 def _warm_up(pipeline: "FusionPipeline") -> None:

@@ -101,6 +101,7 @@ class JobQueue:
         self._running: dict[int, _Ticket] = {}
         self._info: WorkerInfo | None = None
         self._is_stopping = False
+        self._shown = (0, 0, 0)
 
     @property
     def is_ready(self) -> bool:
@@ -153,7 +154,6 @@ class JobQueue:
         """End the worker; jobs that are left are answered with `WorkerStoppedError`."""
         self._is_stopping = True
         is_idle = self._supervisor.is_up and not self._running
-        self._metrics.worker_up.set(0)
         left = [*self._running.values(), *self._queue]
         self._running.clear()
         self._queue.clear()
@@ -203,7 +203,6 @@ class JobQueue:
         """See `ChildOwner`."""
         assert isinstance(ready, Ready)
         self._info = ready.info
-        self._metrics.worker_up.set(1)
         self._dispatch()
 
     def on_child_message(self, message: FromWorker, payload: bytes) -> None:
@@ -229,7 +228,6 @@ class JobQueue:
 
     def on_child_down(self) -> None:
         """See `ChildOwner`: what was running goes back to the head of the queue, once."""
-        self._metrics.worker_up.set(0)
         for ticket in reversed(self._running.values()):
             if ticket.settled.done():
                 continue  # Nobody waits for it any more.
@@ -265,5 +263,10 @@ class JobQueue:
         return self._running.pop(number)
 
     def _show_levels(self) -> None:
-        self._metrics.queue_jobs.set(len(self._queue))
-        self._metrics.running_jobs.set(len(self._running))
+        """Add what has changed: while weights are reloaded another worker shows its levels too."""
+        metrics = self._metrics
+        levels = (len(self._queue), len(self._running), int(self.is_ready))
+        gauges = (metrics.queue_jobs, metrics.running_jobs, metrics.worker_up)
+        for gauge, now, shown in zip(gauges, levels, self._shown, strict=True):
+            gauge.inc(now - shown)
+        self._shown = levels

@@ -22,6 +22,7 @@ from service.admission import (
 )
 from service.codec.messages import DecodedImage, StackFound
 from service.codec.turns import Turn, expect_work_s
+from service.device.job_queue import JobQueue
 from service.device.messages import FuseJob
 from service.errors import CodecError
 from service.fusing.accept import check_result, choose_encoding
@@ -133,6 +134,7 @@ async def run_fusion(
     )
     with (
         service.admission.admit(megapixels),
+        service.device.lease(fusion.weights) as worker,
         ExitStack() as more,
         JobBlocks(service.blocks) as blocks,
     ):
@@ -159,7 +161,7 @@ async def run_fusion(
             )
             frame = found.frame if options.crop == "common" else None
             check_result(fusion.encoding, found.exposures[0], frame)
-        output = await _fuse(found, fusion.weights, record, blocks, service)
+        output = await _fuse(found, fusion.weights, record, blocks, worker)
         with stages.measure("encode"):
             picture = await service.codec.encode(
                 output,
@@ -190,7 +192,7 @@ async def _fuse(
     weights: ServedWeights,
     record: RequestRecord,
     blocks: JobBlocks,
-    service: Service,
+    worker: JobQueue,
 ) -> SharedDescriptor:
     """Have the used exposures fused; a single one is the picture."""
     exposures = found.exposures
@@ -209,8 +211,8 @@ async def _fuse(
         weights.label,
     )
     record.stages.current = "queue"
-    record.find_place = partial(service.device.find_place, job)
-    times = await service.device.fuse(job)
+    record.find_place = partial(worker.find_place, job)
+    times = await worker.fuse(job)
     record.stages.record("queue", times.queue_s)
     record.stages.record("fuse", times.fuse_s)
     return output

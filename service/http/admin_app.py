@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import OriginError
+from service.http.admin_routes import add_reload_route
 from service.http.app import add_middleware
 from service.http.operating import add_health_routes, add_metrics_route
 from service.http.running import RunningRequests
@@ -51,6 +52,7 @@ def create_admin_app(service: Service) -> FastAPI:
     router = APIRouter()
     add_health_routes(router, service)
     add_metrics_route(router, service)
+    add_reload_route(router, service)
     app.include_router(router)
     app.add_middleware(RefusePages)
     add_middleware(app, service, RunningRequests(), [*app.routes, *router.routes])

@@ -18,6 +18,7 @@ from service.errors import (
     BodyTooLargeError,
     DeadlineError,
     DocumentError,
+    ReloadError,
 )
 from service.fusing.options import parse_options
 from service.fusing.path import judge, run_fusion
@@ -70,7 +71,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         "/fuse",
         summary="Fuse two to nine exposures of one scene",
         response_class=Response,
-        responses=describe_problems(kind for kind in PROBLEMS if kind is not DocumentError)
+        responses=describe_problems(set(PROBLEMS) - {DocumentError, ReloadError})
         | {200: FUSED_RESPONSE},
         openapi_extra=FUSE_OPENAPI,
     )

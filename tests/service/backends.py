@@ -140,6 +140,17 @@ def copying(record: Path | None = None, has_draft: bool = False) -> Backend:
     return CopyBackend(record and Path(record), has_draft=has_draft).as_backend()
 
 
+def labelled(version: str, digest: str) -> Backend:
+    """Copies under another version's label."""
+    backend = CopyBackend()
+    weights = replace(COPY, version=version, digest=digest)
+    return replace(
+        backend.as_backend(),
+        info=WorkerInfo((weights,), "cpu"),
+        pipelines={weights.label: backend.as_pipeline()},
+    )
+
+
 def failing_warm_up() -> Backend:
     raise ValueError("expected a device below cuda:0, got 'cuda:7'")
 
