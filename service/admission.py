@@ -95,6 +95,12 @@ class Allowance:
         self._change_level(n_bytes)
         self._held_bytes += n_bytes
 
+    def pass_on(self) -> "Allowance":
+        """Let go of the bytes in favour of another allowance, which holds them from now on."""
+        other = Allowance(self._change_level)
+        other._held_bytes, self._held_bytes = self._held_bytes, 0
+        return other
+
     def release(self) -> None:
         """Give everything back: the bytes are no longer held."""
         self._change_level(-self._held_bytes)

@@ -13,6 +13,8 @@ FusionError                         (model/errors.py)
     ├── MultipartError              the body is not the form that the route takes
     ├── DocumentError               the body is not the JSON that the route takes
     ├── CodingError                 the body, or a part of it, is compressed or encoded
+    ├── IdempotencyKeyError         the Idempotency-Key is no key
+    ├── KeyReusedError              another request came with this Idempotency-Key
     ├── NotAcceptableError          no format that the client takes can hold the picture
     ├── LengthRequiredError         a POST without a body
     ├── BodyTooLargeError           more bytes than the limit
@@ -101,6 +103,18 @@ class NotAcceptableError(ServiceError):
     """No format that the client takes can hold the picture, or none is written here."""
 
     code = "not-acceptable"
+
+
+class IdempotencyKeyError(ServiceError):
+    """The header `Idempotency-Key` holds no key, or more than one."""
+
+    code = "malformed-idempotency-key"
+
+
+class KeyReusedError(ServiceError):
+    """The same caller sent another request with this `Idempotency-Key`."""
+
+    code = "idempotency-key-reused"
 
 
 class MultipartError(ServiceError):

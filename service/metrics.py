@@ -41,6 +41,9 @@ CutReason = Literal[
 """No first or no further request came in time; its head, its body, too slowly; its client reads too
 slowly, or nothing; gave way to a new one; the new one where all were busy."""
 
+KeptFor = Literal["equal", "keyed"]
+"""Requests that are equal; the same request once more, with its `Idempotency-Key`."""
+
 RELOAD_OUTCOMES = ("reloaded", "refused")
 """The new worker serves; what lies there did not pass, and the one before serves on."""
 
@@ -63,7 +66,8 @@ class Metrics:
     """The metrics of one service process, in a registry of their own.
 
     Attributes:
-        requests: Requests to `/fuse` by outcome: `fused`, `disconnected` or a problem's code.
+        requests: Requests to `/fuse` by outcome: `fused`, `reused`, `not-modified`, `disconnected`
+            or a problem's code.
         request_seconds: Time from a request's first byte to its outcome.
         stage_seconds: Time of each stage of a fused request.
         fuse_seconds: Time of the stage `fuse` by weights version, of which one may be many times
@@ -81,6 +85,7 @@ class Metrics:
         worker_up: Device workers that are alive and warmed up: 1, and 2 while weights are reloaded.
         weights_reloads: Reloads of the weights by outcome.
         response_bytes: Bytes of finished pictures that clients have not read yet.
+        kept_bytes: Bytes of finished pictures that are kept, by what for.
         connections: Open connections.
         connections_cut: Connections that were ended by the service, by reason.
         draining: 1 after SIGTERM.
@@ -138,6 +143,15 @@ class Metrics:
         self.response_bytes = self._gauge(
             "response_bytes", "Bytes of finished pictures that are not sent yet."
         )
+        self.kept_bytes = Gauge(
+            "kept_bytes",
+            "Bytes of finished pictures that are kept for requests to come.",
+            ("kept_for",),
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+        for purpose in get_args(KeptFor):
+            self.kept_bytes.labels(purpose)
         self.connections = self._gauge("connections", "Open connections.")
         self.connections_cut = self._counter(
             "connections_cut", "Connections that the service ended.", "reason"

@@ -31,6 +31,8 @@ from service.errors import (
     ExpectationError,
     HeadTooLargeError,
     HttpVersionError,
+    IdempotencyKeyError,
+    KeyReusedError,
     LengthRequiredError,
     MultipartError,
     NotAcceptableError,
@@ -57,6 +59,12 @@ CLIENT_LEFT_STATUS: Final = 499
 
 INTERNAL_CODE: Final = "internal-error"
 FUSED_OUTCOME: Final = "fused"
+REUSED_OUTCOME: Final = "reused"
+"""Answered with a picture that was made, or was being made, for an equal request."""
+
+NOT_MODIFIED_OUTCOME: Final = "not-modified"
+"""The client has the picture already, as its `If-None-Match` says."""
+
 
 _TRY_AGAIN = "Send the request again after the seconds that `Retry-After` names."
 _ASK_OPERATOR = (
@@ -101,6 +109,13 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "stands beside them.",
         "Send either `under` and `over`, once each, or `exposures` two to nine times, and let the "
         "library write the boundary and the `Content-Type`.",
+    ),
+    IdempotencyKeyError: Row(
+        400,
+        "The Idempotency-Key is no key",
+        "The header `Idempotency-Key` is empty, longer than 255 characters, holds others than "
+        "printable ASCII, or comes twice.",
+        "Send a new UUID with each request, and the same one only where that request is repeated.",
     ),
     OriginError: Row(
         403,
@@ -211,6 +226,13 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "show the same scene as the reference exposure; the `detail` names it.",
         "Send the exposures of one bracket only, all upright, two to nine of them. Exposures of "
         "several sizes need `align=auto` or `align=require`.",
+    ),
+    KeyReusedError: Row(
+        422,
+        "The Idempotency-Key was used for another request",
+        "A request with other exposures or options came with the same `Idempotency-Key`, not long "
+        "ago and from the same caller.",
+        "Take a new key for each request; repeat one only with the very same body and options.",
     ),
     DocumentError: Row(
         422,
@@ -392,6 +414,8 @@ PROBLEM_TYPES: Final = _index_by_code()
 
 OUTCOMES: Final = (
     FUSED_OUTCOME,
+    REUSED_OUTCOME,
+    NOT_MODIFIED_OUTCOME,
     *sorted({error.code for error in PROBLEMS} | {INTERNAL_CODE, UNSETTLED_OUTCOME}),
 )
 """Every value of the metric label `outcome`."""

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -200,6 +201,25 @@ class TlsSettings(BaseModel):
         return self
 
 
+class CacheSettings(BaseModel):
+    """What is kept of finished pictures, so that they are not made twice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bytes: NonNegativeInt = Field(
+        0,
+        description="bytes of finished pictures that are kept for equal requests, those used "
+        "longest ago given up first; 0: none",
+    )
+    keyed_bytes: NonNegativeInt = Field(
+        64 * MIB,
+        description="bytes of finished pictures that are kept for requests that come again with "
+        "their `Idempotency-Key`",
+    )
+    keyed_s: PositiveFloat = Field(
+        600.0, description="seconds for which a picture and its `Idempotency-Key` are kept"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of the service; immutable after start."""
 
@@ -256,6 +276,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     codec: CodecSettings = CodecSettings()
     tls: TlsSettings = TlsSettings()
+    cache: CacheSettings = CacheSettings()
 
     @field_validator("weights")
     @classmethod

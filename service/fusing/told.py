@@ -28,6 +28,9 @@ TOLD_HEADERS = {
     "replaced by what others show",
     "X-Expofuse-Dropped": "what files held beside their picture, by exposure, or `none`",
     "Server-Timing": "milliseconds of each stage",
+    "ETag": "names the picture: by the exposures, the options, the weights and the service",
+    "X-Expofuse-Cache": "`miss`: fused for this request; `hit`: it was kept; `shared`: fused for "
+    "an equal request at the same time",
 }
 """What the headers of an answer mean that holds a picture."""
 

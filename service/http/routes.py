@@ -20,8 +20,10 @@ from service.errors import (
     DocumentError,
     ReloadError,
 )
+from service.fusing.answering import Answering, read_idempotency_key
 from service.fusing.options import parse_options
-from service.fusing.path import judge, run_fusion
+from service.fusing.path import judge
+from service.fusing.tag import matches, name_fusion
 from service.http.disconnect import cancel_when_client_leaves
 from service.http.grouping import (
     GROUP_OPENAPI,
@@ -31,12 +33,13 @@ from service.http.grouping import (
     GroupsFound,
 )
 from service.http.operating import add_health_routes, add_metrics_route
-from service.http.pictures import PictureResponse
+from service.http.pictures import KEPT_BY_ITS_CLIENT, PictureResponse, answer_not_modified
 from service.http.problem_pages import add_problem_pages
 from service.http.running import RunningRequests
 from service.http.schemas import (
     FUSE_OPENAPI,
     FUSED_RESPONSE,
+    NOT_MODIFIED_RESPONSE,
     PROGRESS_OPENAPI,
     Limits,
     RequestProgress,
@@ -66,13 +69,14 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
     """
     router = APIRouter(responses=describe_problems(ANYWHERE))
     grouping = Grouping()
+    answering = Answering(service)
 
     @router.post(
         "/fuse",
         summary="Fuse two to nine exposures of one scene",
         response_class=Response,
         responses=describe_problems(set(PROBLEMS) - {DocumentError, ReloadError})
-        | {200: FUSED_RESPONSE},
+        | {200: FUSED_RESPONSE, 304: NOT_MODIFIED_RESPONSE},
         openapi_extra=FUSE_OPENAPI,
     )
     async def fuse(request: Request) -> Response:
@@ -80,7 +84,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         deadline_s = service.limits.deadline_s
         try:
             async with asyncio.timeout(None) as deadline:
-                return await _fuse_exposures(request, record, service, deadline)
+                return await _fuse_exposures(request, record, service, answering, deadline)
         except TimeoutError as cause:
             raise DeadlineError(f"expected an answer within {deadline_s:g} s, got none") from cause
         except BaseException as error:
@@ -150,23 +154,32 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
 
 
 async def _fuse_exposures(
-    request: Request, record: RequestRecord, service: Service, deadline: asyncio.Timeout
+    request: Request,
+    record: RequestRecord,
+    service: Service,
+    answering: Answering,
+    deadline: asyncio.Timeout,
 ) -> Response:
     """Receive a form, have it fused, respond; the deadline begins when the form is here."""
+    headers = request.headers
     with service.admission.hold_upload() as upload:
         with record.stages.measure("receive"):
+            key = read_idempotency_key(headers.getlist("idempotency-key"))
             service.admission.check_open()
             form = await receive_form(request, upload, max_bytes=service.limits.max_body_bytes)
             deadline.reschedule(asyncio.get_running_loop().time() + service.limits.deadline_s)
             options = parse_options(request.query_params, form.options)
-            fusion = judge(form, options, ",".join(request.headers.getlist("accept")), service)
+            fusion = judge(form, options, ",".join(headers.getlist("accept")), service)
+            names = await name_fusion(fusion, service.info)
+        if matches(",".join(headers.getlist("if-none-match")), names.entity_tag):
+            return answer_not_modified(record, names.entity_tag)
         async with cancel_when_client_leaves(request.receive):
-            fused = await run_fusion(fusion, upload, record, service)
+            fused = await answering.answer(fusion, names, key, upload, record)
     return PictureResponse(
         fused.picture,
         fused.allowance,
         media_type=fused.media_type,
-        headers={**fused.headers, "Cache-Control": "no-store"},
+        headers={**fused.headers, **KEPT_BY_ITS_CLIENT},
     )
 
 

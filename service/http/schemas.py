@@ -206,10 +206,31 @@ FUSED_RESPONSE: dict[str, object] = {
     },
     "content": {media_type: {"schema": _PICTURE_SCHEMA} for media_type in MEDIA_TYPES.values()},
 }
+NOT_MODIFIED_RESPONSE: dict[str, object] = {
+    "description": "the client has the picture, as its `If-None-Match` says",
+    "headers": {"ETag": describe_header(TOLD_HEADERS["ETag"])},
+}
+_REQUEST_HEADERS = {
+    "If-None-Match": "entity tags of pictures that the client has; one that matches is answered "
+    "with 304, without a fusion",
+    "Idempotency-Key": "names the request: repeated with its key it is not fused twice",
+}
 FUSE_OPENAPI: dict[str, object] = {
     "parameters": [
-        {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in _GIVEN_OPTIONS.items()
+        *(
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in _GIVEN_OPTIONS.items()
+        ),
+        *(
+            {
+                "name": name,
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": description,
+            }
+            for name, description in _REQUEST_HEADERS.items()
+        ),
     ],
     "requestBody": {
         "required": True,
