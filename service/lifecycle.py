@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from service.device.job_queue import JobQueue
 from service.device.workers import DeviceWorkers
 from service.errors import OpenFilesError, ReloadError, WorkerStoppedError
 from service.logs import count_dropped_lines
+from service.loop_lag import watch_loop_lag
 from service.metrics import Metrics
 from service.processes.block_pool import BlockPool
+from service.processes.memory import count_private_bytes
 from service.processes.shared_memory import (
     require_shared_memory,
     shared_memory_free_bytes,
@@ -187,9 +190,19 @@ class Service:
             codec=self.codec, worker=self.device, codec_alive=lambda: self.codec.alive
         )
         self.metrics.show_shared_memory(
-            held=lambda: self.blocks.held_bytes, idle=lambda: self.blocks.idle_bytes
+            held=lambda: self.blocks.held_bytes,
+            idle=lambda: self.blocks.idle_bytes,
+            free=shared_memory_free_bytes,
+        )
+        self.metrics.show_memory(
+            {
+                "loop": lambda: count_private_bytes([os.getpid()]),
+                "codec": lambda: count_private_bytes(self.codec.pids),
+                "worker": lambda: count_private_bytes(self.device.pids),
+            }
         )
         self.metrics.show_dropped_log_lines(count_dropped_lines)
+        self._lag_watch: asyncio.Task[None] | None = None
         self._is_draining = False
         self._stopping: asyncio.Task[None] | None = None
 
@@ -247,6 +260,8 @@ class Service:
                 await self.stop()
                 raise outcome
         self.metrics.show_weights(self.info)
+        watch = watch_loop_lag(self.metrics.loop_lag_seconds.observe)
+        self._lag_watch = asyncio.create_task(watch, name="loop-lag")
 
     async def reload_weights(self) -> None:
         """Serve the weights as they lie there now; requests under way finish with those they chose.
@@ -301,6 +316,8 @@ class Service:
     async def _stop(self) -> None:
         self.begin_draining()
         self.admission.close()
+        if self._lag_watch is not None:
+            self._lag_watch.cancel()
         # Before the queues forget what runs: nothing that comes back now is used again.
         await self.blocks.close()
         # Together: neither end may keep the other's processes alive.

@@ -1,6 +1,6 @@
 """Defines every metric of the service once: one prefix, base units, labels from closed sets."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Protocol, get_args
 
 from prometheus_client import (
@@ -28,6 +28,7 @@ METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 PREFIX = "expofuse"
 
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 SHARE_BUCKETS = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
@@ -40,6 +41,8 @@ CutReason = Literal[
 ]
 """No first or no further request came in time; its head, its body, too slowly; its client reads too
 slowly, or nothing; gave way to a new one; the new one where all were busy."""
+
+ProcessKind = Literal["loop", "codec", "worker"]
 
 KeptFor = Literal["equal", "keyed"]
 """Requests that are equal; the same request once more, with its `Idempotency-Key`."""
@@ -88,6 +91,7 @@ class Metrics:
         kept_bytes: Bytes of finished pictures that are kept, by what for.
         connections: Open connections.
         connections_cut: Connections that were ended by the service, by reason.
+        loop_lag_seconds: How much later than due the event loop came to a task, ten times a second.
         draining: 1 after SIGTERM.
         weights: Name and version of each weights version that is served, the device and the
             precision they run on, and which of them is the default.
@@ -158,6 +162,11 @@ class Metrics:
         )
         for reason in get_args(CutReason):
             self.connections_cut.labels(reason)
+        self.loop_lag_seconds = self._histogram(
+            "loop_lag_seconds",
+            "How much later than due the event loop came to a task.",
+            buckets=LAG_BUCKETS,
+        )
         self.draining = self._gauge("draining", "1 after SIGTERM.")
         self.weights = Info(
             "weights",
@@ -204,13 +213,33 @@ class Metrics:
         self._register("codec_start_failures", failures, lambda: codec.start_failures)
         self._register("worker_start_failures", failures, lambda: worker.start_failures)
 
-    def show_shared_memory(self, *, held: Callable[[], int], idle: Callable[[], int]) -> None:
+    def show_memory(self, private_bytes: Mapping[ProcessKind, Callable[[], int]]) -> None:
+        """Show what processes have for themselves, read whenever the metrics are.
+
+        Args:
+            private_bytes: Of all processes of each kind together.
+        """
+        memory = Gauge(
+            "process_memory_bytes",
+            "Resident memory that processes of a kind share with no other, of all together.",
+            ("process",),
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+        for kind, count in private_bytes.items():
+            memory.labels(kind).set_function(count)
+
+    def show_shared_memory(
+        self, *, held: Callable[[], int], idle: Callable[[], int], free: Callable[[], int]
+    ) -> None:
         """Show what the blocks of shared memory take, read whenever the metrics are.
 
         Args:
             held: Bytes of all blocks.
             idle: Bytes of those that wait for their next job.
+            free: Bytes of /dev/shm that nobody has taken.
         """
+        self._gauge("shared_memory_free_bytes", "Free bytes of /dev/shm.").set_function(free)
         self._gauge(
             "shared_memory_bytes", "Bytes of shared memory for pixels, used and idle."
         ).set_function(held)

@@ -1,9 +1,10 @@
 """What both clients share: requests and answers, without sending or receiving a byte."""
 
 import ipaddress
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx
@@ -34,6 +35,7 @@ CONNECT_TIMEOUT_S = 10.0
 MAX_PROBLEM_BYTES = 64 * 1024
 """What is read of an answer that is no picture; a problem document has some hundred bytes."""
 
+KEY_HEADER = "Idempotency-Key"
 HEALTH_PATH, READY_PATH = "healthz", "readyz"
 STATE_PATHS = (HEALTH_PATH, READY_PATH)
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -47,11 +49,13 @@ class Request:
         path: Below the service's URL.
         query: Parameters of the URL.
         exposures: What a POST sends; None for a GET.
+        key: Names a POST in all its attempts, so that the service does its work once.
     """
 
     path: str
     query: Mapping[str, str] | None = None
     exposures: Exposures | None = None
+    key: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def is_repeated(self) -> bool:
@@ -71,7 +75,11 @@ class Request:
             yield http.build_request("GET", self.path, params=self.query)
             return
         with self.exposures.open_parts() as parts:
-            yield http.build_request("POST", self.path, params=self.query, files=parts)
+            # In the quotes of a string of structured headers, as the IETF's draft has it.
+            headers = {KEY_HEADER: f'"{self.key}"'} if self.is_repeated else {}
+            yield http.build_request(
+                "POST", self.path, params=self.query, files=parts, headers=headers
+            )
 
 
 def ask_to_fuse(exposures: Sequence[Exposure], options: Mapping[str, object]) -> Request:

@@ -59,6 +59,9 @@ from service.problem_types import PROBLEMS
 from service.problems import ANYWHERE, describe_problems
 from service.request_record import RequestRecord
 
+NEVER_OF_FUSE = (DocumentError, ReloadError)
+"""Problems that other routes alone answer with."""
+
 
 def create_router(service: Service, running: RunningRequests) -> APIRouter:
     """All routes of the service but those of the page.
@@ -75,7 +78,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         "/fuse",
         summary="Fuse two to nine exposures of one scene",
         response_class=Response,
-        responses=describe_problems(set(PROBLEMS) - {DocumentError, ReloadError})
+        responses=describe_problems(kind for kind in PROBLEMS if kind not in NEVER_OF_FUSE)
         | {200: FUSED_RESPONSE, 304: NOT_MODIFIED_RESPONSE},
         openapi_extra=FUSE_OPENAPI,
     )

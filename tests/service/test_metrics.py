@@ -69,3 +69,16 @@ def test_two_services_in_one_process_share_no_metric():
     first, second = Metrics(), Metrics()
     first.requests.labels("fused").inc()
     assert second.registry.get_sample_value("expofuse_requests_total", {"outcome": "fused"}) == 0
+
+
+def test_memory_is_shown_by_kind_of_process_as_it_is_now(metrics):
+    sizes = {"loop": 1.0, "codec": 2.0, "worker": 3.0}
+    metrics.show_memory({kind: (lambda kind=kind: sizes[kind]) for kind in sizes})
+    metrics.show_shared_memory(held=lambda: 1, idle=lambda: 2, free=lambda: 3)
+    sizes["codec"] = 5.0
+    found = families(metrics)
+    shown = {
+        one.labels["process"]: one.value for one in found["expofuse_process_memory_bytes"].samples
+    }
+    assert shown == sizes
+    assert found["expofuse_shared_memory_free_bytes"].samples[0].value == 3

@@ -35,12 +35,15 @@ from service.errors import (
     ExpectationError,
     HeadTooLargeError,
     HttpVersionError,
+    IdempotencyKeyError,
+    KeyReusedError,
     LengthRequiredError,
     MultipartError,
     NotAcceptableError,
     OpenFilesError,
     OriginError,
     QueueFullError,
+    ReloadError,
     RequestHeadError,
     RequestTimeoutError,
     ServiceError,
@@ -70,6 +73,9 @@ STATUSES = {
     TransferCodingError: 501,
     HttpVersionError: 505,
     MultipartError: 400,
+    IdempotencyKeyError: 400,
+    KeyReusedError: 422,
+    ReloadError: 409,
     LengthRequiredError: 411,
     BodyTooLargeError: 413,
     PixelLimitError: 413,
@@ -144,7 +150,7 @@ def test_every_row_says_what_it_means_and_what_to_do():
             assert text.count("`") % 2 == 0, code
         assert row.meaning.endswith("."), code
         assert row.remedy.endswith("."), code
-    assert set(OUTCOMES) - {"fused", "unsettled"} <= set(PROBLEM_TYPES)
+    assert set(OUTCOMES) - {"fused", "reused", "not-modified", "unsettled"} <= set(PROBLEM_TYPES)
 
 
 def test_codes_are_unique():

@@ -4,7 +4,7 @@ import errno
 import http.client
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
@@ -31,12 +31,11 @@ def examine_serving() -> Iterator[Finding]:
     yield Finding("settings", "well", _name_settings())
     for directory in settings.weights_directories:
         yield _examine_weights(directory)
-    from service.lifecycle import BYTES_PER_MEGAPIXEL
+    from service.worst_case import count_memory
 
-    wanted = int(settings.limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL)
-    yield _examine_shared_memory(wanted)
+    yield _examine_shared_memory(count_memory(settings)["shared memory"])
     yield _examine_open_files(settings.limits.max_connections)
-    yield _examine_memory(settings.codec.count * settings.codec.memory_bytes, wanted)
+    yield _examine_memory(count_memory(settings))
     yield examine_port(settings.host, settings.port)
     if settings.metrics_port is not None:
         yield examine_port(settings.host, settings.metrics_port, name="port of the metrics")
@@ -102,18 +101,19 @@ def _examine_open_files(max_connections: int) -> Finding:
     )
 
 
-def _examine_memory(codec_bytes: int, shared_bytes: int) -> Finding:
+def _examine_memory(most: Mapping[str, int]) -> Finding:
     """Memory of the machine or of the container, beside what all processes together may take."""
-    total_bytes = _find_memory_bytes()
-    most_bytes = codec_bytes + shared_bytes
-    found = f"{total_bytes // MIB} MiB; at worst {most_bytes // MIB} MiB are used"
+    total_bytes, most_bytes = _find_memory_bytes(), sum(most.values())
+    parts = ", ".join(f"{kind} {one // MIB}" for kind, one in most.items())
+    found = f"{total_bytes // MIB} MiB; at worst {most_bytes // MIB} MiB are used ({parts})"
     if total_bytes >= most_bytes:
         return Finding("memory", "well", found)
     return Finding(
         "memory",
         "note",
         found,
-        "lower EXPOFUSE_CODEC__PROCESSES, EXPOFUSE_CODEC__MEMORY_BYTES or "
+        "lower EXPOFUSE_CODEC__PROCESSES, EXPOFUSE_CODEC__MEMORY_BYTES, "
+        "EXPOFUSE_LIMITS__MAX_UPLOAD_BYTES or "
         "EXPOFUSE_LIMITS__MAX_MEGAPIXELS_IN_FLIGHT where requests of many large pictures come",
     )
 

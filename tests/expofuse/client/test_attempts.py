@@ -49,6 +49,35 @@ def test_a_connection_that_is_reset_before_an_answer_is_made_again(make_client):
     assert len(server.heads) == 3
 
 
+def keys_of(server):
+    lines = [line for head in server.heads for line in head.decode().split("\r\n")]
+    found = [line.partition(": ") for line in lines]
+    return [value for name, _, value in found if name.lower() == "idempotency-key"]
+
+
+def test_all_attempts_at_a_fusion_have_one_key_and_another_fusion_has_another(make_client):
+    with scripted_server(busy("0"), RESET, busy("0"), busy("0")) as server:
+        client = make_client(server.url, retries=Retries(count=1, spread_s=0.01))
+        for _ in range(2):
+            with pytest.raises((BusyError, NoAnswerError)):
+                client.fuse(TWO)
+    first, again, other, once_more = keys_of(server)
+    assert first == again != other == once_more
+    assert len(first) == 38
+    assert first.startswith('"')
+
+
+def test_what_is_not_sent_again_and_what_is_only_asked_has_no_key(make_client):
+    read_once = io.BytesIO(b"one")
+    read_once.seekable = lambda: False
+    with scripted_server(busy("0"), HEALTHY) as server:
+        client = make_client(server.url, retries=QUICK)
+        with pytest.raises(BusyError):
+            client.fuse([read_once, b"two"])
+        client.health()
+    assert keys_of(server) == []
+
+
 def test_a_connection_that_ends_within_the_head_of_its_answer_is_made_again(make_client):
     with scripted_server(b"HTTP/1.1 ", VERSION) as server:
         assert make_client(server.url, retries=QUICK).version().device == "cpu"

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from service.fusing.options import MEDIA_TYPES, OPTION_NAMES
 from service.fusing.told import TOLD_HEADERS
 from service.http.openapi import describe_api
+from service.http.routes import NEVER_OF_FUSE
 from service.problems import CLIENT_LEFT_STATUS, PROBLEMS
 from tests.paths import ROOT
 
@@ -38,13 +39,14 @@ def test_operations_have_names_that_a_generated_client_can_use(paths):
 
 def test_every_status_of_every_problem_is_described(paths):
     responses = paths["/fuse"]["post"]["responses"]
-    statuses = {row.status for row in PROBLEMS.values()} - {CLIENT_LEFT_STATUS}
-    assert responses.keys() == {"200", *map(str, statuses)}
+    kinds = PROBLEMS.keys() - set(NEVER_OF_FUSE)
+    statuses = {PROBLEMS[kind].status for kind in kinds} - {CLIENT_LEFT_STATUS}
+    assert responses.keys() == {"200", "304", *map(str, statuses)}
     for path in paths.values():
         for operation in path.values():
             for status, response in operation["responses"].items():
                 assert ("Retry-After" in response.get("headers", {})) == (status == "503")
-                if status != "200":
+                if status not in ("200", "304"):
                     assert list(response["content"]) == ["application/problem+json"]
 
 
@@ -57,7 +59,11 @@ def test_the_picture_is_described_with_its_formats_and_headers(paths):
 def test_every_option_may_be_empty(paths):
     operation = paths["/fuse"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    query = {one["name"]: one["schema"] for one in operation["parameters"]}
+    places = {place: {} for place in ("query", "header")}
+    for one in operation["parameters"]:
+        places[one["in"]][one["name"]] = one["schema"]
+    assert places["header"].keys() == {"If-None-Match", "Idempotency-Key"}
+    query = places["query"]
     assert query.keys() == set(OPTION_NAMES)
     for name, schema in query.items():
         assert form[name] == schema

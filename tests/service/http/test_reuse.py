@@ -279,3 +279,11 @@ async def test_a_picture_above_the_bound_is_given_and_not_kept():
             assert len(answer.content) > 1000
         assert sample(client, "kept_bytes", kept_for="equal") == 0
         assert sample(client, "kept_bytes", kept_for="keyed") == 0
+
+
+async def test_the_loops_lag_and_the_memory_of_each_kind_of_process_are_shown(plain):
+    await wait_until(lambda: sample(plain, "loop_lag_seconds_count") > 0)
+    for kind in ("loop", "codec", "worker"):
+        assert 2**20 < sample(plain, "process_memory_bytes", process=kind) < 2**32
+    assert sample(plain, "shared_memory_free_bytes") > 0
+    assert sample(plain, "process_open_fds") > 0

@@ -1,0 +1,50 @@
+"""What the settings can come to at worst: the time that an end takes, and memory.
+
+Grace periods and memory limits of containers are derived from it: tests compare those of Compose
+and Kubernetes, `expofuse doctor` those of the machine.
+"""
+
+from service.lifecycle import BYTES_PER_MEGAPIXEL
+from service.logs import FLUSH_TIMEOUT_S
+from service.processes.child_process import REAP_TIMEOUT_S
+from service.processes.supervisor import STOP_TIMEOUT_S
+from service.server import CLOSE_TIMEOUT_S
+from service.settings import MIB, Settings
+
+LOOP_BYTES = 128 * MIB
+CODEC_BYTES = 128 * MIB
+WORKER_BYTES = 1024 * MIB
+"""What a process has beside all that settings bound: idle they have 50 to 65 MiB, and the event
+loop's and a codec process keep what they freed. To fuse a warped pair of 24 megapixels the worker
+took 194 MiB more (docs/performance.md), a network with ONNX Runtime a few times that."""
+
+
+def count_stop_s(settings: Settings) -> float:
+    """Longest time from SIGTERM to the end of the process, in seconds.
+
+    The pause, the jobs, an idle worker that does not end when it is asked, one that the kernel does
+    not let go when it is killed, clients that read slowly, the last lines of the log.
+    """
+    children_s = STOP_TIMEOUT_S + 2 * REAP_TIMEOUT_S
+    accepted_s = settings.drain_pause_s + settings.drain_timeout_s
+    return accepted_s + children_s + CLOSE_TIMEOUT_S + FLUSH_TIMEOUT_S
+
+
+def count_memory(settings: Settings) -> dict[str, int]:
+    """Most bytes of memory, by what they are for; every bound reached at the same time.
+
+    Example:
+        >>> most = count_memory(Settings())
+        >>> list(most)
+        ['uploads', 'pictures', 'kept pictures', 'shared memory', 'codec', 'worker', 'event loop']
+    """
+    limits, codec, cache = settings.limits, settings.codec, settings.cache
+    return {
+        "uploads": limits.max_upload_bytes,
+        "pictures": limits.max_response_bytes,
+        "kept pictures": cache.bytes + cache.keyed_bytes,
+        "shared memory": int(limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL),
+        "codec": codec.count * (codec.memory_bytes + CODEC_BYTES),
+        "worker": WORKER_BYTES,
+        "event loop": LOOP_BYTES,
+    }
