@@ -39,6 +39,8 @@ def test_every_option_has_its_section():
 def test_a_section_states_every_value_and_the_default_of_its_option():
     sections = sections_of_options()
     for parameter in FUSE_OPENAPI["parameters"]:
+        if parameter["in"] == "header":
+            continue
         schema, text = parameter["schema"], sections[parameter["name"]]
         for value in filter(None, schema.get("enum", ())):  # An empty one counts as not given.
             assert f"`{value}`" in text, (parameter["name"], value)
