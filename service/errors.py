@@ -9,6 +9,10 @@ FusionError                         (model/errors.py)
     ├── ExpectationError            an Expect other than 100-continue
     ├── HttpVersionError            neither HTTP/1.1 nor HTTP/1.0
     ├── TransferCodingError         a transfer coding other than chunked
+    ├── UnauthorizedError           no key that is in force came with the request
+    ├── RateLimitError              the key, or wrong keys of an address, came too often
+    ├── TooManyConcurrentError      the key has too many requests under way
+    ├── KeyFileError                the file of keys is not taken: fails the start
     ├── OriginError                 a page of this origin may not call the service
     ├── MultipartError              the body is not the form that the route takes
     ├── DocumentError               the body is not the JSON that the route takes
@@ -85,6 +89,44 @@ class TransferCodingError(ServiceError):
     """The body comes in a transfer coding other than chunked."""
 
     code = "unsupported-transfer-coding"
+
+
+class UnauthorizedError(ServiceError):
+    """No key that is in force came with the request.
+
+    Args:
+        message: What was expected; never why a key is not in force.
+        has_key: The request came with one.
+    """
+
+    code = "unauthorized"
+
+    def __init__(self, message: str, *, has_key: bool = False) -> None:
+        super().__init__(message)
+        self.has_key = has_key
+
+    @property
+    def challenge(self) -> str:
+        """The header `WWW-Authenticate` (RFC 6750, section 3)."""
+        return 'Bearer realm="expofuse"' + (', error="invalid_token"' if self.has_key else "")
+
+
+class RateLimitError(ServiceError):
+    """A key has used up what it may ask for in a minute, or an address sent too many wrong ones."""
+
+    code = "rate-limited"
+
+
+class TooManyConcurrentError(ServiceError):
+    """A key has as many requests under way as it may."""
+
+    code = "too-many-concurrent"
+
+
+class KeyFileError(ServiceError):
+    """The file of keys cannot be read, is not of its form, or others may write to it."""
+
+    code = "bad-key-file"
 
 
 class OriginError(ServiceError):

@@ -15,6 +15,7 @@ from service.codec.pool import CodecPool, CodecPoolConfig
 from service.device.job_queue import JobQueue
 from service.device.workers import DeviceWorkers
 from service.errors import OpenFilesError, ReloadError, WorkerStoppedError
+from service.keys.ring import KeyRing
 from service.logs import count_dropped_lines
 from service.loop_lag import watch_loop_lag
 from service.metrics import Metrics
@@ -146,6 +147,7 @@ class Service:
         codec: Processes that decode, align and encode.
         device: The device worker, which fuses, behind its queue.
         blocks: Shared memory of all jobs.
+        keys: Who may ask.
     """
 
     def __init__(
@@ -161,6 +163,9 @@ class Service:
         self.metrics = Metrics()
         self.reloads = Reloads()
         self.reloads.add("weights", self.reload_weights)
+        self.keys = KeyRing(settings.keys, self.metrics)
+        if self.keys.is_needed:
+            self.reloads.add("keys", self.keys.reload)
         self.admission = Admission(self.limits, self.metrics)
         supervision = settings.worker.supervision
         self.codec = CodecPool(

@@ -33,6 +33,11 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 SHARE_BUCKETS = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
 
+KeyRefusal = Literal["none", "malformed", "unknown", "wrong", "expired", "revoked", "too-many"]
+"""Why a request was not let in; the last one: too many wrong keys came from its address."""
+
+LIMITS_OF_KEYS = ("requests", "megapixels", "concurrency")
+RELOAD_OUTCOMES = ("taken", "refused")
 ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
 
 
@@ -92,6 +97,13 @@ class Metrics:
         connections: Open connections.
         connections_cut: Connections that were ended by the service, by reason.
         loop_lag_seconds: How much later than due the event loop came to a task, ten times a second.
+        keys: API keys that were usable when their file was last read.
+        key_reloads: Times that the file was read anew, by whether it was taken.
+        keys_refused: Requests without a key that is in force, by reason.
+        rate_limited: Requests that were above a limit of their key, by limit.
+        key_requests: POST requests of each key, by its id; those beyond the first hundred keys
+            share the label `other`.
+        key_megapixels: Megapixels that were fused for each key.
         draining: 1 after SIGTERM.
         weights: Name and version of each weights version that is served, the device and the
             precision they run on, and which of them is the default.
@@ -166,6 +178,30 @@ class Metrics:
             "loop_lag_seconds",
             "How much later than due the event loop came to a task.",
             buckets=LAG_BUCKETS,
+        )
+        self.keys = self._gauge("keys", "API keys that were usable when their file was read.")
+        self.key_reloads = self._counter(
+            "key_reloads", "Times that the file of keys was read anew.", "outcome"
+        )
+        for outcome in RELOAD_OUTCOMES:
+            self.key_reloads.labels(outcome)
+        self.keys_refused = self._counter(
+            "keys_refused", "Requests without a key that is in force, by reason.", "reason"
+        )
+        for why in get_args(KeyRefusal):
+            self.keys_refused.labels(why)
+        self.rate_limited = self._counter(
+            "rate_limited", "Requests that were above a limit of their key.", "limit"
+        )
+        for limit in LIMITS_OF_KEYS:
+            self.rate_limited.labels(limit)
+        self.key_requests = self._counter(
+            "key_requests",
+            "POST requests of each key; its id, or `other`, is the label `key`.",
+            "key",
+        )
+        self.key_megapixels = self._counter(
+            "key_megapixels", "Megapixels that were fused for each key, labelled alike.", "key"
         )
         self.draining = self._gauge("draining", "1 after SIGTERM.")
         self.weights = Info(

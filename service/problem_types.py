@@ -38,12 +38,15 @@ from service.errors import (
     NotAcceptableError,
     OriginError,
     QueueFullError,
+    RateLimitError,
     ReloadError,
     RequestHeadError,
     RequestTimeoutError,
     SharedMemoryError,
     TargetTooLongError,
+    TooManyConcurrentError,
     TransferCodingError,
+    UnauthorizedError,
     WorkerStoppedError,
 )
 from service.request_record import UNSETTLED_OUTCOME
@@ -116,6 +119,14 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "The header `Idempotency-Key` is empty, longer than 255 characters, holds others than "
         "printable ASCII, or comes twice.",
         "Send a new UUID with each request, and the same one only where that request is repeated.",
+    ),
+    UnauthorizedError: Row(
+        401,
+        "An API key is needed",
+        "The service answers those who send an API key, and none came, or one that is not in "
+        "force: mistyped, expired or revoked. It is not told which.",
+        "Send `Authorization: Bearer KEY`; the Python client and the command take it from "
+        "`EXPOFUSE_API_KEY`. An operator makes keys by `expofuse keys add`: `docs/deployment.md`.",
     ),
     OriginError: Row(
         403,
@@ -263,6 +274,23 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "The header `Expect` asks for something other than `100-continue`.",
         "Leave the header out, or send `Expect: 100-continue`.",
     ),
+    RateLimitError: Row(
+        429,
+        "Too many requests",
+        "The key has used up the requests or the megapixels that it may ask for in a minute; or "
+        "too many wrong keys came from this address.",
+        _TRY_AGAIN + " `RateLimit` and `RateLimit-Policy` tell the limits of a key and what is "
+        "left of them.",
+        may_retry=True,
+    ),
+    TooManyConcurrentError: Row(
+        429,
+        "Too many requests at one time",
+        "As many requests of this key are being answered as it may have at one time.",
+        "Send the next request when one of the others is answered. `RateLimit-Policy` tells how "
+        "many there may be.",
+        may_retry=True,
+    ),
     HeadTooLargeError: Row(
         431,
         "The headers are too large",
@@ -388,6 +416,7 @@ START_ONLY: Final = (
     "address",
     "open-files",
     "tls",
+    "bad-key-file",
 )
 """Codes of errors that end the start and never meet a request."""
 

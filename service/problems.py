@@ -19,10 +19,12 @@ from service.errors import (
     HeadTooLargeError,
     HttpVersionError,
     QueueFullError,
+    RateLimitError,
     RequestHeadError,
     RequestTimeoutError,
     TargetTooLongError,
     TransferCodingError,
+    UnauthorizedError,
     WorkerStoppedError,
 )
 from service.problem_types import (
@@ -58,8 +60,10 @@ ANYWHERE = (
     RequestHeadError,
     RequestTimeoutError,
     ExpectationError,
+    UnauthorizedError,
     TargetTooLongError,
     HeadTooLargeError,
+    RateLimitError,
     TransferCodingError,
     QueueFullError,
     WorkerStoppedError,
@@ -81,7 +85,7 @@ def describe_problems(kinds: Iterable[type[FusionError]]) -> dict[int | str, dic
     return {
         status: {
             "description": "; ".join(dict.fromkeys(row.title for row in rows)),
-            "headers": _describe_headers(may_retry=all(row.may_retry for row in rows)),
+            "headers": _describe_headers(status, may_retry=all(row.may_retry for row in rows)),
             "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}},
         }
         for status, rows in sorted(by_status.items())
@@ -89,8 +93,10 @@ def describe_problems(kinds: Iterable[type[FusionError]]) -> dict[int | str, dic
     }
 
 
-def _describe_headers(*, may_retry: bool) -> dict[str, object]:
+def _describe_headers(status: int, *, may_retry: bool) -> dict[str, object]:
     headers: dict[str, object] = {"X-Request-Id": describe_header(REQUEST_ID_DESCRIPTION)}
+    if status == PROBLEMS[UnauthorizedError].status:
+        headers["WWW-Authenticate"] = describe_header("`Bearer`: how a key is sent")
     if may_retry:
         headers["Retry-After"] = describe_header("seconds to wait before trying again", "integer")
     return headers
@@ -158,6 +164,8 @@ def answer_error(record: RequestRecord, error: FusionError) -> Response:
     if row.is_internal:
         logger.error("request failed", exc_info=error, extra={"code": error.code})
     response = answer_problem(record, code=error.code, row=row, detail=error.message)
+    if isinstance(error, UnauthorizedError):
+        response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, CodingError):
         response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 12.5.3
     return response

@@ -63,7 +63,9 @@ class RequestRecord:
     Attributes:
         request_id: Taken from the client when it is sane, else made here.
         retry_after_s: What a refused client is told.
-        caller: Who asks, for the shares of callers: the address of the client; empty: unknown.
+        caller: Who asks, for the shares of callers: the id of the key, else the address of the
+            client; empty: unknown.
+        key: Id of the API key that it came with; None: none was needed.
         begin: `time.monotonic()` at the request's first byte.
         end: `time.monotonic()` when the answer was ready to be sent; None until then.
         outcome: `fused`, a problem's code, or for other routes the status.
@@ -79,6 +81,7 @@ class RequestRecord:
     request_id: str
     retry_after_s: int
     caller: str = ""
+    key: str | None = None
     begin: float = field(default_factory=time.monotonic)
     end: float | None = None
     outcome: str = UNSETTLED_OUTCOME

@@ -143,12 +143,14 @@ async def _serve_requests(
     """Serve until a signal; the second one, where it did not wait for the end."""
     serving = [asyncio.create_task(server.run_until_stopped()) for server in servers]
     reloading = asyncio.create_task(_reload_on_hangup(service.reloads, hangup))
+    watching = asyncio.create_task(service.keys.watch())
     first = asyncio.create_task(signals.get())
     for server in servers:
         host, port = server.address
         logger.info("listening", extra={"host": host, "port": port})
     await asyncio.wait({first, *serving}, return_when=asyncio.FIRST_COMPLETED)
     reloading.cancel()
+    watching.cancel()
     if not first.done():  # A server could not begin.
         first.cancel()
         for server in servers:

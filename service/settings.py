@@ -5,7 +5,7 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from expofuse.api_key import API_KEY_FILE_VARIABLE, API_KEY_VARIABLE
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, PACKAGED_WEIGHTS_DIR, locate_weights
 from service.processes.supervision_limits import SupervisionLimits
 
@@ -28,6 +29,7 @@ PREFIX = "EXPOFUSE_"
 GROUP_DELIMITER = "__"
 LIST_DELIMITER = ","
 ANY_ORIGIN = "*"
+NOTHING = "none"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 MIB = 2**20
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -220,6 +222,55 @@ class CacheSettings(BaseModel):
     )
 
 
+Doors = Literal["health", "metrics", "docs", "page"]
+DOORS: tuple[Doors, ...] = get_args(Doors)
+CLIENT_VARIABLES = (API_KEY_VARIABLE, API_KEY_FILE_VARIABLE)
+"""Those that begin as ours do, and that clients read."""
+
+
+class KeySettings(BaseModel):
+    """Who is let in; without a file everybody is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: Path | None = Field(
+        None,
+        description="file of API keys, from `expofuse keys add`; unset: nobody needs a key",
+    )
+    open: str = Field(
+        "health,docs,page",
+        description="what needs no key, separated by commas: `health` (`/healthz`, `/readyz`), "
+        "`metrics`, `docs` (with `/openapi.json` and `/problems`), `page`; `none`",
+    )
+    requests_per_minute: PositiveInt = Field(
+        120, description="POST requests a minute of one key; a key may have its own limit"
+    )
+    megapixels_per_minute: PositiveInt = Field(
+        1200,
+        description="megapixels of fusions a minute of one key, counted as against the budget; "
+        "a key may have its own limit",
+    )
+    concurrency: PositiveInt = Field(
+        8, description="POST requests of one key at one time; a key may have its own limit"
+    )
+    wrong_per_minute: PositiveInt = Field(
+        30,
+        description="wrong keys a minute of one address that are verified; all further ones get "
+        "429",
+    )
+
+    @field_validator("open")
+    @classmethod
+    def _doors_are_doors(cls, doors: str) -> str:
+        if doors != NOTHING and not set(_split_list(doors)) <= set(DOORS):
+            raise ValueError(f"expected {', '.join(DOORS)}, separated by commas, or {NOTHING}")
+        return doors
+
+    @property
+    def open_doors(self) -> frozenset[str]:
+        """What needs no key."""
+        return frozenset(_split_list(self.open)) & set(DOORS)
+
+
 class Settings(BaseSettings):
     """All settings of the service; immutable after start."""
 
@@ -277,6 +328,7 @@ class Settings(BaseSettings):
     codec: CodecSettings = CodecSettings()
     tls: TlsSettings = TlsSettings()
     cache: CacheSettings = CacheSettings()
+    keys: KeySettings = KeySettings()
 
     @field_validator("weights")
     @classmethod
@@ -359,7 +411,7 @@ def load_settings() -> Settings:
     """
     known = setting_names()
     ours = {key.upper() for key in os.environ if key.upper().startswith(PREFIX)}
-    for name in sorted(ours - known.keys()):
+    for name in sorted(ours - known.keys() - set(CLIENT_VARIABLES)):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise SettingsError(f"{name} is not a setting of this service{hint}")

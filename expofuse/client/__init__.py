@@ -5,6 +5,7 @@ from expofuse.client.awaiting import AsyncClient
 from expofuse.client.blocking import Client
 from expofuse.client.errors import (
     AnswerTimeoutError,
+    ApiKeyError,
     BusyError,
     ClientError,
     DeadlineError,
@@ -30,6 +31,7 @@ from expofuse.client.state import Limits, ReadyState
 __all__ = [
     "Alignment",
     "AnswerTimeoutError",
+    "ApiKeyError",
     "AsyncClient",
     "BusyError",
     "Client",

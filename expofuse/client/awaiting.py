@@ -24,6 +24,7 @@ from expofuse.client.exchange import (
     Request,
     ask_to_fuse,
     check_success,
+    choose_api_key,
     read_fused,
     read_model,
     read_refusal,
@@ -58,8 +59,11 @@ class AsyncClient:
         retries: int | Retries = DEFAULT_RETRIES,
         headers: Mapping[str, str] | None = None,
         verify: ssl.SSLContext | bool = True,
+        api_key: str | None = None,
     ) -> None:
-        self._connection = Connection(url, timeout_s, count_retries(retries), headers or {})
+        self._connection = Connection(
+            url, timeout_s, count_retries(retries), headers or {}, choose_api_key(api_key)
+        )
         self._http = httpx.AsyncClient(
             base_url=url,
             headers=self._connection.all_headers,

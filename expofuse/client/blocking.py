@@ -23,6 +23,7 @@ from expofuse.client.exchange import (
     Request,
     ask_to_fuse,
     check_success,
+    choose_api_key,
     read_fused,
     read_model,
     read_refusal,
@@ -50,9 +51,12 @@ class Client:
         verify: Whose certificates are trusted over https, and which one is shown; True: those of
             known authorities, or of the file that SSL_CERT_FILE names for other machines than
             this one; False: anybody's.
+        api_key: For a service that asks for one; None takes that of `EXPOFUSE_API_KEY`, or of the
+            file that `EXPOFUSE_API_KEY_FILE` names, where the environment has them.
 
     Raises:
-        UsageError: The URL is none.
+        UsageError: The URL is none, or the key cannot be sent.
+        OSError: The file of the key cannot be read.
 
     Example:
         >>> with Client() as client:  # doctest: +SKIP
@@ -67,8 +71,11 @@ class Client:
         retries: int | Retries = DEFAULT_RETRIES,
         headers: Mapping[str, str] | None = None,
         verify: ssl.SSLContext | bool = True,
+        api_key: str | None = None,
     ) -> None:
-        self._connection = Connection(url, timeout_s, count_retries(retries), headers or {})
+        self._connection = Connection(
+            url, timeout_s, count_retries(retries), headers or {}, choose_api_key(api_key)
+        )
         self._http = httpx.Client(
             base_url=url,
             headers=self._connection.all_headers,

@@ -11,6 +11,7 @@ ClientError                         message
     │   ├── OptionError             an option, or the format of the answer
     │   ├── ImageError              an exposure is damaged, or of a kind that is not fused
     │   └── ExposuresError          they do not belong together, or could not be aligned
+    ├── ApiKeyError                 no API key, or one that is not in force
     ├── BusyError                   saturated, starting or stopping: try again later
     ├── DeadlineError               the request took too long, on its way or in the service
     └── ServiceError                the service failed
@@ -167,8 +168,15 @@ class ExposuresError(RequestError):
     """The exposures do not belong together, or could not be aligned though that was required."""
 
 
+class ApiKeyError(ProblemError):
+    """The service asks for an API key, and none came, or one that is not in force."""
+
+
 class BusyError(ProblemError):
-    """The service is saturated, starting or stopping, or a proxy says so: try again later."""
+    """The service is saturated, starting or stopping, or the key is above its limits.
+
+    Or a proxy says so; try again later.
+    """
 
 
 class DeadlineError(ProblemError):
@@ -196,6 +204,7 @@ FAMILY_OF_CODE: dict[str, type[ProblemError]] = {
 
 _FAMILY_OF_STATUS: dict[int, type[ProblemError]] = {
     HTTPStatus.REQUEST_TIMEOUT: DeadlineError,
+    HTTPStatus.UNAUTHORIZED: ApiKeyError,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
     HTTPStatus.TOO_MANY_REQUESTS: BusyError,
     HTTPStatus.SERVICE_UNAVAILABLE: BusyError,

@@ -11,6 +11,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from expofuse.answers import PROBLEM_MEDIA_TYPE, Problem
+from expofuse.api_key import find_api_key, write_authorization
 from expofuse.client.errors import (
     UNNAMED_TYPE,
     AnswerTimeoutError,
@@ -82,6 +83,15 @@ class Request:
             )
 
 
+def choose_api_key(given: str | None) -> str | None:
+    """The key that was given, else that of the environment; an empty one is none.
+
+    Raises:
+        OSError: The file that the environment names cannot be read.
+    """
+    return find_api_key() if given is None else given or None
+
+
 def ask_to_fuse(exposures: Sequence[Exposure], options: Mapping[str, object]) -> Request:
     """The request of a fusion.
 
@@ -105,15 +115,17 @@ class Connection:
         timeout_s: Longest time without a byte sent or received, in seconds.
         retries: How often it tries again.
         headers: Sent with every request.
+        api_key: Sent with every request too, where headers hold no `Authorization` of their own.
 
     Raises:
-        UsageError: The URL is none.
+        UsageError: The URL is none, or the key cannot be sent.
     """
 
     url: str
     timeout_s: float
     retries: Retries
     headers: Mapping[str, str]
+    api_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         try:
@@ -132,8 +144,15 @@ class Connection:
 
     @property
     def all_headers(self) -> dict[str, str]:
-        """The headers with the client's name."""
-        return {"User-Agent": f"expofuse/{package_version()}"} | dict(self.headers)
+        """The headers with the client's name, and with the key."""
+        own = {"User-Agent": f"expofuse/{package_version()}"}
+        is_named = "authorization" in (name.lower() for name in self.headers)
+        if self.api_key is not None and not is_named:
+            try:
+                own["Authorization"] = write_authorization(self.api_key)
+            except ValueError as cause:
+                raise UsageError(str(cause)) from cause
+        return own | dict(self.headers)
 
     @property
     def trusts_environment(self) -> bool:

@@ -23,6 +23,7 @@ SUMMARIES = {
     "health": "Ask a service whether it is ready.",
     "doctor": "Say what is wrong with this installation, and how to mend it.",
     "weights": "List, verify or show the versions of weights.",
+    "keys": "Add, list or revoke the API keys of a service.",
     "version": "Print the version.",
 }
 """Every command with its first sentence: `--help` need not load the commands to list them."""

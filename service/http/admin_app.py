@@ -55,5 +55,6 @@ def create_admin_app(service: Service) -> FastAPI:
     add_reload_route(router, service)
     app.include_router(router)
     app.add_middleware(RefusePages)
-    add_middleware(app, service, RunningRequests(), [*app.routes, *router.routes])
+    routes = [*app.routes, *router.routes]
+    add_middleware(app, service, RunningRequests(), routes, open_doors=None)
     return app

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
 from expofuse.package_version import package_version
+from service.http.key_check import KeyCheck, describe_keys
 from service.http.middleware import (
     CloseUnread,
     CrossOrigin,
@@ -35,6 +36,7 @@ class DescribedApp(FastAPI):
         """The description that `/openapi.json` answers with."""
         description = super().openapi()
         description["components"]["schemas"][PROBLEM_SCHEMA_NAME] = PROBLEM_SCHEMA
+        describe_keys(description)
         return description
 
 
@@ -64,12 +66,18 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(router)
     app.routes.extend(create_reference_routes())
     app.routes.extend(create_page_routes())
-    add_middleware(app, service, running, [*app.routes, *router.routes])
+    doors = service.settings.keys.open_doors if service.keys.is_needed else None
+    add_middleware(app, service, running, [*app.routes, *router.routes], open_doors=doors)
     return app
 
 
 def add_middleware(
-    app: FastAPI, service: Service, running: RunningRequests, routes: Iterable[BaseRoute]
+    app: FastAPI,
+    service: Service,
+    running: RunningRequests,
+    routes: Iterable[BaseRoute],
+    *,
+    open_doors: frozenset[str] | None,
 ) -> None:
     """Put around an application what every request of it passes.
 
@@ -78,9 +86,12 @@ def add_middleware(
         service: The parts that requests meet.
         running: Knows the requests that are being answered.
         routes: Those of the application.
+        open_doors: What needs no key; None: nothing does.
     """
     # The last one added is the outermost.
     app.add_middleware(EveryMethod, methods=_list_methods(routes))
+    if open_doors is not None:
+        app.add_middleware(KeyCheck, keys=service.keys, open_doors=open_doors)
     app.add_middleware(LastHandler)
     if service.settings.allowed_origins:
         app.add_middleware(CrossOrigin, origins=service.settings.allowed_origins)

@@ -49,7 +49,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(REQUEST_ID_HEADER)
-        host, _ = scope["client"] or ("", 0)
+        host, _ = scope.get("client") or ("", 0)
         record = RequestRecord(choose_request_id(given), self._retry_after_s, caller=host)
         record.attach(scope)
         token = request_id_of_context.set(record.request_id)
@@ -97,6 +97,7 @@ class RequestContext:
                 "route": route,
                 "status": status,
                 "outcome": record.outcome,
+                "key": record.key,
                 "seconds": round(seconds, 4),
                 "weights": record.weights,
                 "megapixels": round(record.megapixels, 3),

@@ -19,6 +19,7 @@ from service.errors import (
     DeadlineError,
     DocumentError,
     ReloadError,
+    TooManyConcurrentError,
 )
 from service.fusing.answering import Answering, read_idempotency_key
 from service.fusing.options import parse_options
@@ -97,7 +98,15 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
     @router.post(
         "/group",
         summary="Find the brackets of a shoot by what the headers of its files say",
-        responses=describe_problems((*ANYWHERE, BodyTooLargeError, MediaTypeError, DocumentError)),
+        responses=describe_problems(
+            (
+                *ANYWHERE,
+                BodyTooLargeError,
+                MediaTypeError,
+                DocumentError,
+                TooManyConcurrentError,
+            )
+        ),
         openapi_extra=GROUP_OPENAPI,
     )
     async def group(request: Request) -> GroupsFound:
@@ -177,7 +186,8 @@ async def _fuse_exposures(
         if matches(",".join(headers.getlist("if-none-match")), names.entity_tag):
             return answer_not_modified(record, names.entity_tag)
         async with cancel_when_client_leaves(request.receive):
-            fused = await answering.answer(fusion, names, key, upload, record)
+            with service.keys.charging(record, fusion.megapixels):
+                fused = await answering.answer(fusion, names, key, upload, record)
     return PictureResponse(
         fused.picture,
         fused.allowance,

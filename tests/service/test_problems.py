@@ -36,6 +36,7 @@ from service.errors import (
     HeadTooLargeError,
     HttpVersionError,
     IdempotencyKeyError,
+    KeyFileError,
     KeyReusedError,
     LengthRequiredError,
     MultipartError,
@@ -43,6 +44,7 @@ from service.errors import (
     OpenFilesError,
     OriginError,
     QueueFullError,
+    RateLimitError,
     ReloadError,
     RequestHeadError,
     RequestTimeoutError,
@@ -50,7 +52,9 @@ from service.errors import (
     SharedMemoryError,
     TargetTooLongError,
     TlsError,
+    TooManyConcurrentError,
     TransferCodingError,
+    UnauthorizedError,
     WorkerStoppedError,
 )
 from service.http.app import add_problem_handlers
@@ -63,6 +67,9 @@ from service.request_record import RequestRecord
 
 STATUSES = {
     RequestHeadError: 400,
+    UnauthorizedError: 401,
+    RateLimitError: 429,
+    TooManyConcurrentError: 429,
     OriginError: 403,
     NotAcceptableError: 406,
     RequestTimeoutError: 408,
@@ -102,6 +109,7 @@ ENDING_THE_START = (
     AddressError,
     OpenFilesError,
     TlsError,
+    KeyFileError,
 )
 
 
@@ -130,7 +138,7 @@ def test_an_error_becomes_its_row_of_the_table(kind):
     assert record.outcome == kind.code
     is_ours = STATUSES[kind] == 500
     assert problem["detail"] == (INTERNAL_DETAIL if is_ours else "expected this, got that")
-    assert response.headers.get("retry-after") == ("9" if STATUSES[kind] == 503 else None)
+    assert response.headers.get("retry-after") == ("9" if STATUSES[kind] in (429, 503) else None)
 
 
 def test_every_error_has_a_row_or_ends_the_start():

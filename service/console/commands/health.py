@@ -9,6 +9,12 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from expofuse.api_key import (
+    API_KEY_FILE_VARIABLE,
+    API_KEY_VARIABLE,
+    find_api_key,
+    write_authorization,
+)
 from service.console.exits import EXIT_FAILED, explaining
 from service.console.output import json_option, write_json
 
@@ -40,7 +46,9 @@ def command(server: str | None, alive: bool, timeout_s: float, as_json: bool) ->
     certificate = None if server else os.environ.get("EXPOFUSE_TLS__CERTIFICATE")
     url = server or f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
     path = "healthz" if alive else "readyz"
-    is_well, said = _ask(url, path, timeout_s, trust=_trust(certificate) if certificate else None)
+    trust = _trust(certificate) if certificate else None
+    with explaining(as_json=as_json):
+        is_well, said = _ask(url, path, timeout_s, trust=trust)
     if as_json:
         write_json({"is_well": is_well, "server": url, "said": said})
     else:
@@ -65,9 +73,13 @@ def _ask(
     if parts.scheme not in ("http", "https") or parts.hostname is None:
         raise click.UsageError(f"expected a URL that begins with http:// or https://, got '{url}'")
     connection = _connect(parts, timeout_s, trust)
+    key = find_api_key()
+    headers = {} if key is None else {"Authorization": write_authorization(key)}
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/{path}")
+        connection.request("GET", f"{parts.path.rstrip('/')}/{path}", headers=headers)
         response = connection.getresponse()
+        if response.status == http.client.UNAUTHORIZED:
+            return False, _explain_refusal(has_key=key is not None)
         return response.status == http.client.OK, _read_word(response.read(4096), response.status)
     except (OSError, http.client.HTTPException) as error:
         return False, f"no answer from {parts.netloc}: {error}"
@@ -82,6 +94,12 @@ def _connect(
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=trust)
     return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+
+
+def _explain_refusal(*, has_key: bool) -> str:
+    if has_key:
+        return "the API key is not in force there"
+    return f"an API key is needed there: set {API_KEY_VARIABLE} or {API_KEY_FILE_VARIABLE}"
 
 
 def _read_word(body: bytes, status: int) -> str:

@@ -5,6 +5,7 @@ import http.client
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
@@ -29,6 +30,8 @@ def examine_serving() -> Iterator[Finding]:
         yield Finding("settings", "wrong", str(error), "docs/settings.md lists every setting")
         return
     yield Finding("settings", "well", _name_settings())
+    if settings.keys.file is not None:
+        yield _examine_keys(settings.keys.file)
     for directory in settings.weights_directories:
         yield _examine_weights(directory)
     from service.worst_case import count_memory
@@ -44,6 +47,23 @@ def examine_serving() -> Iterator[Finding]:
 def _name_settings() -> str:
     names = sorted(key for key in os.environ if key.upper().startswith("EXPOFUSE_"))
     return ", ".join(names) if names else "all at their defaults"
+
+
+def _examine_keys(path: Path) -> Finding:
+    from service.errors import KeyFileError
+    from service.keys.key_file import read_keys
+
+    try:
+        records = read_keys(path)
+    except KeyFileError as error:
+        advice = "`expofuse keys add NAME` makes one where EXPOFUSE_KEYS__FILE says"
+        return Finding("keys", "wrong", error.message, advice)
+    now = datetime.now(UTC)
+    usable = sum(one.find_state(now) == "usable" for one in records)
+    found = f"{len(records)} in the file, {usable} of them usable"
+    if usable:
+        return Finding("keys", "well", found)
+    return Finding("keys", "note", f"{found}: nobody is let in", "`expofuse keys add NAME`")
 
 
 def _examine_weights(directory: Path) -> Finding:
@@ -160,7 +180,10 @@ def _answers(host: str, port: int) -> bool:
     connection = http.client.HTTPConnection(local, port, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().read(4096).replace(b" ", b"") == b'{"status":"ok"}'
+        response = connection.getresponse()
+        if response.status == http.client.UNAUTHORIZED:  # One whose health is closed, too.
+            return 'realm="expofuse"' in response.getheader("WWW-Authenticate", "")
+        return response.read(4096).replace(b" ", b"") == b'{"status":"ok"}'
     except (OSError, http.client.HTTPException):
         return False
     finally:

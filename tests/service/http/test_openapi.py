@@ -45,7 +45,9 @@ def test_every_status_of_every_problem_is_described(paths):
     for path in paths.values():
         for operation in path.values():
             for status, response in operation["responses"].items():
-                assert ("Retry-After" in response.get("headers", {})) == (status == "503")
+                headers = response.get("headers", {})
+                assert ("Retry-After" in headers) == (status in ("429", "503"))
+                assert ("WWW-Authenticate" in headers) == (status == "401")
                 if status not in ("200", "304"):
                     assert list(response["content"]) == ["application/problem+json"]
 

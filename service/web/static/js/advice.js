@@ -2,6 +2,9 @@
 
 const ADVICE = {
   "unreachable": "Check that the service is running and that this device can reach it, then try again.",
+  "unauthorized": "Enter the key that whoever runs the service gave you, at the top of the page, then try again.",
+  "rate-limited": "Your key has used up what it may ask for in a minute. Try again in a minute.",
+  "too-many-concurrent": "Other requests of your key are being answered. Try again when they are.",
   "queue-full": "Others are being served. Try again in a moment.",
   "worker-stopped": "The service is starting or stopping. Try again in a minute.",
   "shared-memory": "The service is short of memory. Try again later, or ask whoever runs it to give it more.",

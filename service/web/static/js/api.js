@@ -1,5 +1,7 @@
 /** Asks the service; whatever goes wrong becomes a Problem. */
 
+import { askForKey, keyHeaders } from "./key.js";
+
 /** A problem document (RFC 9457), or what stands for one where the service did not answer. */
 export class Problem extends Error {
   /**
@@ -17,12 +19,13 @@ export function unreachable() {
 }
 
 /**
- * Read the problem document of a refused request.
+ * Read the problem document of a refused request; where it is for want of a key, ask for one.
  * @param {number} status
  * @param {string} text The body.
  * @param {string|null} retryAfter The header.
  */
 export function readProblem(status, text, retryAfter) {
+  if (status === 401) askForKey();
   try {
     const told = JSON.parse(text);
     const code = told.type.split("/").at(-1);
@@ -32,10 +35,10 @@ export function readProblem(status, text, retryAfter) {
   }
 }
 
-async function ask(path, options) {
+async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(path, { ...options, headers: { ...options.headers, ...keyHeaders() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw unreachable();

@@ -2,9 +2,12 @@
 
 import { Problem, get, readProblem, unreachable } from "./api.js";
 import { pause } from "./dom.js";
+import { keyHeaders } from "./key.js";
 
 const POLL_MS = 200;
 const MAX_ATTEMPTS = 12;
+/** Of a service that is busy, and of a key that has used up what it may ask for in a minute. */
+const PASSING = [429, 503];
 /** JPEG, unless what was sent has 16 bits: then PNG, which keeps them and which browsers show. */
 const ACCEPT = "image/jpeg, image/png;q=0.9, */*;q=0.5";
 
@@ -36,7 +39,7 @@ export async function fuse(files, options, { signal, onStep }) {
     try {
       return await send(files, options, { signal, onStep });
     } catch (error) {
-      const mayRetry = error instanceof Problem && error.status === 503 && error.retryAfter > 0;
+      const mayRetry = error instanceof Problem && PASSING.includes(error.status) && error.retryAfter > 0;
       if (!mayRetry || attempt === MAX_ATTEMPTS) throw error;
       await waitOut(error.retryAfter, { signal, onStep });
     }
@@ -97,6 +100,7 @@ function post(files, options, id, { signal, onUpload, onUploaded }) {
     request.responseType = "blob";
     request.setRequestHeader("Accept", ACCEPT);
     request.setRequestHeader("X-Request-ID", id);
+    for (const [name, value] of Object.entries(keyHeaders())) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", (event) => onUpload(event.lengthComputable ? event.loaded / event.total : 0));
     request.upload.addEventListener("load", onUploaded);
     request.addEventListener("load", () => resolve(request));

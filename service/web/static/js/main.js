@@ -6,6 +6,7 @@ import { byId } from "./dom.js";
 import { describeFailure } from "./failure.js";
 import { History } from "./history.js";
 import { listenForFiles } from "./intake.js";
+import { listenForKey } from "./key.js";
 import { describeLimits } from "./limits.js";
 import { announce } from "./live.js";
 import { Options } from "./options.js";
@@ -22,6 +23,7 @@ const history = new History({ onOpen: (entry) => (show("desk"), desk.open(entry)
 const desk = new Desk(options, { onFused: (entry) => history.add(entry) });
 const shoot = new Shoot(options, { onOpen: (entry) => (show("desk"), desk.open(entry)) });
 
+listenForKey(connect);
 listenForFiles({ onFiles: take });
 byId("anew").addEventListener("click", () => {
   desk.setPhotos([]);
@@ -36,10 +38,10 @@ await connect();
 async function connect() {
   try {
     const [limits, weights] = await Promise.all([get("limits"), get("weights")]);
+    if (!desk.limits) byId("intake-limits").append(` ${describeLimits(limits)}`);
     desk.limits = limits;
     shoot.limits = limits;
     options.offerWeights(weights);
-    byId("intake-limits").append(` ${describeLimits(limits)}`);
     tellService("ready", weights.default);
   } catch (error) {
     tellService("away", error.message);
