@@ -4,11 +4,11 @@ Grace periods and memory limits of containers are derived from it: tests compare
 and Kubernetes, `expofuse doctor` those of the machine.
 """
 
+from service.http.server import CLOSE_TIMEOUT_S
 from service.lifecycle import BYTES_PER_MEGAPIXEL
 from service.logs import FLUSH_TIMEOUT_S
 from service.processes.child_process import REAP_TIMEOUT_S
 from service.processes.supervisor import STOP_TIMEOUT_S
-from service.server import CLOSE_TIMEOUT_S
 from service.settings import MIB, Settings
 
 LOOP_BYTES = 128 * MIB

@@ -194,7 +194,8 @@ async def test_megapixels_are_charged_once_the_headers_are_judged(key_file):
         client.service.keys._uses[key.id]._megapixels.take(1.0 - MEGAPIXELS)
         answer = await fuse(client, key)
         assert answer.status_code == 200
-        assert read_levels(answer) == {"requests": 119, "megapixels": 0, "concurrency": 7}
+        levels = read_levels(answer)
+        assert (levels["megapixels"], levels["concurrency"]) == (0, 7)
         assert sample(client, "key_megapixels_total", key=key.id) == pytest.approx(MEGAPIXELS)
         client.service.keys._uses[key.id]._megapixels.take(1.0)
         answer = await fuse(client, key)
@@ -212,7 +213,8 @@ async def test_what_the_service_refuses_for_its_own_sake_is_given_back(key_file)
         bucket.give_back = lambda cost: given_back.append(cost) or real(cost)
         assert (await fuse(client, key, RAISE)).status_code == 500
         assert given_back == []
-        with client.service.admission.admit(client.service.limits.max_megapixels_in_flight):
+        most = client.service.limits.max_megapixels_in_flight
+        with client.service.admission.admit(most - MEGAPIXELS / 2):
             answer = await fuse(client, key)
         assert answer.status_code == 503
         assert given_back == [pytest.approx(MEGAPIXELS)]
