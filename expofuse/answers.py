@@ -1,5 +1,6 @@
 """Models of the service's JSON answers: the service fills them in, the client reads them."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -68,3 +69,40 @@ class Weights(BaseModel):
         description="every value of the option, with the label of the version it stands for; a "
         "name without a version stands for the highest one loaded"
     )
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled", "expired"]
+JobStage = Literal["receive", "decode", "align", "queue", "fuse", "encode"]
+WebhookState = Literal["none", "pending", "delivered", "given-up"]
+ENDED_STATES: tuple[JobState, ...] = ("done", "failed", "cancelled", "expired")
+"""Those that a job stays in, but that what is done expires."""
+
+
+class JobStatus(BaseModel):
+    """How far a job is."""
+
+    id: str = Field(description="whoever knows it may ask for the picture: keep it secret")
+    state: JobState = Field(description="`expired`: it was done, and its picture is no longer kept")
+    stage: JobStage | None = Field(None, description="what is being done, of a job that runs")
+    progress: float = Field(description="share of the stages that are over, 0 to 1")
+    place: int = Field(0, description="about which of the waiting jobs it is, from 1; 0: of none")
+    expected_s: float | None = Field(
+        None, description="seconds after which it is expected to be done; null: it is over"
+    )
+    accepted_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expires_at: datetime | None = Field(
+        None, description="until when it is kept, unless it has to give way before"
+    )
+    result: str | None = Field(None, description="path of the picture, once there is one")
+    problem: Problem | None = Field(None, description="why it failed")
+    webhook: WebhookState = Field(
+        description="what became of the webhook; `pending` before the job is done too"
+    )
+
+
+class JobList(BaseModel):
+    """The jobs of one caller, the last accepted first."""
+
+    jobs: list[JobStatus]

@@ -32,6 +32,13 @@ FusionError                         (model/errors.py)
     ├── TlsError                    the certificate, its key or the clients' are not sound
     ├── ReloadError                 the weights that lie there cannot take the place of those served
     ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
+    ├── JobsOffError                jobs are asked for, and there is no folder to keep them in
+    ├── JobNotFoundError            no job of this id, or it is another caller's
+    ├── JobUnfinishedError          the picture of a job that is not done
+    ├── JobGoneError                the picture of a job that was cancelled, or kept long enough
+    ├── JobLostError                the service ended too often while the job ran
+    ├── StorageFullError            the folder of the jobs has no room for another
+    ├── JobsSetupError              the folder or a setting of the jobs cannot be used; at start
     └── CodecError                  a codec process failed at this call
         ├── CodecTimeoutError       it was over its time
         ├── CodecMemoryError        it was over its memory
@@ -229,6 +236,48 @@ class SharedMemoryError(ServiceError):
     """Shared memory is full, too small for the settings at start, or a block of it is gone."""
 
     code = "shared-memory"
+
+
+class JobsOffError(ServiceError):
+    """The service keeps no jobs: no state folder is set."""
+
+    code = "jobs-off"
+
+
+class JobNotFoundError(ServiceError):
+    """There is no job of this id, or it is not the caller's."""
+
+    code = "no-such-job"
+
+
+class JobUnfinishedError(ServiceError):
+    """The picture of a job was asked for before the job was done."""
+
+    code = "job-unfinished"
+
+
+class JobGoneError(ServiceError):
+    """The picture of a job is not kept any more, or the job was cancelled."""
+
+    code = "job-gone"
+
+
+class JobLostError(ServiceError):
+    """The service ended too often while the job ran, or its exposures are gone."""
+
+    code = "job-lost"
+
+
+class StorageFullError(ServiceError):
+    """The folder of the jobs is full of those that are not done yet, or the disk is."""
+
+    code = "storage-full"
+
+
+class JobsSetupError(ServiceError):
+    """The state folder, or a setting of the jobs, cannot be used; ends the start."""
+
+    code = "jobs-setup"
 
 
 class CodecError(ServiceError):

@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from expofuse.answers import JobState
 from service.problem_types import OUTCOMES
 from service.request_record import Stage
 from service.served_weights import WorkerInfo
@@ -54,6 +55,10 @@ KeptFor = Literal["equal", "keyed"]
 
 RELOAD_OUTCOMES = ("reloaded", "refused")
 """The new worker serves; what lies there did not pass, and the one before serves on."""
+
+
+WebhookOutcome = Literal["delivered", "failed", "given-up", "refused"]
+"""Of a call: taken or not; of a webhook: no longer tried, or of a host no longer listed."""
 
 
 class ChildCounts(Protocol):
@@ -105,6 +110,9 @@ class Metrics:
             share the label `other`.
         key_megapixels: Megapixels that were fused for each key.
         draining: 1 after SIGTERM.
+        stored_jobs: Jobs of `POST /jobs` by state.
+        stored_jobs_bytes: What they count against the bound of the folder.
+        webhook_calls: Calls of webhooks by outcome.
         weights: Name and version of each weights version that is served, the device and the
             precision they run on, and which of them is the default.
     """
@@ -204,6 +212,18 @@ class Metrics:
             "key_megapixels", "Megapixels that were fused for each key, labelled alike.", "key"
         )
         self.draining = self._gauge("draining", "1 after SIGTERM.")
+        self.stored_jobs = self._gauge(
+            "stored_jobs", "Jobs of `POST /jobs` in the state folder.", "state"
+        )
+        self.stored_jobs_bytes = self._gauge(
+            "stored_jobs_bytes", "What they count against the bound of the folder."
+        )
+        self.webhook_calls = self._counter(
+            "webhook_calls", "Calls of webhooks, and webhooks that were given up.", "outcome"
+        )
+        for webhook_outcome in get_args(WebhookOutcome):
+            self.webhook_calls.labels(webhook_outcome)
+        self.show_stored_jobs({}, 0)
         self.weights = Info(
             "weights",
             "Weights that are served.",
@@ -283,6 +303,17 @@ class Metrics:
             "shared_memory_idle_bytes", "Bytes of it that wait for the next job, or for seconds."
         ).set_function(idle)
 
+    def show_stored_jobs(self, states: Mapping[str, int], n_bytes: int) -> None:
+        """Show what the state folder holds.
+
+        Args:
+            states: How many jobs there are of each state.
+            n_bytes: What all of them count.
+        """
+        for state in get_args(JobState):
+            self.stored_jobs.labels(state).set(states.get(state, 0))
+        self.stored_jobs_bytes.set(n_bytes)
+
     def show_dropped_log_lines(self, count: Callable[[], int]) -> None:
         """Show how many log lines could not be written."""
         self._register("log_lines_dropped", "Log lines that could not be written in time.", count)
@@ -297,8 +328,8 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, namespace=PREFIX, registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(name, meaning, namespace=PREFIX, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, namespace=PREFIX, registry=self.registry)
 
     def _histogram(
         self,

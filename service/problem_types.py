@@ -32,6 +32,11 @@ from service.errors import (
     HeadTooLargeError,
     HttpVersionError,
     IdempotencyKeyError,
+    JobGoneError,
+    JobLostError,
+    JobNotFoundError,
+    JobsOffError,
+    JobUnfinishedError,
     KeyReusedError,
     LengthRequiredError,
     MultipartError,
@@ -43,6 +48,7 @@ from service.errors import (
     RequestHeadError,
     RequestTimeoutError,
     SharedMemoryError,
+    StorageFullError,
     TargetTooLongError,
     TooManyConcurrentError,
     TransferCodingError,
@@ -382,6 +388,49 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "The request is of neither HTTP/1.1 nor HTTP/1.0.",
         "Speak HTTP/1.1. HTTP/2 belongs to a proxy in front of the service.",
     ),
+    JobsOffError: Row(
+        404,
+        "This service keeps no jobs",
+        "Jobs outlive the service in a folder, and no folder is set.",
+        "Send the exposures to `POST /fuse` and wait for the picture, or ask the operator to set "
+        "`EXPOFUSE_STATE_DIR`.",
+    ),
+    JobNotFoundError: Row(
+        404,
+        "There is no such job",
+        "No job has this id, it was removed, or it belongs to another API key. Only the holder of "
+        "a key can list jobs.",
+        "Use the path that `Location` named when the job was accepted.",
+    ),
+    JobUnfinishedError: Row(
+        409,
+        "The job is not done",
+        "The job waits or runs; there is no picture yet.",
+        "Ask `GET /jobs/{id}` for its state until it is `done`, or have a webhook called.",
+    ),
+    JobGoneError: Row(
+        410,
+        "The picture is gone",
+        "The job was cancelled, or its picture was kept for its time, or it gave way to newer ones "
+        "because the folder was full.",
+        "Send the exposures again and fetch the picture sooner. An operator can raise "
+        "`EXPOFUSE_JOBS__KEEP_S` and `EXPOFUSE_JOBS__MAX_BYTES`.",
+    ),
+    JobLostError: Row(
+        500,
+        "The job was given up",
+        "The whole service ended several times while this job ran, or the exposures of the job "
+        "are no longer in the folder.",
+        "Send one of the exposures alone with another to `POST /fuse` to find which one is at "
+        "fault, and give the operator the `request_id`.",
+    ),
+    StorageFullError: Row(
+        507,
+        "There is no room for another job",
+        "The folder of the jobs is full of those that are not done yet, or the disk is full.",
+        f"{_TRY_AGAIN} An operator can raise `EXPOFUSE_JOBS__MAX_BYTES`.",
+        may_retry=True,
+    ),
 }
 """The row of each class of error that a request can meet."""
 
@@ -417,6 +466,7 @@ START_ONLY: Final = (
     "open-files",
     "tls",
     "bad-key-file",
+    "jobs-setup",
 )
 """Codes of errors that end the start and never meet a request."""
 

@@ -17,6 +17,9 @@ Stage = Literal["receive", "decode", "align", "queue", "fuse", "encode"]
 
 UNSETTLED_OUTCOME = "unsettled"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+KEY_PREFIX = "key:"
+"""What the caller's name begins with where it is known by its API key."""
+
 _STATE_KEY = "record"
 
 

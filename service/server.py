@@ -17,6 +17,7 @@ from service.http.admin_app import create_admin_app
 from service.http.app import create_app
 from service.http.connections import ConnectionGuard
 from service.http.server import HttpServer
+from service.jobs.jobs import Jobs
 from service.lifecycle import Service
 from service.listening import claim_address
 from service.logs import flush_logs
@@ -97,16 +98,17 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
         else:
             make_command = partial(list, worker_command)
         service = Service(settings, make_command(), renew_command=make_command)
-        starting = asyncio.create_task(service.start())
-        if await _is_interrupted(starting, signals):
-            await service.stop()
-            return None
-        await starting
-        servers = _create_servers(service, listener, admin_listener, tls)
+        jobs = None if settings.state_dir is None else Jobs(settings.state_dir, service)
         try:
-            second = await _serve_requests(service, servers, signals, hangup)
+            starting = asyncio.create_task(_start(service, jobs))
+            if await _is_interrupted(starting, signals):
+                await _stop(service, jobs)
+                return None
+            await starting
+            servers = _create_servers(service, jobs, listener, admin_listener, tls)
+            second = await _serve_requests(service, jobs, servers, signals, hangup)
         except BaseException:
-            await service.stop()
+            await _stop(service, jobs)
             raise
     logger.info("stopped")
     return second
@@ -114,6 +116,7 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
 
 def _create_servers(
     service: Service,
+    jobs: Jobs | None,
     listener: socket.socket,
     admin_listener: socket.socket | None,
     tls: ServerTls | None,
@@ -121,7 +124,7 @@ def _create_servers(
     """The server of the main port, and that of operators where they have a port."""
     servers = [
         HttpServer(
-            create_app(service),
+            create_app(service, jobs),
             listener,
             ConnectionGuard(service.limits, service.metrics),
             tls=None if tls is None else tls.context,
@@ -137,8 +140,25 @@ def _create_servers(
     return servers
 
 
+async def _start(service: Service, jobs: Jobs | None) -> None:
+    await service.start()
+    if jobs is not None:
+        await jobs.start()
+
+
+async def _stop(service: Service, jobs: Jobs | None) -> None:
+    """Before the processes end, what jobs still run waits for the next start."""
+    if jobs is not None:
+        await jobs.stop()
+    await service.stop()
+
+
 async def _serve_requests(
-    service: Service, servers: Sequence[HttpServer], signals: _Signals, hangup: asyncio.Event
+    service: Service,
+    jobs: Jobs | None,
+    servers: Sequence[HttpServer],
+    signals: _Signals,
+    hangup: asyncio.Event,
 ) -> signal.Signals | None:
     """Serve until a signal; the second one, where it did not wait for the end."""
     serving = [asyncio.create_task(server.run_until_stopped()) for server in servers]
@@ -157,7 +177,7 @@ async def _serve_requests(
             server.abandon()
         await asyncio.gather(*serving)
         return None
-    ending = asyncio.create_task(_end_in_order(service, servers, serving, first.result()))
+    ending = asyncio.create_task(_end_in_order(service, jobs, servers, serving, first.result()))
     second = asyncio.create_task(signals.get())
     await asyncio.wait({ending, second}, return_when=asyncio.FIRST_COMPLETED)
     if ending.done():
@@ -165,12 +185,13 @@ async def _serve_requests(
         await ending
         return None
     ending.cancel()
-    await _end_at_once(service, servers, serving, second.result())
+    await _end_at_once(service, jobs, servers, serving, second.result())
     return second.result()
 
 
 async def _end_in_order(
     service: Service,
+    jobs: Jobs | None,
     servers: Sequence[HttpServer],
     serving: Sequence[asyncio.Task[None]],
     received: signal.Signals,
@@ -182,11 +203,13 @@ async def _end_in_order(
     """
     logger.info("draining", extra={"signal": received.name})
     service.begin_draining()
+    if jobs is not None:
+        jobs.hold()  # It still takes jobs: the next start runs them.
     if received is signal.SIGTERM:
         await asyncio.sleep(service.settings.drain_pause_s)
     await service.drain(service.settings.drain_timeout_s)
     # First the processes, so that whatever is left is answered; then the connections.
-    await service.stop()
+    await _stop(service, jobs)
     for server in servers:
         server.stop()
     await asyncio.gather(*serving)
@@ -194,13 +217,14 @@ async def _end_in_order(
 
 async def _end_at_once(
     service: Service,
+    jobs: Jobs | None,
     servers: Sequence[HttpServer],
     serving: Sequence[asyncio.Task[None]],
     received: signal.Signals,
 ) -> None:
     """Answer what is left with a problem where that takes no time, and wait for nobody."""
     logger.warning("ending at once", extra={"signal": received.name})
-    stopping = asyncio.create_task(service.stop())
+    stopping = asyncio.create_task(_stop(service, jobs))
     await asyncio.wait({stopping}, timeout=AT_ONCE_S)
     for server in servers:
         server.abandon()

@@ -15,6 +15,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -271,6 +272,41 @@ class KeySettings(BaseModel):
         return frozenset(_split_list(self.open)) & set(DOORS)
 
 
+class JobSettings(BaseModel):
+    """How jobs are run and kept, and where their webhooks may go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    keep_s: PositiveFloat = Field(
+        86_400.0, description="seconds that the picture of a job is kept once it is done"
+    )
+    max_bytes: PositiveInt = Field(
+        16_384 * MIB,
+        description="bytes of all jobs in the state folder: exposures that wait, pictures that are "
+        "kept, and room for those to come; the pictures done first give way",
+    )
+    max_waiting: PositiveInt = Field(1000, description="jobs that are accepted and not done")
+    max_running: PositiveInt = Field(2, description="jobs that run at one time")
+    patience_s: NonNegativeFloat = Field(
+        30.0, description="seconds after which a job is begun though requests are being answered"
+    )
+    max_attempts: PositiveInt = Field(
+        5, description="times that a job may be running when the service is killed"
+    )
+    webhook_hosts: str | None = Field(
+        None,
+        description="where webhooks may go, separated by commas: `host` or `host:port` for https, "
+        "`http://host:port` without TLS, and networks as `10.0.0.0/8` whose addresses these hosts "
+        "may have beside public ones; unset: nowhere",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="what webhooks are signed with: base64 of 24 to 64 bytes, after `whsec_`"
+    )
+    webhook_secret_file: Path | None = Field(None, description="a file that holds it instead")
+    webhook_retry_s: PositiveFloat = Field(
+        21_600.0, description="seconds for which a webhook that fails is tried again"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of the service; immutable after start."""
 
@@ -323,12 +359,17 @@ class Settings(BaseSettings):
         description="origins whose pages a browser lets call the service, as "
         "`https://example.org`, separated by commas; `*`: any; unset: none",
     )
+    state_dir: Path | None = Field(
+        None,
+        description="folder on a local disk where jobs outlive the service; unset: there are none",
+    )
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     codec: CodecSettings = CodecSettings()
     tls: TlsSettings = TlsSettings()
     cache: CacheSettings = CacheSettings()
     keys: KeySettings = KeySettings()
+    jobs: JobSettings = JobSettings()
 
     @field_validator("weights")
     @classmethod

@@ -208,6 +208,7 @@ _FAMILY_OF_STATUS: dict[int, type[ProblemError]] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
     HTTPStatus.TOO_MANY_REQUESTS: BusyError,
     HTTPStatus.SERVICE_UNAVAILABLE: BusyError,
+    HTTPStatus.INSUFFICIENT_STORAGE: BusyError,
     HTTPStatus.GATEWAY_TIMEOUT: DeadlineError,
 }
 

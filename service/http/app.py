@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
 from expofuse.package_version import package_version
+from service.http.jobs import add_job_routes
 from service.http.key_check import KeyCheck, describe_keys
 from service.http.middleware import (
     CloseUnread,
@@ -19,6 +20,7 @@ from service.http.reference import create_reference_routes
 from service.http.routes import create_router
 from service.http.running import RunningRequests
 from service.http.safety import SafeAnswers
+from service.jobs.jobs import Jobs
 from service.lifecycle import Service
 from service.problems import (
     PROBLEM_SCHEMA,
@@ -40,7 +42,7 @@ class DescribedApp(FastAPI):
         return description
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, jobs: Jobs | None = None) -> FastAPI:
     """Put the application together.
 
     Pure ASGI middleware only: a single `@app.middleware("http")` would keep the news of a client
@@ -48,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
 
     Args:
         service: The parts that requests meet; starting and stopping them is the caller's.
+        jobs: Those that outlive connections, alike; None: the service keeps none.
     """
     app = DescribedApp(
         title="expofuse",
@@ -63,6 +66,7 @@ def create_app(service: Service) -> FastAPI:
     add_problem_handlers(app)
     running = RunningRequests()
     router = create_router(service, running)
+    add_job_routes(router, service, jobs)
     app.include_router(router)
     app.routes.extend(create_reference_routes())
     app.routes.extend(create_page_routes())

@@ -26,7 +26,7 @@ FUSE_PATH = "/fuse"
 EVERY_PATH = "*"
 """The target of an `OPTIONS` that asks about the whole service."""
 
-CROSS_ORIGIN_METHODS = ("GET", "HEAD", "POST")
+CROSS_ORIGIN_METHODS = ("DELETE", "GET", "HEAD", "POST")
 _SCHEME_AND_HOST = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)

@@ -33,6 +33,7 @@ from service.http.grouping import (
     Grouping,
     GroupsFound,
 )
+from service.http.jobs import JOB_PROBLEMS
 from service.http.operating import add_health_routes, add_metrics_route
 from service.http.pictures import KEPT_BY_ITS_CLIENT, PictureResponse, answer_not_modified
 from service.http.problem_pages import add_problem_pages
@@ -60,7 +61,7 @@ from service.problem_types import PROBLEMS
 from service.problems import ANYWHERE, describe_problems
 from service.request_record import RequestRecord
 
-NEVER_OF_FUSE = (DocumentError, ReloadError)
+NOT_OF_FUSE = (DocumentError, ReloadError, *JOB_PROBLEMS)
 """Problems that other routes alone answer with."""
 
 
@@ -79,7 +80,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
         "/fuse",
         summary="Fuse two to nine exposures of one scene",
         response_class=Response,
-        responses=describe_problems(kind for kind in PROBLEMS if kind not in NEVER_OF_FUSE)
+        responses=describe_problems(kind for kind in PROBLEMS if kind not in NOT_OF_FUSE)
         | {200: FUSED_RESPONSE, 304: NOT_MODIFIED_RESPONSE},
         openapi_extra=FUSE_OPENAPI,
     )

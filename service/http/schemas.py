@@ -210,51 +210,63 @@ NOT_MODIFIED_RESPONSE: dict[str, object] = {
     "description": "the client has the picture, as its `If-None-Match` says",
     "headers": {"ETag": describe_header(TOLD_HEADERS["ETag"])},
 }
-_REQUEST_HEADERS = {
-    "If-None-Match": "entity tags of pictures that the client has; one that matches is answered "
-    "with 304, without a fusion",
-    "Idempotency-Key": "names the request: repeated with its key it is not fused twice",
-}
-FUSE_OPENAPI: dict[str, object] = {
-    "parameters": [
-        *(
-            {"name": name, "in": "query", "required": False, "schema": schema}
-            for name, schema in _GIVEN_OPTIONS.items()
-        ),
-        *(
-            {
-                "name": name,
-                "in": "header",
-                "required": False,
-                "schema": {"type": "string"},
-                "description": description,
-            }
-            for name, description in _REQUEST_HEADERS.items()
-        ),
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "oneOf": [{"required": ["under", "over"]}, {"required": ["exposures"]}],
-                    "additionalProperties": False,
-                    "properties": {
-                        "under": _IMAGE_SCHEMA,
-                        "over": _IMAGE_SCHEMA,
-                        "exposures": {
-                            "type": "array",
-                            "items": _IMAGE_SCHEMA,
-                            "minItems": MIN_EXPOSURES,
-                            "maxItems": MAX_EXPOSURES,
-                            "description": "instead of `under` and `over`: the exposures of one "
-                            "scene in any order, the field repeated",
-                        },
-                        **_GIVEN_OPTIONS,
-                    },
-                }
-            }
+
+
+def describe_form(more: dict[str, dict[str, object]], headers: dict[str, str]) -> dict[str, object]:
+    """What a route takes that takes the exposures of one scene, for its OpenAPI description.
+
+    Args:
+        more: Schemas of its options beside those of `POST /fuse`.
+        headers: Request headers that it reads, with what they mean.
+    """
+    options = _GIVEN_OPTIONS | more
+    form = {
+        "type": "object",
+        "oneOf": [{"required": ["under", "over"]}, {"required": ["exposures"]}],
+        "additionalProperties": False,
+        "properties": {
+            "under": _IMAGE_SCHEMA,
+            "over": _IMAGE_SCHEMA,
+            "exposures": {
+                "type": "array",
+                "items": _IMAGE_SCHEMA,
+                "minItems": MIN_EXPOSURES,
+                "maxItems": MAX_EXPOSURES,
+                "description": "instead of `under` and `over`: the exposures of one scene in any "
+                "order, the field repeated",
+            },
+            **options,
         },
-    },
+    }
+    return {
+        "parameters": [
+            *(
+                {"name": name, "in": "query", "required": False, "schema": schema}
+                for name, schema in options.items()
+            ),
+            *(
+                {
+                    "name": name,
+                    "in": "header",
+                    "required": False,
+                    "schema": {"type": "string"},
+                    "description": description,
+                }
+                for name, description in headers.items()
+            ),
+        ],
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
+    }
+
+
+IDEMPOTENCY_HEADER = {
+    "Idempotency-Key": "names the request: repeated with its key it is not done twice",
 }
+FUSE_OPENAPI = describe_form(
+    {},
+    {
+        "If-None-Match": "entity tags of pictures that the client has; one that matches is "
+        "answered with 304, without a fusion",
+        **IDEMPOTENCY_HEADER,
+    },
+)

@@ -1,5 +1,7 @@
 """Reads the multipart body of `POST /fuse` as a stream, counting what it keeps."""
 
+from collections.abc import Sequence
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
@@ -46,13 +48,20 @@ PLAIN_TRANSFER_CODINGS = ("", "binary", "8bit", "7bit")
 """Values of a part's `Content-Transfer-Encoding` that leave its bytes as they are."""
 
 
-async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int) -> Form:
+async def receive_form(
+    request: Request,
+    allowance: Allowance,
+    *,
+    max_bytes: int,
+    option_names: Sequence[str] = OPTION_NAMES,
+) -> Form:
     """Stream the body of a request into memory under a byte limit.
 
     Args:
         request: Its body has not been touched.
         allowance: Counts what is kept, against the budget of all bodies.
         max_bytes: Most bytes of this body, declared or sent.
+        option_names: Fields that may come beside the exposures.
 
     Returns:
         Two to nine exposures and the options.
@@ -70,7 +79,7 @@ async def receive_form(request: Request, allowance: Allowance, *, max_bytes: int
         DisconnectedError: The client left half-way.
     """
     boundary = _check_head(request, max_bytes)
-    reader = _FormReader(boundary)
+    reader = _FormReader(boundary, option_names)
     received_bytes = 0
     try:
         async for chunk in request.stream():
@@ -156,7 +165,8 @@ class _Preamble:
 class _FormReader:
     """Turns the parser's callbacks into a `Form`."""
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, option_names: Sequence[str]) -> None:
+        self._option_names = option_names
         self._form = Form()
         self._preamble: _Preamble | None = _Preamble(boundary)
         self._header_name = bytearray()
@@ -263,8 +273,8 @@ class _FormReader:
                 else:
                     self._open_file(file_field)
                 return
-        if name not in OPTION_NAMES:
-            known = ", ".join((*FILE_FIELDS, *OPTION_NAMES))
+        if name not in self._option_names:
+            known = ", ".join((*FILE_FIELDS, *self._option_names))
             raise OptionError(f"expected the fields {known}, got {tell_name(name)}")
         self._option_name = name
         self._option.clear()

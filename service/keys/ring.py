@@ -14,7 +14,7 @@ from service.keys.secret import Key, split_key
 from service.keys.use import KeyUse
 from service.keys.verification import Verifier
 from service.metrics import KeyRefusal, Metrics
-from service.request_record import RequestRecord
+from service.request_record import KEY_PREFIX, RequestRecord
 from service.settings import KeySettings
 
 WATCH_S = 5.0
@@ -83,7 +83,7 @@ class KeyRing:
             is_right = await self._verify(key, use.record.hash, record)
         if not is_right:
             raise self._refuse("wrong", key.id)
-        record.key = record.caller = key.id
+        record.key, record.caller = key.id, f"{KEY_PREFIX}{key.id}"
         return use
 
     @contextmanager

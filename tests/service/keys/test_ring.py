@@ -35,7 +35,7 @@ def refused(metrics, reason):
 async def test_a_key_is_recognised_and_noted(key_file, metrics):
     key = key_file.add(expires=SOON)
     record = await recognise(make_ring(key_file, metrics), f"Bearer {key.text}")
-    assert (record.key, record.caller) == (key.id, key.id)
+    assert (record.key, record.caller) == (key.id, f"key:{key.id}")
     ring = make_ring(key_file, metrics)
     for spelt in (f"bearer  {key.text}", f"BEARER {key.text} "):
         assert (await recognise(ring, spelt)).key == key.id
