@@ -68,6 +68,7 @@ def running_server(
     python: str = sys.executable,
     open_files: int | None = None,
     trust: ssl.SSLContext | None = None,
+    port: int | None = None,
     ready_timeout_s: float = 120.0,
     stop_timeout_s: float = 60.0,
 ) -> Iterator[RunningServer]:
@@ -79,10 +80,11 @@ def running_server(
         python: interpreter that runs it.
         open_files: how many files the server may have open, soft and hard; None: as here.
         trust: what a client trusts of a server with TLS; None: it has none.
+        port: where it listens; None: on any free one.
         ready_timeout_s: how long the start may take.
         stop_timeout_s: how long the service may take to end after SIGTERM before it is killed.
     """
-    port = free_port()
+    port = port or free_port()
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [*limit_files(open_files), python, "-m", "service", "serve"],

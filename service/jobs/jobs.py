@@ -33,6 +33,9 @@ from service.request_record import RequestRecord
 HOUSEKEEPING_S: Final = 1.0
 """Between two looks for what was kept long enough."""
 
+LEAST_WORK_S: Final = 0.1
+"""Of a job of any size, in seconds."""
+
 MAX_LISTED: Final = 1000
 PICTURE_OVERHEAD_BYTES: Final = 2**20
 """What a picture file may have beside its samples: metadata, and what a format adds."""
@@ -322,7 +325,7 @@ def _make_job(fusion: Fusion, record: RequestRecord, webhook: str | None) -> New
             fields=form.fields,
             sizes=[len(file) for file in form.files],
         ),
-        work_s=expect_work_s(fusion.megapixels, is_aligned=options.align != "off"),
+        work_s=LEAST_WORK_S + expect_work_s(fusion.megapixels, is_aligned=options.align != "off"),
         picture_bytes=3 * sample_bytes * largest_px + PICTURE_OVERHEAD_BYTES,
         webhook=webhook,
     )

@@ -230,7 +230,7 @@ class JobRunner:
             finally:
                 fused.allowance.release()
             seconds = time.monotonic() - running.begin
-            self._pace += (seconds / max(job.work_s, 1e-3) - self._pace) / 8
+            self._pace += (seconds / job.work_s - self._pace) / 8
         logger.info(
             "job",
             extra={

@@ -19,6 +19,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -271,6 +272,8 @@ async def _exchange(
         return await _read_status(connection, reader)
     finally:
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _read_status(connection: h11.Connection, reader: asyncio.StreamReader) -> int:
