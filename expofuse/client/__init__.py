@@ -1,6 +1,6 @@
 """The client for Python: fuses through a running service. It needs the extra `client` (httpx)."""
 
-from expofuse.answers import Health, LoadedVersion, Version, Weights, WeightsVersion
+from expofuse.answers import Health, JobStatus, LoadedVersion, Version, Weights, WeightsVersion
 from expofuse.client.awaiting import AsyncClient
 from expofuse.client.blocking import Client
 from expofuse.client.errors import (
@@ -45,6 +45,7 @@ __all__ = [
     "Ghosts",
     "Health",
     "ImageError",
+    "JobStatus",
     "Limits",
     "LoadedVersion",
     "NoAnswerError",

@@ -11,7 +11,7 @@ import anyio
 import httpx
 from anyio import to_thread
 
-from expofuse.answers import Health, Readiness, Version, Weights
+from expofuse.answers import ENDED_STATES, Health, JobStatus, Readiness, Version, Weights
 from expofuse.client.errors import BusyError, ClientError
 from expofuse.client.exchange import (
     DEFAULT_TIMEOUT_S,
@@ -23,8 +23,12 @@ from expofuse.client.exchange import (
     ModelT,
     Request,
     ask_to_fuse,
+    ask_to_keep,
     check_success,
     choose_api_key,
+    explain_waiting,
+    path_of_job,
+    plan_polls,
     read_fused,
     read_model,
     read_refusal,
@@ -120,6 +124,67 @@ class AsyncClient:
                     await to_thread.run_sync(file.write, piece)
         return report
 
+    async def submit(
+        self,
+        exposures: Sequence[Exposure],
+        *,
+        webhook: str | None = None,
+        **options: Unpack[FuseOptions],
+    ) -> JobStatus:
+        """Have the exposures of one scene fused without waiting; see `Client.submit`.
+
+        Args:
+            exposures: See `fuse`.
+            webhook: URL that the service calls when the job is over, where its operator lists it.
+            **options: See `FuseOptions`.
+        """
+        return await self._read(ask_to_keep(exposures, options, webhook), JobStatus)
+
+    async def job(self, job_id: str) -> JobStatus:
+        """How far a job is.
+
+        Args:
+            job_id: From `submit`.
+        """
+        return await self._get(path_of_job(job_id), JobStatus)
+
+    async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobStatus:
+        """Wait until a job is over: done, failed, cancelled or expired; see `Client.wait`.
+
+        Args:
+            job_id: From `submit`.
+            timeout_s: How long, in seconds; None: however long it takes.
+        """
+        job = await self.job(job_id)
+        for pause_s in plan_polls(timeout_s):
+            if job.state in ENDED_STATES:
+                return job
+            await anyio.sleep(pause_s)
+            job = await self.job(job_id)
+        if job.state in ENDED_STATES:
+            return job
+        raise explain_waiting(job, timeout_s)
+
+    async def result(self, job_id: str) -> Fused:
+        """The picture of a job that is done; see `Client.result`.
+
+        Args:
+            job_id: From `submit`.
+        """
+        async with self._ask(Request(path_of_job(job_id) + "/result")) as response:
+            report = check_success(response)
+            await response.aread()
+            return read_fused(report, response)
+
+    async def cancel(self, job_id: str) -> None:
+        """Cancel a job that waits or runs; remove one that is over, with its picture.
+
+        Args:
+            job_id: From `submit`.
+        """
+        async with self._ask(Request(path_of_job(job_id), method="DELETE")):
+            pass
+
     async def health(self) -> Health:
         """Whether the service answers; where it does not, an error says why."""
         return await self._get(HEALTH_PATH, Health)
@@ -145,7 +210,10 @@ class AsyncClient:
         return await self._get("weights", Weights)
 
     async def _get(self, path: str, kind: type[ModelT]) -> ModelT:
-        async with self._ask(Request(path)) as response:
+        return await self._read(Request(path), kind)
+
+    async def _read(self, request: Request, kind: type[ModelT]) -> ModelT:
+        async with self._ask(request) as response:
             await response.aread()
             return read_model(kind, response)
 

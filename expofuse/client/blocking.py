@@ -10,7 +10,7 @@ from typing import BinaryIO, Self, Unpack
 
 import httpx
 
-from expofuse.answers import Health, Readiness, Version, Weights
+from expofuse.answers import ENDED_STATES, Health, JobStatus, Readiness, Version, Weights
 from expofuse.client.errors import BusyError, ClientError
 from expofuse.client.exchange import (
     DEFAULT_TIMEOUT_S,
@@ -22,8 +22,12 @@ from expofuse.client.exchange import (
     ModelT,
     Request,
     ask_to_fuse,
+    ask_to_keep,
     check_success,
     choose_api_key,
+    explain_waiting,
+    path_of_job,
+    plan_polls,
     read_fused,
     read_model,
     read_refusal,
@@ -147,6 +151,83 @@ class Client:
                     file.write(piece)
         return report
 
+    def submit(
+        self,
+        exposures: Sequence[Exposure],
+        *,
+        webhook: str | None = None,
+        **options: Unpack[FuseOptions],
+    ) -> JobStatus:
+        """Have the exposures of one scene fused without waiting for the picture.
+
+        Args:
+            exposures: See `fuse`.
+            webhook: URL that the service calls when the job is over, where its operator lists it.
+            **options: See `FuseOptions`.
+
+        Returns:
+            The job: its `id` is what the other calls take, and a secret.
+
+        Raises:
+            ClientError: See the class.
+            OSError: A file cannot be read.
+        """
+        return self._read(ask_to_keep(exposures, options, webhook), JobStatus)
+
+    def job(self, job_id: str) -> JobStatus:
+        """How far a job is.
+
+        Args:
+            job_id: From `submit`.
+        """
+        return self._get(path_of_job(job_id), JobStatus)
+
+    def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobStatus:
+        """Wait until a job is over: done, failed, cancelled or expired.
+
+        Args:
+            job_id: From `submit`.
+            timeout_s: How long, in seconds; None: however long it takes.
+
+        Raises:
+            AnswerTimeoutError: It was not over in time.
+            ClientError: See the class.
+        """
+        job = self.job(job_id)
+        for pause_s in plan_polls(timeout_s):
+            if job.state in ENDED_STATES:
+                return job
+            time.sleep(pause_s)
+            job = self.job(job_id)
+        if job.state in ENDED_STATES:
+            return job
+        raise explain_waiting(job, timeout_s)
+
+    def result(self, job_id: str) -> Fused:
+        """The picture of a job that is done.
+
+        Args:
+            job_id: From `submit`.
+
+        Raises:
+            ProblemError: It failed, with the error that `fuse` would have raised; or it is not
+                done, or its picture is gone.
+            ClientError: See the class.
+        """
+        with self._ask(Request(path_of_job(job_id) + "/result")) as response:
+            report = check_success(response)
+            response.read()
+            return read_fused(report, response)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that waits or runs; remove one that is over, with its picture.
+
+        Args:
+            job_id: From `submit`.
+        """
+        with self._ask(Request(path_of_job(job_id), method="DELETE")):
+            pass
+
     def health(self) -> Health:
         """Whether the service answers; where it does not, an error says why."""
         return self._get(HEALTH_PATH, Health)
@@ -172,7 +253,10 @@ class Client:
         return self._get("weights", Weights)
 
     def _get(self, path: str, kind: type[ModelT]) -> ModelT:
-        with self._ask(Request(path)) as response:
+        return self._read(Request(path), kind)
+
+    def _read(self, request: Request, kind: type[ModelT]) -> ModelT:
+        with self._ask(request) as response:
             response.read()
             return read_model(kind, response)
 

@@ -1,16 +1,18 @@
 """What both clients share: requests and answers, without sending or receiving a byte."""
 
 import ipaddress
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from expofuse.answers import PROBLEM_MEDIA_TYPE, Problem
+from expofuse.answers import PROBLEM_MEDIA_TYPE, JobStatus, Problem
 from expofuse.api_key import find_api_key, write_authorization
 from expofuse.client.errors import (
     UNNAMED_TYPE,
@@ -38,6 +40,10 @@ MAX_PROBLEM_BYTES = 64 * 1024
 
 KEY_HEADER = "Idempotency-Key"
 HEALTH_PATH, READY_PATH = "healthz", "readyz"
+JOBS_PATH = "jobs"
+FIRST_POLL_S, LONGEST_POLL_S = 0.1, 2.0
+"""Between two questions how far a job is."""
+
 STATE_PATHS = (HEALTH_PATH, READY_PATH)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -49,13 +55,15 @@ class Request:
     Attributes:
         path: Below the service's URL.
         query: Parameters of the URL.
-        exposures: What a POST sends; None for a GET.
+        exposures: What a POST sends; None: nothing is sent.
+        method: Of a request that sends nothing.
         key: Names a POST in all its attempts, so that the service does its work once.
     """
 
     path: str
     query: Mapping[str, str] | None = None
     exposures: Exposures | None = None
+    method: str = "GET"
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
@@ -73,7 +81,7 @@ class Request:
             OSError: A file cannot be opened.
         """
         if self.exposures is None:
-            yield http.build_request("GET", self.path, params=self.query)
+            yield http.build_request(self.method, self.path, params=self.query)
             return
         with self.exposures.open_parts() as parts:
             # In the quotes of a string of structured headers, as the IETF's draft has it.
@@ -104,6 +112,52 @@ def ask_to_fuse(exposures: Sequence[Exposure], options: Mapping[str, object]) ->
         TypeError: One of them is no file, or an option is unknown.
     """
     return Request("fuse", write_query(options), Exposures(exposures))
+
+
+def ask_to_keep(
+    exposures: Sequence[Exposure], options: Mapping[str, object], webhook: str | None
+) -> Request:
+    """The request of a job; sent again, it is the same job.
+
+    Args:
+        exposures: Two to nine, in any order.
+        options: Of `FuseOptions`.
+        webhook: URL to call when it is over.
+
+    Raises:
+        UsageError: The exposures are not two to nine.
+        TypeError: One of them is no file, or an option is unknown.
+    """
+    query = write_query(options) | ({} if webhook is None else {"webhook": webhook})
+    return Request(JOBS_PATH, query, Exposures(exposures))
+
+
+def path_of_job(job_id: str) -> str:
+    """The path of a job, whatever its id is made of."""
+    return f"{JOBS_PATH}/{quote(job_id, safe='')}"
+
+
+def plan_polls(timeout_s: float | None) -> Iterator[float]:
+    """The pauses between two questions how far a job is, in seconds, until the time is over.
+
+    Args:
+        timeout_s: After which there are no more; None: they do not end.
+
+    Example:
+        >>> from itertools import islice
+        >>> [round(pause, 2) for pause in islice(plan_polls(None), 4)]
+        [0.1, 0.15, 0.22, 0.34]
+    """
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    pause_s = FIRST_POLL_S
+    while end is None or time.monotonic() < end:
+        yield pause_s
+        pause_s = min(1.5 * pause_s, LONGEST_POLL_S)
+
+
+def explain_waiting(job: JobStatus, timeout_s: float | None) -> AnswerTimeoutError:
+    """The error of a job that was not over in time."""
+    return AnswerTimeoutError(f"the job was not over within {timeout_s} s, it is {job.state}")
 
 
 @dataclass(frozen=True, slots=True)

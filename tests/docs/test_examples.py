@@ -26,8 +26,9 @@ START = "docs/start.md"
 OPTIONS = "docs/options.md"
 PHOTOGRAPHERS = "docs/guides/photographers.md"
 OPERATORS = "docs/guides/operators.md"
+JOBS = "docs/guides/jobs.md"
 TRAINERS = "docs/guides/trainers.md"
-PAGES = (README, START, OPTIONS, PHOTOGRAPHERS, OPERATORS, TRAINERS)
+PAGES = (README, START, OPTIONS, PHOTOGRAPHERS, OPERATORS, JOBS, TRAINERS)
 NOT_RUN = {
     "make serve",  # tests/deploy/test_first_minutes.py
     "make venv-dev",
@@ -40,8 +41,9 @@ NOT_RUN = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    log_path = tmp_path_factory.mktemp("server") / "server.log"
-    with running_server(server_settings(RELEASED), log_path=log_path) as running:
+    place = tmp_path_factory.mktemp("server")
+    settings = server_settings(RELEASED) | {"EXPOFUSE_STATE_DIR": str(place / "state")}
+    with running_server(settings, log_path=place / "server.log") as running:
         yield running
 
 
@@ -147,6 +149,12 @@ def test_the_operators_see_what_they_ask_for(folder, server):
     assert '"max_megapixels"' in written[1]
     assert "expofuse_requests_total" in written[2]
     assert "/problems/queue-full" in written[3]
+
+
+def test_a_job_is_sent_and_fetched_by_curl_and_by_python(folder, server):
+    run_page(JOBS, folder, address_of(server))
+    assert (folder / "fused.jpg").read_bytes().startswith(b"\xff\xd8")
+    assert (folder / "fused.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

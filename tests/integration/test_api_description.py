@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import metric
+from tests.integration.conftest import make_client, metric, server_settings, wait_for
 from tests.paths import ROOT
+from tests.server import running_server
 
 pytestmark = pytest.mark.e2e
 
@@ -59,6 +60,16 @@ def test_no_request_made_up_from_the_description_is_answered_otherwise(server, c
     assert count >= 8
     assert metric(client, "requests_total", outcome="fused") > fused
     assert metric(client, "requests_total", outcome="internal-error") == 0
+
+
+def test_nor_is_one_to_a_service_that_keeps_jobs(weights, tmp_path):
+    settings = server_settings(weights) | {"EXPOFUSE_STATE_DIR": str(tmp_path / "state")}
+    with running_server(settings, log_path=tmp_path / "server.log") as server:
+        jobs = ("--include-path-regex", "^/jobs", "--phases", "fuzzing", "--max-examples", "8")
+        assert try_out(server, tmp_path, *jobs) >= 8
+        with make_client(server) as client:
+            assert metric(client, "requests_total", outcome="internal-error") == 0
+            wait_for(lambda: metric(client, "stored_jobs", state="done") > 0)
 
 
 @pytest.mark.slow

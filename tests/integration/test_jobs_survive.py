@@ -8,7 +8,9 @@ import sys
 import pytest
 from standardwebhooks import Webhook
 
+from expofuse.client import ImageError, OptionError, RequestError
 from tests import images
+from tests.expofuse.client.conftest import Awaited, Blocking
 from tests.integration.conftest import make_client, server_settings, wait_for
 from tests.integration.killed_service import survive
 from tests.paths import ROOT
@@ -167,6 +169,29 @@ def test_hosts_of_webhooks_without_a_secret_end_the_start(weights, tmp_path):
     )
     assert ended.returncode == 1
     assert "expected EXPOFUSE_JOBS__WEBHOOK_SECRET" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", [Blocking, Awaited], ids=["sync", "async"])
+def test_the_client_submits_waits_and_fetches(weights, tmp_path, pair, kind):
+    environment = settings_of(weights, tmp_path)
+    exposures = [pair["under"], pair["over"]]
+    with running_server(environment, log_path=tmp_path / "1.log") as server:
+        asking = kind(server.base_url)
+        job = asking.submit(exposures, format="png", align="off")
+        assert asking.wait(job.id, timeout_s=90.0).state == "done"
+        fused = asking.result(job.id)
+        assert fused.content == asking.fuse(exposures, format="png", align="off").content
+        assert fused.alignment.outcome == "off"
+        asking.cancel(job.id)
+        with pytest.raises(RequestError) as caught:
+            asking.job(job.id)
+        assert caught.value.code == "no-such-job"
+        damaged = asking.submit([images.truncated(pair["under"]), pair["over"]])
+        assert asking.wait(damaged.id).problem is not None
+        with pytest.raises(ImageError):
+            asking.result(damaged.id)
+        with pytest.raises(OptionError, match="lists no hosts"):
+            asking.submit(exposures, webhook="https://hooks.example/")
 
 
 @pytest.mark.slow

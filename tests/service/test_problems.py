@@ -36,6 +36,12 @@ from service.errors import (
     HeadTooLargeError,
     HttpVersionError,
     IdempotencyKeyError,
+    JobGoneError,
+    JobLostError,
+    JobNotFoundError,
+    JobsOffError,
+    JobsSetupError,
+    JobUnfinishedError,
     KeyFileError,
     KeyReusedError,
     LengthRequiredError,
@@ -50,6 +56,7 @@ from service.errors import (
     RequestTimeoutError,
     ServiceError,
     SharedMemoryError,
+    StorageFullError,
     TargetTooLongError,
     TlsError,
     TooManyConcurrentError,
@@ -79,6 +86,12 @@ STATUSES = {
     HeadTooLargeError: 431,
     TransferCodingError: 501,
     HttpVersionError: 505,
+    JobsOffError: 404,
+    JobNotFoundError: 404,
+    JobUnfinishedError: 409,
+    JobGoneError: 410,
+    JobLostError: 500,
+    StorageFullError: 507,
     MultipartError: 400,
     IdempotencyKeyError: 400,
     KeyReusedError: 422,
@@ -110,6 +123,7 @@ ENDING_THE_START = (
     OpenFilesError,
     TlsError,
     KeyFileError,
+    JobsSetupError,
 )
 
 
@@ -136,9 +150,10 @@ def test_an_error_becomes_its_row_of_the_table(kind):
     assert kind.code in PROBLEM_TYPES
     assert problem["request_id"] == "id-1"
     assert record.outcome == kind.code
-    is_ours = STATUSES[kind] == 500
+    is_ours = PROBLEMS[kind].is_internal
     assert problem["detail"] == (INTERNAL_DETAIL if is_ours else "expected this, got that")
-    assert response.headers.get("retry-after") == ("9" if STATUSES[kind] in (429, 503) else None)
+    is_retried = STATUSES[kind] in (429, 503, 507)
+    assert response.headers.get("retry-after") == ("9" if is_retried else None)
 
 
 def test_every_error_has_a_row_or_ends_the_start():
