@@ -23,9 +23,11 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # `gpu-check` installs nothing: a machine that is lent may reach no registry.
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
-# Installed extras, as stamps: `serve` needs less than `test`.
+# Installed extras, as stamps: `serve` needs less than `test`, whose packages hold those of `serve`.
 SERVICE := $(VENV)/.installed-service-$(DEVICE)
 DEV := $(VENV)/.installed-dev
+# Most modules of these packages are never imported, and the others compile as they first are.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint docs format constraints openapi image clean
@@ -104,9 +106,9 @@ $(if $(filter cpu cuda,$(DEVICE)),,$(error expected DEVICE=cpu or DEVICE=cuda, g
 
 $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	@echo 'installing the service for: $(DEVICE) ($(if $(filter cuda,$(DEVICE)),minutes the first time: PyTorch is large,a minute or two the first time))'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(INSTALL) --editable '.[$(EXTRAS)]'
 	touch $@
 
-$(DEV): $(SERVICE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[service,client,heic,jxl,raw,trainer,docs,dev]'
-	touch $@
+$(DEV): $(PINS) $(KERNELS) | $(BIN)/python
+	$(INSTALL) --editable '.[$(EXTRAS),heic,jxl,trainer,docs,dev]'
+	touch $(SERVICE) $@
