@@ -25,6 +25,9 @@ from model.manifest import (
 )
 from model.release.torch_networks import AnyNetwork, compute_golden, save_parameters
 from model.release.weights import LoadedWeights, golden_pair, load_weights
+from tests.once import make_once
+
+LIVELY = "lively-0.0.1"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,14 +110,16 @@ def weights_dir(lively_network, tmp_path_factory) -> Path:
     """A complete weights version of the lively network, its graphs written by the trainer."""
     from trainer.release.export import export_graph
 
-    directory = write_version(lively_network, tmp_path_factory.mktemp("weights") / "lively-0.0.1")
-    export_graph(lively_network, directory / GRAPH_NAME, "reflect")
-    export_graph(lively_network, directory / VALID_GRAPH_NAME, "valid")
-    graphs = {name: describe_file(directory / name) for name in (GRAPH_NAME, VALID_GRAPH_NAME)}
-    manifest = read_manifest(directory)
-    files = {**manifest.files, **graphs}
-    write_manifest(manifest.model_copy(update={"files": files}), directory)
-    return directory
+    def make(folder: Path) -> None:
+        directory = write_version(lively_network, folder / LIVELY)
+        export_graph(lively_network, directory / GRAPH_NAME, "reflect")
+        export_graph(lively_network, directory / VALID_GRAPH_NAME, "valid")
+        graphs = {name: describe_file(directory / name) for name in (GRAPH_NAME, VALID_GRAPH_NAME)}
+        manifest = read_manifest(directory)
+        files = {**manifest.files, **graphs}
+        write_manifest(manifest.model_copy(update={"files": files}), directory)
+
+    return make_once(tmp_path_factory, "lively-weights", make) / LIVELY
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.lightness.torch_network import FusionNetwork
-from model.manifest import NetworkConfig
 from tests.trainer.graphs import filling_graphs
 from trainer.config import load_config
-from trainer.release.export import GRAPHS, export_graph
+from trainer.release.export import GRAPHS
 from trainer.run.train import train
 
 EVERY_TERM = """
@@ -41,13 +39,9 @@ def one_thread(one_thread_in_shared_fixtures):
 
 
 @pytest.fixture(scope="session")
-def tiny_graphs(tmp_path_factory):
+def tiny_graphs(tiny_graphs_dir):
     """Both graphs of a network of width 2, by their padding."""
-    folder = tmp_path_factory.mktemp("graphs")
-    network = FusionNetwork(NetworkConfig(width=2)).eval()
-    for name, padding in GRAPHS:
-        export_graph(network, folder / name, padding)
-    return {padding: folder / name for name, padding in GRAPHS}
+    return {padding: tiny_graphs_dir / name for name, padding in GRAPHS}
 
 
 @pytest.fixture

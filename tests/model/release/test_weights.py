@@ -1,8 +1,8 @@
 import json
 import shutil
-from functools import cache
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -37,28 +37,21 @@ from tests.paths import ROOT
 BUNDLED = ROOT / "weights" / "hyperp-mb-1.1.0"
 
 
-@cache
-def write_graphs() -> dict[str, bytes]:
-    """Graphs of the tiny network, as the trainer writes them."""
-    from trainer.release.export import GRAPHS, export_graph
-
-    torch.manual_seed(0)
-    network = FusionNetwork(NetworkConfig(width=2)).eval()
-    with TemporaryDirectory() as folder:
-        for name, padding in GRAPHS:
-            export_graph(network, Path(folder) / name, padding)
-        return {name: (Path(folder) / name).read_bytes() for name, _ in GRAPHS}
+@pytest.fixture
+def write_weights(tiny_graphs_dir: Path) -> Callable[..., Path]:
+    """Writes a version, by the graphs that the trainer writes, with other entries or without."""
+    return partial(write_tiny_weights, tiny_graphs_dir)
 
 
-def write_weights(root: Path, **changes) -> Path:
+def write_tiny_weights(graphs: Path, root: Path, **changes) -> Path:
     """A complete weights version of a narrow random network; graphs are opaque bytes here."""
     directory = root / "tiny-net-1.0.0"
     directory.mkdir()
     torch.manual_seed(0)
     network = FusionNetwork(NetworkConfig(width=2))
     save_parameters(network, directory / PARAMETERS_NAME)
-    for name, graph in write_graphs().items():
-        (directory / name).write_bytes(graph)
+    for name in (GRAPH_NAME, VALID_GRAPH_NAME):
+        shutil.copy(graphs / name, directory / name)
     names = (PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME)
     document = {
         "name": "tiny-net",
@@ -80,7 +73,7 @@ def write_weights(root: Path, **changes) -> Path:
     return directory
 
 
-def test_what_was_saved_is_loaded(tmp_path):
+def test_what_was_saved_is_loaded(write_weights, tmp_path):
     weights = load_weights(write_weights(tmp_path))
     torch.manual_seed(0)
     expected = FusionNetwork(NetworkConfig(width=2)).state_dict()
@@ -90,12 +83,12 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert weights.manifest.label == "tiny-net-1.0.0"
 
 
-def test_saved_parameters_are_readable_by_another_user(tmp_path):
+def test_saved_parameters_are_readable_by_another_user(write_weights, tmp_path):
     mode = (write_weights(tmp_path) / PARAMETERS_NAME).stat().st_mode
     assert mode & 0o444 == 0o444
 
 
-def test_manifest_survives_writing_and_reading(tmp_path):
+def test_manifest_survives_writing_and_reading(write_weights, tmp_path):
     directory = write_weights(tmp_path)
     manifest = read_manifest(directory)
     write_manifest(manifest, directory)
@@ -103,7 +96,7 @@ def test_manifest_survives_writing_and_reading(tmp_path):
 
 
 @pytest.mark.parametrize("name", [PARAMETERS_NAME, GRAPH_NAME, VALID_GRAPH_NAME])
-def test_one_changed_bit_of_any_file_is_noticed(tmp_path, name):
+def test_one_changed_bit_of_any_file_is_noticed(write_weights, tmp_path, name):
     path = write_weights(tmp_path) / name
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -113,7 +106,7 @@ def test_one_changed_bit_of_any_file_is_noticed(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [PARAMETERS_NAME, GRAPH_NAME])
-def test_a_missing_file_is_named(tmp_path, name):
+def test_a_missing_file_is_named(write_weights, tmp_path, name):
     directory = write_weights(tmp_path)
     (directory / name).unlink()
     with pytest.raises(WeightsError, match=f"expected the file {name}"):
@@ -133,12 +126,14 @@ def test_a_missing_file_is_named(tmp_path, name):
         ({"surplus": 1}, "surplus"),
     ],
 )
-def test_a_manifest_that_does_not_fit_is_refused_with_what_and_where(tmp_path, changes, said):
+def test_a_manifest_that_does_not_fit_is_refused_with_what_and_where(
+    write_weights, tmp_path, changes, said
+):
     with pytest.raises(WeightsError, match=said):
         load_weights(write_weights(tmp_path, **changes))
 
 
-def test_another_behaviour_than_the_golden_one_is_refused(tmp_path):
+def test_another_behaviour_than_the_golden_one_is_refused(write_weights, tmp_path):
     directory = write_weights(tmp_path)
     document = json.loads((directory / MANIFEST_NAME).read_text())
     document["golden"]["samples"][3] += 1.0
@@ -147,7 +142,7 @@ def test_another_behaviour_than_the_golden_one_is_refused(tmp_path):
         load_weights(directory)
 
 
-def test_the_golden_pair_is_the_one_that_the_manifest_names(tmp_path):
+def test_the_golden_pair_is_the_one_that_the_manifest_names(write_weights, tmp_path):
     torch.manual_seed(0)
     network = FusionNetwork(NetworkConfig(width=2))
     other = compute_golden(network, seed=7, side_px=64)
@@ -191,7 +186,7 @@ def save_and_sign(directory: Path, network: FusionNetwork) -> None:
     (directory / MANIFEST_NAME).write_text(json.dumps(document))
 
 
-def test_a_file_that_is_no_safetensors_is_refused(tmp_path):
+def test_a_file_that_is_no_safetensors_is_refused(write_weights, tmp_path):
     directory = write_weights(tmp_path)
     path = directory / PARAMETERS_NAME
     path.write_bytes(b"not at all")
