@@ -30,7 +30,7 @@ DEV := $(VENV)/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow coverage bench bench-quick gpu-check lint docs format constraints openapi image clean
+.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -47,6 +47,9 @@ test: $(DEV)  ## every test that takes seconds, and the doctests
 
 test-slow: $(DEV)  ## those that take longer (as root, with buildah and debootstrap: the image too)
 	$(BIN)/python -m pytest -m slow $(PARALLEL) tests
+
+test-all: $(DEV)  ## both in one run, shorter than one after the other
+	$(BIN)/python -m pytest $(PARALLEL) --doctest-modules tests expofuse model service trainer
 
 gpu-check:  ## on a machine with a GPU: the tests that need one, then its measurements, in minutes
 	$(GPU_PYTHON) -m bench.gpu_check
