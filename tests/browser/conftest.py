@@ -14,7 +14,7 @@ from examples.chromium import find_chromium, open_browser
 from tests.server import RunningServer, running_server
 
 pytestmark = pytest.mark.e2e
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 300_000
 MAX_BODY_BYTES = 3 * 2**20
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -31,6 +31,8 @@ def server(tmp_path_factory) -> Iterator[RunningServer]:
         "EXPOFUSE_LIMITS__MAX_MEGAPIXELS": "4",
         "EXPOFUSE_LIMITS__MAX_RESPONSE_BYTES": str(2**20),
         "EXPOFUSE_LIMITS__RETRY_AFTER_S": "1",
+        # However long the page takes, who does not read keeps the service full.
+        "EXPOFUSE_LIMITS__SEND_STALL_TIMEOUT_S": "3600",
     }
     log_path = tmp_path_factory.mktemp("browser-server") / "server.log"
     with running_server(environment, log_path=log_path) as running:
@@ -86,6 +88,12 @@ class Visit:
     def wait_for_count(self, selector: str, count: int):
         """Wait until there are so many elements."""
         expect(self.page.locator(selector)).to_have_count(count, timeout=TIMEOUT_MS)
+
+    def wait_for_drawing(self):
+        """Wait until what was done is drawn: what moves does so with the next frame."""
+        self.page.evaluate(
+            "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+        )
 
     def names(self) -> list[str]:
         """The exposures in the order in which they are shown."""

@@ -100,7 +100,7 @@ def test_full_size_is_a_pixel_for_a_pixel_and_the_picture_is_panned(compared):
     page.mouse.down()
     page.mouse.move(box["x"] + 90, box["y"] + 70, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(50)
+    compared.wait_for_drawing()
     _, moved_x, moved_y = scale(compared)
     assert (moved_x - x, moved_y - y) == (pytest.approx(50, abs=2), pytest.approx(30, abs=2))
     assert value(compared) == 50, "a drag beside the grip moved the divider"
@@ -120,11 +120,11 @@ def test_zoom_and_pan_by_keys(compared):
     compared.wait_for_text("#zoom-level", "100 %")
     _, x, _ = scale(compared)
     page.keyboard.press("Shift+ArrowRight")
-    page.wait_for_timeout(50)
+    compared.wait_for_drawing()
     assert scale(compared)[1] < x
     assert value(compared) == 50
     page.keyboard.press("0")
-    page.wait_for_timeout(50)
+    compared.wait_for_drawing()
     assert scale(compared)[0] == pytest.approx(1, abs=0.001)
 
 
@@ -164,7 +164,7 @@ def test_the_divider_and_the_zoom_follow_fingers(on_phone):
             (middle_x + 20 + 10 * step, middle_y),
         )
     touch("touchEnd")
-    page.wait_for_timeout(80)
+    on_phone.wait_for_drawing()
     assert scale(on_phone)[0] > 1.2
     assert value(on_phone) == before, "two fingers moved the divider"
 
