@@ -90,14 +90,16 @@ def image(repository: Path) -> Iterator[Image]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def service(image: Image, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+@pytest.fixture(scope="module")
+def service(
+    image: Image, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, psutil.Process]]:
     """The service in the container: its address and its first process."""
     port = free_port()
     command = ["buildah", "run", "--env", "EXPOFUSE_HOST=127.0.0.1"]
     command += ["--env", f"EXPOFUSE_PORT={port}", "--env", "EXPOFUSE_DEVICE=cpu"]
     command += [image.container, "--", "expofuse", "serve"]
-    log_path = tmp_path / "service.log"
+    log_path = tmp_path_factory.mktemp("service") / "service.log"
     with log_path.open("wb") as log:
         builder = subprocess.Popen(command, env=image.environment, stdout=log, stderr=log)
     try:
@@ -112,7 +114,7 @@ def service(image: Image, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]
         # buildah passes no signal on: the service itself is told to end.
         with suppress(psutil.NoSuchProcess, StopIteration):
             first_process_of_service(builder.pid).send_signal(signal.SIGTERM)
-        builder.wait(90)
+        builder.wait(300)
     assert builder.returncode == 0, log_path.read_text()
 
 
