@@ -36,6 +36,7 @@ SIZES_MP = (8.3, 12.0)
 
 COUNTS = (2, 5)
 MERTENS = "opencv MergeMertens, CPU"
+TESTS = "tests"
 TESTS_TIMEOUT_S = 240.0
 PRECISION = "float16"
 
@@ -46,7 +47,7 @@ def run_tests(out: Path) -> int:
     Returns:
         pytest's exit status; 124 where they took too long.
     """
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "tests"]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", TESTS]
     command.append(f"--junit-xml={out / 'gpu-tests.xml'}")
     try:
         return subprocess.run(command, cwd=ROOT, timeout=TESTS_TIMEOUT_S, check=False).returncode
