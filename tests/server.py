@@ -69,8 +69,8 @@ def running_server(
     open_files: int | None = None,
     trust: ssl.SSLContext | None = None,
     port: int | None = None,
-    ready_timeout_s: float = 120.0,
-    stop_timeout_s: float = 60.0,
+    ready_timeout_s: float = 600.0,
+    stop_timeout_s: float = 300.0,
 ) -> Iterator[RunningServer]:
     """Start the service, wait until `/readyz` answers 200, and stop it at the end.
 

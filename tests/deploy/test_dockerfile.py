@@ -84,7 +84,7 @@ def health_status(repository: Path, port: int) -> int:
     # A proxy of the environment must not be asked about loopback.
     environment = {"EXPOFUSE_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "service", "health"]
-    return subprocess.run(command, env=environment, cwd=repository, timeout=30).returncode
+    return subprocess.run(command, env=environment, cwd=repository, timeout=300).returncode
 
 
 @pytest.mark.parametrize(

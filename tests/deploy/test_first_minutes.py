@@ -59,7 +59,7 @@ def made_server(clone: Path, environment: dict[str, str], log_path: Path) -> Ite
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 2)
         try:
-            process.wait(90)
+            process.wait(300)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)

@@ -15,8 +15,8 @@ import yaml
 from service.request_record import Stage
 from tests.server import RunningServer, free_port, running_server
 
-START_TIMEOUT_S = 60
-SCRAPE_TIMEOUT_S = 30
+START_TIMEOUT_S = 300
+SCRAPE_TIMEOUT_S = 300
 
 Sample = dict[str, Any]
 
@@ -63,7 +63,7 @@ def running_prometheus(config: Path, folder: Path) -> Iterator[httpx.Client]:
             yield client
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(300)
 
 
 def is_ready(client: httpx.Client) -> bool:

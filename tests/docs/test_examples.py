@@ -19,7 +19,7 @@ from tests.trainer import photographs
 pytestmark = pytest.mark.e2e
 
 ADDRESS = "127.0.0.1:8000"
-TIMEOUT_S = 400.0
+TIMEOUT_S = 1200.0
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 README = "README.md"
 START = "docs/start.md"

@@ -12,7 +12,7 @@ from tests.server import RunningServer, running_server
 
 RELEASED = "pyramid-blend-2.1.0"
 MAX_BODY_BYTES = 3 * 2**20
-TIMEOUT_S = 120.0
+TIMEOUT_S = 300.0
 
 Post = Callable[..., httpx.Response]
 
@@ -96,7 +96,7 @@ def metric(client: httpx.Client, name: str, **labels: str) -> float:
     return 0.0
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 90.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 300.0) -> None:
     """Poll until something that happens in another process has happened."""
     deadline = time.monotonic() + timeout_s
     while not condition():

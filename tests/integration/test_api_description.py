@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 # What a file holds, and which weights are loaded, no description can say: of requests that are
 # right by it some are refused for that.
 CHECKS = ("--checks", "all", "--exclude-checks", "positive_data_acceptance")
-TIMEOUT_S = 300
+TIMEOUT_S = 1200
 
 
 def try_out(server, folder, *options):

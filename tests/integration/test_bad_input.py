@@ -270,7 +270,7 @@ def test_noise_of_equal_size_is_still_a_pair(post):
 
 def connect(server) -> socket.socket:
     address = urlsplit(server.base_url)
-    return socket.create_connection((address.hostname, address.port), timeout=30)
+    return socket.create_connection((address.hostname, address.port), timeout=300)
 
 
 def form_head(length: int) -> bytes:

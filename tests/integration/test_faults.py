@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 CLIENTS = 6
 REQUESTS = 24
-TIMEOUT_S = 90.0
+TIMEOUT_S = 300.0
 SLOW_WEIGHTS = "hyperp-mb-1.1.0"
 """A twentieth as fast as the default, so that a kill finds work under way."""
 

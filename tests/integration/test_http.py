@@ -299,7 +299,7 @@ def test_answers_do_not_wait_for_a_client_that_sends_slowly(server, post, refere
 
     def dawdle():
         yield b"--edge\r\nContent-Disposition: form-data; name=under\r\n\r\n"
-        done.wait(60)
+        done.wait(300)
 
     def send_slowly() -> int:
         with make_client(server) as slow:

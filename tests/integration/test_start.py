@@ -23,7 +23,7 @@ from tests.server import free_port, limit_files, server_environment
 
 pytestmark = pytest.mark.e2e
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 600.0
 
 
 def start(*prefix: str, **overrides: str) -> tuple[int, list[str]]:

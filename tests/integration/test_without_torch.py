@@ -43,7 +43,7 @@ under, over = np.load("pair.npy")
 np.save("fused.npy", expofuse.fuse(under, over, weights=sys.argv[1], device="auto"))
 assert "torch" not in sys.modules
 """
-TIMEOUT_S = 120
+TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="module")

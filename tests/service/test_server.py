@@ -17,7 +17,7 @@ from tests import images
 from tests.server import free_port
 from tests.service.backends import HANG, backend_command, copying, failing_warm_up, hanging_at_start
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
 
 
 def make_settings(**settings) -> Settings:

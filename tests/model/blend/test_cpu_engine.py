@@ -9,7 +9,7 @@ import pytest
 from model.blend.single_thread import hold_single_thread
 from model.torch_pipeline import create_blend_engine
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 300.0
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from model.blend import torch_engine
 from model.blend.process_settings import SharedSettings
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 300.0
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ CONFIG = CodecPoolConfig(
     max_waiting=16,
     limits=PixelLimits(max_pixels=50_000_000, max_side_px=20_000),
     supervision=SupervisionLimits(
-        start_timeout_s=60.0, stall_timeout_s=60.0, backoff_s=0.05, backoff_max_s=1.0
+        start_timeout_s=300.0, stall_timeout_s=300.0, backoff_s=0.05, backoff_max_s=1.0
     ),
 )
 PNG = ImageMetadata()
@@ -68,7 +68,7 @@ def children():
 
 
 async def until(condition):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110, the condition is another process's state
             await asyncio.sleep(0.002)
 
@@ -666,7 +666,7 @@ asyncio.run(main())
 def test_processes_end_with_a_killed_parent_that_has_loaded_no_decoder():
     code = [sys.executable, "-c", PARENT]
     result = subprocess.run(
-        code, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        code, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert result.returncode == -signal.SIGKILL, result.stderr
     loaded, *pids = result.stdout.split()
@@ -685,7 +685,7 @@ def test_a_process_ends_when_its_parent_is_already_gone():
     if os.getpid() == 1:
         pytest.skip("this process is number 1")
     result = subprocess.run(
-        code, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        code, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert result.returncode == 1

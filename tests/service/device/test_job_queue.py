@@ -47,7 +47,7 @@ async def running(metrics, *factory, max_queued=64, **settings):
         await worker.stop()
 
 
-async def wait_until(condition, timeout_s=30.0):
+async def wait_until(condition, timeout_s=300.0):
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in a process
             await asyncio.sleep(0.01)

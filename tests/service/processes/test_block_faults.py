@@ -116,7 +116,7 @@ async def running(kind):
 
 
 async def until(condition):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110, the condition is another process's state
             await asyncio.sleep(0.005)
 

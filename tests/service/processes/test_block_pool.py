@@ -63,7 +63,7 @@ async def use(pool: BlockPool, *sizes: int) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)

@@ -29,7 +29,7 @@ from tests.service.backends import INFO, LABEL, SLOW, SOUND, backend_command, co
 from tests.service.misbehaving import FAULTS
 
 LIMITS = SupervisionLimits(
-    start_timeout_s=60.0, stall_timeout_s=1.0, backoff_s=0.05, backoff_max_s=0.2
+    start_timeout_s=300.0, stall_timeout_s=1.0, backoff_s=0.05, backoff_max_s=0.2
 )
 
 
@@ -147,7 +147,7 @@ async def running(kind, **options):
         assert user.pid is None
 
 
-async def until(condition, timeout_s=60.0):
+async def until(condition, timeout_s=300.0):
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110, the condition is another process's state
             await asyncio.sleep(0.005)
@@ -271,7 +271,7 @@ async def test_a_first_start_that_fails_is_told_at_once(kind, tmp_path):
 async def test_a_first_start_without_files_is_told_at_once(kind):
     user = kind(LIMITS)
     with no_more_files():
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             with pytest.raises(ChildStartError, match=os.strerror(errno.EMFILE)):
                 await user.owner.start()
     await user.owner.stop()

@@ -19,7 +19,7 @@ from trainer.run.interruption import StopRequest
 from trainer.run.train import train
 from trainer.run_files import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME, VALIDATION_NAME
 
-PATIENCE_S = 300
+PATIENCE_S = 900
 CPU = torch.device("cpu")
 
 
