@@ -1,1 +1,1 @@
-"""Damaged files of every format that is read, for the decoders that must answer each of them."""
+"""Damaged files of every format that is read, and damaged requests: all must be answered."""

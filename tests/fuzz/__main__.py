@@ -1,99 +1,64 @@
-"""Sends damaged files through real codec processes and says what became of them.
+"""Sends damaged files, or damaged requests, and says what became of them.
 
-python -m tests.fuzz --count 20000 [--seed 1]
+python -m tests.fuzz --count 20000 [--seed 1]    files, through real codec processes
+python -m tests.fuzz --framing 2000 [--seed 1]   forms and the framing of HTTP, to a real server
+
+Damaged requests are drawn by hypothesis. One that is answered as it should not be is made as small
+as it can be and kept in `tests/fuzz/corpus`, whose cases a test sends again; then this ends with 1.
 """
 
 import argparse
-import asyncio
 import json
+import logging
 import sys
+import tempfile
 import time
-from collections import Counter
+from pathlib import Path
 
-import psutil
-
-from expofuse.errors import FileError
-from expofuse.files.headers import PixelLimits, check_size, sniff
-from service.codec.pool import CodecPool, CodecPoolConfig
-from service.errors import CodecError
-from service.processes.shared_memory import SharedArray
-from service.processes.supervision_limits import SupervisionLimits
-from tests.fuzz.mutants import make_mutants
-
-LIMITS = PixelLimits(max_pixels=4_000_000, max_side_px=20_000)
-CONFIG = CodecPoolConfig(
-    processes=2,
-    threads_per_process=1,
-    call_timeout_s=30.0,
-    memory_limit_bytes=1 << 30,
-    max_waiting=64,
-    limits=LIMITS,
-    supervision=SupervisionLimits(
-        start_timeout_s=60.0, stall_timeout_s=60.0, backoff_s=0.05, backoff_max_s=1.0
-    ),
-)
-WARMED = 1000
-"""Files after which the processes have loaded what they need, and are measured."""
-
-
-async def answer(pool: CodecPool, data: bytes) -> str:
-    """What a client would be told: the code of a problem, or that there is a picture."""
-    try:
-        header = sniff(data)
-        check_size(header, LIMITS)
-        shape = (header.height_px, header.width_px, 3)
-        with SharedArray.create(shape, "uint16" if header.bits == 16 else "uint8") as block:
-            await pool.decode(data, destination=block.descriptor)
-    except (FileError, CodecError) as error:
-        return error.code
-    return "picture"
-
-
-def read_memory() -> dict[str, int]:
-    """MiB of this process, and of the largest codec process."""
-    own = psutil.Process()
-    children = [
-        one.memory_info().rss for one in own.children() if "service.codec.child" in one.cmdline()
-    ]
-    return {"own": own.memory_info().rss >> 20, "codec": max(children, default=0) >> 20}
-
-
-async def run(seed: int, count: int) -> dict[str, object]:
-    """Answer all files, two at a time."""
-    pool = CodecPool(CONFIG)
-    await pool.start()
-    answers: Counter[str] = Counter()
-    memory: dict[str, int] = {}
-    begin = time.monotonic()
-    mutants = make_mutants(seed=seed, count=count)
-
-    async def work() -> None:
-        for _, data in mutants:
-            answers[await answer(pool, data)] += 1
-            if sum(answers.values()) == WARMED:
-                memory.update(read_memory())
-
-    try:
-        await asyncio.gather(work(), work())
-        return {
-            "files": sum(answers.values()),
-            "answers": dict(answers.most_common()),
-            "processes lost": pool.restarts,
-            "MiB after the first thousand": memory,
-            "MiB at the end": read_memory(),
-            "seconds": round(time.monotonic() - begin),
-        }
-    finally:
-        await pool.stop()
+from tests.fuzz.corpus_files import save_case
+from tests.fuzz.files import send_files
+from tests.fuzz.search import judging, search
+from tests.server import running_server
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20_000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=20_000, help="damaged files")
+    parser.add_argument("--framing", type=int, help="damaged requests instead of files")
     parser.add_argument("--seed", type=int, default=1)
-    parsed = parser.parse_args()
-    json.dump(asyncio.run(run(parsed.seed, parsed.count)), sys.stdout, indent=2)
+    options = parser.parse_args()
+    if options.framing is None:
+        report, failures = send_files(options.seed, options.count), 0
+    else:
+        report, failures = send_requests(options.seed, options.framing)
+    json.dump(report, sys.stdout, indent=2)
     sys.stdout.write("\n")
+    sys.exit(failures > 0)
+
+
+def send_requests(seed: int, count: int) -> tuple[dict[str, object], int]:
+    """Try so many requests on a server of its own; the report, and how many failed."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"EXPOFUSE_CODEC__PROCESSES": "2", "EXPOFUSE_LOG_LEVEL": "error"}
+        with (
+            running_server(settings, log_path=Path(folder) / "log") as server,
+            judging(server) as judge,
+        ):
+            found = search(judge, count=count, seed=seed)
+            log = server.log()
+    kept = [f"{save_case(case, why).name}: {why}" for case, why in found.failures]
+    report: dict[str, object] = {
+        "requests": found.cases,
+        "answers": {str(status): number for status, number in found.answers.most_common()},
+        "failures": kept,
+        "lines of errors in the log": len(log.splitlines()),
+        "seconds": round(time.monotonic() - begin),
+    }
+    return report, len(kept)
 
 
 if __name__ == "__main__":
