@@ -3,6 +3,9 @@
 python -m bench                         # every suite
 python -m bench request align           # some of them
 python -m bench --quick                 # small versions, two minutes on two cores
+python -m bench load soak faults        # how reliable it is: only when they are named
+python -m bench faults --only NAME      # one fault; NAME as the record has it
+python -m bench soak --minutes 5        # another length than half an hour
 
 Writes SUITE.json, and SUITE.svg where there are curves, to `bench/results`; small versions go to
 `bench/results/quick`. The settings of the environment apply to the service (`EXPOFUSE_WEIGHTS`,
@@ -26,6 +29,9 @@ from bench.timing import make_document
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
 
 SUITES = ("request", "align", "fuse", "codec", "service", "start", "peers")
+RELIABILITY = ("load", "soak", "faults")
+"""Suites that run only when they are named: an hour of a machine that does nothing else."""
+
 RESULTS = ROOT / "bench" / "results"
 
 
@@ -36,21 +42,27 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
+    known = (*SUITES, *RELIABILITY)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(known)}")
     parser.add_argument("--quick", action="store_true", help="small versions of them")
     parser.add_argument("--repeats", type=int, help="counted rounds")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, help="NAME-VERSION, or a path")
+    parser.add_argument("--minutes", type=float, help="length of the soak")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="one fault")
     parser.add_argument("--out", type=Path, help="folder of the results")
     options = parser.parse_args(argv)
-    unknown = sorted(set(options.suites) - set(SUITES))
+    unknown = sorted(set(options.suites) - set(known))
     if unknown:
-        parser.error(f"expected suites of {', '.join(SUITES)}, got {', '.join(unknown)}")
+        parser.error(f"expected suites of {', '.join(known)}, got {', '.join(unknown)}")
     if options.repeats is not None and options.repeats < 1:
         parser.error(f"expected at least one repeat, got {options.repeats}")
     scope = replace(QUICK if options.quick else FULL, weights_dir=locate_weights(options.weights))
     if options.repeats is not None:
         repeats = options.repeats
         scope = replace(scope, repeats=repeats, curve_repeats=repeats, load_rounds=repeats)
+    if options.minutes is not None:
+        scope = replace(scope, soak_minutes=options.minutes)
+    scope = replace(scope, only_faults=tuple(options.only))
     out = options.out or (RESULTS / "quick" if options.quick else RESULTS)
     for suite in dict.fromkeys(options.suites or SUITES):
         begin_s = time.monotonic()
@@ -66,7 +78,7 @@ def run_suite(suite: str, scope: Scope, out: Path) -> Outcome:
     """Run one suite and write its record and its plot.
 
     Args:
-        suite: One of `SUITES`.
+        suite: One of `SUITES` or `RELIABILITY`.
         scope: How much is measured.
         out: Folder of the results.
     """

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 import httpx
 
@@ -52,11 +53,20 @@ def running_service(*, ready_timeout_s: float = 120.0) -> Iterator[str]:
 
 
 @contextmanager
-def watched_service(*, ready_timeout_s: float = 120.0) -> Iterator[RunningService]:
+def watched_service(
+    *,
+    ready_timeout_s: float = 120.0,
+    settings: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
+    log: IO[bytes] | None = None,
+) -> Iterator[RunningService]:
     """The same, for who wants to look at its processes too; writes warnings alone to its log.
 
     Args:
         ready_timeout_s: See `running_service`.
+        settings: Of this service alone; they win over the environment.
+        before: A command that becomes the one it is given, as `env` does.
+        log: What the service writes goes there; None: where ours goes.
 
     Raises:
         RuntimeError: See `running_service`.
@@ -64,10 +74,10 @@ def watched_service(*, ready_timeout_s: float = 120.0) -> Iterator[RunningServic
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     ours = {"EXPOFUSE_HOST": "127.0.0.1", "EXPOFUSE_PORT": str(port)}
-    environment = {"EXPOFUSE_LOG_LEVEL": "warning", **os.environ, **ours}
-    command = [sys.executable, "-m", "service", "serve"]
+    environment = {"EXPOFUSE_LOG_LEVEL": "warning", **os.environ, **(settings or {}), **ours}
+    command = [*before, sys.executable, "-m", "service", "serve"]
     begin_s = time.monotonic()
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         _wait_until_ready(process, url, ready_timeout_s)
         yield RunningService(url, process.pid, time.monotonic() - begin_s)

@@ -28,6 +28,13 @@ class Scope:
         load_rounds: Rounds over the numbers of clients.
         program_cases: Cases of requests in which Hugin's programs run too, at most; they are slow.
         starts: How often the service is started.
+        load_levels: Open-loop load, in times of what the service can do.
+        load_s: Seconds of each level that count; a sixth as many go before them that do not.
+        load_sizes_mp: Megapixels of the kinds of pairs that are mixed.
+        neighbour_rounds: Rounds of small requests, alone and beside large ones.
+        soak_minutes: How long steady load lasts.
+        fault_s: Seconds for which each fault lasts.
+        only_faults: Names of the faults that are tried; none: all.
         weights_dir: The weights that fuse in this process; the service takes those of its settings.
     """
 
@@ -43,6 +50,13 @@ class Scope:
     load_rounds: int
     program_cases: int
     starts: int
+    load_levels: tuple[float, ...]
+    load_s: float
+    load_sizes_mp: tuple[float, ...]
+    neighbour_rounds: int
+    soak_minutes: float
+    fault_s: float
+    only_faults: tuple[str, ...] = ()
     weights_dir: Path = field(default_factory=lambda: locate_weights(DEFAULT_WEIGHTS))
 
     @property
@@ -65,6 +79,12 @@ FULL = Scope(
     load_rounds=2,
     program_cases=99,
     starts=5,
+    load_levels=(0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
+    load_s=48.0,
+    load_sizes_mp=(0.3, 2.0, 12.0),
+    neighbour_rounds=3,
+    soak_minutes=30.0,
+    fault_s=10.0,
 )
 QUICK = Scope(
     name="quick",
@@ -79,6 +99,12 @@ QUICK = Scope(
     load_rounds=1,
     program_cases=1,
     starts=1,
+    load_levels=(0.5, 2.0),
+    load_s=6.0,
+    load_sizes_mp=(0.1, 0.3),
+    neighbour_rounds=1,
+    soak_minutes=0.2,
+    fault_s=3.0,
 )
 
 

@@ -1,5 +1,7 @@
 """Writes the pages that repeat what the code knows: problems, metrics, the trainer's commands.
 
+The tables of `reliability.md` repeat records of `bench/results`; its text stays as it is.
+
 python -m docs.write_reference  # `make docs` does; a test compares the pages with the code
 """
 
@@ -10,6 +12,7 @@ from types import SimpleNamespace
 
 from prometheus_client.metrics_core import Metric
 
+from docs.reliability_tables import fill_tables
 from expofuse.bundled_weights import DEFAULT_WEIGHTS
 from service.metrics import Metrics
 from service.problem_types import CLIENT_LEFT_STATUS, PROBLEM_TYPES, type_of
@@ -74,6 +77,7 @@ def write_pages() -> Mapping[str, str]:
         "problems.md": "\n".join([PROBLEMS_HEAD, *_write_problems()]),
         "metrics.md": "\n".join([METRICS_HEAD, *_write_metrics()]),
         "trainer-commands.md": "\n".join([COMMANDS_HEAD, *_write_commands()]),
+        "reliability.md": fill_tables((DOCS / "reliability.md").read_text()),
     }
 
 

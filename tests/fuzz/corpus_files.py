@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,9 +38,9 @@ def load_case(path: Path) -> Case:
     return kind(**{name: _from_json(value) for name, value in values.items()})
 
 
-def list_cases(folder: Path = CORPUS) -> Iterator[Path]:
+def list_cases(folder: Path = CORPUS) -> list[Path]:
     """Every file that is kept."""
-    return iter(sorted(folder.glob("*.json")))
+    return sorted(folder.glob("*.json"))
 
 
 def _to_json(value: object) -> object:

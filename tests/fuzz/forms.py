@@ -158,12 +158,14 @@ FLAWS: dict[str, Flaw] = {
     "two dispositions": _first_header('Content-Disposition: form-data; name="under"',
                                       'Content-Disposition: form-data; name="over"'),
     "attachment": _first_header('Content-Disposition: attachment; name="under"'),
-    "file without a name": _first_header('Content-Disposition: form-data; name="under"; filename=""'),
+    "file without a name": _first_header(
+        'Content-Disposition: form-data; name="under"; filename=""'),
     "file with a path": _first_header(
         'Content-Disposition: form-data; name="under"; filename="C:\\..\\\xff;\\"a"'),
     "file by RFC 5987": _first_header(
         "Content-Disposition: form-data; name=under; filename*=UTF-8''%e2%82%ac%00"),
-    "continued parameters": _first_header('Content-Disposition: form-data; name*0="un"; name*1="der"'),
+    "continued parameters": _first_header(
+        'Content-Disposition: form-data; name*0="un"; name*1="der"'),
     "folded header": _first_header('Content-Disposition: form-data;\r\n name="under"'),
     "header without a colon": _also("Content-Type"),
     "header without a name": _also(": x"),
@@ -178,7 +180,8 @@ FLAWS: dict[str, Flaw] = {
     "part with a charset": _also("Content-Type: text/plain; charset=utf-7"),
     "field of a charset": _with("_charset_", b"utf-16"),
     "long option": _with("weights", 400 * b"w"),
-    "option twice": lambda draft: draft.parts.extend([Part("format", b"png"), Part("format", b"png")]),
+    "option twice": lambda draft: draft.parts.extend(
+        [Part("format", b"png"), Part("format", b"png")]),
     "option of nulls": _with("format", b"\0\xff"),
     "option as a file": _with("format", b"png", 'Content-Disposition: form-data; name="format"; '
                               'filename="a"'),

@@ -81,13 +81,13 @@ def judging(server: RunningServer) -> Iterator[Judge]:
         judge.close()
 
 
-def search(judge: Judge, *, count: int, seed: int) -> Search:
-    """Try so many cases of both kinds, the same for a seed."""
+def search(judge: Judge, *, count: int, seed: int, most_failures: int = MOST_FAILURES) -> Search:
+    """Try so many cases of both kinds, the same for a seed; end after so many failures."""
     found = Search()
     form_count = count // FORMS_IN
     for strategy, share in ((forms(), form_count), (exchanges(), count - form_count)):
         begin = found.cases
-        while (left := share - (found.cases - begin)) > 0 and len(found.failures) < MOST_FAILURES:
+        while (left := share - (found.cases - begin)) > 0 and len(found.failures) < most_failures:
             _try_cases(strategy, judge.check, found, count=left, seed=seed + len(found.failures))
     return found
 
