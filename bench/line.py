@@ -118,10 +118,10 @@ class Line:
                     await _drain(writer)
                 status, headers, content = await _read(reader)
         except (TimeoutError, OSError, EOFError, ValueError) as cause:
-            self.close()
+            self._abandon()
             raise LostError(f"expected an answer, got {type(cause).__name__}") from cause
         except asyncio.CancelledError:
-            self.close()
+            self._abandon()
             raise
         self._used_s = asyncio.get_running_loop().time()
         if headers.get("connection", "").lower() == "close":
@@ -134,6 +134,12 @@ class Line:
         """End the connection, and count what came unasked."""
         if self._streams is not None:
             self._count_surplus(self._streams[0])
+            self._streams[1].close()
+            self._streams = None
+
+    def _abandon(self) -> None:
+        """End a connection in the middle of an answer: what came of it is not surplus."""
+        if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 

@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -90,16 +91,16 @@ def test_no_process_more_than_there_are_can_be_started(tmp_path):
     start = (
         "import os\ntry: os.fork() or os._exit(0); print('started')\nexcept OSError: print('not')"
     )
-    script = f"import time\ninput()\n{start}\ninput()\n{start}\n"
+    script = f"print('up')\ninput()\n{start}\ninput()\n{start}\n"
     try:
         with confine.control_group("pids") as group:
-            command_line = [*group.command, "python3", "-c", script]
+            command_line = [*group.command, sys.executable, "-u", "-c", script]
             with subprocess.Popen(
                 command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
             ) as process:
                 assert process.stdin is not None
                 assert process.stdout is not None
-                time.sleep(0.5)
+                assert process.stdout.readline() == "up\n"
                 group.tighten(0)
                 process.stdin.write("\n")
                 assert process.stdout.readline() == "not\n"
@@ -116,7 +117,7 @@ def test_a_clock_jumps_and_only_that_of_the_day(tmp_path):
         with (
             confine.jumping_clock(tmp_path) as (variables, offset),
             subprocess.Popen(
-                ["python3", "-u", "-c", script],
+                [sys.executable, "-u", "-c", script],
                 env=os.environ | variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -190,6 +190,7 @@ async def test_a_line_tells_lost_doubled_and_foreign_answers():
         except LostError:
             one = None
         line.close()
+        await asyncio.sleep(0.05)
         found[kind] = (one and one.is_ours, line.surplus_bytes > 0)
         server.close()
     assert found == {
