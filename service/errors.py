@@ -305,9 +305,19 @@ class CodecCrashError(CodecError):
 
 
 class ChildStartError(ServiceError):
-    """A child process did not come up; at the service's start this ends it."""
+    """A child process did not come up; at the service's start this ends it.
+
+    Args:
+        message: One sentence.
+        is_passing: The system gave no process, or somebody took it away: nothing is wrong with
+            the program, and the next trial is cheap and may succeed.
+    """
 
     code = "child-start-failed"
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
 
 
 class ReloadError(ServiceError):

@@ -16,12 +16,12 @@ from service.codec.messages import (
     ToCodec,
 )
 from service.errors import CodecCrashError, CodecError, CodecMemoryError, CodecTimeoutError
+from service.processes.child_end import ChildEnd
 from service.processes.child_process import ChildProgram, UnexpectedMessageError
+from service.processes.counted_timer import CountedTimer
 from service.processes.supervision_limits import SupervisionLimits
 from service.processes.supervisor import Supervisor
-
-MAX_LOSSES = 2
-"""A call that has cost this many processes is held to be the cause."""
+from service.processes.suspicion import Suspicion
 
 
 @dataclass(slots=True, eq=False)
@@ -32,13 +32,13 @@ class PendingCall:
         call: What is asked for.
         payload: Bytes that belong to it.
         future: Its answer and the answer's payload; cancelled when nobody waits any more.
-        losses: Processes that died or were ended while they worked on it.
+        suspicion: The processes that ended while they worked on it.
     """
 
     call: Call
     payload: bytes | bytearray | memoryview = field(repr=False)
     future: asyncio.Future[tuple[Answer, bytes]]
-    losses: int = field(default=0)
+    suspicion: Suspicion = field(default_factory=Suspicion)
 
     def fail(self, error: FusionError) -> None:
         """Settle it with an error, unless it is settled."""
@@ -49,7 +49,8 @@ class PendingCall:
 class CodecSlot:
     """A codec process that is kept alive, and its one call at a time.
 
-    A call whose process dies, or is ended because it took too long, goes back to the pool once.
+    A call whose process dies, or is ended because it took too long, goes back to the pool until it
+    is held to be the cause, see `Suspicion`.
     A process whose caller has left gets a short grace, and is then ended: it is cheaper to replace
     than to wait for.
 
@@ -86,7 +87,7 @@ class CodecSlot:
         self._has_begun = False
         self._is_overtime = False
         self._is_condemned = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: CountedTimer | None = None
 
     @property
     def is_up(self) -> bool:
@@ -176,19 +177,20 @@ class CodecSlot:
         else:
             self._on_free()
 
-    def on_child_down(self) -> None:
-        """See `ChildOwner`: the call is run again once, unless the process had not read it."""
+    def on_child_down(self, end: ChildEnd) -> None:
+        """See `ChildOwner`: the call is run again, unless it is the cause."""
         if self._pending is None:
             return
         was_overtime, had_begun = self._is_overtime, self._has_begun
         pending = self._release()
         if pending.future.done():
             return
-        pending.losses += was_overtime or had_begun
-        if pending.losses < MAX_LOSSES:
-            self._take_back(pending)
+        if was_overtime or had_begun:  # Else the process had not read it.
+            pending.suspicion.note(end, was_alone=True)
+        if pending.suspicion.is_cause:
+            pending.fail(self._explain_loss(was_overtime, pending.suspicion.ends))
         else:
-            pending.fail(self._explain_loss(was_overtime, pending.losses))
+            self._take_back(pending)
 
     def _explain_loss(self, was_overtime: bool, losses: int) -> CodecError:
         if was_overtime:
@@ -223,7 +225,7 @@ class CodecSlot:
 
     def _set_timer(self, delay_s: float, callback: Callable[[], None]) -> None:
         self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(delay_s, callback)
+        self._timer = CountedTimer(delay_s, callback)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from model.errors import FusionError, InferenceError
 from service.device.messages import (
@@ -29,13 +29,12 @@ from service.device.messages import (
 )
 from service.errors import QueueFullError, WorkerStoppedError, error_from_code
 from service.metrics import Metrics
+from service.processes.child_end import ChildEnd
 from service.processes.child_process import SOURCE_ROOT, ChildProgram, UnexpectedMessageError
 from service.processes.supervision_limits import SupervisionLimits
 from service.processes.supervisor import Supervisor
+from service.processes.suspicion import Suspicion
 from service.served_weights import WorkerInfo
-
-MAX_ATTEMPTS = 2
-"""A job that was running when a worker ended is run once more, and no more than that."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class _Ticket:
     settled: asyncio.Future[FuseTimes]
     queued_at: float
     started_at: float = 0.0
-    attempts: int = 0
+    suspicion: Suspicion = field(default_factory=Suspicion)
 
     def fail(self, error: FusionError) -> None:
         if not self.settled.done():
@@ -67,9 +66,9 @@ class JobQueue:
 
     A job has one of `max_running` places from the moment it is sent until the worker has said how
     it ended, also when nobody waits for it any more: so the pipe holds a bounded number of
-    messages, whatever the worker does. A job that was running when the worker ended is run again
-    alone, so that a job which brings the worker down twice fails by itself. Queued jobs wait for
-    the replacement.
+    messages, whatever the worker does. A job that was running when the worker ended is run again,
+    alone where it may be the cause, until it must be, see `Suspicion`: so a job that brings the
+    worker down fails by itself. Queued jobs wait for the replacement.
 
     Args:
         command: Starts the worker's process; the parent's process id is added.
@@ -226,27 +225,34 @@ class JobQueue:
                 raise UnexpectedMessageError(type(message).__name__)
         self._dispatch()
 
-    def on_child_down(self) -> None:
-        """See `ChildOwner`: what was running goes back to the head of the queue, once."""
-        for ticket in reversed(self._running.values()):
-            if ticket.settled.done():
-                continue  # Nobody waits for it any more.
-            if ticket.attempts < MAX_ATTEMPTS:
-                self._queue.appendleft(ticket)
-            else:
-                ticket.fail(InferenceError("the device worker ended twice while this job ran"))
+    def on_child_down(self, end: ChildEnd) -> None:
+        """See `ChildOwner`: what was running goes back to the head of the queue.
+
+        A job that met an end before lets those that wait go first: each of its trials may cost
+        them another start.
+        """
+        was_alone = len(self._running) == 1
+        left = [one for one in self._running.values() if not one.settled.done()]
         self._running.clear()
+        for ticket in left:
+            ticket.started_at = 0.0
+            ticket.suspicion.note(end, was_alone=was_alone)
+            if ticket.suspicion.is_cause:
+                ticket.fail(_explain_end(ticket.suspicion.ends))
+            elif ticket.suspicion.ends > 1:
+                self._queue.append(ticket)
+        firsts = [one for one in left if one.suspicion.ends == 1]
+        self._queue.extendleft(reversed(firsts))
         self._show_levels()
 
     def _dispatch(self) -> None:
-        """Hand queued jobs to the worker, as many as may run; a job run again runs alone."""
+        """Hand queued jobs to the worker, as many as may run; a job under suspicion runs alone."""
         while self._supervisor.is_up and self._queue and len(self._running) < self._max_running:
             ticket = self._queue[0]
-            is_shared = all(other.attempts < MAX_ATTEMPTS for other in self._running.values())
-            if self._running and (ticket.attempts > 0 or not is_shared):
+            together = [ticket, *self._running.values()]
+            if self._running and any(one.suspicion.must_run_alone for one in together):
                 break
             self._queue.popleft()
-            ticket.attempts += 1
             self._running[ticket.number] = ticket
             self._supervisor.send(Submit(ticket.number, ticket.job))
         self._show_levels()
@@ -270,3 +276,7 @@ class JobQueue:
         for gauge, now, shown in zip(gauges, levels, self._shown, strict=True):
             gauge.inc(now - shown)
         self._shown = levels
+
+
+def _explain_end(ends: int) -> InferenceError:
+    return InferenceError(f"expected a result, got {ends} device workers that ended at this job")

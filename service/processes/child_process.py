@@ -15,6 +15,7 @@ from typing import Generic
 from pydantic import ValidationError
 
 from service.errors import ChildStartError
+from service.processes.child_end import ChildEnd
 from service.processes.wire import (
     MAX_MESSAGE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -31,6 +32,9 @@ MAX_QUEUED_MESSAGES = 1024
 
 REAP_TIMEOUT_S = 5.0
 """A killed process is gone within milliseconds; a lost device may hold it up in the kernel."""
+
+CLOSED_PIPE_GRACE_S = 1.0
+"""A process that dies closes its pipes a moment before its exit status can be read."""
 
 MESSAGES_PER_TURN = 32
 """A child that floods the pipe must leave the event loop its turns."""
@@ -76,7 +80,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
             raise `UnexpectedMessageError`, which ends the process.
 
     Attributes:
-        ended: Completes when the process is gone, or could not be made to go; its exit status.
+        ended: Completes when the process is gone, or could not be made to go.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
         self._on_message = on_message
         self._unsent: deque[tuple[bytes, memoryview]] = deque()
         self._has_unsent = asyncio.Event()
+        self._was_killed = False
         self.ended = asyncio.create_task(self._live(), name=f"{program.name}-{process.pid}")
 
     @classmethod
@@ -114,7 +119,8 @@ class ChildProcess(Generic[ToChild, FromChild]):
             )
         except OSError as cause:
             raise ChildStartError(
-                f"expected a new {program.name}, the system gives none: {cause.strerror}"
+                f"expected a new {program.name}, the system gives none: {cause.strerror}",
+                is_passing=True,
             ) from cause
         return cls(process, program, on_message)
 
@@ -147,24 +153,29 @@ class ChildProcess(Generic[ToChild, FromChild]):
     def kill(self) -> None:
         """End the process at once; `ended` completes a moment later."""
         if self._process.returncode is None:
+            self._was_killed = True
             # Not Popen.kill: that collects the exit status before asyncio's watcher can.
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
 
-    async def _live(self) -> int | None:
+    async def _live(self) -> ChildEnd:
         writer = asyncio.create_task(self._write())
         try:
             await self._read()
+            await self._wait(CLOSED_PIPE_GRACE_S)
         finally:
             writer.cancel()
             self._unsent.clear()
-            self.kill()  # A process that closed its pipe, or talks nonsense, is of no use.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REAP_TIMEOUT_S):
-                await self._process.wait()
+            self.kill()  # A process that closed its pipe is of no use.
+        await self._wait(REAP_TIMEOUT_S)
         if self._process.returncode is None:
             logger.error("child does not end", extra=self._as_extra())
-        return self._process.returncode
+        return ChildEnd(self._process.returncode, self._was_killed)
+
+    async def _wait(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._process.wait()
 
     async def _read(self) -> None:
         stdout = self._process.stdout
@@ -183,6 +194,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
             pass  # Its end, however it came about.
         except (UnexpectedMessageError, ValidationError) as error:
             logger.error("child talks nonsense", extra=self._as_extra(reason=type(error).__name__))
+            self.kill()
 
     async def _write(self) -> None:
         stdin = self._process.stdin

@@ -6,17 +6,22 @@ from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from service.errors import ChildStartError
+from service.processes.child_end import ChildEnd
 from service.processes.child_process import (
     REAP_TIMEOUT_S,
     ChildProcess,
     ChildProgram,
     UnexpectedMessageError,
 )
+from service.processes.counted_timer import BEATS
 from service.processes.supervision_limits import SupervisionLimits
 from service.processes.wire import FromChild, Ping, Pong, StartFailed, Stop, ToChild
 
 STOP_TIMEOUT_S = 5.0
 """An idle child ends within milliseconds; CUDA's teardown may take seconds."""
+
+PASSING_BACKOFF_MAX_S = 2.0
+"""Longest wait where the system gave no process or somebody ended it: a trial costs little then."""
 
 MISSED_BEATS = 4
 """Beats in a row that a child may miss. Beats are counted, not seconds, so that an event loop that
@@ -47,8 +52,8 @@ class ChildOwner(Protocol[Contra]):
         """
         ...
 
-    def on_child_down(self) -> None:
-        """The child that was up has ended; another one will come up."""
+    def on_child_down(self, end: ChildEnd) -> None:
+        """The child that was up has ended, or is about to; another one will come up."""
         ...
 
 
@@ -168,17 +173,20 @@ class Supervisor(Generic[ToChild, FromChild]):
         self._missed_beats = 0
         child = self._child = await ChildProcess.start(self._program, self._receive)
         try:
-            await asyncio.wait(
-                {first_word, child.ended},
-                timeout=self._limits.start_timeout_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            for _ in range(BEATS):
+                await asyncio.wait(
+                    {first_word, child.ended},
+                    timeout=self._limits.start_timeout_s / BEATS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
             if first_word.done():
                 ready = first_word.result()
             elif child.ended.done():
+                end = child.ended.result()
                 raise ChildStartError(
                     f"the {self._program.name} ended while it started, "
-                    f"with exit status {child.ended.result()}"
+                    f"with exit status {end.exit_status}",
+                    is_passing=end.is_from_outside,
                 )
             else:
                 raise ChildStartError(
@@ -197,20 +205,20 @@ class Supervisor(Generic[ToChild, FromChild]):
         while True:
             child = self._child
             assert child is not None
-            await self._watch(child)
+            end = await self._watch(child)
             self._is_up = False
             self._child = None
             self._restarts += 1
-            self._owner.on_child_down()
+            self._owner.on_child_down(end)
             await self._end(child)
             await self._bring_up_again()
 
-    async def _watch(self, child: ChildProcess[ToChild, FromChild]) -> None:
-        """Return when the child has ended, or hangs."""
+    async def _watch(self, child: ChildProcess[ToChild, FromChild]) -> ChildEnd:
+        """Return when the child has ended, or hangs and has to be ended."""
         while True:
             await asyncio.wait({child.ended}, timeout=self._limits.stall_timeout_s / MISSED_BEATS)
             if child.ended.done():
-                return
+                return child.ended.result()
             if self._owner.is_child_excused:
                 self._missed_beats = 0
             elif not self._is_pinged:
@@ -219,7 +227,7 @@ class Supervisor(Generic[ToChild, FromChild]):
                 self._missed_beats += 1
                 if self._missed_beats >= MISSED_BEATS:
                     logger.error("child hangs", extra=self._as_extra(pid=child.pid))
-                    return
+                    return ChildEnd(None, was_ended_here=True)
 
     async def _bring_up_again(self) -> None:
         pause_s = self._limits.backoff_s
@@ -234,7 +242,10 @@ class Supervisor(Generic[ToChild, FromChild]):
                     extra=self._as_extra(reason=error.message, again_in_s=pause_s),
                 )
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, self._limits.backoff_max_s)
+                longest_s = self._limits.backoff_max_s
+                if error.is_passing:
+                    longest_s = min(longest_s, max(PASSING_BACKOFF_MAX_S, self._limits.backoff_s))
+                pause_s = min(2 * pause_s, longest_s)
 
     async def _end(self, child: ChildProcess[ToChild, FromChild]) -> None:
         """Make sure that a child is gone; one that the kernel holds is left to it."""
@@ -245,7 +256,7 @@ class Supervisor(Generic[ToChild, FromChild]):
         except asyncio.CancelledError:
             await ending  # Whoever stops us must not find it alive.
             raise
-        exit_status = child.ended.result() if child.ended.done() else None
+        exit_status = child.ended.result().exit_status if child.ended.done() else None
         logger.info("child ended", extra=self._as_extra(pid=child.pid, exit_status=exit_status))
 
     def _receive(

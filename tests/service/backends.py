@@ -26,7 +26,7 @@ INFO = WorkerInfo((COPY,), "cpu")
 TILE_PX = 16
 
 SOUND, RAISE, DIE, LOSE_DEVICE, NEVER_FITS, HANG, SLOW = 1, 11, 22, 33, 44, 55, 66
-DIE_ONCE, DIE_AFTER_DRAFT_ONCE = 77, 88
+DIE_ONCE, DIE_AFTER_DRAFT_ONCE, CRASH = 77, 88, 99
 DRAFT: WindowKind = "border"
 
 
@@ -83,6 +83,8 @@ class CopyBackend:
         deeds = {run.deed for run, _ in batch}
         if DIE in deeds or (DIE_ONCE in deeds and self._is_first_time()):
             os.kill(os.getpid(), signal.SIGKILL)
+        if CRASH in deeds:
+            os.kill(os.getpid(), signal.SIGSEGV)
         if DIE_AFTER_DRAFT_ONCE in deeds and batch[0][1].kind != DRAFT and self._is_first_time():
             os.kill(os.getpid(), signal.SIGKILL)
         if LOSE_DEVICE in deeds:

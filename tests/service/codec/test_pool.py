@@ -31,6 +31,7 @@ from service.errors import (
 )
 from service.processes.shared_memory import SharedArray, SharedDescriptor
 from service.processes.supervision_limits import SupervisionLimits
+from service.processes.suspicion import MAX_ENDS_ALONE
 from tests import images
 from tests.model.alignment.test_estimate import expose, make_scene
 from tests.paths import ROOT
@@ -455,7 +456,35 @@ async def test_a_call_killed_in_the_middle_runs_again_once():
         assert pool.restarts == 1
 
 
-async def test_a_call_that_loses_two_processes_fails():
+async def test_a_call_at_which_processes_are_killed_from_outside_is_not_held_to_be_the_cause():
+    async with running_pool(processes=1) as pool:
+        with busy_image() as block:
+            call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
+            for deaths in range(1, 5):
+                await until(lambda: pool.running == 1 and len(children()) == 1)
+                (process,) = children()
+                await until_it_computes(process)
+                process.kill()
+                await until(lambda deaths=deaths: pool.restarts == deaths)
+            assert (await call)[:4] == b"RIFF"
+        assert pool.restarts == 4
+
+
+async def test_a_call_that_ends_each_process_is_the_cause_even_if_nobody_knows_how():
+    async with running_pool(processes=1) as pool:
+        with busy_image() as block:
+            call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
+            for deaths in range(1, MAX_ENDS_ALONE + 1):
+                await until(lambda: pool.running == 1 and len(children()) == 1)
+                (process,) = children()
+                await until_it_computes(process)
+                process.kill()
+                await until(lambda deaths=deaths: pool.restarts == deaths)
+            with pytest.raises(CodecCrashError, match=f"{MAX_ENDS_ALONE} processes"):
+                await call
+
+
+async def test_a_call_at_which_two_processes_crash_fails():
     async with running_pool(processes=1) as pool:
         with busy_image() as block:
             call = asyncio.create_task(pool.encode(block.descriptor, options=SLOW, metadata=PNG))
@@ -464,7 +493,7 @@ async def test_a_call_that_loses_two_processes_fails():
                 await until(lambda: len(children()) == 1)
                 (process,) = children()
                 await until_it_computes(process)
-                process.kill()
+                process.send_signal(signal.SIGSEGV)
                 await until(lambda deaths=deaths: pool.restarts == deaths)
             with pytest.raises(CodecCrashError, match="2 processes"):
                 await call
@@ -485,7 +514,7 @@ async def test_a_call_that_the_ended_process_had_not_read_is_not_held_to_be_the_
             await until(lambda: len(children()) == 1)
             (process,) = children()
             await until_it_computes(process)
-            process.kill()  # The first loss that may be the call's fault: it has one more try.
+            process.send_signal(signal.SIGSEGV)  # The first that may be the call's fault.
             assert (await call)[:4] == b"RIFF"
         assert pool.restarts == 2
 

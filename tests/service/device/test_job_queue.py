@@ -13,6 +13,7 @@ from service.device.job_queue import JobQueue
 from service.errors import ChildStartError, QueueFullError, WorkerStoppedError
 from service.settings import WorkerSettings
 from tests.service.backends import (
+    CRASH,
     DIE,
     DIE_AFTER_DRAFT_ONCE,
     DIE_ONCE,
@@ -119,8 +120,11 @@ async def test_a_job_whose_worker_dies_between_its_passes_is_run_again_from_the_
         assert gauge(metrics, "running_jobs") == 0
 
 
-@pytest.mark.parametrize("deed", [DIE, LOSE_DEVICE])
-async def test_a_job_that_ends_the_worker_twice_fails_alone(metrics, make_job, deed):
+@pytest.mark.parametrize(("deed", "ends"), [(DIE, 10), (LOSE_DEVICE, 3), (CRASH, 3)])
+async def test_a_job_that_ends_each_worker_fails_alone_after_a_bounded_number(
+    metrics, make_job, deed, ends
+):
+    """A crash is its own: once beside others, twice alone. SIGKILL may be anybody's."""
     async with running(metrics) as worker:
         jobs = [make_job(one) for one in (2, deed, 3)]
         outcomes = await asyncio.gather(
@@ -129,7 +133,8 @@ async def test_a_job_that_ends_the_worker_twice_fails_alone(metrics, make_job, d
         assert isinstance(outcomes[1], InferenceError)
         for index in (0, 2):
             np.testing.assert_array_equal(jobs[index][1].array, jobs[index][2])
-        assert worker.restarts == 2
+        assert f"{worker.restarts} device workers" in outcomes[1].message
+        assert worker.restarts <= ends
         await wait_until(lambda: worker.is_ready)
 
 
@@ -148,7 +153,7 @@ async def test_queued_jobs_wait_for_the_replacement(metrics, make_job):
 
 async def test_a_hanging_worker_is_replaced(metrics, make_job):
     async with running(metrics, stall_timeout_s=0.4) as worker:
-        with pytest.raises(InferenceError, match="twice"):
+        with pytest.raises(InferenceError, match="2 device workers"):
             await worker.fuse(make_job(HANG)[0])
         job, output, expected = make_job()
         await worker.fuse(job)
@@ -196,16 +201,18 @@ async def test_a_stopped_worker_answers_what_is_left_and_takes_nothing_new(metri
 
 
 @pytest.mark.parametrize(
-    ("factory", "sentence"),
+    ("factory", "timeout_s", "sentence"),
     [
-        (failing_warm_up, "expected a device below cuda:0, got 'cuda:7'"),
-        (dying_at_start, "ended while it started"),
-        (hanging_at_start, "ready within 3 s"),
+        (failing_warm_up, 60, "expected a device below cuda:0, got 'cuda:7'"),
+        (dying_at_start, 60, "ended while it started"),
+        (hanging_at_start, 3, "ready within 3 s"),
     ],
 )
-async def test_a_worker_that_does_not_come_up_is_a_failed_start(metrics, factory, sentence):
+async def test_a_worker_that_does_not_come_up_is_a_failed_start(
+    metrics, factory, timeout_s, sentence
+):
     with pytest.raises(ChildStartError, match=sentence):
-        async with running(metrics, factory, start_timeout_s=3):
+        async with running(metrics, factory, start_timeout_s=timeout_s):
             pass
     assert gauge(metrics, "worker_up") == 0
 
