@@ -97,8 +97,10 @@ def collect_metrics() -> list[Metric]:
     name, _, version = DEFAULT_WEIGHTS.rpartition("-")
     served = ServedWeights(name, version, "pyramid-blend", "", "over", "float32")
     metrics.show_weights(WorkerInfo((served,), "cpu"))
-    counts = SimpleNamespace(restarts=0, start_failures=0)
-    metrics.show_processes(codec=counts, worker=counts, codec_alive=lambda: 0)
+    counts = SimpleNamespace(restarts=0, start_failures=0, violations=0)
+    metrics.show_processes(
+        codec=counts, worker=counts, codec_alive=lambda: 0, codec_renewals=lambda: 0
+    )
     metrics.show_dropped_log_lines(lambda: 0)
     return list(metrics.registry.collect())
 

@@ -12,6 +12,7 @@ from model.errors import FusionError
 from model.exposure import MAX_EXPOSURES
 from service.admission import PIXELS_PER_MEGAPIXEL, Admission
 from service.codec.pool import CodecPool, CodecPoolConfig
+from service.codec.wear import WearLimits
 from service.device.job_queue import JobQueue
 from service.device.workers import DeviceWorkers
 from service.errors import OpenFilesError, ReloadError, WorkerStoppedError
@@ -173,6 +174,9 @@ class Service:
                 processes=settings.codec.count,
                 call_timeout_s=settings.codec.timeout_s,
                 memory_limit_bytes=settings.codec.memory_bytes,
+                cpu_limit_s=settings.codec.cpu_s,
+                sandbox=settings.codec.sandbox,
+                wear=WearLimits(settings.codec.recycle_calls, settings.codec.recycle_growth_bytes),
                 # As many decodings a job at most; admission refuses before this bound does.
                 max_waiting=MAX_EXPOSURES * settings.limits.max_jobs,
                 limits=self.pixel_limits,
@@ -192,7 +196,10 @@ class Service:
             [self.codec, self.device],
         )
         self.metrics.show_processes(
-            codec=self.codec, worker=self.device, codec_alive=lambda: self.codec.alive
+            codec=self.codec,
+            worker=self.device,
+            codec_alive=lambda: self.codec.alive,
+            codec_renewals=lambda: self.codec.renewals,
         )
         self.metrics.show_shared_memory(
             held=lambda: self.blocks.held_bytes,

@@ -74,6 +74,11 @@ class ChildCounts(Protocol):
         """Starts that failed."""
         ...
 
+    @property
+    def violations(self) -> int:
+        """Processes that said what they had no reason to say."""
+        ...
+
 
 class Metrics:
     """The metrics of one service process, in a registry of their own.
@@ -250,7 +255,12 @@ class Metrics:
             self.fuse_seconds.labels(one.label)
 
     def show_processes(
-        self, *, codec: ChildCounts, worker: ChildCounts, codec_alive: Callable[[], int]
+        self,
+        *,
+        codec: ChildCounts,
+        worker: ChildCounts,
+        codec_alive: Callable[[], int],
+        codec_renewals: Callable[[], int],
     ) -> None:
         """Show the counts that the owners of child processes keep, read whenever the metrics are.
 
@@ -258,16 +268,22 @@ class Metrics:
             codec: Of the codec processes.
             worker: Of the device worker.
             codec_alive: Codec processes that are warmed up.
+            codec_renewals: Codec processes that were replaced because they had worked enough.
         """
         self._gauge("codec_processes", "Codec processes that are warmed up.").set_function(
             codec_alive
         )
+        renewals = "Codec processes that were replaced because they had worked enough."
+        self._register("codec_renewals", renewals, codec_renewals)
         restarts = "Child processes of this kind that had to be replaced."
         self._register("codec_restarts", restarts, lambda: codec.restarts)
         self._register("worker_restarts", restarts, lambda: worker.restarts)
         failures = "Starts of child processes of this kind that failed."
         self._register("codec_start_failures", failures, lambda: codec.start_failures)
         self._register("worker_start_failures", failures, lambda: worker.start_failures)
+        violations = "Child processes of this kind that answered what they had no reason to."
+        self._register("codec_violations", violations, lambda: codec.violations)
+        self._register("worker_violations", violations, lambda: worker.violations)
 
     def show_memory(self, private_bytes: Mapping[ProcessKind, Callable[[], int]]) -> None:
         """Show what processes have for themselves, read whenever the metrics are.

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from expofuse.api_key import API_KEY_FILE_VARIABLE, API_KEY_VARIABLE
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, PACKAGED_WEIGHTS_DIR, locate_weights
+from service.processes.confinement import SandboxMode
 from service.processes.supervision_limits import SupervisionLimits
 
 PREFIX = "EXPOFUSE_"
@@ -165,6 +166,23 @@ class CodecSettings(BaseModel):
     )
     memory_bytes: PositiveInt = Field(
         4096 * MIB, description="private memory that one codec call may add, bytes"
+    )
+    cpu_s: PositiveFloat = Field(
+        60.0, description="CPU seconds of one codec call, of all its threads"
+    )
+    recycle_calls: PositiveInt = Field(
+        1000, description="calls after which a codec process is replaced by a new one"
+    )
+    recycle_growth_bytes: PositiveInt = Field(
+        256 * MIB,
+        description="private memory by which a codec process may have grown since it was warmed up "
+        "before it is replaced by a new one, bytes",
+    )
+    sandbox: SandboxMode = Field(
+        "auto",
+        description="whether codec processes give up network, new files, programs and other "
+        "processes: `auto`, as far as the system allows; `require`, or the service does not start; "
+        "`off`",
     )
 
     @property

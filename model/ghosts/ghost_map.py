@@ -46,12 +46,12 @@ class PackedGhost:
     """A `GhostMap` without arrays.
 
     Attributes:
-        mask: Its mask as a PNG file.
+        mask: Its mask, see `packing`.
         curve: See `GhostMap`, as the others.
         trust: See there.
         neighbour_curve: See there.
         share: See there.
-        lift: Its lift as a PNG file, or None.
+        lift: Its lift, likewise, or None.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")

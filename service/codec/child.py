@@ -5,6 +5,7 @@
 
 import logging
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from expofuse.errors import UnsupportedImageError
 from expofuse.files.formats import EncodeOptions, ImageMetadata, OutputFormat
 from expofuse.files.headers import PixelLimits
 from expofuse.files.reading.decode import decode
@@ -30,6 +32,7 @@ from model.settle import settle_images
 from model.transparency import Transparency
 from service.codec.messages import (
     CODEC_WIRE,
+    MAX_BESIDE_BYTES,
     Answer,
     Begun,
     Call,
@@ -47,6 +50,7 @@ from service.codec.messages import (
 from service.errors import CodecError, CodecMemoryError
 from service.logs import configure_logs
 from service.processes.child_side import ParentPipe, follow_parent
+from service.processes.confinement import ALL_BARS, give_up_calls, give_up_files
 from service.processes.freed_memory import give_back_freed_memory, keep_freed_memory
 from service.processes.known_blocks import KnownBlocks
 from service.processes.shared_memory import Samples, SharedDescriptor
@@ -64,26 +68,36 @@ _WARM_FORMATS: tuple[OutputFormat, ...] = ("jpeg", "png", "webp", "tiff")
 def main() -> None:
     """Serve calls until the parent closes the pipe.
 
-    Arguments: limit of memory in bytes, threads, least severe log level, the parent's process id.
+    Arguments: limit of memory in bytes, threads, least severe log level, CPU seconds of a call,
+    whether the process is confined, the parent's process id.
     """
-    memory_limit_bytes, threads, parent_pid = (int(sys.argv[index]) for index in (1, 2, 4))
+    memory_limit_bytes, threads, parent_pid = (int(sys.argv[index]) for index in (1, 2, -1))
+    log_level, cpu_limit_s, sandbox = sys.argv[3], float(sys.argv[4]), sys.argv[5]
     follow_parent(parent_pid)
-    configure_logs(sys.argv[3])
     # Of all processes of the service this one is the cheapest to lose when memory runs out.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    bars = [] if sandbox == "off" else give_up_files()
+    configure_logs(log_level)
     pipe = ParentPipe.take(CODEC_WIRE)
     keep_freed_memory()
     configure_libvips()
     cv2.setNumThreads(threads)
     _warm_up()
     _limit_memory(memory_limit_bytes)
+    bars += [] if sandbox == "off" else give_up_calls()
+    missing = [bar for bar in ALL_BARS if bar not in bars]
     with suppress(BrokenPipeError):
-        pipe.write(Ready())
-        _serve(pipe)
+        if sandbox == "require" and missing:
+            pipe.write_start_failed(
+                f"expected a codec process that is confined, the system lacks {', '.join(missing)}"
+            )
+            return
+        pipe.write(Ready(tuple(bars)))
+        _serve(pipe, cpu_limit_s)
 
 
-def _serve(pipe: ParentPipe[ToCodec, FromCodec]) -> None:
+def _serve(pipe: ParentPipe[ToCodec, FromCodec], cpu_limit_s: float) -> None:
     known = KnownBlocks()
     called_at = time.monotonic()
     while (head := pipe.read()) is not None:
@@ -98,7 +112,10 @@ def _serve(pipe: ParentPipe[ToCodec, FromCodec]) -> None:
                 return
             case call:
                 pipe.write(Begun())
+                # Of all threads; at its end the process is ended by SIGPROF.
+                signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
                 answer, file = _answer(call, known, partial(pipe.read_payload, payload_bytes))
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 pipe.write(answer, file)
                 called_at = time.monotonic()
 
@@ -158,6 +175,11 @@ def _decode(call: DecodeCall, known: KnownBlocks, payload: bytearray) -> Decoded
     transparent = None
     if decoded.transparent is not None:
         transparent = pack_plane(decoded.transparent.astype(np.uint8))
+    beside = (decoded.metadata.exif, decoded.metadata.profile, transparent)
+    if sum(len(one or b"") for one in beside) > MAX_BESIDE_BYTES:
+        raise UnsupportedImageError(
+            f"expected at most {MAX_BESIDE_BYTES >> 20} MiB of metadata and transparency, got more"
+        )
     return DecodedImage(
         SharedDescriptor(destination.name, decoded.pixels.shape, destination.dtype),
         decoded.metadata,

@@ -11,8 +11,13 @@ from model.exposure import AlignMode as AlignMode
 from model.exposure import CropMode, GhostsMode, Reference, StackAlignment, Useless
 from model.ghosts.ghost_map import PackedGhost
 from model.tiling import Rect
+from service.processes.confinement import Bar
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
+
+MAX_BESIDE_BYTES = 5 << 20
+"""Of an image's metadata and transparency together: as base64 they fit the message that they are
+part of, see `wire.MAX_MESSAGE_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class DecodedImage:
             orientation was applied. RGB, sRGB.
         metadata: What travels on to the result.
         orientation: The EXIF orientation that they were turned upright by, 1 to 8.
-        transparent: Where the image shows nothing, as a PNG file; None where it is opaque.
+        transparent: Where the image shows nothing, a packed plane; None where it is opaque.
         white_balance: Of a raw file, what it was developed with; None for others.
     """
 
@@ -147,8 +152,13 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The process has imported and run everything once."""
+    """The process has imported and run everything once.
 
+    Attributes:
+        confined_by: What keeps it in, see `processes.confinement`.
+    """
+
+    confined_by: tuple[Bar, ...] = ()
     kind: Literal["ready"] = "ready"
 
 

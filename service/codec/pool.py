@@ -6,10 +6,11 @@ neither torch nor OpenCV nor libvips for this.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
@@ -29,13 +30,23 @@ from service.codec.messages import (
 )
 from service.codec.slot import CodecSlot, PendingCall
 from service.codec.turns import AT_ONCE, Turn, WaitingCalls
-from service.errors import CodecError, QueueFullError, WorkerStoppedError, error_from_code
+from service.codec.wear import WearLimits
+from service.errors import (
+    ChildStartError,
+    CodecError,
+    QueueFullError,
+    WorkerStoppedError,
+    error_from_code,
+)
 from service.processes.child_process import SOURCE_ROOT
+from service.processes.confinement import ALL_BARS, Bar, SandboxMode
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.supervision_limits import SupervisionLimits
 
 _PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """What interpreter and loader may need; the service's keys are no business of a decoder."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,9 @@ class CodecPoolConfig:
         max_waiting: Most calls that wait for a process.
         limits: How large an image may be.
         supervision: How patient the supervisors of the processes are.
+        cpu_limit_s: CPU time of one call, of all its threads.
+        wear: After what a process is replaced by a new one.
+        sandbox: Whether the processes give up what they do not need, and whether they must.
         threads_per_process: Threads of OpenCV and BLAS in each.
         abandon_grace_s: Time that a call has to end once nobody waits for it.
         log_level: Least severe level that the processes log.
@@ -61,6 +75,9 @@ class CodecPoolConfig:
     max_waiting: int
     limits: PixelLimits
     supervision: SupervisionLimits
+    cpu_limit_s: float = 60.0
+    wear: WearLimits = field(default_factory=WearLimits)
+    sandbox: SandboxMode = "auto"
     threads_per_process: int = 1
     abandon_grace_s: float = 2.0
     log_level: str = "info"
@@ -84,6 +101,8 @@ class CodecPool:
         self._waiting: WaitingCalls[PendingCall] = WaitingCalls()
         self._accepted: set[PendingCall] = set()
         self._is_open = False
+        self._renewal: asyncio.Task[None] | None = None
+        self._renewed = _Counts()
 
     @property
     def alive(self) -> int:
@@ -108,12 +127,29 @@ class CodecPool:
     @property
     def restarts(self) -> int:
         """Processes that had to be replaced so far."""
-        return sum(slot.restarts for slot in self._slots)
+        return self._renewed.restarts + sum(slot.restarts for slot in self._slots)
 
     @property
     def start_failures(self) -> int:
         """Starts of a process that failed so far."""
-        return sum(slot.start_failures for slot in self._slots)
+        failures = sum(slot.start_failures for slot in self._slots)
+        return self._renewed.start_failures + failures
+
+    @property
+    def violations(self) -> int:
+        """Processes so far that said what they had no reason to say."""
+        return self._renewed.violations + sum(slot.violations for slot in self._slots)
+
+    @property
+    def renewals(self) -> int:
+        """Processes so far that were replaced because they had worked enough."""
+        return self._renewed.renewals
+
+    @property
+    def confined_by(self) -> tuple[Bar, ...]:
+        """What keeps every process in, see `processes.confinement`."""
+        bars = [set(slot.confined_by) for slot in self._slots]
+        return tuple(bar for bar in ALL_BARS if all(bar in one for one in bars))
 
     def is_using(self, block: str) -> bool:
         """A process works on a call that may touch the block of this name."""
@@ -140,10 +176,20 @@ class CodecPool:
             await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             raise
+        bars = self.confined_by
+        is_as_wanted = bars == ALL_BARS or self._config.sandbox == "off"
+        logger.log(
+            logging.INFO if is_as_wanted else logging.WARNING,
+            "codec processes are confined" if bars else "codec processes are not confined",
+            extra={"by": bars, "sandbox": self._config.sandbox},
+        )
 
     async def stop(self) -> None:
         """End all processes; calls that are not settled fail with `WorkerStoppedError`."""
         self._is_open = False
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         await asyncio.gather(*(slot.stop() for slot in self._slots))
         self._waiting.clear()
         for pending in list(self._accepted):
@@ -282,6 +328,33 @@ class CodecPool:
             if self._waiting and slot.is_free:
                 slot.run(self._waiting.take())
 
+    def _note_free(self) -> None:
+        self._dispatch()
+        if self._renewal is None and self._is_open:
+            worn = next((slot for slot in self._slots if slot.is_worn), None)
+            if worn is not None:
+                self._renewal = asyncio.create_task(self._renew(worn), name="codec-renewal")
+
+    async def _renew(self, worn: CodecSlot) -> None:
+        """Replace a process that has worked enough; the new one serves before the old one ends."""
+        fresh = self._make_slot()
+        try:
+            await fresh.start()
+            self._slots.append(fresh)
+            self._dispatch()
+            await worn.retire()
+            self._slots.remove(worn)
+            self._renewed.add(worn)
+            logger.info("codec process is renewed", extra={"pid": fresh.pid})
+        except ChildStartError as error:
+            logger.error("codec process is not renewed", extra={"reason": error.message})
+            self._renewed.start_failures += 1
+            await asyncio.sleep(self._config.supervision.backoff_max_s)
+        finally:
+            if fresh not in self._slots:
+                await fresh.stop()
+            self._renewal = None
+
     def _take_back(self, pending: PendingCall) -> None:
         """A call that had its turn goes first."""
         self._waiting.add_first(pending)
@@ -289,16 +362,39 @@ class CodecPool:
 
     def _make_slot(self) -> CodecSlot:
         config = self._config
-        arguments = (config.memory_limit_bytes, config.threads_per_process, config.log_level)
+        arguments = (
+            config.memory_limit_bytes,
+            config.threads_per_process,
+            config.log_level,
+            config.cpu_limit_s,
+            config.sandbox,
+        )
         return CodecSlot(
             command=[sys.executable, *config.program, *map(str, arguments)],
             environment=_make_environment(config.threads_per_process),
             limits=config.supervision,
             call_timeout_s=config.call_timeout_s,
             abandon_grace_s=config.abandon_grace_s,
-            on_free=self._dispatch,
+            wear=config.wear,
+            on_free=self._note_free,
             take_back=self._take_back,
         )
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What was counted of processes that are renewed."""
+
+    renewals: int = 0
+    restarts: int = 0
+    start_failures: int = 0
+    violations: int = 0
+
+    def add(self, slot: CodecSlot) -> None:
+        self.renewals += 1
+        self.restarts += slot.restarts
+        self.start_failures += slot.start_failures
+        self.violations += slot.violations
 
 
 def _make_environment(threads: int) -> dict[str, str]:

@@ -1,23 +1,28 @@
 """Gives one supervised codec process one call at a time; on the event loop's side of its pipe."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from model.errors import FusionError
+from service.codec.answers import bound_payload, check_answer
 from service.codec.messages import (
     CODEC_WIRE,
     Answer,
     Begun,
     Call,
+    Encoded,
     Failure,
     FromCodec,
     Ready,
     ToCodec,
 )
+from service.codec.wear import Wear, WearLimits
 from service.errors import CodecCrashError, CodecError, CodecMemoryError, CodecTimeoutError
 from service.processes.child_end import ChildEnd
 from service.processes.child_process import ChildProgram, UnexpectedMessageError
+from service.processes.confinement import Bar
 from service.processes.counted_timer import CountedTimer
 from service.processes.supervision_limits import SupervisionLimits
 from service.processes.supervisor import Supervisor
@@ -60,6 +65,7 @@ class CodecSlot:
         limits: How patient its supervisor is.
         call_timeout_s: Longest time of one call.
         abandon_grace_s: Time that a call has to end once nobody waits for it.
+        wear: After what its process is replaced, when it is idle.
         on_free: Called when it can take a call.
         take_back: Called with a call that is to run on another process.
     """
@@ -72,6 +78,7 @@ class CodecSlot:
         limits: SupervisionLimits,
         call_timeout_s: float,
         abandon_grace_s: float,
+        wear: WearLimits,
         on_free: Callable[[], None],
         take_back: Callable[[PendingCall], None],
     ) -> None:
@@ -88,6 +95,10 @@ class CodecSlot:
         self._is_overtime = False
         self._is_condemned = False
         self._timer: CountedTimer | None = None
+        self._confined_by: tuple[Bar, ...] = ()
+        self._wear = Wear(wear)
+        self._is_retired = False
+        self._has_ended = asyncio.Event()
 
     @property
     def is_up(self) -> bool:
@@ -97,7 +108,13 @@ class CodecSlot:
     @property
     def is_free(self) -> bool:
         """It can take a call."""
-        return self._supervisor.is_up and self._pending is None and not self._is_condemned
+        is_idle = self._supervisor.is_up and self._pending is None
+        return is_idle and not self._is_condemned and not self._is_retired
+
+    @property
+    def is_worn(self) -> bool:
+        """It is idle, and its process has worked enough."""
+        return self.is_free and self._wear.is_worn(self.pid)
 
     @property
     def is_running(self) -> bool:
@@ -119,6 +136,16 @@ class CodecSlot:
         """Starts of a process that failed."""
         return self._supervisor.start_failures
 
+    @property
+    def violations(self) -> int:
+        """Processes that said what they had no reason to say."""
+        return self._supervisor.violations
+
+    @property
+    def confined_by(self) -> tuple[Bar, ...]:
+        """What keeps its process in, see `processes.confinement`."""
+        return self._confined_by
+
     async def start(self) -> None:
         """Start the process.
 
@@ -126,6 +153,13 @@ class CodecSlot:
             ChildStartError: It did not come up.
         """
         await self._supervisor.start()
+
+    async def retire(self) -> None:
+        """Take no more calls, and end the process when it has answered the one that it has."""
+        self._is_retired = True
+        if self._pending is not None:
+            await self._has_ended.wait()
+        await self._supervisor.stop(is_graceful=True)
 
     async def stop(self) -> None:
         """End the process; the call that it works on is left unsettled."""
@@ -146,6 +180,7 @@ class CodecSlot:
         """Give the process a call; the slot must be free."""
         self._pending = pending
         self._has_begun = self._is_overtime = False
+        self._has_ended.clear()
         self._set_timer(self._call_timeout_s, self._end_overtime)
         pending.future.add_done_callback(self._note_settled)
         self._supervisor.send(pending.call, pending.payload)
@@ -157,8 +192,17 @@ class CodecSlot:
 
     def on_child_up(self, ready: FromCodec) -> None:
         """See `ChildOwner`."""
+        assert isinstance(ready, Ready)
+        self._confined_by = ready.confined_by
+        self._wear.begin(self.pid)
         self._is_condemned = False
         self._on_free()
+
+    def bound_payload(self, message: FromCodec) -> int:
+        """See `ChildOwner`: only the file that was asked for follows a message."""
+        if self._pending is None or not isinstance(message, Encoded):
+            return 0
+        return bound_payload(self._pending.call, message)
 
     def on_child_message(self, message: FromCodec, payload: bytes) -> None:
         """See `ChildOwner`."""
@@ -168,7 +212,9 @@ class CodecSlot:
             self._has_begun = True
             return
         assert isinstance(message, Answer)
+        check_answer(self._pending.call, message, payload)
         pending = self._release()
+        self._wear.count_call()
         if not pending.future.done():
             pending.future.set_result((message, payload))
         if isinstance(message, Failure) and message.code == CodecMemoryError.code:
@@ -188,6 +234,7 @@ class CodecSlot:
         if was_overtime or had_begun:  # Else the process had not read it.
             pending.suspicion.note(end, was_alone=True)
         if pending.suspicion.is_cause:
+            was_overtime |= end.exit_status == -signal.SIGPROF  # Its own clock, of CPU time.
             pending.fail(self._explain_loss(was_overtime, pending.suspicion.ends))
         else:
             self._take_back(pending)
@@ -205,6 +252,7 @@ class CodecSlot:
         assert pending is not None
         pending.future.remove_done_callback(self._note_settled)
         self._stop_timer()
+        self._has_ended.set()
         return pending
 
     def _note_settled(self, future: asyncio.Future[tuple[Answer, bytes]]) -> None:

@@ -6,6 +6,7 @@
 import asyncio
 import itertools
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -127,6 +128,11 @@ class JobQueue:
         """Starts of a worker that failed so far."""
         return self._supervisor.start_failures
 
+    @property
+    def violations(self) -> int:
+        """Workers that said what they had no reason to say."""
+        return self._supervisor.violations
+
     def is_using(self, block: str) -> bool:
         """The worker has a job that may touch the block of this name."""
         return any(
@@ -204,22 +210,26 @@ class JobQueue:
         self._info = ready.info
         self._dispatch()
 
+    def bound_payload(self, message: FromWorker) -> int:
+        """See `ChildOwner`: pictures pass through shared memory."""
+        return 0
+
     def on_child_message(self, message: FromWorker, payload: bytes) -> None:
         """See `ChildOwner`."""
         match message:
-            case BatchDone(windows, seconds):
+            case BatchDone(windows, seconds) if windows >= 1 and 0 <= seconds < math.inf:
                 self._metrics.batch_windows.observe(windows)
                 self._metrics.batch_seconds.observe(seconds)
-            case Started(number, at) if number in self._running:
+            case Started(number, at) if self._can_start(number, at):
                 self._running[number].started_at = at
-            case Finished(number, at) if number in self._running:
+            case Finished(number, at) if self._can_finish(number, at):
                 ticket = self._release(number)
                 if not ticket.settled.done():
                     queue_s = ticket.started_at - ticket.queued_at
                     ticket.settled.set_result(FuseTimes(queue_s, at - ticket.started_at))
             case Failed(number, code, text) if number in self._running:
                 self._release(number).fail(error_from_code(code, text))
-            case Cancelled(number) if number in self._running:
+            case Cancelled(number) if number in self._running and self._is_left(number):
                 self._release(number)
             case _:
                 raise UnexpectedMessageError(type(message).__name__)
@@ -264,6 +274,23 @@ class JobQueue:
         if ticket.number in self._running:
             self._supervisor.send(Cancel(ticket.number))
         self._show_levels()
+
+    def _can_start(self, number: int, at: float) -> bool:
+        """The job runs and has not begun; the clock is that of all processes."""
+        ticket = self._running.get(number)
+        if ticket is None or ticket.started_at:
+            return False
+        return ticket.queued_at <= at <= time.monotonic()
+
+    def _can_finish(self, number: int, at: float) -> bool:
+        ticket = self._running.get(number)
+        if ticket is None or not ticket.started_at:
+            return False
+        return ticket.started_at <= at <= time.monotonic()
+
+    def _is_left(self, number: int) -> bool:
+        """Nobody waits for the job: the worker was told so."""
+        return self._running[number].settled.done()
 
     def _release(self, number: int) -> _Ticket:
         return self._running.pop(number)

@@ -17,10 +17,12 @@ class ChildEnd:
     Attributes:
         exit_status: Negative: the signal that ended it; None: the kernel holds it still.
         was_ended_here: This process ended it, because it hung, took too long or talked nonsense.
+        talked_nonsense: It said what it had no reason to say.
     """
 
     exit_status: int | None
     was_ended_here: bool
+    talked_nonsense: bool = False
 
     @property
     def is_from_outside(self) -> bool:

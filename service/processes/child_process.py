@@ -18,7 +18,6 @@ from service.errors import ChildStartError
 from service.processes.child_end import ChildEnd
 from service.processes.wire import (
     MAX_MESSAGE_BYTES,
-    MAX_PAYLOAD_BYTES,
     PREFIX,
     FromChild,
     ToChild,
@@ -68,6 +67,7 @@ class ChildProgram(Generic[ToChild, FromChild]):
 
 
 Receiver = Callable[["ChildProcess[ToChild, FromChild]", FromChild, bytes], None]
+Bound = Callable[[FromChild], int]
 
 
 class ChildProcess(Generic[ToChild, FromChild]):
@@ -78,6 +78,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
         program: What it runs.
         on_message: Called in the event loop with every message and its payload, in order. It may
             raise `UnexpectedMessageError`, which ends the process.
+        bound_payload: The most bytes that may follow a message; more end the process.
 
     Attributes:
         ended: Completes when the process is gone, or could not be made to go.
@@ -88,13 +89,15 @@ class ChildProcess(Generic[ToChild, FromChild]):
         process: asyncio.subprocess.Process,
         program: ChildProgram[ToChild, FromChild],
         on_message: "Receiver[ToChild, FromChild]",
+        bound_payload: "Bound[FromChild]",
     ) -> None:
         self._process = process
         self._program = program
         self._on_message = on_message
+        self._bound_payload = bound_payload
         self._unsent: deque[tuple[bytes, memoryview]] = deque()
         self._has_unsent = asyncio.Event()
-        self._was_killed = False
+        self._was_killed = self._talked_nonsense = False
         self.ended = asyncio.create_task(self._live(), name=f"{program.name}-{process.pid}")
 
     @classmethod
@@ -102,6 +105,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
         cls,
         program: ChildProgram[ToChild, FromChild],
         on_message: "Receiver[ToChild, FromChild]",
+        bound_payload: "Bound[FromChild]",
     ) -> "ChildProcess[ToChild, FromChild]":
         """Start a process.
 
@@ -122,7 +126,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
                 f"expected a new {program.name}, the system gives none: {cause.strerror}",
                 is_passing=True,
             ) from cause
-        return cls(process, program, on_message)
+        return cls(process, program, on_message, bound_payload)
 
     @property
     def pid(self) -> int:
@@ -170,7 +174,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
         await self._wait(REAP_TIMEOUT_S)
         if self._process.returncode is None:
             logger.error("child does not end", extra=self._as_extra())
-        return ChildEnd(self._process.returncode, self._was_killed)
+        return ChildEnd(self._process.returncode, self._was_killed, self._talked_nonsense)
 
     async def _wait(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
@@ -184,16 +188,21 @@ class ChildProcess(Generic[ToChild, FromChild]):
         try:
             for count in itertools.count(1):
                 message_bytes, payload_bytes = PREFIX.unpack(await stdout.readexactly(PREFIX.size))
-                if message_bytes > MAX_MESSAGE_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
-                    raise UnexpectedMessageError("a frame that is too large")
+                if message_bytes > MAX_MESSAGE_BYTES:
+                    raise UnexpectedMessageError("a message that is too large")
                 message = from_child.validate_json(await stdout.readexactly(message_bytes))
+                if payload_bytes > self._bound_payload(message):
+                    raise UnexpectedMessageError("a payload that is too large")
                 self._on_message(self, message, await stdout.readexactly(payload_bytes))
                 if count % MESSAGES_PER_TURN == 0:
                     await asyncio.sleep(0)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # Its end, however it came about.
         except (UnexpectedMessageError, ValidationError) as error:
-            logger.error("child talks nonsense", extra=self._as_extra(reason=type(error).__name__))
+            # What a schema says of it would quote it.
+            reason = str(error) if isinstance(error, UnexpectedMessageError) else "no message"
+            logger.error("child talks nonsense", extra=self._as_extra(reason=reason))
+            self._talked_nonsense = True
             self.kill()
 
     async def _write(self) -> None:

@@ -129,7 +129,7 @@ class SharedArray:
         Raises:
             SharedMemoryError: /dev/shm has no room for it.
         """
-        name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(16)}"
         descriptor = SharedDescriptor(name, shape, dtype)
         if descriptor.size_bytes < 1:
             raise ValueError(f"expected a shape with at least one value, got {shape}")

@@ -44,6 +44,10 @@ class ChildOwner(Protocol[Contra]):
         """A child is warmed up; `ready` is its message that says so."""
         ...
 
+    def bound_payload(self, message: Contra) -> int:
+        """The most bytes that may follow this message."""
+        ...
+
     def on_child_message(self, message: Contra, payload: bytes) -> None:
         """The child said something that is not the supervisor's business.
 
@@ -87,6 +91,7 @@ class Supervisor(Generic[ToChild, FromChild]):
         self._missed_beats = 0
         self._restarts = 0
         self._start_failures = 0
+        self._violations = 0
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -108,6 +113,11 @@ class Supervisor(Generic[ToChild, FromChild]):
     def start_failures(self) -> int:
         """Starts that failed."""
         return self._start_failures
+
+    @property
+    def violations(self) -> int:
+        """Children that said what they had no reason to say."""
+        return self._violations
 
     @property
     def unsent(self) -> int:
@@ -171,7 +181,9 @@ class Supervisor(Generic[ToChild, FromChild]):
         first_word = self._first_word = asyncio.get_running_loop().create_future()
         self._is_pinged = self._is_ping_due = False
         self._missed_beats = 0
-        child = self._child = await ChildProcess.start(self._program, self._receive)
+        child = self._child = await ChildProcess.start(
+            self._program, self._receive, self._owner.bound_payload
+        )
         try:
             for _ in range(BEATS):
                 await asyncio.wait(
@@ -209,6 +221,7 @@ class Supervisor(Generic[ToChild, FromChild]):
             self._is_up = False
             self._child = None
             self._restarts += 1
+            self._violations += end.talked_nonsense
             self._owner.on_child_down(end)
             await self._end(child)
             await self._bring_up_again()

@@ -16,7 +16,7 @@ PREFIX = struct.Struct("<IQ")
 PIPE_BYTES = 1 << 20
 """Capacity asked for each pipe: fewer turns of the event loop for a large file."""
 
-MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES = 1 << 23, 1 << 31
+MAX_MESSAGE_BYTES = 1 << 23
 """A process that an image has taken over may announce anything."""
 
 ToChild = TypeVar("ToChild")

@@ -7,6 +7,8 @@ from service.metrics import Metrics
 from service.served_weights import WorkerInfo
 from tests.service.backends import COPY, INFO
 
+CODEC = {"codec_alive": lambda: 2, "codec_renewals": lambda: 0}
+
 
 def families(metrics):
     return {
@@ -17,7 +19,7 @@ def families(metrics):
 
 def test_every_name_has_the_prefix_and_base_units(metrics):
     metrics.show_weights(INFO)
-    metrics.show_processes(codec=Counts(), worker=Counts(), codec_alive=lambda: 2)
+    metrics.show_processes(codec=Counts(), worker=Counts(), **CODEC)
     found = families(metrics)
     assert all(name.startswith("expofuse_") for name in found)
     assert not [name for name in found if re.search(r"_(ms|milliseconds|kb|mb|percent)$", name)]
@@ -52,11 +54,12 @@ def test_closed_label_sets_exist_before_the_first_request(metrics):
 class Counts:
     restarts: int = 0
     start_failures: int = 0
+    violations: int = 0
 
 
 def test_the_counts_of_child_processes_are_shown_as_they_are_now(metrics):
     codec, worker, alive = Counts(), Counts(), [2]
-    metrics.show_processes(codec=codec, worker=worker, codec_alive=lambda: alive[0])
+    metrics.show_processes(codec=codec, worker=worker, **CODEC | {"codec_alive": lambda: alive[0]})
     alive[0], codec.restarts, worker.start_failures = 1, 7, 3
     found = families(metrics)
     assert found["expofuse_codec_processes"].samples[0].value == 1

@@ -39,6 +39,7 @@ def examine_serving() -> Iterator[Finding]:
     yield _examine_shared_memory(count_memory(settings)["shared memory"])
     yield _examine_open_files(settings.limits.max_connections)
     yield _examine_memory(count_memory(settings))
+    yield _examine_sandbox(settings.codec.sandbox)
     yield examine_port(settings.host, settings.port)
     if settings.metrics_port is not None:
         yield examine_port(settings.host, settings.metrics_port, name="port of the metrics")
@@ -135,6 +136,28 @@ def _examine_memory(most: Mapping[str, int]) -> Finding:
         "lower EXPOFUSE_CODEC__PROCESSES, EXPOFUSE_CODEC__MEMORY_BYTES, "
         "EXPOFUSE_LIMITS__MAX_UPLOAD_BYTES or "
         "EXPOFUSE_LIMITS__MAX_MEGAPIXELS_IN_FLIGHT where requests of many large pictures come",
+    )
+
+
+def _examine_sandbox(mode: str) -> Finding:
+    """What codec processes are kept in by."""
+    from service.processes.confinement import ALL_BARS, find_bars
+
+    name = "codec sandbox"
+    if mode == "off":
+        return Finding(
+            name, "note", "turned off", "unset EXPOFUSE_CODEC__SANDBOX, if that is not meant"
+        )
+    bars = find_bars()
+    found = ", ".join(bars) or "nothing"
+    missing = [bar for bar in ALL_BARS if bar not in bars]
+    if not missing:
+        return Finding(name, "well", found)
+    return Finding(
+        name,
+        "wrong" if mode == "require" else "note",
+        f"{found}; without {', '.join(missing)}",
+        "use a kernel from 5.13 on with Landlock and seccomp, and a container that may use them",
     )
 
 

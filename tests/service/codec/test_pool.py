@@ -710,7 +710,7 @@ def test_processes_end_with_a_killed_parent_that_has_loaded_no_decoder():
 
 
 def test_a_process_ends_when_its_parent_is_already_gone():
-    code = [sys.executable, "-m", "service.codec.child", "1000000", "1", "info", "1"]
+    code = [sys.executable, "-m", "service.codec.child", "1000000", "1", "info", "9", "off", "1"]
     if os.getpid() == 1:
         pytest.skip("this process is number 1")
     result = subprocess.run(

@@ -85,6 +85,7 @@ def test_a_sound_installation_is_well(examined, expofuse):
         ),
         ({"LIMITS__MAX_CONNECTIONS": "900000000"}, "open files", "note", "fewer connections"),
         ({"CODEC__MEMORY_BYTES": "9" * 16}, "memory", "note", "at worst"),
+        ({"CODEC__SANDBOX": "off"}, "codec sandbox", "note", "turned off"),
     ],
 )
 def test_what_is_wrong_is_named_with_how_to_mend_it(examined, settings, name, state, words):
