@@ -28,8 +28,15 @@ RECOVERY_S = 30.0
 RECOVERED_ANSWERS = 3
 """So many pictures in a row, and all processes there, and a service has recovered."""
 
+WARM_UP_S = 3.0
+"""Of the same load without a fault, so that what is weighed before has met it too."""
+
 SETTLE_S = 2.0
-"""Before anything is weighed: what is idle is given back in the meantime."""
+GIVE_BACK_S = 28.0
+"""Blocks of shared memory that nobody needs are given back after twenty seconds."""
+
+ENOUGH = 1.1
+"""Memory after a fault is as it was where it is within this of what it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +140,24 @@ async def _try_on(
     lines = Lines(service.url)
     (small,) = (await learn_pictures(lines, [kind])).values()
     lines.close()
+    trial = Trial(service, small, seconds, confined)
+    async with _load(trial):
+        await asyncio.sleep(min(WARM_UP_S, seconds))
     await asyncio.sleep(SETTLE_S)
     before = weigh(service.pid)
     wanted = {role: len(find(service.pid, role)) for role in (CODEC, WORKER)}
-    trial = Trial(service, small, seconds, confined)
     async with _load(trial) as seen:
         await asyncio.sleep(min(1.0, seconds / 4))
         await fault.act(trial)
         recovered_s = await _recover(service, small, wanted)
-    await asyncio.sleep(SETTLE_S)
+    after, settled_s = await _settle(service.pid, before) if recovered_s is not None else (None, 0)
     return {
         **seen.ledger.describe(),
         "longest_silence_s": round(seen.silence_s, 3),
         "recovered_s": None if recovered_s is None else round(recovered_s, 2),
         "before": before,
-        "after": weigh(service.pid) if recovered_s is not None else None,
+        "after": after,
+        "settled_s": round(settled_s, 1),
         "ends": dict(trial.ends),
     }
 
@@ -205,6 +215,34 @@ async def _probe(url: str, is_over: asyncio.Event) -> float:
         await asyncio.sleep(PROBE_EVERY_S)
     lines.close()
     return slowest_s
+
+
+async def _settle(pid: int, before: Mapping[str, object]) -> tuple[dict[str, object], float]:
+    """Wait until a service without requests holds what it held; what it holds then, and seconds.
+
+    It may hold more at the end of the time.
+    """
+    begin_s = time.monotonic()
+    while True:
+        await asyncio.sleep(SETTLE_S)
+        after, seconds = weigh(pid), time.monotonic() - begin_s
+        if holds_no_more(after, before) or seconds > GIVE_BACK_S:
+            return after, seconds
+
+
+def holds_no_more(after: Mapping[str, object], before: Mapping[str, object]) -> bool:
+    """Memory, open files and processes are as they were.
+
+    Args:
+        after: From `bench.faults.family.weigh`.
+        before: Likewise.
+    """
+    memory, files = (
+        (float(after[name]), float(before[name]))  # type: ignore[arg-type]
+        for name in ("memory_mib", "open_files")
+    )
+    is_same = after["processes"] == before["processes"]
+    return is_same and memory[0] <= ENOUGH * memory[1] and files[0] <= files[1]
 
 
 async def _recover(service: RunningService, small: Kind, wanted: Mapping[str, int]) -> float | None:

@@ -15,6 +15,7 @@ import pytest
 from bench import __main__ as command
 from bench.faults import acts, confine, hostile
 from bench.faults.ledger import Ledger
+from bench.faults.trial import holds_no_more
 from bench.line import Reply
 from bench.open_loop import Kind
 from bench.repository import ROOT
@@ -46,6 +47,18 @@ def test_lost_doubled_wrong_and_refused_requests_are_counted_apart():
     }
     ledger.surplus_bytes = 10
     assert ledger.describe()["answered_twice"] == 2
+
+
+def test_what_is_held_after_a_fault_is_compared():
+    before = {"processes": {"event loop": 1}, "memory_mib": 100.0, "open_files": 50}
+    assert holds_no_more(before | {"memory_mib": 109.0, "open_files": 49}, before)
+    for more in (
+        {"memory_mib": 120.0},
+        {"open_files": 51},
+        {"processes": {"event loop": 1, "other": 1}},
+        {"processes": {}},
+    ):
+        assert not holds_no_more(before | more, before)
 
 
 def test_hostile_files_are_what_they_are_said_to_be():
