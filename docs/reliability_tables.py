@@ -39,10 +39,13 @@ def _write(name: str, results: Path) -> Iterator[str]:
     record = json.loads(path.read_text(encoding="utf-8"))
     machine = record["machine"]
     yield (
-        f"Commit {record['commit']}, {machine['cores']} cores ({machine['cpu']}), load "
+        f"[{path.name}](../bench/results/{path.name}): commit {record['commit']}, "
+        f"{machine['cores']} cores ({machine['cpu']}), load "
         f"{machine['load_average'][0]} at the end.\n"
     )
     yield from write(record["facts"])
+    if name == suite and path.with_suffix(".svg").exists():
+        yield f"\n![Curves of the record](../bench/results/{suite}.svg)"
 
 
 def write_faults(facts: Record) -> Iterator[str]:

@@ -28,7 +28,9 @@ def test_a_table_is_of_the_record_and_written_again_the_same(tmp_path):
     lost = FAULT | {"what": "gone", "recovered_s": None, "after": None}
     record = {"commit": "abc", "machine": MACHINE, "facts": {"faults": [FAULT, lost, skipped]}}
     (tmp_path / "faults.json").write_text(json.dumps(record))
+    (tmp_path / "faults.svg").write_text("")
     filled = fill_tables(place("faults"), tmp_path)
+    assert "![Curves of the record](../bench/results/faults.svg)" in filled
     assert fill_tables(filled, tmp_path) == filled
     assert "| stopped | 5 | 4 | 1 | 0 | 0 | 0 | 0 | 0.12 s | 1.2 s | 3 to 3 |" in filled
     assert "| not | 3 to ? | 100 to ? | 40 to ? |" in filled
