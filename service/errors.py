@@ -42,7 +42,7 @@ FusionError                         (model/errors.py)
     └── CodecError                  a codec process failed at this call
         ├── CodecTimeoutError       it was over its time
         ├── CodecMemoryError        it was over its memory
-        └── CodecCrashError         it died at this call, twice
+        └── CodecCrashError         it died at this call, again and again
 
 Messages name the expected and the actual value; never a path or client bytes.
 """
@@ -299,7 +299,7 @@ class CodecMemoryError(CodecError):
 
 
 class CodecCrashError(CodecError):
-    """Two codec processes in a row died at this call; GLib's answer to a lack of memory, too."""
+    """Codec processes died at this call, one after another; GLib's answer to a lack of memory."""
 
     code = "codec-crashed"
 

@@ -66,7 +66,8 @@ class Supervisor(Generic[ToChild, FromChild]):
 
     A child that ends, hangs, floods or talks nonsense is replaced at once. A start that fails is
     tried again, ever more slowly, for as long as it takes: what a system lacks for a moment,
-    processes, memory or files, must not be lost for good.
+    processes, memory or files, must not be lost for good. Where the system gave nothing, or
+    somebody ended the child meanwhile, it is tried again within two seconds.
 
     Args:
         program: What is run.

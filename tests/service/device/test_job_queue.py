@@ -1,8 +1,10 @@
 """Supervision of a real worker process: what dies is replaced, what is accepted is answered."""
 
 import asyncio
+import math
 import os
 import signal
+import time
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 
 from model.errors import InferenceError
 from service.device.job_queue import JobQueue
+from service.device.messages import BatchDone, Cancelled, Failed, Finished, Started
 from service.errors import ChildStartError, QueueFullError, WorkerStoppedError
+from service.processes.child_process import UnexpectedMessageError
 from service.settings import WorkerSettings
 from tests.service.backends import (
     CRASH,
@@ -136,6 +140,43 @@ async def test_a_job_that_ends_each_worker_fails_alone_after_a_bounded_number(
         assert f"{worker.restarts} device workers" in outcomes[1].message
         assert worker.restarts <= ends
         await wait_until(lambda: worker.is_ready)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Started(7, 1.0),
+        Finished(7, 1.0),
+        Failed(7, "inference-failed", ""),
+        Cancelled(7),
+        BatchDone(0, 1.0),
+        BatchDone(1, math.nan),
+        BatchDone(1, -1.0),
+    ],
+)
+async def test_what_a_worker_says_without_reason_is_not_believed(metrics, message):
+    worker = JobQueue(
+        backend_command(copying),
+        limits=WorkerSettings().supervision,
+        max_running=1,
+        max_queued=1,
+        metrics=metrics,
+    )
+    with pytest.raises(UnexpectedMessageError):
+        worker.on_child_message(message, b"")
+    assert worker.bound_payload(message) == 0
+
+
+async def test_a_running_job_ends_only_as_it_can(metrics, make_job):
+    async with running(metrics) as worker:
+        fusing = asyncio.create_task(worker.fuse(make_job(HANG)[0]))
+        await wait_until(lambda: gauge(metrics, "running_jobs") == 1)
+        (number,) = worker._running
+        later = time.monotonic() + 1000
+        for message in (Cancelled(number), Started(number, later), Finished(number, later)):
+            with pytest.raises(UnexpectedMessageError):
+                worker.on_child_message(message, b"")
+        fusing.cancel()
 
 
 async def test_queued_jobs_wait_for_the_replacement(metrics, make_job):

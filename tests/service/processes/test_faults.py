@@ -257,6 +257,9 @@ async def test_a_child_that_cannot_be_trusted_is_replaced(kind, fault, tmp_path)
         with loop_lag() as lag:
             await until(lambda: user.owner.restarts == 1 and user.is_up)
         assert lag[0] < 2.0, "the event loop stood still"
+        assert user.owner.violations == (
+            fault in ("floods", "talks nonsense", "announces too much")
+        )
         await user.call()
 
 
