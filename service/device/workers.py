@@ -74,6 +74,7 @@ class DeviceWorkers:
         self._reloading = asyncio.Lock()
         self._ended_restarts = 0
         self._ended_start_failures = 0
+        self._ended_violations = 0
         self._is_stopping = False
 
     @property
@@ -105,6 +106,11 @@ class DeviceWorkers:
     def start_failures(self) -> int:
         """Starts of a worker that failed so far, those of a reload among them."""
         return self._ended_start_failures + sum(queue.start_failures for queue in self._queues)
+
+    @property
+    def violations(self) -> int:
+        """Answers that a worker had no reason for, so far."""
+        return self._ended_violations + sum(queue.violations for queue in self._queues)
 
     @property
     def _queues(self) -> list[JobQueue]:
@@ -196,3 +202,4 @@ class DeviceWorkers:
         del self._earlier[worker]
         self._ended_restarts += worker.queue.restarts
         self._ended_start_failures += worker.queue.start_failures
+        self._ended_violations += worker.queue.violations
