@@ -39,17 +39,18 @@ class Client:
 
     connection: http.client.HTTPConnection
 
-    def fuse(self, form: bytes) -> Answer:
+    def fuse(self, form: bytes, target: str = QUERY) -> Answer:
         """Send a form and take the picture.
 
         Args:
             form: See `make_form`.
+            target: Path and query.
 
         Raises:
             RuntimeError: The service did not answer with a picture.
         """
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-        self.connection.request("POST", QUERY, form, headers)
+        self.connection.request("POST", target, form, headers)
         response = self.connection.getresponse()
         content = response.read()
         if response.status != http.client.OK:
