@@ -1,15 +1,27 @@
-"""Decides which requests are let in: budgets that refuse at once and never make anybody wait."""
+"""Decides which requests are let in: budgets that refuse at once and never make anybody wait.
+
+Jobs are bounded by their number, by their megapixels and by how long a new one would wait. Where a
+budget is more than half used, callers have shares in it (`service.shares`), so that nobody takes
+all of it before others come.
+"""
 
 import asyncio
+import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
 
 from expofuse.errors import PixelLimitError
 from expofuse.files.headers import ImageHeader
+from service.backlog import NO_WORK, Backlog, Job, Work
+from service.come_back import ComeBack
 from service.errors import QueueFullError, WorkerStoppedError
-from service.metrics import Metrics
+from service.metrics import Metrics, RefusalReason
 from service.settings import LimitSettings
+from service.shares import Budget
 
 PIXELS_PER_MEGAPIXEL = 1e6
 PICTURES_OF_A_PAIR = 3
@@ -107,19 +119,34 @@ class Allowance:
         self._held_bytes = 0
 
 
+@dataclass(slots=True)
+class Held:
+    """What the jobs of one caller count."""
+
+    jobs: int = 0
+    megapixels: float = 0.0
+
+
 class Admission:
     """The one place that decides whether a request may use memory and time.
 
     Args:
-        limits: The bounds, already lowered to the shared memory there is.
+        limits: The bounds, already lowered to the memory there is.
         metrics: Where the levels are shown.
+        backlog: The work of the jobs that are admitted here; None: for the cores that this
+            process may use.
     """
 
-    def __init__(self, limits: LimitSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, limits: LimitSettings, metrics: Metrics, backlog: Backlog | None = None
+    ) -> None:
         self._limits = limits
         self._metrics = metrics
+        self._backlog = backlog or Backlog(len(os.sched_getaffinity(0)))
+        self._come_back = ComeBack()
         self._jobs = 0
         self._megapixels = 0.0
+        self._held: dict[str, Held] = {}
         self._upload_bytes = 0
         self._response_bytes = 0
         self._is_closed = False
@@ -131,6 +158,11 @@ class Admission:
         """Jobs admitted and not yet settled."""
         return self._jobs
 
+    @property
+    def backlog(self) -> Backlog:
+        """The work of the admitted jobs."""
+        return self._backlog
+
     def close(self) -> None:
         """Refuse every new job from now on; those admitted stay."""
         self._is_closed = True
@@ -139,14 +171,20 @@ class Admission:
         """Wait until no admitted job is left."""
         await self._is_idle.wait()
 
-    def check_open(self) -> None:
+    def check_open(self, caller: str = "", *, patience_s: float = math.inf) -> None:
         """Refuse before a body is read, where it is certain that its job would be refused.
+
+        Args:
+            caller: Who asks.
+            patience_s: Seconds until the caller's deadline.
 
         Raises:
             WorkerStoppedError: The service is draining.
-            QueueFullError: The places for jobs, or the megapixels, are all taken.
+            QueueFullError: The places for jobs, or the megapixels, are all taken, or even the
+                smallest job would wait too long.
         """
-        self._check_room(0.0)
+        self._check_room(0.0, caller)
+        self._check_wait(NO_WORK, caller, patience_s)
 
     @contextmanager
     def hold_upload(self) -> Iterator[Allowance]:
@@ -167,49 +205,72 @@ class Admission:
         return allowance
 
     @contextmanager
-    def admit(self, megapixels: float) -> Iterator[None]:
+    def admit(
+        self,
+        megapixels: float,
+        work: Work = NO_WORK,
+        caller: str = "",
+        *,
+        patience_s: float = math.inf,
+    ) -> Iterator[Job]:
         """Admit one job for the length of a `with`.
 
         Args:
             megapixels: From `count_megapixels`, at least 0.
+            work: What its stages are expected to take.
+            caller: Who asks.
+            patience_s: Seconds until the caller's deadline.
+
+        Yields:
+            The job in the backlog.
 
         Raises:
             WorkerStoppedError: The service is draining.
-            QueueFullError: There is no room for the job now.
+            QueueFullError: There is no room for the job now, or it would wait too long.
             PixelLimitError: There would be none in an empty service either.
         """
-        self._check_room(megapixels)
-        self._change(1, megapixels)
+        self._check_room(megapixels, caller)
+        self._check_wait(work, caller, patience_s)
+        turn = self._backlog.make_turn(sum(work.values()), caller)
+        job = self._backlog.add(work, turn, caller)
+        self._change(1, megapixels, caller)
         try:
-            yield
+            yield job
         finally:
-            self._change(-1, -megapixels)
+            self._change(-1, -megapixels, caller)
+            self._backlog.remove(job)
 
     @contextmanager
-    def admit_more(self, megapixels: float) -> Iterator[None]:
+    def admit_more(self, megapixels: float, caller: str = "") -> Iterator[None]:
         """Count for the length of a `with` what an admitted job turns out to need beside.
+
+        Args:
+            megapixels: That it needs more.
+            caller: Who asked for it.
 
         Raises:
             QueueFullError: There is no room for it now.
         """
         most = self._limits.max_megapixels_in_flight
         if self._megapixels + megapixels > most:
-            raise QueueFullError(
+            self._refuse(
+                "megapixels",
                 f"expected at most {most:g} megapixels in flight, {self._megapixels:.1f} are, and "
-                f"exposures to be turned need {megapixels:.1f} more"
+                f"exposures to be turned need {megapixels:.1f} more",
             )
-        self._change(0, megapixels)
+        self._change(0, megapixels, caller)
         try:
             yield
         finally:
-            self._change(0, -megapixels)
+            self._change(0, -megapixels, caller)
 
     def _change_upload_bytes(self, n_bytes: int) -> None:
         most = self._limits.max_upload_bytes
         if self._upload_bytes + n_bytes > most:
-            raise QueueFullError(
+            self._refuse(
+                "uploads",
                 f"expected at most {most} bytes of bodies at one time, "
-                f"{self._upload_bytes} are held"
+                f"{self._upload_bytes} are held",
             )
         self._upload_bytes += n_bytes
         self._metrics.upload_bytes.set(self._upload_bytes)
@@ -218,17 +279,19 @@ class Admission:
         self._response_bytes += n_bytes
         self._metrics.response_bytes.set(self._response_bytes)
 
-    def _check_room(self, megapixels: float) -> None:
+    def _check_room(self, megapixels: float, caller: str) -> None:
         if self._is_closed:
             raise WorkerStoppedError("the service is stopping and takes no new jobs")
         if self._jobs >= self._limits.max_jobs:
-            raise QueueFullError(
-                f"expected fewer than {self._limits.max_jobs} jobs at one time, got {self._jobs}"
+            self._refuse(
+                "jobs",
+                f"expected fewer than {self._limits.max_jobs} jobs at one time, got {self._jobs}",
             )
         if self._response_bytes >= self._limits.max_response_bytes:
-            raise QueueFullError(
+            self._refuse(
+                "responses",
                 f"expected less than {self._limits.max_response_bytes} bytes of pictures that "
-                f"clients have not read yet, got {self._response_bytes}"
+                f"clients have not read yet, got {self._response_bytes}",
             )
         most = self._limits.max_megapixels_in_flight
         if megapixels > most:
@@ -237,14 +300,70 @@ class Admission:
                 f"one of another size another third, and 16 bits twice, got {megapixels:.1f}"
             )
         if self._megapixels >= most or self._megapixels + megapixels > most:
-            raise QueueFullError(
+            self._refuse(
+                "megapixels",
                 f"expected at most {most:g} megapixels in flight, "
-                f"{self._megapixels:.1f} are, and {megapixels:.1f} came"
+                f"{self._megapixels:.1f} are, and {megapixels:.1f} came",
+            )
+        held = self._held.get(caller, Held())
+        jobs = Budget(self._limits.max_jobs, math.floor(self._limits.max_jobs * self._reserve))
+        self._check_share(jobs, self._jobs, held.jobs, 1, caller)
+        pixels = Budget(most, most * self._reserve)
+        self._check_share(pixels, self._megapixels, held.megapixels, megapixels, caller)
+
+    @property
+    def _reserve(self) -> float:
+        return self._limits.caller_reserve
+
+    def _check_share(
+        self, budget: Budget, used: float, held: float, amount: float, caller: str
+    ) -> None:
+        callers = len(self._held.keys() | {caller})
+        if not budget.has_share(used=used, held=held, amount=amount, callers=callers):
+            self._refuse(
+                "share",
+                f"expected other callers to have room too: {used:.3g} of {budget.most:.3g} are in "
+                f"use, {held:.3g} of them by this caller, and {amount:.3g} more came",
             )
 
-    def _change(self, jobs: int, megapixels: float) -> None:
+    def _check_wait(self, work: Work, caller: str, patience_s: float) -> None:
+        """Refuse a job that would begin too late, by the work before its turn."""
+        backlog = self._backlog
+        work_s = sum(work.values())
+        wait_s = backlog.expect_wait_s(backlog.make_turn(work_s, caller))
+        most_s = self._limits.max_wait_s
+        bound_s = min(most_s, max(0.0, patience_s))
+        budget = Budget(most_s, most_s * self._reserve)
+        by_caller = backlog.sum_by_caller()
+        is_late = wait_s > bound_s
+        if is_late or not budget.has_share(
+            used=wait_s,
+            held=by_caller.get(caller, 0.0) / backlog.rate,
+            amount=0.0,
+            callers=len(by_caller.keys() | {caller}),
+        ):
+            excess_s = wait_s - (bound_s if is_late else most_s - budget.reserve)
+            self._refuse(
+                "wait" if is_late else "share",
+                f"expected to begin within {bound_s:.1f} s, but the work before this request "
+                f"takes {wait_s:.1f} s",
+                retry_after_s=self._come_back.choose(max(0.0, excess_s), work_s / backlog.rate),
+            )
+
+    def _refuse(
+        self, reason: RefusalReason, message: str, *, retry_after_s: int | None = None
+    ) -> NoReturn:
+        self._metrics.refusals.labels(reason).inc()
+        raise QueueFullError(message, retry_after_s=retry_after_s)
+
+    def _change(self, jobs: int, megapixels: float, caller: str) -> None:
         self._jobs += jobs
         self._megapixels = self._megapixels + megapixels if self._jobs else 0.0
+        held = self._held.setdefault(caller, Held())
+        held.jobs += jobs
+        held.megapixels += megapixels
+        if not held.jobs:
+            del self._held[caller]
         self._metrics.jobs_in_flight.set(self._jobs)
         self._metrics.megapixels_in_flight.set(self._megapixels)
         if self._jobs:

@@ -191,9 +191,17 @@ class BodyTooLargeError(ServiceError):
 
 
 class QueueFullError(ServiceError):
-    """Every waiting place is taken; the caller may try again later."""
+    """Every waiting place is taken; the caller may try again later.
+
+    Attributes:
+        retry_after_s: Seconds after which there should be room; None: not known.
+    """
 
     code = "queue-full"
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class WorkerStoppedError(ServiceError):

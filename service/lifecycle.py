@@ -19,6 +19,7 @@ from service.errors import OpenFilesError, ReloadError, WorkerStoppedError
 from service.keys.ring import KeyRing
 from service.logs import count_dropped_lines
 from service.loop_lag import watch_loop_lag
+from service.memory_budget import BYTES_PER_MEGAPIXEL, fit_memory
 from service.metrics import Metrics
 from service.processes.block_pool import BlockPool
 from service.processes.memory import count_private_bytes
@@ -30,9 +31,6 @@ from service.processes.shared_memory import (
 from service.reloads import Reloads
 from service.served_weights import WorkerInfo
 from service.settings import LimitSettings, Settings
-
-BYTES_PER_MEGAPIXEL = 9_000_000
-"""Shared memory of one megapixel in flight: two exposures and the picture, three bytes each."""
 
 SHARED_MEMORY_SHARE = 0.9
 """What of the free shared memory is counted on; the rest is left to others."""
@@ -160,6 +158,7 @@ class Service:
     ) -> None:
         self.settings = settings
         limits = fit_limits(settings.limits, shared_memory_free_bytes())
+        limits = fit_memory(limits, codec_processes=settings.codec.count)
         self.limits = fit_connections(limits, raise_open_files())
         self.metrics = Metrics()
         self.reloads = Reloads()
@@ -173,7 +172,7 @@ class Service:
             CodecPoolConfig(
                 processes=settings.codec.count,
                 call_timeout_s=settings.codec.timeout_s,
-                memory_limit_bytes=settings.codec.memory_bytes,
+                memory_limit_bytes=self.codec_memory_bytes,
                 cpu_limit_s=settings.codec.cpu_s,
                 sandbox=settings.codec.sandbox,
                 wear=WearLimits(settings.codec.recycle_calls, settings.codec.recycle_growth_bytes),
@@ -183,7 +182,8 @@ class Service:
                 abandon_grace_s=settings.codec.abandon_grace_s,
                 supervision=supervision,
                 log_level=settings.log_level,
-            )
+            ),
+            self.metrics,
         )
         renew = renew_command or (lambda: worker_command)
         self.device = DeviceWorkers(
@@ -215,6 +215,14 @@ class Service:
         )
         self.metrics.show_dropped_log_lines(count_dropped_lines)
         self._lag_watch: asyncio.Task[None] | None = None
+        backlog = self.admission.backlog
+        bounds = self.limits.model_dump()
+        self.metrics.show_limits(bounds)
+        self.metrics.show_waiting(
+            expected_s=lambda: backlog.expect_wait_s(backlog.make_turn(0.0, "")),
+            rate=lambda: backlog.rate,
+        )
+        logger.info("budgets", extra=bounds)
         self._is_draining = False
         self._stopping: asyncio.Task[None] | None = None
 
@@ -225,6 +233,12 @@ class Service:
             max_pixels=int(self.limits.max_megapixels * PIXELS_PER_MEGAPIXEL),
             max_side_px=self.limits.max_side_px,
         )
+
+    @property
+    def codec_memory_bytes(self) -> int:
+        """Private memory that one codec call may add; never more than there is."""
+        assert self.limits.memory_bytes is not None  # `fit_memory` sets it.
+        return min(self.settings.codec.memory_bytes, self.limits.memory_bytes)
 
     @property
     def status(self) -> ServiceStatus:

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from expofuse.answers import JobState
-from service.problem_types import OUTCOMES
+from service.problem_types import OUTCOME_KINDS, OUTCOMES
 from service.request_record import Stage
 from service.served_weights import WorkerInfo
 
@@ -60,6 +60,11 @@ RELOAD_OUTCOMES = ("reloaded", "refused")
 WebhookOutcome = Literal["delivered", "failed", "given-up", "refused"]
 """Of a call: taken or not; of a webhook: no longer tried, or of a host no longer listed."""
 
+RefusalReason = Literal["jobs", "megapixels", "uploads", "responses", "wait", "share"]
+"""The budget that was full; it would have to wait too long; its caller holds its share already."""
+
+CodecCallKind = Literal["decode", "register", "encode"]
+
 
 class ChildCounts(Protocol):
     """What the owner of child processes counts."""
@@ -86,7 +91,15 @@ class Metrics:
     Attributes:
         requests: Requests to `/fuse` by outcome: `fused`, `reused`, `not-modified`, `disconnected`
             or a problem's code.
-        request_seconds: Time from a request's first byte to its outcome.
+        request_seconds: Time from a request's first byte to its outcome, by the kind of outcome:
+            what is refused in milliseconds says nothing of how long a fusion takes.
+        refusals: Jobs and bodies for which there was no room, by reason.
+        codec_queue_calls: Calls that wait for a codec process.
+        codec_wait_seconds: Time that a call waited for one.
+        codec_busy_seconds: Time that codec processes worked on calls, by the kind of call.
+        expected_wait_seconds: What the smallest job would wait that came now.
+        work_rate: Expected core seconds that are done in a second under load.
+        limit: The bounds in force, by name as in `GET /limits`.
         stage_seconds: Time of each stage of a fused request.
         fuse_seconds: Time of the stage `fuse` by weights version, of which one may be many times
             as fast as another.
@@ -129,7 +142,32 @@ class Metrics:
         for outcome in OUTCOMES:
             self.requests.labels(outcome)
         self.request_seconds = self._histogram(
-            "request_seconds", "Time from the first byte of a request to its outcome."
+            "request_seconds", "Time from the first byte of a request to its outcome.", "outcome"
+        )
+        for kind in OUTCOME_KINDS:
+            self.request_seconds.labels(kind)
+        self.refusals = self._counter("refusals", "Requests for which there was no room.", "reason")
+        for reason in get_args(RefusalReason):
+            self.refusals.labels(reason)
+        self.codec_queue_calls = self._gauge(
+            "codec_queue_calls", "Calls that wait for a codec process."
+        )
+        self.codec_wait_seconds = self._histogram(
+            "codec_wait_seconds", "Time that a call waited for a codec process."
+        )
+        self.codec_busy_seconds = self._counter(
+            "codec_busy_seconds", "Time that codec processes worked on calls.", "call"
+        )
+        for call in get_args(CodecCallKind):
+            self.codec_busy_seconds.labels(call)
+        self.expected_wait_seconds = self._gauge(
+            "expected_wait_seconds", "Time that the smallest job would wait that came now."
+        )
+        self.work_rate = self._gauge(
+            "work_rate", "Expected core seconds of work that are done in a second under load."
+        )
+        self.limit = Gauge(
+            "limit", "Bounds in force.", ("name",), namespace=PREFIX, registry=self.registry
         )
         self.stage_seconds = self._histogram(
             "stage_seconds", "Time of each stage of a fused request.", "stage"
@@ -253,6 +291,25 @@ class Metrics:
                 }
             )
             self.fuse_seconds.labels(one.label)
+
+    def show_limits(self, limits: Mapping[str, float]) -> None:
+        """Show the bounds in force.
+
+        Args:
+            limits: By name.
+        """
+        for name, value in limits.items():
+            self.limit.labels(name).set(value)
+
+    def show_waiting(self, *, expected_s: Callable[[], float], rate: Callable[[], float]) -> None:
+        """Show how long one waits, read whenever the metrics are.
+
+        Args:
+            expected_s: What the smallest job would wait that came now, in seconds.
+            rate: Core seconds of work that are done in a second.
+        """
+        self.expected_wait_seconds.set_function(expected_s)
+        self.work_rate.set_function(rate)
 
     def show_processes(
         self,

@@ -350,8 +350,11 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
     QueueFullError: Row(
         503,
         "The service is saturated",
-        "The budgets for jobs, megapixels, bytes or connections are used up by other requests.",
-        _TRY_AGAIN + " An operator adds replicas or raises the bounds: `docs/settings.md`.",
+        "The budgets for jobs, megapixels, bytes or connections are used up by other requests, the "
+        "work of those before this one would take longer than a request may wait, or this caller "
+        "has its share of the budgets already.",
+        _TRY_AGAIN + " It is computed from the rate at which work is done. An operator adds "
+        "replicas or raises the bounds: `docs/settings.md`.",
         may_retry=True,
     ),
     SharedMemoryError: Row(
@@ -498,6 +501,37 @@ OUTCOMES: Final = (
     *sorted({error.code for error in PROBLEMS} | {INTERNAL_CODE, UNSETTLED_OUTCOME}),
 )
 """Every value of the metric label `outcome`."""
+
+
+def _sort_outcomes() -> dict[str, str]:
+    """The kind of each outcome: whose affair it is that no picture was sent."""
+    kinds = {
+        FUSED_OUTCOME: FUSED_OUTCOME,
+        REUSED_OUTCOME: REUSED_OUTCOME,
+        NOT_MODIFIED_OUTCOME: REUSED_OUTCOME,
+        UNSETTLED_OUTCOME: "failed",
+    }
+    for code, row in PROBLEM_TYPES.items():
+        is_refusal = row.status < 500 or row.may_retry
+        kinds[code] = "refused" if is_refusal else "failed"
+    return kinds | {DisconnectedError.code: DisconnectedError.code}
+
+
+_KIND_BY_OUTCOME: Final = _sort_outcomes()
+
+OUTCOME_KINDS: Final = (FUSED_OUTCOME, REUSED_OUTCOME, "refused", "failed", DisconnectedError.code)
+"""Outcomes by kind: fused; reused, where no fusion was needed; refused (4xx and what may be tried
+again); failed; disconnected."""
+
+
+def kind_of(outcome: str) -> str:
+    """The kind of an outcome, one of `OUTCOME_KINDS`.
+
+    Example:
+        >>> [kind_of(outcome) for outcome in ("fused", "queue-full", "bad-option", "codec-crashed")]
+        ['fused', 'refused', 'refused', 'failed']
+    """
+    return _KIND_BY_OUTCOME.get(outcome, "failed")
 
 
 def find_row(error: FusionError) -> Row:

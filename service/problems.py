@@ -163,6 +163,8 @@ def answer_error(record: RequestRecord, error: FusionError) -> Response:
     row = find_row(error)
     if row.is_internal:
         logger.error("request failed", exc_info=error, extra={"code": error.code})
+    if isinstance(error, QueueFullError) and error.retry_after_s is not None:
+        record.retry_after_s = error.retry_after_s
     response = answer_problem(record, code=error.code, row=row, detail=error.message)
     if isinstance(error, UnauthorizedError):
         response.headers["WWW-Authenticate"] = error.challenge

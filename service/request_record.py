@@ -1,5 +1,6 @@
 """What is known about one request while it travels: its id, outcome, and time in each stage."""
 
+import math
 import re
 import time
 import uuid
@@ -70,6 +71,9 @@ class RequestRecord:
             client; empty: unknown.
         key: Id of the API key that it came with; None: none was needed.
         begin: `time.monotonic()` at the request's first byte.
+        received: The same at its last byte; None until then.
+        wait_s: Seconds from there to the deadline; infinite where nobody waits on a connection.
+        preference_applied: What of `Prefer` is heeded, for the answer's header; empty: nothing.
         end: `time.monotonic()` when the answer was ready to be sent; None until then.
         outcome: `fused`, a problem's code, or for other routes the status.
         cut: Why the request was answered from below the application, which can only tell that its
@@ -86,6 +90,9 @@ class RequestRecord:
     caller: str = ""
     key: str | None = None
     begin: float = field(default_factory=time.monotonic)
+    received: float | None = None
+    wait_s: float = math.inf
+    preference_applied: str = ""
     end: float | None = None
     outcome: str = UNSETTLED_OUTCOME
     cut: FusionError | None = None
@@ -93,6 +100,13 @@ class RequestRecord:
     megapixels: float = 0.0
     weights: str | None = None
     find_place: Callable[[], int] | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that are left until the deadline; below 0 where it has passed."""
+        if self.received is None:
+            return self.wait_s
+        return self.received + self.wait_s - time.monotonic()
 
     @staticmethod
     def of(scope: Scope) -> "RequestRecord":

@@ -55,9 +55,26 @@ class LimitSettings(BaseModel):
         150.0,
         description="megapixels of all admitted pairs at one time; a 16-bit pair counts twice",
     )
+    memory_bytes: PositiveInt | None = Field(
+        None,
+        description="bytes of memory that the budgets are lowered to; unset: what the machine or "
+        "the container has",
+    )
     max_jobs: PositiveInt = Field(64, description="jobs admitted at one time")
+    max_wait_s: PositiveFloat = Field(
+        10.0,
+        description="seconds that the work before a new job may take; what would wait longer is "
+        "refused at once",
+    )
+    caller_reserve: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.125,
+        description="share of the budgets of jobs, megapixels and waiting time that stays for "
+        "callers who hold no more than that; 0: none",
+    )
     deadline_s: PositiveFloat = Field(
-        120.0, description="seconds from the last byte of a request to its answer"
+        120.0,
+        description="seconds from the last byte of a request to its answer; a request may ask "
+        "for less by `Prefer: wait`",
     )
     first_byte_timeout_s: PositiveFloat = Field(
         15.0, description="seconds that a new connection may stay without a request"
@@ -101,7 +118,9 @@ class LimitSettings(BaseModel):
         description="seconds that a client may be behind this rate, after which it is cut off",
     )
     retry_after_s: PositiveInt = Field(
-        5, description="seconds that a refused client is asked to wait (`Retry-After`)"
+        5,
+        description="seconds that a refused client is asked to wait (`Retry-After`) where the "
+        "measured rate of work does not tell",
     )
 
     @model_validator(mode="after")

@@ -5,8 +5,8 @@ and Kubernetes, `expofuse doctor` those of the machine.
 """
 
 from service.http.server import CLOSE_TIMEOUT_S
-from service.lifecycle import BYTES_PER_MEGAPIXEL
 from service.logs import FLUSH_TIMEOUT_S
+from service.memory_budget import BYTES_PER_MEGAPIXEL
 from service.processes.child_process import REAP_TIMEOUT_S
 from service.processes.supervisor import STOP_TIMEOUT_S
 from service.settings import MIB, Settings

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +30,6 @@ from service.codec.messages import (
     StackFound,
 )
 from service.codec.slot import CodecSlot, PendingCall
-from service.codec.turns import AT_ONCE, Turn, WaitingCalls
 from service.codec.wear import WearLimits
 from service.errors import (
     ChildStartError,
@@ -38,10 +38,12 @@ from service.errors import (
     WorkerStoppedError,
     error_from_code,
 )
+from service.metrics import Metrics
 from service.processes.child_process import SOURCE_ROOT
 from service.processes.confinement import ALL_BARS, Bar, SandboxMode
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.supervision_limits import SupervisionLimits
+from service.turns import AT_ONCE, Turn, WaitingCalls
 
 _PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """What interpreter and loader may need; the service's keys are no business of a decoder."""
@@ -89,20 +91,23 @@ class CodecPool:
 
     Args:
         config: How it is driven.
+        metrics: Where waiting and working time are shown; None: nowhere.
 
     Example:
         ``pool = CodecPool(config)``, ``await pool.start()``, then any number of concurrent
         ``await pool.decode(...)``, at the end ``await pool.stop()``.
     """
 
-    def __init__(self, config: CodecPoolConfig) -> None:
+    def __init__(self, config: CodecPoolConfig, metrics: Metrics | None = None) -> None:
         self._config = config
+        self._metrics = metrics or Metrics()
         self._slots = [self._make_slot() for _ in range(config.processes)]
         self._waiting: WaitingCalls[PendingCall] = WaitingCalls()
         self._accepted: set[PendingCall] = set()
         self._is_open = False
         self._renewal: asyncio.Task[None] | None = None
         self._renewed = _Counts()
+        self._metrics.codec_queue_calls.set_function(lambda: len(self._waiting))
 
     @property
     def alive(self) -> int:
@@ -326,7 +331,13 @@ class CodecPool:
         """Give waiting calls to free slots."""
         for slot in self._slots:
             if self._waiting and slot.is_free:
-                slot.run(self._waiting.take())
+                pending = self._waiting.take()
+                waited_s = time.monotonic() - pending.queued_at
+                self._metrics.codec_wait_seconds.observe(waited_s)
+                slot.run(pending)
+
+    def _note_work(self, pending: PendingCall, seconds: float) -> None:
+        self._metrics.codec_busy_seconds.labels(pending.call.kind).inc(seconds)
 
     def _note_free(self) -> None:
         self._dispatch()
@@ -378,6 +389,7 @@ class CodecPool:
             wear=config.wear,
             on_free=self._note_free,
             take_back=self._take_back,
+            note_work=self._note_work,
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -38,12 +39,14 @@ class PendingCall:
         payload: Bytes that belong to it.
         future: Its answer and the answer's payload; cancelled when nobody waits any more.
         suspicion: The processes that ended while they worked on it.
+        queued_at: `time.monotonic()` when it began to wait.
     """
 
     call: Call
     payload: bytes | bytearray | memoryview = field(repr=False)
     future: asyncio.Future[tuple[Answer, bytes]]
     suspicion: Suspicion = field(default_factory=Suspicion)
+    queued_at: float = field(default_factory=time.monotonic)
 
     def fail(self, error: FusionError) -> None:
         """Settle it with an error, unless it is settled."""
@@ -68,6 +71,7 @@ class CodecSlot:
         wear: After what its process is replaced, when it is idle.
         on_free: Called when it can take a call.
         take_back: Called with a call that is to run on another process.
+        note_work: Called with a call and the seconds that its process worked on it.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class CodecSlot:
         wear: WearLimits,
         on_free: Callable[[], None],
         take_back: Callable[[PendingCall], None],
+        note_work: Callable[[PendingCall, float], None],
     ) -> None:
         program: ChildProgram[ToCodec, FromCodec] = ChildProgram(
             "codec process", command, environment, CODEC_WIRE, Ready
@@ -90,6 +95,8 @@ class CodecSlot:
         self._abandon_grace_s = abandon_grace_s
         self._on_free = on_free
         self._take_back = take_back
+        self._note_work = note_work
+        self._run_at = 0.0
         self._pending: PendingCall | None = None
         self._has_begun = False
         self._is_overtime = False
@@ -179,6 +186,7 @@ class CodecSlot:
     def run(self, pending: PendingCall) -> None:
         """Give the process a call; the slot must be free."""
         self._pending = pending
+        self._run_at = time.monotonic()
         self._has_begun = self._is_overtime = False
         self._has_ended.clear()
         self._set_timer(self._call_timeout_s, self._end_overtime)
@@ -250,6 +258,9 @@ class CodecSlot:
     def _release(self) -> PendingCall:
         pending, self._pending = self._pending, None
         assert pending is not None
+        now = time.monotonic()
+        self._note_work(pending, now - self._run_at)
+        pending.queued_at = now  # Where it is run again it waits from now on.
         pending.future.remove_done_callback(self._note_settled)
         self._stop_timer()
         self._has_ended.set()

@@ -1,6 +1,7 @@
 """Loads the weights in the device worker's process, and puts a few calls before them."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +33,15 @@ class BackendPipeline:
 
     Attributes:
         max_batch: Most windows in one micro-batch.
+        shared_batch: Windows up to which a micro-batch is filled from several jobs: as many as
+            the device needs to be busy. More would make the first of them wait for the others.
         warm_up: Runs the real shapes once.
         begin: Plans the fusion of one stack into a given output.
         fuse_windows: Fuses one micro-batch of windows of equal keys.
     """
 
     max_batch: int
+    shared_batch: int
     warm_up: Callable[[], None]
     begin: Callable[[ExposureStack, Registration, Pixels], "FusionRun"]
     fuse_windows: Callable[[Sequence[tuple["FusionRun", Window]]], None]
@@ -125,8 +129,10 @@ def create_backend(config: BackendConfig) -> Backend:
         )
         verify_picture(weights.manifest, pipeline.fuse, precision=pipeline.precision)
         served.append(_describe(weights.manifest, pipeline.precision))
+        max_batch = config.max_batch or pipeline.preferred_batch
         pipelines[weights.manifest.label] = BackendPipeline(
-            max_batch=config.max_batch or pipeline.preferred_batch,
+            max_batch=max_batch,
+            shared_batch=_count_threads(config) if device == "cpu" else max_batch,
             warm_up=partial(_warm_up, pipeline),
             begin=pipeline.begin,
             fuse_windows=pipeline.fuse_windows,
@@ -137,6 +143,10 @@ def create_backend(config: BackendConfig) -> Backend:
     from service.device import torch_device
 
     return Backend(info, pipelines, torch_device.classify_error, torch_device.free_memory)
+
+
+def _count_threads(config: BackendConfig) -> int:
+    return config.threads or len(os.sched_getaffinity(0))
 
 
 def _refuse_equal_labels(directories: Sequence[Path]) -> None:

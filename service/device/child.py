@@ -86,8 +86,13 @@ class Worker:
         """No job is running."""
         return not self._jobs
 
-    def submit(self, number: int, job: FuseJob) -> None:
+    def submit(self, number: int, job: FuseJob, *, rank: float = 0.0) -> None:
         """Take a job in; a job that cannot begin fails alone.
+
+        Args:
+            number: The job's.
+            job: What is to be fused.
+            rank: Of its turn; the lowest one is first.
 
         Raises:
             LostDeviceError: The device failed; the process has to end.
@@ -102,7 +107,7 @@ class Worker:
             self._report_failure(number, job.weights, error)
             return
         self._jobs[number] = _RunningJob(run)
-        self._schedule.add(number, run.passes, weights=job.weights)
+        self._schedule.add(number, run.passes, weights=job.weights, rank=rank)
 
     def cancel(self, number: int) -> None:
         """Drop what is left of a job and say so; one that has ended has said so already."""
@@ -123,7 +128,9 @@ class Worker:
         weights = self._schedule.next_weights
         if weights is None:
             return
-        batch = self._schedule.next_batch(self._batch_limits[weights])
+        batch = self._schedule.next_batch(
+            self._batch_limits[weights], shared=self._backend.pipelines[weights].shared_batch
+        )
         for number in {number for number, _ in batch}:
             job = self._jobs[number]
             if not job.has_started:
@@ -252,8 +259,8 @@ def _serve(pipe: ParentPipe[ToWorker, FromWorker], worker: Worker) -> None:
         while worker.is_idle or pipe.has_message():
             head = pipe.read()
             match None if head is None else head[0]:
-                case Submit(number, job):
-                    worker.submit(number, job)
+                case Submit(number, job, rank):
+                    worker.submit(number, job, rank=rank)
                 case Cancel(number):
                     worker.cancel(number)
                 case Ping():

@@ -36,6 +36,7 @@ from service.processes.supervision_limits import SupervisionLimits
 from service.processes.supervisor import Supervisor
 from service.processes.suspicion import Suspicion
 from service.served_weights import WorkerInfo
+from service.turns import AT_ONCE, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class FuseTimes:
 class _Ticket:
     number: int
     job: FuseJob
+    turn: Turn
     settled: asyncio.Future[FuseTimes]
     queued_at: float
     started_at: float = 0.0
@@ -65,7 +67,8 @@ class _Ticket:
 class JobQueue:
     """Runs jobs on a worker process that is replaced when it ends or hangs.
 
-    A job has one of `max_running` places from the moment it is sent until the worker has said how
+    Jobs are run in the order of their turns. A job has one of `max_running` places, or a further
+    one if it goes before all of them, from the moment it is sent until the worker has said how
     it ended, also when nobody waits for it any more: so the pipe holds a bounded number of
     messages, whatever the worker does. A job that was running when the worker ended is run again,
     alone where it may be the cause, until it must be, see `Suspicion`: so a job that brings the
@@ -74,7 +77,8 @@ class JobQueue:
     Args:
         command: Starts the worker's process; the parent's process id is added.
         limits: How patient its supervisor is.
-        max_running: Jobs whose windows share the device at one time.
+        max_running: Jobs whose windows share the device at one time, but for one that goes before
+            all of them.
         max_queued: Jobs that may wait; one more is refused at once.
         metrics: Where the levels are shown.
     """
@@ -167,8 +171,12 @@ class JobQueue:
             ticket.fail(WorkerStoppedError("the service stopped before the job was done"))
         await self._supervisor.stop(is_graceful=is_idle)
 
-    async def fuse(self, job: FuseJob) -> FuseTimes:
+    async def fuse(self, job: FuseJob, *, turn: Turn = AT_ONCE) -> FuseTimes:
         """Have a stack fused into its output; a cancelled caller's job is dropped.
+
+        Args:
+            job: What is to be fused.
+            turn: When it is run.
 
         Raises:
             QueueFullError: Every waiting place is taken.
@@ -182,8 +190,8 @@ class JobQueue:
                 f"expected fewer than {self._max_queued} queued jobs, got {len(self._queue)}"
             )
         settled: asyncio.Future[FuseTimes] = asyncio.get_running_loop().create_future()
-        ticket = _Ticket(next(self._numbers), job, settled, time.monotonic())
-        self._queue.append(ticket)
+        ticket = _Ticket(next(self._numbers), job, turn, settled, time.monotonic())
+        self._queue.insert(self._find_room(ticket), ticket)
         self._dispatch()
         try:
             return await settled
@@ -257,15 +265,29 @@ class JobQueue:
 
     def _dispatch(self) -> None:
         """Hand queued jobs to the worker, as many as may run; a job under suspicion runs alone."""
-        while self._supervisor.is_up and self._queue and len(self._running) < self._max_running:
+        while self._supervisor.is_up and self._queue and self._has_place(self._queue[0]):
             ticket = self._queue[0]
             together = [ticket, *self._running.values()]
             if self._running and any(one.suspicion.must_run_alone for one in together):
                 break
             self._queue.popleft()
             self._running[ticket.number] = ticket
-            self._supervisor.send(Submit(ticket.number, ticket.job))
+            self._supervisor.send(Submit(ticket.number, ticket.job, ticket.turn.rank))
         self._show_levels()
+
+    def _has_place(self, ticket: _Ticket) -> bool:
+        """Whether a job may run; one that goes before all others need not wait for their end."""
+        running = [other.turn.rank for other in self._running.values()]
+        if len(running) == self._max_running:
+            return ticket.turn.rank < min(running)
+        return len(running) < self._max_running
+
+    def _find_room(self, ticket: _Ticket) -> int:
+        """Where a job queues: by its turn, but behind those that are run again."""
+        for place, other in enumerate(self._queue):
+            if not other.suspicion.ends and other.turn.rank > ticket.turn.rank:
+                return place
+        return len(self._queue)
 
     def _drop(self, ticket: _Ticket) -> None:
         """Forget a queued job; a running one keeps its place until the worker has let it go."""

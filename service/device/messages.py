@@ -42,10 +42,17 @@ class FuseJob:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """To the worker: run this job; the number is never used again."""
+    """To the worker: run this job; the number is never used again.
+
+    Attributes:
+        number: The job's.
+        job: What is to be fused.
+        rank: Of its turn; the lowest one is first.
+    """
 
     number: int
     job: FuseJob
+    rank: float = 0.0
     kind: Literal["submit"] = "submit"
 
 

@@ -1,5 +1,6 @@
-"""Chooses the windows of the next micro-batch: round-robin over jobs, pass after pass."""
+"""Chooses the windows of the next micro-batch: in the order of the jobs' turns, pass after pass."""
 
+from bisect import insort
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ class _Progress:
     """One job: the windows of its open pass that nobody took yet, and the passes after it."""
 
     weights: str
+    rank: float
     later: deque[Sequence[Window]]
     pending: dict[Hashable, deque[Window]] = field(default_factory=dict)
     unfused: int = 0
@@ -35,15 +37,15 @@ class _Progress:
 class WindowSchedule:
     """The windows of all running jobs that are still to be computed.
 
-    The job at the head of the rota decides whose weights and what kind of window are next and then
-    goes to its end, and a micro-batch takes one window of each such job in turn. So a job of few
-    windows is done after about as many turns as it has windows, however large its neighbours are
-    and whichever weights they ask for. A job's next pass is open once every window of the one
-    before is fused; the job keeps its place in the rota.
+    Jobs stand in the order of their turns (`service.turns`), so that one of few windows is done
+    soon, however large its neighbours are, and none waits for ever. The first of them that has
+    windows to take decides whose weights and what kind of window are next. Where its own are too
+    few to keep the device busy, such windows of the jobs behind it are taken too. A job's next
+    pass is open once every window of the one before is fused.
     """
 
     def __init__(self) -> None:
-        self._rota: deque[int] = deque()
+        self._order: list[int] = []
         self._jobs: dict[int, _Progress] = {}
 
     @property
@@ -52,23 +54,26 @@ class WindowSchedule:
         head = self._head()
         return None if head is None else self._jobs[head].weights
 
-    def add(self, number: int, passes: Sequence[Sequence[Window]], *, weights: str) -> None:
-        """Take in a job, at the end of the rota.
+    def add(
+        self, number: int, passes: Sequence[Sequence[Window]], *, weights: str, rank: float
+    ) -> None:
+        """Take in a job.
 
         Args:
             number: Of the job.
             passes: Its windows, at least one pass of at least one window.
             weights: Label of its weights; only windows of one label share a micro-batch.
+            rank: Of its turn; of equal ones the first that came is first.
         """
-        job = _Progress(weights, deque(passes))
+        job = _Progress(weights, rank, deque(passes))
         job.open_pass()
         self._jobs[number] = job
-        self._rota.append(number)
+        insort(self._order, number, key=lambda one: self._jobs[one].rank)
 
     def drop(self, number: int) -> None:
         """Forget what is left of a job; one that is not there is no error."""
         if self._jobs.pop(number, None) is not None:
-            self._rota.remove(number)
+            self._order.remove(number)
 
     def count_fused(self, number: int) -> bool:
         """Note that one window of a job is fused, and open its next pass if that was the last.
@@ -86,11 +91,12 @@ class WindowSchedule:
         self.drop(number)
         return True
 
-    def next_batch(self, limit: int) -> list[tuple[int, Window]]:
+    def next_batch(self, limit: int, *, shared: int | None = None) -> list[tuple[int, Window]]:
         """Take the windows of the next micro-batch.
 
         Args:
             limit: Most windows in it, at least 1.
+            shared: Windows up to which further jobs may add theirs; None: the limit.
 
         Returns:
             Pairs of job and window, all of `next_weights` and of one batch key; empty when none
@@ -100,18 +106,17 @@ class WindowSchedule:
         if head is None:
             return []
         weights, key = self._jobs[head].weights, next(iter(self._jobs[head].pending))
-        alike = [number for number in self._rota if self._jobs[number].weights == weights]
         batch: list[tuple[int, Window]] = []
-        while len(batch) < limit:
-            before = len(batch)
-            for number in alike:
-                if len(batch) < limit and (window := self._jobs[number].take(key)) is not None:
-                    batch.append((number, window))
-            if len(batch) == before:
-                break
-        self._rota.remove(head)
-        self._rota.append(head)
+        for number in self._order:
+            job = self._jobs[number]
+            most = limit if number == head or shared is None else min(shared, limit)
+            while (
+                job.weights == weights
+                and len(batch) < most
+                and (window := job.take(key)) is not None
+            ):
+                batch.append((number, window))
         return batch
 
     def _head(self) -> int | None:
-        return next((number for number in self._rota if self._jobs[number].pending), None)
+        return next((number for number in self._order if self._jobs[number].pending), None)

@@ -20,14 +20,15 @@ from service.admission import (
     count_resized,
     count_turned,
 )
+from service.backlog import Work
 from service.codec.messages import DecodedImage, StackFound
-from service.codec.turns import Turn, expect_work_s
 from service.device.job_queue import JobQueue
 from service.device.messages import FuseJob
 from service.errors import CodecError
 from service.fusing.accept import check_result, choose_encoding
 from service.fusing.form import Form
 from service.fusing.options import MEDIA_TYPES, FuseOptions, choose_weights
+from service.fusing.price import price_work
 from service.fusing.told import tell_fusion
 from service.lifecycle import Service
 from service.problem_types import FUSED_OUTCOME
@@ -35,6 +36,7 @@ from service.processes.job_blocks import JobBlocks
 from service.processes.shared_memory import SampleType, SharedDescriptor
 from service.request_record import RequestRecord
 from service.served_weights import ServedWeights
+from service.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Fusion:
         encoding: How the picture is written.
         resized: Exposures that may have to be brought to another size.
         megapixels: What the fusion counts against the budget.
+        work: What its stages are expected to take.
     """
 
     form: Form
@@ -58,6 +61,7 @@ class Fusion:
     encoding: EncodeOptions
     resized: int
     megapixels: float
+    work: Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +100,16 @@ def judge(form: Form, options: FuseOptions, accept: str, service: Service) -> Fu
     weights = choose_weights(options, service.info.weights)
     headers = _judge_headers(form, options, service)
     resized = count_resized(headers, options.reference)
+    encoding = choose_encoding(options, accept, headers)
     return Fusion(
         form=form,
         options=options,
         weights=weights,
         headers=headers,
-        encoding=choose_encoding(options, accept, headers),
+        encoding=encoding,
         resized=resized,
         megapixels=count_megapixels(headers, resized=resized),
+        work=price_work(headers, options, encoding),
     )
 
 
@@ -128,27 +134,27 @@ async def run_fusion(
     largest_px = max(header.pixels for header in headers)
     megapixels = record.megapixels = fusion.megapixels
     record.weights = fusion.weights.label
-    turn = Turn(
-        expect_work_s(megapixels, is_aligned=options.align != "off"),
-        time.monotonic(),
-    )
+    admission, backlog = service.admission, service.admission.backlog
     with (
-        service.admission.admit(megapixels),
+        admission.admit(
+            megapixels, fusion.work, record.caller, patience_s=record.patience_s
+        ) as admitted,
         service.device.lease(fusion.weights) as worker,
         ExitStack() as more,
         JobBlocks(service.blocks) as blocks,
     ):
         service.metrics.pair_megapixels.observe(largest_px / PIXELS_PER_MEGAPIXEL)
         with stages.measure("decode"):
-            images = await _decode(fusion, blocks, turn, service)
+            images = await _decode(fusion, blocks, admitted.turn, service)
             fusion.form.files.clear()
             upload.release()
+        backlog.finish(admitted, "decode")
         with stages.measure("align"):
             dtype = images[0].pixels.dtype
             rooms = fusion.resized + count_turned([image.orientation for image in images])
             if rooms > fusion.resized:
                 in_all = count_megapixels(headers, resized=rooms)
-                more.enter_context(service.admission.admit_more(in_all - megapixels))
+                more.enter_context(admission.admit_more(in_all - megapixels, record.caller))
             found = await service.codec.register(
                 images,
                 align=options.align,
@@ -157,21 +163,24 @@ async def run_fusion(
                 pair_reference=fusion.weights.reference,
                 crop=options.crop,
                 rooms=[await blocks.take((largest_px, 3), dtype) for _ in range(rooms)],
-                turn=turn,
+                turn=admitted.turn,
             )
             frame = found.frame if options.crop == "common" else None
             check_result(fusion.encoding, found.exposures[0], frame)
-        output = await _fuse(found, fusion.weights, record, blocks, worker)
+        backlog.finish(admitted, "align")
+        output = await _fuse(found, fusion.weights, admitted.turn, record, blocks, worker)
+        backlog.finish(admitted, "fuse")
         with stages.measure("encode"):
             picture = await service.codec.encode(
                 output,
                 options=fusion.encoding,
                 metadata=images[found.used[found.reference]].metadata,
                 frame=frame,
-                turn=turn,
+                turn=admitted.turn,
             )
+        backlog.finish(admitted, "encode")
         # Before the job's budgets are given back, so that no byte is uncounted for a moment.
-        allowance = service.admission.hold_response(len(picture))
+        allowance = admission.hold_response(len(picture))
     service.metrics.alignments.labels(summarise_alignment(found.alignment)).inc()
     service.metrics.replaced_share.observe(found.replaced_share)
     record.outcome = FUSED_OUTCOME
@@ -190,6 +199,7 @@ async def run_fusion(
 async def _fuse(
     found: StackFound,
     weights: ServedWeights,
+    turn: Turn,
     record: RequestRecord,
     blocks: JobBlocks,
     worker: JobQueue,
@@ -212,7 +222,7 @@ async def _fuse(
     )
     record.stages.current = "queue"
     record.find_place = partial(worker.find_place, job)
-    times = await worker.fuse(job)
+    times = await worker.fuse(job, turn=turn)
     record.stages.record("queue", times.queue_s)
     record.stages.record("fuse", times.fuse_s)
     return output

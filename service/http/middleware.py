@@ -17,7 +17,7 @@ from service.errors import OriginError
 from service.http.running import RunningRequests
 from service.logs import request_id_of_context
 from service.metrics import Metrics
-from service.problem_types import FUSED_OUTCOME
+from service.problem_types import FUSED_OUTCOME, kind_of
 from service.problems import answer_error
 from service.request_record import RequestRecord, choose_request_id
 
@@ -64,6 +64,8 @@ class RequestContext:
                     *message.get("headers", []),
                     (REQUEST_ID_HEADER, record.request_id.encode("ascii")),
                 ]
+                if record.preference_applied:
+                    MutableHeaders(scope=message)["Preference-Applied"] = record.preference_applied
                 if is_negotiated:
                     MutableHeaders(scope=message).add_vary_header("Accept")
             await send(message)
@@ -83,7 +85,7 @@ class RequestContext:
             record.outcome = record.cut.code
         if is_fuse:
             self._metrics.requests.labels(record.outcome).inc()
-            self._metrics.request_seconds.observe(seconds)
+            self._metrics.request_seconds.labels(kind_of(record.outcome)).observe(seconds)
         if record.outcome == FUSED_OUTCOME:
             for stage, stage_s in record.stages.seconds.items():
                 self._metrics.stage_seconds.labels(stage).observe(stage_s)

@@ -1,6 +1,7 @@
 """Answers every route; that of `POST /fuse` is walked in `service.fusing.path`."""
 
 import asyncio
+import time
 from traceback import clear_frames
 
 from fastapi import APIRouter, Request
@@ -36,6 +37,7 @@ from service.http.grouping import (
 from service.http.jobs import JOB_PROBLEMS
 from service.http.operating import add_health_routes, add_metrics_route
 from service.http.pictures import KEPT_BY_ITS_CLIENT, PictureResponse, answer_not_modified
+from service.http.prefer import read_wait_s
 from service.http.problem_pages import add_problem_pages
 from service.http.running import RunningRequests
 from service.http.schemas import (
@@ -86,12 +88,14 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
     )
     async def fuse(request: Request) -> Response:
         record = RequestRecord.of(request.scope)
-        deadline_s = service.limits.deadline_s
+        _heed_wait(request, record, service.limits.deadline_s)
         try:
             async with asyncio.timeout(None) as deadline:
                 return await _fuse_exposures(request, record, service, answering, deadline)
         except TimeoutError as cause:
-            raise DeadlineError(f"expected an answer within {deadline_s:g} s, got none") from cause
+            raise DeadlineError(
+                f"expected an answer within {record.wait_s:g} s, got none"
+            ) from cause
         except BaseException as error:
             _clear_frames(error)
             raise
@@ -156,7 +160,7 @@ def create_router(service: Service, running: RunningRequests) -> APIRouter:
             max_group_body_bytes=MAX_GROUP_BODY_BYTES,
             max_running_jobs=service.settings.worker.max_running,
             codec_timeout_s=service.settings.codec.timeout_s,
-            codec_memory_bytes=service.settings.codec.memory_bytes,
+            codec_memory_bytes=service.codec_memory_bytes,
         )
 
     if service.settings.metrics_port is None:
@@ -177,10 +181,13 @@ async def _fuse_exposures(
     headers = request.headers
     with service.admission.hold_upload() as upload:
         with record.stages.measure("receive"):
+            if record.wait_s <= 0:
+                raise TimeoutError  # Nothing is begun that could not be answered.
             key = read_idempotency_key(headers.getlist("idempotency-key"))
-            service.admission.check_open()
+            service.admission.check_open(record.caller, patience_s=record.wait_s)
             form = await receive_form(request, upload, max_bytes=service.limits.max_body_bytes)
-            deadline.reschedule(asyncio.get_running_loop().time() + service.limits.deadline_s)
+            record.received = time.monotonic()
+            deadline.reschedule(asyncio.get_running_loop().time() + record.wait_s)
             options = parse_options(request.query_params, form.options)
             fusion = judge(form, options, ",".join(headers.getlist("accept")), service)
             names = await name_fusion(fusion, service.info)
@@ -195,6 +202,15 @@ async def _fuse_exposures(
         media_type=fused.media_type,
         headers={**fused.headers, **KEPT_BY_ITS_CLIENT},
     )
+
+
+def _heed_wait(request: Request, record: RequestRecord, deadline_s: float) -> None:
+    """Set the deadline: the service's, or an earlier one that the client prefers."""
+    record.wait_s = deadline_s
+    wait_s = read_wait_s(request.headers.getlist("prefer"))
+    if wait_s is not None and wait_s <= deadline_s:
+        record.wait_s = wait_s
+        record.preference_applied = f"wait={wait_s}"
 
 
 def _clear_frames(error: BaseException | None) -> None:

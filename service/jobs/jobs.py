@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from service.codec.turns import expect_work_s
 from service.errors import (
     JobGoneError,
     JobLostError,
@@ -325,7 +324,7 @@ def _make_job(fusion: Fusion, record: RequestRecord, webhook: str | None) -> New
             fields=form.fields,
             sizes=[len(file) for file in form.files],
         ),
-        work_s=LEAST_WORK_S + expect_work_s(fusion.megapixels, is_aligned=options.align != "off"),
+        work_s=LEAST_WORK_S + sum(fusion.work.values()),
         picture_bytes=3 * sample_bytes * largest_px + PICTURE_OVERHEAD_BYTES,
         webhook=webhook,
     )

@@ -120,6 +120,7 @@ class CopyBackend:
     def as_pipeline(self, max_batch: int = 4) -> BackendPipeline:
         return BackendPipeline(
             max_batch=max_batch,
+            shared_batch=max_batch,
             warm_up=lambda: None,
             begin=self.begin,
             fuse_windows=self.fuse_windows,

@@ -7,7 +7,8 @@ import pytest
 from expofuse.package_version import package_version
 from service import lifecycle
 from service.errors import ChildStartError, SharedMemoryError, WorkerStoppedError
-from service.lifecycle import BYTES_PER_MEGAPIXEL, Service, fit_limits
+from service.lifecycle import Service, fit_limits
+from service.memory_budget import BYTES_PER_MEGAPIXEL
 from service.settings import CodecSettings, LimitSettings, Settings
 from tests.service.backends import backend_command, copying, failing_warm_up
 

@@ -185,9 +185,9 @@ def test_a_job_whose_memory_is_gone_fails_and_the_others_do_not(messages, make_j
 
 def test_a_small_job_is_not_starved_by_a_large_one(messages, make_job):
     backend, worker = make_worker(messages, max_batch=1)
-    worker.submit(0, make_job(5, height=160, width=160)[0])
+    worker.submit(0, make_job(5, height=160, width=160)[0], rank=2.0)
     worker.step()
-    worker.submit(1, make_job(6, height=16, width=32)[0])
+    worker.submit(1, make_job(6, height=16, width=32)[0], rank=1.0)
     run_to_end(worker)
     assert finished(messages) == [1, 0]
     order = [batch[0] for batch in backend.batches]
@@ -210,12 +210,13 @@ def test_every_window_of_a_pass_is_fused_before_one_of_the_next(messages, make_j
 def test_a_small_job_of_two_passes_is_not_starved_by_large_ones(messages, make_job):
     backend, worker = make_worker(messages, max_batch=1, has_draft=True)
     for number in range(3):
-        worker.submit(number, make_job(5, height=96, width=96)[0])
-    worker.submit(3, make_job(6, height=16, width=32)[0])
+        worker.submit(number, make_job(5, height=96, width=96)[0], rank=2.0)
+    worker.step()
+    worker.submit(3, make_job(6, height=16, width=32)[0], rank=1.0)
     run_to_end(worker)
     assert finished(messages)[0] == 3
     order = [batch[0] for batch in backend.batches]
-    assert [turn for turn, deed in enumerate(order) if deed == 6] == [3, 7, 11, 15]
+    assert [turn for turn, deed in enumerate(order) if deed == 6] == [1, 2, 3, 4]
 
 
 def test_memory_that_runs_out_in_a_second_pass_costs_no_window(messages, make_job):
@@ -347,8 +348,8 @@ def test_each_job_is_fused_by_the_weights_that_it_asks_for(messages, make_job):
 def test_a_small_job_of_other_weights_is_not_starved(messages, make_job):
     _, worker = make_worker_of_two(messages)
     for number in range(3):
-        worker.submit(number, make_job(5, height=160, width=160)[0])
-    worker.submit(3, make_job(6, height=16, width=32, weights="copy-0.0.2")[0])
+        worker.submit(number, make_job(5, height=160, width=160)[0], rank=2.0)
+    worker.submit(3, make_job(6, height=16, width=32, weights="copy-0.0.2")[0], rank=1.0)
     for _ in range(4):
         worker.step()
     assert finished(messages) == [3]

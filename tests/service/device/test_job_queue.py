@@ -16,6 +16,7 @@ from service.device.messages import BatchDone, Cancelled, Failed, Finished, Star
 from service.errors import ChildStartError, QueueFullError, WorkerStoppedError
 from service.processes.child_process import UnexpectedMessageError
 from service.settings import WorkerSettings
+from service.turns import Turn
 from tests.service.backends import (
     CRASH,
     DIE,
@@ -70,6 +71,38 @@ async def test_a_job_knows_its_place_until_it_is_begun(metrics, make_job):
         assert [worker.find_place(job) for job in jobs] == [0, 1, 2]
         await asyncio.gather(*calls)
         assert [worker.find_place(job) for job in jobs] == [0, 0, 0]
+
+
+async def test_jobs_that_wait_are_run_in_the_order_of_their_turns(metrics, make_job):
+    async with running(metrics, max_running=1) as worker:
+        slow = make_job(SLOW, 320, 320)[0]
+        first = asyncio.create_task(worker.fuse(slow, turn=Turn(0.0, 0.0)))
+        await wait_until(
+            lambda: gauge(metrics, "running_jobs") == 1 and worker.find_place(slow) == 0
+        )
+        jobs = [make_job()[0] for _ in range(3)]
+        turns = [Turn(2.0, 1.0), Turn(0.5, 2.0), Turn(1.0, 3.0)]
+        waiting = [
+            asyncio.create_task(worker.fuse(job, turn=turn))
+            for job, turn in zip(jobs, turns, strict=True)
+        ]
+        await wait_until(lambda: gauge(metrics, "queue_jobs") == 3)
+        assert [worker.find_place(job) for job in jobs] == [3, 1, 2]
+        await asyncio.gather(first, *waiting)
+
+
+async def test_a_job_before_all_that_run_need_not_wait_for_their_end(metrics, make_job):
+    async with running(metrics, max_running=1) as worker:
+        slow = make_job(SLOW, 640, 640)[0]
+        large = asyncio.create_task(worker.fuse(slow, turn=Turn(2.0, 0.0)))
+        await wait_until(lambda: gauge(metrics, "running_jobs") == 1)
+        job, output, expected = make_job()
+        await worker.fuse(job, turn=Turn(0.1, 1.0))
+        np.testing.assert_array_equal(output.array, expected)
+        assert not large.done()
+        large.cancel()
+        await asyncio.gather(large, return_exceptions=True)
+        await wait_until(lambda: gauge(metrics, "running_jobs") == 0)
 
 
 async def test_jobs_are_fused_and_the_device_is_named(metrics, make_job):

@@ -9,8 +9,8 @@ def windows(count, side=16, kind="interior"):
     )
 
 
-def add(schedule, number, passes, weights="a-1.0.0"):
-    schedule.add(number, passes, weights=weights)
+def add(schedule, number, passes, weights="a-1.0.0", rank=0.0):
+    schedule.add(number, passes, weights=weights, rank=rank)
 
 
 def drain(schedule, limit):
@@ -47,12 +47,27 @@ def test_a_micro_batch_holds_windows_of_one_key():
         assert len({window.batch_key for _, window in batch}) == 1
 
 
-def test_jobs_of_equal_windows_share_a_micro_batch_in_turn():
+def test_jobs_of_equal_windows_share_a_micro_batch_in_the_order_of_their_turns():
+    schedule = WindowSchedule()
+    for number, rank in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        add(schedule, number, [windows(2)], rank=rank)
+    assert drain(schedule, 5) == [[2, 2, 3, 3, 1], [1]]
+
+
+def test_of_equal_turns_the_first_that_came_is_first():
+    schedule = WindowSchedule()
+    for number in (5, 4, 6):
+        add(schedule, number, [windows(1)])
+    assert drain(schedule, 1) == [[5], [4], [6]]
+
+
+def test_jobs_behind_the_first_fill_a_micro_batch_up_to_what_the_device_needs():
     schedule = WindowSchedule()
     for number in (1, 2, 3):
-        add(schedule, number, [windows(4)])
-    assert [number for number, _ in schedule.next_batch(3)] == [1, 2, 3]
-    assert [number for number, _ in schedule.next_batch(4)] == [2, 3, 1, 2]
+        add(schedule, number, [windows(3)], rank=number)
+    assert [number for number, _ in schedule.next_batch(8, shared=2)] == [1, 1, 1]
+    assert [number for number, _ in schedule.next_batch(8, shared=4)] == [2, 2, 2, 3]
+    assert [number for number, _ in schedule.next_batch(8, shared=2)] == [3, 3]
 
 
 def test_one_job_alone_fills_the_micro_batch():
@@ -61,11 +76,12 @@ def test_one_job_alone_fills_the_micro_batch():
     assert drain(schedule, 4) == [[1, 1, 1, 1], [1]]
 
 
-def test_jobs_of_different_windows_take_turns():
+def test_a_job_that_comes_later_goes_first_where_its_turn_is_earlier():
     schedule = WindowSchedule()
-    add(schedule, 1, [windows(6)])
-    add(schedule, 2, [windows(2, side=8)])
-    assert drain(schedule, 1) == [[1], [2], [1], [2], [1], [1], [1], [1]]
+    add(schedule, 1, [windows(6)], rank=2.0)
+    assert [number for number, _ in schedule.next_batch(2)] == [1, 1]
+    add(schedule, 2, [windows(2, side=8)], rank=1.0)
+    assert drain(schedule, 2) == [[2, 2], [1, 1], [1, 1]]
 
 
 def test_a_dropped_job_leaves_nothing_behind():
@@ -108,21 +124,13 @@ def test_a_job_that_waits_for_its_pass_holds_no_other_up():
     assert drain(schedule, 1) == [[1]]
 
 
-def test_a_small_job_of_many_passes_is_done_in_as_many_turns_as_it_has_windows():
+def test_a_small_job_of_many_passes_is_done_before_large_ones_go_on():
     schedule = WindowSchedule()
     for number in (1, 2, 3):
-        add(schedule, number, [windows(40), windows(40, side=8)])
-    add(schedule, 4, [windows(1, side=4), windows(1, kind="border"), windows(2, side=4)])
-    order = drain(schedule, 1)
-    assert [turn for turn, batch in enumerate(order) if batch == [4]] == [3, 7, 11, 15]
-
-
-def test_a_job_keeps_its_place_in_the_rota_between_its_passes():
-    schedule = WindowSchedule()
-    add(schedule, 1, [windows(4)])
-    add(schedule, 2, [windows(1), windows(1, side=8)])
-    add(schedule, 3, [windows(4, side=4)])
-    assert drain(schedule, 2)[:3] == [[1, 2], [2], [3, 3]]
+        add(schedule, number, [windows(40), windows(40, side=8)], rank=5.0)
+    passes = [windows(1, side=4), windows(1, kind="border"), windows(2, side=4)]
+    add(schedule, 4, passes, rank=1.0)
+    assert drain(schedule, 1)[:5] == [[4], [4], [4], [4], [1]]
 
 
 def test_windows_of_different_passes_share_a_micro_batch_where_their_keys_are_equal():
@@ -147,15 +155,7 @@ def test_a_micro_batch_holds_windows_of_one_weights_version():
     for number, weights in enumerate(["a-1.0.0", "b-1.0.0", "a-1.0.0", "b-1.0.0"]):
         add(schedule, number, [windows(2)], weights)
     assert schedule.next_weights == "a-1.0.0"
-    assert [number for number, _ in schedule.next_batch(8)] == [0, 2, 0, 2]
+    assert [number for number, _ in schedule.next_batch(8)] == [0, 0, 2, 2]
     assert schedule.next_weights == "b-1.0.0"
-    assert [number for number, _ in schedule.next_batch(8)] == [1, 3, 1, 3]
+    assert [number for number, _ in schedule.next_batch(8)] == [1, 1, 3, 3]
     assert schedule.next_weights is None
-
-
-def test_jobs_of_different_weights_take_turns():
-    schedule = WindowSchedule()
-    for number in (1, 2):
-        add(schedule, number, [windows(9)], "a-1.0.0")
-    add(schedule, 3, [windows(2)], "b-1.0.0")
-    assert drain(schedule, 1)[:6] == [[1], [2], [3], [1], [2], [3]]

@@ -1,65 +1,61 @@
-"""Orders the calls that wait for a codec process: short jobs first, and none too long.
+"""Orders what waits, before codec processes and on the device: short jobs first, and none too long.
 
 First come, first served, a decode of 20 ms waits behind the alignments of every large job that came
-before it. Here a job's calls stand by the work that is expected of the whole job, and its age makes
-up for more of it the longer it waits: of two jobs the larger one is overtaken only by what comes
-within the time that its additional work is worth, at most `MAX_WORK_S / AGEING`.
+before it. Here a job stands by the work that is expected of it, and its age makes up for more of it
+the longer it waits: of two jobs the larger one is overtaken only by what comes within the time that
+its additional work is worth, at most `MAX_WORK_S / AGEING`; on a machine that is slower than its
+cores promise, time passes as much slower (`service.backlog`). Of callers, one that has more work
+here than an equal share of all of it stands behind the others, one that has less before them.
 """
 
 from bisect import insort
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-AGEING = 0.25
+AGEING = 0.1
 """Seconds of expected work that a second of waiting makes up for."""
 
-MAX_WORK_S = 4.0
+MAX_WORK_S = 2.0
 """More work than this is not held against a job."""
 
-PIXEL_WORK_S = 0.08
-"""Of one megapixel of a pair: reading both, fusing, writing. Only the order depends on it."""
-
-ALIGNMENT_WORK_S = 0.15
+MAX_EXCESS_S = 1.0
+"""More work of its caller than this is held neither against a job nor for it."""
 
 CallT = TypeVar("CallT")
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What decides when the calls of a job are run.
+    """What decides when a job's calls and windows are run.
 
     Attributes:
         work_s: Core time that the job is expected to take in all.
-        begin_s: When it was admitted, on the monotonic clock.
+        begin_s: When it was admitted, on the clock of the backlog.
+        excess_s: Core time of its caller's other jobs above an equal share of all callers; below 0
+            where they have less.
     """
 
     work_s: float
     begin_s: float
+    excess_s: float = 0.0
 
     @property
     def rank(self) -> float:
         """The lowest one is first; it does not change while time passes.
 
         Example:
-            >>> small, large = Turn(0.1, begin_s=100.0), Turn(2.1, begin_s=93.0)
-            >>> small.rank < large.rank, Turn(0.1, begin_s=102.0).rank < large.rank
+            >>> small, large = Turn(0.1, begin_s=100.0), Turn(1.1, begin_s=93.0)
+            >>> small.rank < large.rank, Turn(0.1, begin_s=104.0).rank < large.rank
             (True, False)
+            >>> small.rank < Turn(0.1, begin_s=99.0, excess_s=0.5).rank
+            True
         """
-        return min(self.work_s, MAX_WORK_S) + AGEING * self.begin_s
+        excess_s = min(max(self.excess_s, -MAX_EXCESS_S), MAX_EXCESS_S)
+        return min(self.work_s, MAX_WORK_S) + excess_s + AGEING * self.begin_s
 
 
-AT_ONCE = Turn(0.0, 0.0)
+AT_ONCE = Turn(0.0, -1e6)
 """Before every job."""
-
-
-def expect_work_s(megapixels: float, *, is_aligned: bool) -> float:
-    """Core time that a job is expected to take.
-
-    Args:
-        megapixels: As the admission counts them.
-        is_aligned: Its exposures may be aligned.
-    """
-    return megapixels * PIXEL_WORK_S + (ALIGNMENT_WORK_S if is_aligned else 0.0)
 
 
 class WaitingCalls(Generic[CallT]):

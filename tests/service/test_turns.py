@@ -1,8 +1,6 @@
 """Whose call runs next: small jobs before large ones, and nobody waits for ever."""
 
-import pytest
-
-from service.codec.turns import AGEING, AT_ONCE, MAX_WORK_S, Turn, WaitingCalls, expect_work_s
+from service.turns import AGEING, AT_ONCE, MAX_WORK_S, Turn, WaitingCalls
 
 
 def waiting(*turns):
@@ -22,7 +20,7 @@ def test_small_jobs_go_first_and_equal_ones_as_they_came():
 
 def test_a_large_job_is_overtaken_for_a_bounded_time_alone():
     latest = MAX_WORK_S / AGEING
-    large = Turn(expect_work_s(576, is_aligned=True), 0)
+    large = Turn(50, 0)
     before = [Turn(0, second) for second in range(int(latest))]
     after = [Turn(0, latest + second) for second in (0.1, 5, 50)]
     assert drain(waiting(large, *after, *before))[len(before)] == 0
@@ -45,8 +43,5 @@ def test_who_has_left_waits_no_more():
     assert not calls
 
 
-@pytest.mark.parametrize("megapixels", [0.3, 2, 64])
-def test_more_pixels_and_an_alignment_are_more_work(megapixels):
-    still = expect_work_s(megapixels, is_aligned=False)
-    assert 0 < still < expect_work_s(megapixels, is_aligned=True)
-    assert still < expect_work_s(2 * megapixels, is_aligned=False)
+def test_of_equal_work_the_caller_who_holds_less_goes_first():
+    assert drain(waiting(Turn(0.1, 0, 1.0), Turn(0.1, 1), Turn(0.1, 2, 0.5))) == [1, 2, 0]
