@@ -212,12 +212,14 @@ NOT_MODIFIED_RESPONSE: dict[str, object] = {
 }
 
 
-def describe_form(more: dict[str, dict[str, object]], headers: dict[str, str]) -> dict[str, object]:
+def describe_form(
+    more: dict[str, dict[str, object]], headers: dict[str, dict[str, object]]
+) -> dict[str, object]:
     """What a route takes that takes the exposures of one scene, for its OpenAPI description.
 
     Args:
         more: Schemas of its options beside those of `POST /fuse`.
-        headers: Request headers that it reads, with what they mean.
+        headers: Request headers that it reads, with their schema and what they mean.
     """
     options = _GIVEN_OPTIONS | more
     form = {
@@ -245,28 +247,29 @@ def describe_form(more: dict[str, dict[str, object]], headers: dict[str, str]) -
                 for name, schema in options.items()
             ),
             *(
-                {
-                    "name": name,
-                    "in": "header",
-                    "required": False,
-                    "schema": {"type": "string"},
-                    "description": description,
-                }
-                for name, description in headers.items()
+                {"name": name, "in": "header", "required": False, **described}
+                for name, described in headers.items()
             ),
         ],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
     }
 
 
-IDEMPOTENCY_HEADER = {
-    "Idempotency-Key": "names the request: repeated with its key it is not done twice",
+IDEMPOTENCY_HEADER: dict[str, dict[str, object]] = {
+    "Idempotency-Key": {
+        # In quotes it may hold spaces too.
+        "schema": {"type": "string", "pattern": "^[!#-~]{1,255}$"},
+        "description": "names the request: repeated with its key it is not done twice",
+    },
 }
 FUSE_OPENAPI = describe_form(
     {},
     {
-        "If-None-Match": "entity tags of pictures that the client has; one that matches is "
-        "answered with 304, without a fusion",
+        "If-None-Match": {
+            "schema": {"type": "string"},
+            "description": "entity tags of pictures that the client has; one that matches is "
+            "answered with 304, without a fusion",
+        },
         **IDEMPOTENCY_HEADER,
     },
 )
