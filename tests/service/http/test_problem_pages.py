@@ -53,7 +53,9 @@ async def test_every_type_resolves_to_its_page_in_three_forms(client, code):
 async def test_a_page_asks_for_nothing_and_may_not(client):
     for path in (INDEX_PATH, type_of("queue-full")):
         page = await client.get(path, headers={"Accept": BROWSER})
-        assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src")
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; base-uri 'none'; form-action 'none'; ")
+        assert "; style-src 'sha256-" in policy
         assert not re.search(r"<(script|link|img|iframe|object)|url\(|//", page.text)
 
 
