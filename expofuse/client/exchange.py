@@ -146,7 +146,7 @@ def plan_polls(timeout_s: float | None) -> Iterator[float]:
     Example:
         >>> from itertools import islice
         >>> [round(pause, 2) for pause in islice(plan_polls(None), 4)]
-        [0.1, 0.15, 0.22, 0.34]
+        [0.1, 0.15, 0.23, 0.34]
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
     pause_s = FIRST_POLL_S
