@@ -45,7 +45,7 @@ serve: $(SERVICE)  ## the service on 127.0.0.1:8000; DEVICE=cuda or cpu instead 
 test: $(DEV)  ## every test that takes seconds, and the doctests
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --doctest-modules tests expofuse model service trainer
 
-test-slow: $(DEV)  ## those that take longer (as root, with buildah and debootstrap: the image too)
+test-slow: $(DEV)  ## those that take longer (as root, with buildah and mmdebstrap: the image too)
 	$(BIN)/python -m pytest -m slow $(PARALLEL) tests
 
 test-all: $(DEV)  ## both in one run, shorter than one after the other

@@ -3,7 +3,7 @@
 #
 #   deploy/build_image.sh [--stand-in-base] [TAG]
 #
-# --stand-in-base  where no registry of images is to be had: a Debian bookworm of debootstrap with
+# --stand-in-base  where no registry of images is to be had: a Debian bookworm of mmdebstrap with
 #                  Debian's own Python 3.11 takes the base's name (needs root)
 # TAG              expofuse:1.0.0 unless given
 #
@@ -35,9 +35,8 @@ make_stand_in_base() {
     local mirror container
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(SITE)' "Codename: $SUITE" | head -n 1)
-    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
+    mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
         "$SUITE" "$work/base" ${mirror:+"$mirror"}
-    rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/*
     ln -s /usr/bin/python3 "$work/base/usr/local/bin/python"
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$work/base" /

@@ -1,6 +1,6 @@
 """The image is built from the Dockerfile, and the service in it answers a request.
 
-Needs root, buildah and debootstrap, about 2 GB of disk and some minutes; no engine and no registry
+Needs root, buildah and mmdebstrap, about 2 GB of disk and some minutes; no engine and no registry
 of images: a Debian with Python 3.11 stands in for the base.
 """
 
@@ -58,7 +58,7 @@ def run_buildah(environment: dict[str, str], *arguments: str) -> str:
 def image(repository: Path) -> Iterator[Image]:
     if os.geteuid() != 0:
         pytest.skip("building with buildah in a chroot needs root")
-    for tool in ("buildah", "debootstrap"):
+    for tool in ("buildah", "mmdebstrap"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     # Not tmp_path: pytest keeps those, and this one holds gigabytes.
