@@ -57,7 +57,7 @@ def run_server(
         StartError: An address is taken, a file is not sound, the system allows too little, or a
             process does not come up.
     """
-    factory = uvicorn.Config(app="").get_loop_factory()
+    factory = uvicorn.Config(app="", log_config=None).get_loop_factory()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(_serve(settings, worker_command))
