@@ -15,11 +15,11 @@ from service.errors import IdempotencyKeyError
 from service.fusing.kept import Answer, IdempotencyKeys, KeptAnswers
 from service.fusing.path import FusedPicture, Fusion, run_fusion
 from service.fusing.tag import Names
+from service.fusing.told import CACHE_HEADER
 from service.lifecycle import Service
 from service.problem_types import CLIENT_LEFT_STATUS, REUSED_OUTCOME, find_row
 from service.request_record import RequestRecord
 
-CACHE_HEADER = "X-Expofuse-Cache"
 _KEY = re.compile(r'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255})')
 
 

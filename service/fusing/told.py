@@ -13,6 +13,7 @@ from service.codec.messages import DecodedImage, StackFound
 from service.fusing.options import FuseOptions
 from service.served_weights import ServedWeights
 
+CACHE_HEADER = "X-Expofuse-Cache"
 TOLD_HEADERS = {
     "X-Expofuse-Weights": "name and version of the weights that fused the picture",
     "X-Expofuse-Alignment": "`off`, `identity`, `homography` or `refused`; of a pair with the "
@@ -29,7 +30,7 @@ TOLD_HEADERS = {
     "X-Expofuse-Dropped": "what files held beside their picture, by exposure, or `none`",
     "Server-Timing": "milliseconds of each stage",
     "ETag": "names the picture: by the exposures, the options, the weights and the service",
-    "X-Expofuse-Cache": "`miss`: fused for this request; `hit`: it was kept; `shared`: fused for "
+    CACHE_HEADER: "`miss`: fused for this request; `hit`: it was kept; `shared`: fused for "
     "an equal request at the same time",
 }
 """What the headers of an answer mean that holds a picture."""

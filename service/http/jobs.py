@@ -31,7 +31,7 @@ from service.fusing.form import Form
 from service.fusing.options import OPTION_NAMES, parse_options
 from service.fusing.path import judge
 from service.http.running import describe_progress
-from service.http.schemas import FUSED_RESPONSE, IDEMPOTENCY_HEADER, describe_form
+from service.http.schemas import IDEMPOTENCY_HEADER, STORED_RESPONSE, describe_form
 from service.http.stored_pictures import StoredPictureResponse, is_unchanged, read_range
 from service.http.uploads import receive_form
 from service.jobs.deliveries import path_of_job, path_of_result
@@ -137,7 +137,7 @@ def add_job_routes(router: APIRouter, service: Service, jobs: Jobs | None) -> No
         summary="The picture of a job that is done, or the problem of one that failed",
         response_class=Response,
         responses=describe_problems(kind for kind in PROBLEMS if kind is not DocumentError)
-        | {200: FUSED_RESPONSE},
+        | {200: STORED_RESPONSE},
         openapi_extra=_BY_ID,
     )
     async def fetch_result(request: Request) -> Response:

@@ -321,6 +321,8 @@ class RequestProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         refusal = write_refusal(error, retry_after_s=self.retry_after_s, record=record)
+        if record is not None and self._has_ended:
+            record.cut = None  # Half a request and the end: the client has left, most likely.
         self.transport.write(refusal)
         self.transport.close()
 

@@ -1,6 +1,6 @@
 """Fills in the JSON answers, and describes the form of `POST /fuse` in OpenAPI."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -21,7 +21,7 @@ from service.fusing.options import (
     SUBSAMPLINGS,
     list_weights_names,
 )
-from service.fusing.told import TOLD_HEADERS
+from service.fusing.told import CACHE_HEADER, TOLD_HEADERS
 from service.problems import REQUEST_ID_DESCRIPTION, describe_header
 from service.request_record import Stage
 from service.served_weights import ServedWeights
@@ -198,14 +198,22 @@ _GIVEN_OPTIONS = {name: _allow_empty(schema) for name, schema in _OPTION_SCHEMAS
 _PICTURE_SCHEMA = {"type": "string", "format": "binary"}
 _IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": ", ".join(READ_FORMATS)}
 
-FUSED_RESPONSE: dict[str, object] = {
-    "description": "the fused picture",
-    "headers": {
-        name: describe_header(description)
-        for name, description in (TOLD_HEADERS | {"X-Request-Id": REQUEST_ID_DESCRIPTION}).items()
-    },
-    "content": {media_type: {"schema": _PICTURE_SCHEMA} for media_type in MEDIA_TYPES.values()},
-}
+
+def _describe_picture(told: Mapping[str, str]) -> dict[str, object]:
+    headers = {**told, "X-Request-Id": REQUEST_ID_DESCRIPTION}
+    return {
+        "description": "the fused picture",
+        "headers": {name: describe_header(meaning) for name, meaning in headers.items()},
+        "content": {media_type: {"schema": _PICTURE_SCHEMA} for media_type in MEDIA_TYPES.values()},
+    }
+
+
+FUSED_RESPONSE = _describe_picture(TOLD_HEADERS)
+STORED_RESPONSE = _describe_picture(
+    {name: meaning for name, meaning in TOLD_HEADERS.items() if name != CACHE_HEADER}
+)
+"""That of a job: its picture was made for it."""
+
 NOT_MODIFIED_RESPONSE: dict[str, object] = {
     "description": "the client has the picture, as its `If-None-Match` says",
     "headers": {"ETag": describe_header(TOLD_HEADERS["ETag"])},

@@ -66,13 +66,14 @@ def test_the_same_seed_gives_the_same_cases():
 def test_a_failing_case_is_made_small():
     class Wrong:
         def check(self, case):
-            if isinstance(case, Exchange) and b"HTTP/1.0" in case.data:
-                raise AnswerError("an old version")
+            # What is drawn depends on the modules that are loaded: only what is frequent is found.
+            if isinstance(case, Exchange) and b"POST" in case.data:
+                raise AnswerError("a body")
             return []
 
     found = search(Wrong(), count=300, seed=1, most_failures=1)
     (case, why), *_ = found.failures
-    assert why == "an old version"
+    assert why == "a body"
     assert len(case.data) < 200
 
 

@@ -1,8 +1,6 @@
 """What a service on the internet meets: clients and a system that behave badly, for a long time."""
 
-import errno
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -257,7 +255,7 @@ def test_a_start_without_files_ends_with_a_sentence(weights, tmp_path):
     )
     assert ended.returncode == 1
     (sentence,) = (line for line in ended.stderr.splitlines() if line.startswith("expofuse: "))
-    assert os.strerror(errno.EMFILE) in sentence
+    assert "open files to be allowed, got 24" in sentence
 
 
 @pytest.mark.slow

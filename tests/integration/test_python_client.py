@@ -186,23 +186,26 @@ def test_a_service_that_has_no_room_says_when_to_come_again(weights, under, over
         "EXPOFUSE_LIMITS__MAX_JOBS": "1",
         "EXPOFUSE_LIMITS__RETRY_AFTER_S": "1",
     }
+    bright = images.encoded("jpeg", pixels=images.scene(1500, 2000, gain=1.0))
+    # Each another one: equal requests at the same time are one fusion.
     large = [
-        images.encoded("jpeg", pixels=images.scene(1500, 2000, gain=gain)) for gain in (0.3, 1.0)
+        [images.encoded("jpeg", pixels=images.scene(1500, 2000, gain=0.3 + number / 50)), bright]
+        for number in range(6)
     ]
 
-    async def crowd(url, retries, count):
+    async def crowd(url, retries, pairs):
         async with AsyncClient(url, retries=retries, timeout_s=TIMEOUT_S) as client:
-            asked = [client.fuse(large if count > 1 else [under, over]) for _ in range(count)]
+            asked = [client.fuse(pair) for pair in pairs]
             return await asyncio.gather(*asked, return_exceptions=True)
 
     with running_server(narrow, log_path=tmp_path / "log") as server:
-        ended = asyncio.run(crowd(server.base_url, 0, 6))
+        ended = asyncio.run(crowd(server.base_url, 0, large))
         refused = [one for one in ended if isinstance(one, BusyError)]
         assert refused
         assert {(one.status, one.code, one.retry_after_s) for one in refused} == {
             (503, "queue-full", 1.0)
         }
-        (late,) = asyncio.run(crowd(server.base_url, 5, 1))
+        (late,) = asyncio.run(crowd(server.base_url, 5, [[under, over]]))
         assert late.width == 64
 
 
