@@ -27,6 +27,9 @@ PIXELS_PER_MEGAPIXEL = 1e6
 PICTURES_OF_A_PAIR = 3
 """Two exposures and the result."""
 
+BUDGETS_OF_JOBS = ("jobs", "megapixels", "share")
+"""Reasons for a refusal that are over when a job is."""
+
 
 def count_resized(headers: Sequence[ImageHeader], reference: int | None) -> int:
     """How many exposures may have to be brought to the size of the reference, at most.
@@ -354,6 +357,10 @@ class Admission:
         self, reason: RefusalReason, message: str, *, retry_after_s: int | None = None
     ) -> NoReturn:
         self._metrics.refusals.labels(reason).inc()
+        if retry_after_s is None and reason in BUDGETS_OF_JOBS and self._jobs:
+            # Room comes with the end of a job; each client that is refused waits for another one.
+            job_s = self._backlog.work_s / self._jobs / self._backlog.rate
+            retry_after_s = self._come_back.choose(0.0, job_s)
         raise QueueFullError(message, retry_after_s=retry_after_s)
 
     def _change(self, jobs: int, megapixels: float, caller: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from service.request_record import Stage
-from service.turns import Turn
+from service.turns import Turn, find_worth_s
 
 Work = Mapping[Stage, float]
 """Core seconds that each stage of a job is expected to take."""
@@ -27,6 +27,9 @@ IDLE_MEMORY_S = 60.0
 
 BELIEVED_S = 10.0
 """Seconds under load that the rate at the start is worth."""
+
+OVERTAKING_SHARE = 0.5
+"""Of the work that is done while a job may be overtaken, what those do that overtake it."""
 
 LEAST_SHARE, MOST_SHARE = 1 / 8, 8.0
 """The rate is never held to be outside of these multiples of the number of cores: a machine that
@@ -158,9 +161,14 @@ class Backlog:
         return Turn(work_s, self._age_s, held_s - share_s)
 
     def expect_wait_s(self, turn: Turn) -> float:
-        """How long the cores are busy with what is before this turn."""
+        """How long the cores are busy with what is before this turn, or will come before it.
+
+        While a job waits, smaller ones come; they overtake it for as long as its work is worth.
+        Half of what can be done meanwhile is held to be theirs.
+        """
         ahead_s = sum(job.left_s for job in self._jobs if job.turn.rank <= turn.rank)
-        return ahead_s / self.rate
+        wait_s = ahead_s / self.rate
+        return wait_s + OVERTAKING_SHARE * min(wait_s, find_worth_s(turn))
 
     def add(self, work: Work, turn: Turn, caller: str) -> Job:
         """Take a job in."""

@@ -12,7 +12,7 @@ from bisect import insort
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-AGEING = 0.1
+AGEING = 0.25
 """Seconds of expected work that a second of waiting makes up for."""
 
 MAX_WORK_S = 2.0
@@ -44,7 +44,7 @@ class Turn:
         """The lowest one is first; it does not change while time passes.
 
         Example:
-            >>> small, large = Turn(0.1, begin_s=100.0), Turn(1.1, begin_s=93.0)
+            >>> small, large = Turn(0.1, begin_s=100.0), Turn(1.1, begin_s=97.0)
             >>> small.rank < large.rank, Turn(0.1, begin_s=104.0).rank < large.rank
             (True, False)
             >>> small.rank < Turn(0.1, begin_s=99.0, excess_s=0.5).rank
@@ -52,6 +52,16 @@ class Turn:
         """
         excess_s = min(max(self.excess_s, -MAX_EXCESS_S), MAX_EXCESS_S)
         return min(self.work_s, MAX_WORK_S) + excess_s + AGEING * self.begin_s
+
+
+def find_worth_s(turn: Turn) -> float:
+    """Seconds for which the smallest jobs that come may overtake one.
+
+    Example:
+        >>> find_worth_s(Turn(0.5, begin_s=0.0))
+        2.0
+    """
+    return min(turn.work_s, MAX_WORK_S) / AGEING
 
 
 AT_ONCE = Turn(0.0, -1e6)

@@ -136,12 +136,12 @@ def test_a_closed_admission_refuses_and_waits_for_those_inside(admission):
 
 
 def test_what_would_wait_too_long_is_refused_and_told_when_to_come_back(metrics):
-    admission = make_admission(metrics, max_wait_s=5.0)
+    admission = make_admission(metrics, max_wait_s=7.5)
     with ExitStack() as inside:
-        # Two cores: each job of 4 core seconds takes two seconds of the clock.
+        # Two cores: each job of 4 core seconds takes two seconds of the clock, and lets one pass.
         for _ in range(3):
             inside.enter_context(admission.admit(2.0, WORK))
-        with pytest.raises(QueueFullError, match="takes 6") as first, admission.admit(2.0, WORK):
+        with pytest.raises(QueueFullError, match="takes 9") as first, admission.admit(2.0, WORK):
             pass
         with pytest.raises(QueueFullError) as second, admission.admit(2.0, WORK):
             pass
@@ -236,11 +236,11 @@ def test_few_jobs_know_no_reserve(metrics):
 
 
 def test_the_waiting_time_has_shares_too(metrics):
-    admission = make_admission(metrics, max_wait_s=10.0)
+    admission = make_admission(metrics, max_wait_s=15.0)
     with ExitStack() as inside:
         for _ in range(5):
             inside.enter_context(admission.admit(0.1, WORK, "hog"))
-        # 10 s of the clock are before the next; of them 8.75 may be one caller's.
+        # 10 s of the clock are before the next, 5 more may come; 13.1 may be one caller's.
         with pytest.raises(QueueFullError):
             inside.enter_context(admission.admit(0.1, WORK, "hog"))
         inside.enter_context(admission.admit(0.1, WORK, "other"))
@@ -252,3 +252,17 @@ def test_what_a_caller_held_is_forgotten_with_its_last_job(metrics):
         assert admission.backlog.sum_by_caller() == {"a": 4.0}
     assert admission._held == {}
     assert admission.backlog.sum_by_caller() == {}
+
+
+def test_who_finds_every_place_taken_is_told_when_one_is_free(metrics):
+    admission = make_admission(metrics, max_jobs=3, caller_reserve=0.0)
+    with ExitStack() as inside:
+        for number in range(3):
+            inside.enter_context(admission.admit(0.1, WORK, str(number)))
+        told = []
+        for _ in range(3):
+            with pytest.raises(QueueFullError) as refused:
+                admission.check_open("late")
+            told.append(refused.value.retry_after_s)
+    # A job of 4 core seconds takes two of the clock; what is told is rounded up.
+    assert 2 <= told[0] < told[1] < told[2] <= 7

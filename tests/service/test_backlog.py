@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.backlog import LEAST_SHARE, MOST_SHARE, Backlog
+from service.backlog import LEAST_SHARE, MOST_SHARE, OVERTAKING_SHARE, Backlog
+from service.turns import AGEING
 
 CORES = 2
 
@@ -52,12 +53,20 @@ def test_an_empty_service_lets_nobody_wait(backlog):
     assert expect_wait_s(backlog, 1000.0) == 0.0
 
 
-def test_one_waits_for_the_work_before_ones_turn_alone(backlog):
+def test_one_waits_for_the_work_before_ones_turn_and_for_what_overtakes_meanwhile(backlog):
     for _ in range(4):
         add(backlog, 1.0)
-    assert expect_wait_s(backlog, 1.0) == pytest.approx(4.0 / CORES)
+    ahead_s = 4.0 / CORES
+    assert expect_wait_s(backlog, 1.0) == pytest.approx(ahead_s * (1 + OVERTAKING_SHARE))
     assert expect_wait_s(backlog, 0.1) == 0.0
-    assert expect_wait_s(backlog, 50.0) == pytest.approx(4.0 / CORES)
+    assert expect_wait_s(backlog, 50.0) == pytest.approx(ahead_s * (1 + OVERTAKING_SHARE))
+
+
+def test_a_small_job_is_overtaken_for_a_moment_alone(backlog):
+    for _ in range(100):
+        add(backlog, 0.1)
+    most_s = 0.1 / AGEING * OVERTAKING_SHARE
+    assert expect_wait_s(backlog, 0.1) == pytest.approx(10.0 / CORES + most_s)
 
 
 def test_what_a_job_has_done_is_waited_for_no_more(backlog):

@@ -44,4 +44,4 @@ def test_who_has_left_waits_no_more():
 
 
 def test_of_equal_work_the_caller_who_holds_less_goes_first():
-    assert drain(waiting(Turn(0.1, 0, 1.0), Turn(0.1, 1), Turn(0.1, 2, 0.5))) == [1, 2, 0]
+    assert drain(waiting(Turn(0.1, 0, 1.0), Turn(0.1, 1), Turn(0.1, 1, 0.5))) == [1, 2, 0]
