@@ -202,9 +202,8 @@ def test_a_service_that_has_no_room_says_when_to_come_again(weights, under, over
         ended = asyncio.run(crowd(server.base_url, 0, large))
         refused = [one for one in ended if isinstance(one, BusyError)]
         assert refused
-        assert {(one.status, one.code, one.retry_after_s) for one in refused} == {
-            (503, "queue-full", 1.0)
-        }
+        assert {(one.status, one.code) for one in refused} == {(503, "queue-full")}
+        assert all(1 <= one.retry_after_s <= 60 for one in refused)
         (late,) = asyncio.run(crowd(server.base_url, 5, [[under, over]]))
         assert late.width == 64
 
