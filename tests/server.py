@@ -60,6 +60,24 @@ def server_environment(port: int, overrides: Mapping[str, str]) -> dict[str, str
     return inherited | ours | dict(overrides)
 
 
+def run_to_its_end(environment: dict[str, str], *prefix: str) -> subprocess.CompletedProcess[str]:
+    """Start a service that is expected to refuse its start.
+
+    Args:
+        environment: settings.
+        prefix: what runs it, where that is not a bare process.
+    """
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", "service", "serve"],
+        cwd=ROOT,
+        env=server_environment(free_port(), environment),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
 @contextmanager
 def running_server(
     environment: Mapping[str, str] | None = None,

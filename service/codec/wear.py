@@ -5,12 +5,9 @@ large picture stays in pieces. A process that is replaced before that matters co
 background.
 """
 
-import resource
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-_PAGE_BYTES = resource.getpagesize()
+from service.processes.memory import measure_private_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +52,3 @@ class Wear:
         if now_bytes is None or self._least_bytes is None:
             return False
         return now_bytes - self._least_bytes > self._limits.growth_bytes
-
-
-def measure_private_bytes(pid: int | None) -> int | None:
-    """Memory that a process shares with no file and no other process; None if it is gone."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-        return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES  # Resident, and shared of it.
-    return None

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.fusing.tag import matches
 from service.http.pictures import PIECE_BYTES
 
 READ_BYTES: Final = 16 * PIECE_BYTES
@@ -51,8 +52,8 @@ def is_unchanged(headers: Headers, etag: str) -> bool:
         >>> is_unchanged(Headers({"if-none-match": 'W/"a", "b"'}), '"a"')
         True
     """
-    known = [one.strip().removeprefix("W/") for one in headers.get("if-none-match", "").split(",")]
-    return etag in known or known == ["*"]
+    known = headers.get("if-none-match", "")
+    return known.strip() == "*" or matches(known, etag)
 
 
 class StoredPictureResponse(Response):

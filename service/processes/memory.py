@@ -16,12 +16,13 @@ def count_private_bytes(pids: Iterable[int]) -> int:
     Args:
         pids: Of the processes; one that is gone counts nothing.
     """
-    return sum(_count_private_pages(pid) for pid in pids) * PAGE_BYTES
+    return sum(measure_private_bytes(pid) or 0 for pid in pids)
 
 
-def _count_private_pages(pid: int) -> int:
+def measure_private_bytes(pid: int | None) -> int | None:
+    """The same of one process; None if it is gone, or never was."""
     try:
         _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
     except OSError:
-        return 0
-    return int(resident) - int(shared)
+        return None
+    return (int(resident) - int(shared)) * PAGE_BYTES

@@ -17,7 +17,14 @@ import pytest
 from tests import images
 from tests.integration.conftest import make_client, metric, problem_of, server_settings, wait_for
 from tests.paths import ROOT
-from tests.server import RunningServer, free_port, limit_files, running_server, server_environment
+from tests.server import (
+    RunningServer,
+    free_port,
+    limit_files,
+    run_to_its_end,
+    running_server,
+    server_environment,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -244,15 +251,7 @@ def is_healthy(client: httpx.Client) -> bool:
 
 
 def test_a_start_without_files_ends_with_a_sentence(weights, tmp_path):
-    ended = subprocess.run(
-        [*limit_files(24), sys.executable, "-m", "service", "serve"],
-        cwd=ROOT,
-        env=server_environment(free_port(), server_settings(weights)),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    ended = run_to_its_end(server_settings(weights), *limit_files(24))
     assert ended.returncode == 1
     (sentence,) = (line for line in ended.stderr.splitlines() if line.startswith("expofuse: "))
     assert "open files to be allowed, got 24" in sentence

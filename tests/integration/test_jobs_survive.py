@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 from standardwebhooks import Webhook
@@ -13,8 +11,7 @@ from tests import images
 from tests.expofuse.client.conftest import Awaited, Blocking
 from tests.integration.conftest import make_client, server_settings, wait_for
 from tests.integration.killed_service import survive
-from tests.paths import ROOT
-from tests.server import free_port, running_server, server_environment
+from tests.server import free_port, run_to_its_end, running_server
 from tests.webhooks import SECRET, receiving
 
 pytestmark = pytest.mark.e2e
@@ -106,15 +103,7 @@ def test_sigterm_loses_no_job(weights, tmp_path, pair, large_pair):
 def test_a_second_service_is_refused_the_folder_in_one_sentence(weights, tmp_path):
     environment = settings_of(weights, tmp_path)
     with running_server(environment, log_path=tmp_path / "1.log"):
-        second = subprocess.run(
-            [sys.executable, "-m", "service", "serve"],
-            cwd=ROOT,
-            env=server_environment(free_port(), environment),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        second = run_to_its_end(environment)
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1] == (
         "expofuse: expected EXPOFUSE_STATE_DIR for this service alone, another one is using it"
@@ -158,15 +147,7 @@ def test_a_webhook_to_a_host_that_is_not_listed_is_refused_with_its_form(weights
 
 def test_hosts_of_webhooks_without_a_secret_end_the_start(weights, tmp_path):
     environment = settings_of(weights, tmp_path, WEBHOOK_HOSTS="hooks.example")
-    ended = subprocess.run(
-        [sys.executable, "-m", "service", "serve"],
-        cwd=ROOT,
-        env=server_environment(free_port(), environment),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = run_to_its_end(environment)
     assert ended.returncode == 1
     assert "expected EXPOFUSE_JOBS__WEBHOOK_SECRET" in ended.stderr.splitlines()[-1]
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.paths import ROOT
-from tests.server import free_port, limit_files, server_environment
+from tests.server import free_port, limit_files, run_to_its_end, server_environment
 
 pytestmark = pytest.mark.e2e
 
@@ -64,15 +64,7 @@ def watch(process: subprocess.Popen[bytes]) -> int:
 
 def start_with_device(**overrides: str) -> tuple[int, list[str]]:
     """The same where the device itself refuses, so that its process has to be asked."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "service", "serve"],
-        cwd=ROOT,
-        env=server_environment(free_port(), {"EXPOFUSE_CODEC__PROCESSES": "1", **overrides}),
-        capture_output=True,
-        text=True,
-        timeout=START_TIMEOUT_S,
-        check=False,
-    )
+    ended = run_to_its_end({"EXPOFUSE_CODEC__PROCESSES": "1", **overrides})
     return ended.returncode, ended.stderr.splitlines()
 
 

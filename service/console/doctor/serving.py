@@ -124,7 +124,9 @@ def _examine_open_files(max_connections: int) -> Finding:
 
 def _examine_memory(most: Mapping[str, int]) -> Finding:
     """Memory of the machine or of the container, beside what all processes together may take."""
-    total_bytes, most_bytes = _find_memory_bytes(), sum(most.values())
+    from service.memory_budget import find_memory_bytes
+
+    total_bytes, most_bytes = find_memory_bytes(), sum(most.values())
     parts = ", ".join(f"{kind} {one // MIB}" for kind, one in most.items())
     found = f"{total_bytes // MIB} MiB; at worst {most_bytes // MIB} MiB are used ({parts})"
     if total_bytes >= most_bytes:
@@ -159,18 +161,6 @@ def _examine_sandbox(mode: str) -> Finding:
         f"{found}; without {', '.join(missing)}",
         "use a kernel from 5.13 on with Landlock and seccomp, and a container that may use them",
     )
-
-
-def _find_memory_bytes() -> int:
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            said = Path(place).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if said.isdecimal():
-            total = min(total, int(said))
-    return total
 
 
 def examine_port(host: str, port: int, *, name: str = "port") -> Finding:

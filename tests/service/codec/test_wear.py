@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from service.codec.pool import CodecPool
-from service.codec.wear import Wear, WearLimits, measure_private_bytes
+from service.codec.wear import Wear, WearLimits
 from service.errors import CodecTimeoutError
+from service.processes.memory import measure_private_bytes
 from service.processes.shared_memory import SharedArray
 from tests import images
 from tests.service.codec.test_hostile import CONFIG, SHAPE, Work, running_pool, until
