@@ -25,7 +25,8 @@ async def test_processes_are_renewed_after_so_many_calls_one_at_a_time_and_no_ca
         first = set(pool.pids)
         with ExitStack() as stack:
             works = [Work(stack) for _ in range(4)]
-            while pool.renewals < 3:
+            # Of two processes one may get more calls: it may be renewed twice before the other.
+            while pool.renewals < 3 or not first.isdisjoint(pool.pids):
                 await asyncio.gather(*(work.decode(pool) for work in works))
                 assert pool.alive >= 2, "the new one is there before the old one ends"
             await until(lambda: len(pool.pids) == 2)
