@@ -69,12 +69,13 @@ def write_faults(facts: Record) -> Iterator[str]:
                 f"{one['longest_silence_s']:.2f} s",
                 "not" if one["recovered_s"] is None else f"{one['recovered_s']:.1f} s",
                 *_compare(one["before"], one["after"]),
+                str(one["ended_processes"]),
                 _count(one["ends"]),
             )
         )
     names = (
         "fault", "sent", "200", "503", "others", "lost", "twice", "wrong", "silent", "back after",
-        "processes", "MiB", "files", "those who did it",
+        "processes", "MiB", "files", "ended", "those who did it",
     )  # fmt: skip
     yield from draw_table(names, rows)
     if left_out:

@@ -33,7 +33,7 @@ SLOW_READERS = 300
 SLOW_SENDERS = 60
 BOMBS = 3
 UPLOADS, UPLOAD_MB = 19, 250
-MEMORY_ROOM = 24 * MIB
+MEMORY_ROOM = 16 * MIB
 """Less than one codec process needs for a pair that it has not seen."""
 
 HOSTILE_CALLERS = 50

@@ -17,6 +17,7 @@ from bench.faults.family import CODEC, WORKER, find, weigh
 from bench.faults.ledger import Ledger, keep_asking
 from bench.line import Lines, LostError
 from bench.open_loop import OK, Kind
+from bench.processes import list_family
 from bench.running_service import RunningService, watched_service
 
 CLIENTS = 3
@@ -144,12 +145,13 @@ async def _try_on(
     async with _load(trial):
         await asyncio.sleep(min(WARM_UP_S, seconds))
     await asyncio.sleep(SETTLE_S)
-    before = weigh(service.pid)
+    before, were_there = weigh(service.pid), set(list_family(service.pid))
     wanted = {role: len(find(service.pid, role)) for role in (CODEC, WORKER)}
     async with _load(trial) as seen:
         await asyncio.sleep(min(1.0, seconds / 4))
         await fault.act(trial)
         recovered_s = await _recover(service, small, wanted)
+    ended = len(were_there - set(list_family(service.pid)))
     after, settled_s = await _settle(service.pid, before) if recovered_s is not None else (None, 0)
     return {
         **seen.ledger.describe(),
@@ -157,6 +159,7 @@ async def _try_on(
         "recovered_s": None if recovered_s is None else round(recovered_s, 2),
         "before": before,
         "after": after,
+        "ended_processes": ended,
         "settled_s": round(settled_s, 1),
         "ends": dict(trial.ends),
     }

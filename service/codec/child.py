@@ -49,7 +49,11 @@ from service.codec.messages import (
 )
 from service.errors import CodecError, CodecMemoryError
 from service.logs import configure_logs
-from service.processes.child_side import ParentPipe, follow_parent
+from service.processes.child_side import (
+    ParentPipe,
+    follow_parent,
+    stand_in_when_memory_is_short,
+)
 from service.processes.confinement import ALL_BARS, give_up_calls, give_up_files
 from service.processes.freed_memory import give_back_freed_memory, keep_freed_memory
 from service.processes.known_blocks import KnownBlocks
@@ -60,6 +64,9 @@ logger = logging.getLogger(__name__)
 
 QUIET_S = 5.0
 """Without a call for so long, a process that is pinged gives back what it keeps for the next."""
+
+OOM_SCORE = 500
+"""Of all processes of the service this one is the cheapest to lose."""
 
 _WARM_FORMATS: tuple[OutputFormat, ...] = ("jpeg", "png", "webp", "tiff")
 """Of others the first call loads what it needs: they are rare, and their libraries are large."""
@@ -74,9 +81,7 @@ def main() -> None:
     memory_limit_bytes, threads, parent_pid = (int(sys.argv[index]) for index in (1, 2, -1))
     log_level, cpu_limit_s, sandbox = sys.argv[3], float(sys.argv[4]), sys.argv[5]
     follow_parent(parent_pid)
-    # Of all processes of the service this one is the cheapest to lose when memory runs out.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    stand_in_when_memory_is_short(OOM_SCORE)
     bars = [] if sandbox == "off" else give_up_files()
     configure_logs(log_level)
     pipe = ParentPipe.take(CODEC_WIRE)

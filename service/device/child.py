@@ -42,7 +42,11 @@ from service.device.messages import (
 from service.device.schedule import WindowSchedule
 from service.errors import SharedMemoryError
 from service.logs import configure_logs
-from service.processes.child_side import ParentPipe, follow_parent
+from service.processes.child_side import (
+    ParentPipe,
+    follow_parent,
+    stand_in_when_memory_is_short,
+)
 from service.processes.known_blocks import KnownBlocks
 from service.processes.wire import Ping, Stop
 
@@ -51,6 +55,9 @@ if TYPE_CHECKING:
 
 EXIT_LOST_DEVICE = 70
 """Exit code of a worker that ended itself because its device is lost."""
+
+OOM_SCORE = 250
+"""Dearer to lose than a codec process, cheaper than the event loop, which knows all requests."""
 
 logger = logging.getLogger(__name__)
 
@@ -280,6 +287,7 @@ def run_process(factory: BackendFactory, *, log_level: str, parent_pid: int) -> 
         parent_pid: The event loop's process; this one ends when it does.
     """
     follow_parent(parent_pid)
+    stand_in_when_memory_is_short(OOM_SCORE)
     configure_logs(log_level)
     pipe = ParentPipe.take(DEVICE_WIRE)
     try:

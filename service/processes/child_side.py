@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Generic
 
 from service.processes.wire import (
@@ -37,6 +38,16 @@ def follow_parent(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # It died before the line above.
         sys.exit("expected the parent to be alive")
+
+
+def stand_in_when_memory_is_short(score: int) -> None:
+    """Let the kernel end this process before the parent where memory runs out.
+
+    Args:
+        score: Added to what the kernel finds, 0 to 1000; the highest goes first.
+    """
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
 
 
 class ParentPipe(Generic[ToChild, FromChild]):

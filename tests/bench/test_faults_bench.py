@@ -163,4 +163,5 @@ def test_a_fault_is_done_to_a_service_and_counted(tmp_path):
     assert found["lost"] == found["answered_twice"] == found["wrong_pictures"] == 0
     assert found["recovered_s"] is not None
     assert found["before"]["processes"] == found["after"]["processes"]
+    assert found["ended_processes"] >= 1
     assert found["ends"]["killed"] >= 1

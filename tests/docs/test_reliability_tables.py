@@ -9,7 +9,8 @@ WEIGHT = {"processes": {"event loop": 1, "codec process": 2}, "memory_mib": 99.6
 FAULT = {
     "name": "stop", "what": "stopped", "sent": 5, "answered": 4, "refused": 1, "others": {},
     "lost": 0, "answered_twice": 0, "wrong_pictures": 0, "longest_silence_s": 0.123,
-    "recovered_s": 1.25, "before": WEIGHT, "after": WEIGHT, "ends": {"stopped": 3},
+    "recovered_s": 1.25, "before": WEIGHT, "after": WEIGHT, "ended_processes": 2,
+    "ends": {"stopped": 3},
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
@@ -89,6 +90,18 @@ def check_answers(
 
 
 @pytest.mark.slow
+def test_where_memory_runs_out_the_process_that_knows_all_requests_is_the_last_to_go(own_server):
+    """What the kernel then does is a row of `python -m bench faults`."""
+
+    def read_score(process: psutil.Process) -> int:
+        return int(Path(f"/proc/{process.pid}/oom_score_adj").read_text("ascii"))
+
+    codecs = [read_score(one) for one in codec_processes(own_server)]
+    workers = [read_score(one) for one in device_workers(own_server)]
+    own = int(Path("/proc/self/oom_score_adj").read_text("ascii"))
+    assert min(codecs) > max(workers) > own
+
+
 def test_a_worker_killed_under_load_loses_no_request_and_answers_none_twice(own_server, pair):
     with make_client(own_server) as client, ThreadPoolExecutor(CLIENTS) as pool:
         reference = client.post("/fuse", files=pair).content
