@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.settings import LimitSettings
+from service.settings import MIB, LimitSettings
 
 BYTES_PER_MEGAPIXEL = 9_000_000
 """Shared memory of one megapixel in flight: two exposures and the picture, three bytes each."""
@@ -15,10 +15,11 @@ PRIVATE_BYTES_PER_MEGAPIXEL = 40_000_000
 that are decoded at once take 20 MB a megapixel each, one that is written 30. JPEG takes less than
 1, a progressive one 12, WebP 8, PNG and TIFF 5."""
 
-LOOP_BYTES = 80_000_000
-WORKER_BYTES = 100_000_000
-CODEC_BYTES = 120_000_000
-"""What a process takes while nothing is in flight, and what it keeps of what it has freed."""
+LOOP_BYTES = 128 * MIB
+WORKER_BYTES = 128 * MIB
+CODEC_BYTES = 128 * MIB
+"""What a process takes while nothing is in flight, 50 to 65 MiB, and what it keeps of what it has
+freed."""
 
 MEMORY_SHARE = 0.9
 """What of the memory is counted on; the rest is left to the system and to what is not foreseen."""

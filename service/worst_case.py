@@ -6,17 +6,14 @@ and Kubernetes, `expofuse doctor` those of the machine.
 
 from service.http.server import CLOSE_TIMEOUT_S
 from service.logs import FLUSH_TIMEOUT_S
-from service.memory_budget import BYTES_PER_MEGAPIXEL
+from service.memory_budget import BYTES_PER_MEGAPIXEL, CODEC_BYTES, LOOP_BYTES, WORKER_BYTES
 from service.processes.child_process import REAP_TIMEOUT_S
 from service.processes.supervisor import STOP_TIMEOUT_S
 from service.settings import MIB, Settings
 
-LOOP_BYTES = 128 * MIB
-CODEC_BYTES = 128 * MIB
-WORKER_BYTES = 1024 * MIB
-"""What a process has beside all that settings bound: idle they have 50 to 65 MiB, and the event
-loop's and a codec process keep what they freed. To fuse a warped pair of 24 megapixels the worker
-took 194 MiB more (docs/performance.md), a network with ONNX Runtime a few times that."""
+FUSING_BYTES = 896 * MIB
+"""What fusing takes of the device worker at worst: a warped pair of 24 megapixels took 194 MiB
+(docs/performance.md), a network with ONNX Runtime a few times that."""
 
 
 def count_stop_s(settings: Settings) -> float:
@@ -33,6 +30,10 @@ def count_stop_s(settings: Settings) -> float:
 def count_memory(settings: Settings) -> dict[str, int]:
     """Most bytes of memory, by what they are for; every bound reached at the same time.
 
+    It is more than what `service.memory_budget` fits into the memory there is: a codec process is
+    held to have reached the limit at which its calls are refused more memory, as a hostile file
+    makes it do, and not what the dearest sound files take.
+
     Example:
         >>> most = count_memory(Settings())
         >>> list(most)
@@ -45,6 +46,6 @@ def count_memory(settings: Settings) -> dict[str, int]:
         "kept pictures": cache.bytes + cache.keyed_bytes,
         "shared memory": int(limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL),
         "codec": codec.count * (codec.memory_bytes + CODEC_BYTES),
-        "worker": WORKER_BYTES,
+        "worker": WORKER_BYTES + FUSING_BYTES,
         "event loop": LOOP_BYTES,
     }
