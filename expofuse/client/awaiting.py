@@ -11,12 +11,13 @@ import anyio
 import httpx
 from anyio import to_thread
 
-from expofuse.answers import ENDED_STATES, Health, JobStatus, Readiness, Version, Weights
+from expofuse.answers import ENDED_STATES, Health, JobList, JobStatus, Readiness, Version, Weights
 from expofuse.client.errors import BusyError, ClientError
 from expofuse.client.exchange import (
     DEFAULT_TIMEOUT_S,
     DEFAULT_URL,
     HEALTH_PATH,
+    JOBS_PATH,
     MAX_PROBLEM_BYTES,
     READY_PATH,
     Connection,
@@ -147,6 +148,10 @@ class AsyncClient:
             job_id: From `submit`.
         """
         return await self._get(path_of_job(job_id), JobStatus)
+
+    async def jobs(self) -> list[JobStatus]:
+        """The jobs of this client's API key, the last accepted first; see `Client.jobs`."""
+        return (await self._get(JOBS_PATH, JobList)).jobs
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobStatus:
         """Wait until a job is over: done, failed, cancelled or expired; see `Client.wait`.

@@ -10,12 +10,13 @@ from typing import BinaryIO, Self, Unpack
 
 import httpx
 
-from expofuse.answers import ENDED_STATES, Health, JobStatus, Readiness, Version, Weights
+from expofuse.answers import ENDED_STATES, Health, JobList, JobStatus, Readiness, Version, Weights
 from expofuse.client.errors import BusyError, ClientError
 from expofuse.client.exchange import (
     DEFAULT_TIMEOUT_S,
     DEFAULT_URL,
     HEALTH_PATH,
+    JOBS_PATH,
     MAX_PROBLEM_BYTES,
     READY_PATH,
     Connection,
@@ -181,6 +182,15 @@ class Client:
             job_id: From `submit`.
         """
         return self._get(path_of_job(job_id), JobStatus)
+
+    def jobs(self) -> list[JobStatus]:
+        """The jobs of this client's API key, the last accepted first.
+
+        Raises:
+            ProblemError: The client has no key: without one only who knows a job's id sees it.
+            ClientError: See the class.
+        """
+        return self._get(JOBS_PATH, JobList).jobs
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobStatus:
         """Wait until a job is over: done, failed, cancelled or expired.

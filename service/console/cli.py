@@ -24,6 +24,7 @@ SUMMARIES = {
     "doctor": "Say what is wrong with this installation, and how to mend it.",
     "weights": "List, verify or show the versions of weights.",
     "keys": "Add, list or revoke the API keys of a service.",
+    "jobs": "Have a service fuse exposures, and fetch the picture later.",
     "version": "Print the version.",
 }
 """Every command with its first sentence: `--help` need not load the commands to list them."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
-from service.console.exits import EXIT_FAILED, EXIT_MISUSED, CommandError
+from service.console.clients import explaining_client, make_client_options, open_client
+from service.console.exits import EXIT_MISUSED, CommandError
 from service.console.options import FuseChoices
 
 if TYPE_CHECKING:
-    from expofuse.client import Client
+    from expofuse.client import Client, Fused
 
 Exposure = Path | bytes
 
@@ -138,31 +139,9 @@ class ServerEngine:
             CommandError: The service refused, failed, or could not be reached.
             OSError: A file cannot be read.
         """
-        with _explaining_client():
-            fused = self._client.fuse(
-                exposures,
-                weights=choices.weights,
-                align=choices.align,
-                ghosts=choices.ghosts,
-                crop=choices.crop,
-                reference=choices.reference,
-                format=choices.format,
-                quality=choices.quality,
-                bit_depth=choices.bit_depth,
-                subsampling=choices.subsampling,
-                progressive=choices.progressive,
-                metadata=choices.metadata,
-                profile=choices.profile,
-            )
-        return Picture(
-            fused.content,
-            fused.weights,
-            fused.alignment.text,
-            order=_count_from_one(fused.order),
-            fused=_count_from_one(fused.fused),
-            reference=fused.reference + 1,
-            replaced_share=fused.ghosts.replaced_share,
-        )
+        with explaining_client():
+            fused = self._client.fuse(exposures, **make_client_options(choices))
+        return picture_of(fused)
 
     def identify_weights(self, choices: FuseChoices) -> str:
         """See `Engine.identify_weights`: the version alone, of which a service tells no hash.
@@ -170,7 +149,7 @@ class ServerEngine:
         Raises:
             CommandError: The service has no such version, or cannot be asked.
         """
-        with _explaining_client():
+        with explaining_client():
             loaded = self._client.weights()
         asked = choices.weights or loaded.default
         if asked not in loaded.names:
@@ -196,32 +175,21 @@ def open_engine(server: str | None) -> Iterator[Engine]:
     if server is None:
         yield LocalEngine()
         return
-    try:
-        from expofuse.client import Client
-    except ImportError as cause:
-        raise CommandError(
-            "expected the extra 'client' for --server, it is not installed: "
-            "pip install 'expofuse[client]' does it",
-            code="not-installed",
-        ) from cause
-    with _explaining_client():
-        client = Client(server)
-    with client:
+    with open_client(server) as client:
         yield ServerEngine(client)
 
 
-@contextmanager
-def _explaining_client() -> Iterator[None]:
-    """Turn the client's errors into the end of a command, or of a bracket."""
-    from expofuse.client import ClientError, NoAnswerError, UsageError
-
-    try:
-        yield
-    except ClientError as cause:
-        exit_code = EXIT_MISUSED if isinstance(cause, UsageError) else EXIT_FAILED
-        silent = "no-answer" if isinstance(cause, NoAnswerError) else "unexpected-answer"
-        code = getattr(cause, "code", "") or silent
-        raise CommandError(str(cause), exit_code, code=code) from cause
+def picture_of(fused: "Fused") -> Picture:
+    """The picture that a service answered with."""
+    return Picture(
+        fused.content,
+        fused.weights,
+        fused.alignment.text,
+        order=_count_from_one(fused.order),
+        fused=_count_from_one(fused.fused),
+        reference=fused.reference + 1,
+        replaced_share=fused.ghosts.replaced_share,
+    )
 
 
 def _count_from_one(indices: Sequence[int]) -> tuple[int, ...]:

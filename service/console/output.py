@@ -1,11 +1,15 @@
-"""Writes the outcome of a command for programmes: one JSON value on a line."""
+"""Writes the outcome of a command: pictures, and for programmes one JSON value on a line."""
 
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+PIPE = Path("-")
+"""Standard input or output, where a command takes a file."""
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
@@ -20,3 +24,23 @@ def json_option(function: CommandFunction) -> CommandFunction:
 def write_json(document: object) -> None:
     """Write one JSON value on a line of standard output."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def write_picture(content: bytes, out: Path) -> None:
+    """Write a picture to a file, whole or not at all, or to standard output.
+
+    Args:
+        content: The encoded picture.
+        out: Path of the file; `PIPE` for standard output.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if out == PIPE:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    from expofuse.files.writing.destination import open_destination
+
+    with open_destination(out) as file:
+        file.write(content)

@@ -14,9 +14,8 @@ from service.console.options import (
     make_choices,
     server_option,
 )
-from service.console.output import json_option, write_json
+from service.console.output import PIPE, json_option, write_json, write_picture
 
-PIPE = Path("-")
 PAIR_AND_PICTURE = 3
 """How many files are named without `-o`."""
 
@@ -60,7 +59,7 @@ def command(
         inputs = _read_pipe(exposures)
         with open_engine(server) as engine:
             picture = engine.fuse(inputs, choices.named_for(out))
-        _write(picture, out)
+        write_picture(picture.content, out)
     _tell(picture, out, choices, as_json=as_json)
 
 
@@ -77,17 +76,6 @@ def _tell_apart(files: tuple[Path, ...], out: Path | None) -> tuple[tuple[Path, 
 
 def _read_pipe(files: tuple[Path, ...]) -> list[Exposure]:
     return [sys.stdin.buffer.read() if path == PIPE else path for path in files]
-
-
-def _write(picture: Picture, out: Path) -> None:
-    if out == PIPE:
-        sys.stdout.buffer.write(picture.content)
-        sys.stdout.buffer.flush()
-        return
-    from expofuse.files.writing.destination import open_destination
-
-    with open_destination(out) as file:
-        file.write(picture.content)
 
 
 def _tell(picture: Picture, out: Path, choices: FuseChoices, *, as_json: bool) -> None:

@@ -17,8 +17,7 @@ from expofuse.api_key import (
 )
 from service.console.exits import EXIT_FAILED, explaining
 from service.console.output import json_option, write_json
-
-DEFAULT_PORT = "8000"
+from service.console.own_url import find_own_url
 
 
 @click.command("health")
@@ -42,9 +41,8 @@ def command(server: str | None, alive: bool, timeout_s: float, as_json: bool) ->
 
     Exit codes: 0 ready, 1 not ready or no answer, 2 misused.
     """
-    port = os.environ.get("EXPOFUSE_PORT") or DEFAULT_PORT
     certificate = None if server else os.environ.get("EXPOFUSE_TLS__CERTIFICATE")
-    url = server or f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+    url = server or find_own_url()
     path = "healthz" if alive else "readyz"
     trust = _trust(certificate) if certificate else None
     with explaining(as_json=as_json):
