@@ -32,6 +32,7 @@ FusionError                         (model/errors.py)
     ├── TlsError                    the certificate, its key or the clients' are not sound
     ├── ReloadError                 the weights that lie there cannot take the place of those served
     ├── SharedMemoryError           /dev/shm is full, too small at start, or a block is gone
+    ├── ScarcityError               the system has no file, memory or disk left
     ├── JobsOffError                jobs are asked for, and there is no folder to keep them in
     ├── JobNotFoundError            no job of this id, or it is another caller's
     ├── JobUnfinishedError          the picture of a job that is not done
@@ -244,6 +245,12 @@ class SharedMemoryError(ServiceError):
     """Shared memory is full, too small for the settings at start, or a block of it is gone."""
 
     code = "shared-memory"
+
+
+class ScarcityError(ServiceError):
+    """The system has no open file, memory or room on a disk left for what a request needs."""
+
+    code = "scarcity"
 
 
 class JobsOffError(ServiceError):

@@ -47,6 +47,7 @@ from service.errors import (
     ReloadError,
     RequestHeadError,
     RequestTimeoutError,
+    ScarcityError,
     SharedMemoryError,
     StorageFullError,
     TargetTooLongError,
@@ -362,6 +363,13 @@ PROBLEMS: Final[dict[type[FusionError], Row]] = {
         "The service is out of memory",
         "There is no room for the pixels of this request in the shared memory of the service.",
         _TRY_AGAIN + " An operator gives the container a larger `/dev/shm`: `docs/deployment.md`.",
+        may_retry=True,
+    ),
+    ScarcityError: Row(
+        503,
+        "The system has nothing left for this request",
+        "The service may open no more files, or the memory or the disk of its machine is used up.",
+        _TRY_AGAIN + " An operator finds in the log, under the `request_id`, what is used up.",
         may_retry=True,
     ),
     WorkerStoppedError: Row(

@@ -22,6 +22,7 @@ from service.errors import (
     RateLimitError,
     RequestHeadError,
     RequestTimeoutError,
+    ScarcityError,
     TargetTooLongError,
     TransferCodingError,
     UnauthorizedError,
@@ -39,6 +40,7 @@ from service.problem_types import (
     type_of,
 )
 from service.request_record import RequestRecord, choose_request_id
+from service.scarcity import find_scarcity
 
 INTERNAL_DETAIL = "the service failed at this request; its log says why, under this request id"
 
@@ -67,6 +69,7 @@ ANYWHERE = (
     TransferCodingError,
     QueueFullError,
     WorkerStoppedError,
+    ScarcityError,
     HttpVersionError,
 )
 """What every route may answer with, for the request's head or for how the service fares."""
@@ -198,7 +201,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 class LastHandler:
-    """Outermost of the error handlers: whatever nobody expected becomes a fixed 500."""
+    """Outermost of the error handlers: whatever nobody expected becomes a fixed 500.
+
+    But where the system has nothing left, the client is asked to come back.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -218,10 +224,14 @@ class LastHandler:
         try:
             await self._app(scope, receive, send_noting_start)
         except Exception as error:
-            logger.error("unexpected error", exc_info=error, extra={"code": INTERNAL_CODE})
+            scarcity = find_scarcity(error)
+            code = INTERNAL_CODE if scarcity is None else scarcity.code
+            logger.error("unexpected error", exc_info=error, extra={"code": code})
             if has_started:
                 raise  # The status line is out: only the connection's end can tell the client.
-            response = answer_problem(
-                RequestRecord.of(scope), code=INTERNAL_CODE, row=INTERNAL_ROW, detail=""
-            )
+            record = RequestRecord.of(scope)
+            if scarcity is not None:
+                response = answer_error(record, scarcity)
+            else:
+                response = answer_problem(record, code=code, row=INTERNAL_ROW, detail="")
             await response(scope, receive, send)

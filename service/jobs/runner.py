@@ -28,6 +28,7 @@ from service.lifecycle import Service
 from service.logs import request_id_of_context
 from service.problem_types import INTERNAL_CODE, find_row
 from service.request_record import RequestRecord
+from service.scarcity import find_scarcity
 
 POLL_S: Final = 0.1
 """Between two looks whether requests have left something."""
@@ -249,6 +250,10 @@ class JobRunner:
             except FusionError as error:
                 if not find_row(error).may_retry:
                     raise
+            except (OSError, MemoryError) as error:
+                if find_scarcity(error) is None:
+                    raise
+                logger.error("a job waits until the system has room again", exc_info=error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

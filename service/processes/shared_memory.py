@@ -33,6 +33,9 @@ MOUNT = Path("/dev/shm")
 _MADV_POPULATE_WRITE = 23
 """From `linux/mman.h`; Python has no name for it."""
 
+_FULL = (errno.ENOSPC, errno.ENOMEM)
+"""What the system says where a block finds no room."""
+
 SampleType = Literal["uint8", "uint16"]
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -128,6 +131,7 @@ class SharedArray:
 
         Raises:
             SharedMemoryError: /dev/shm has no room for it.
+            OSError: The process may open no more files.
         """
         name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(16)}"
         descriptor = SharedDescriptor(name, shape, dtype)
@@ -136,9 +140,15 @@ class SharedArray:
         try:
             block = SharedMemory(name, create=True, size=descriptor.size_bytes)
         except OSError as error:
+            if error.errno not in _FULL:
+                raise
             raise _full(descriptor.size_bytes) from error
         block.close()
-        lock_fd = _open_block(name)
+        try:
+            lock_fd = _open_block(name)
+        except BaseException:
+            block.unlink()
+            raise
         # Held until unlink: a block that can be locked has no living owner (sweep_stale_blocks).
         fcntl.flock(lock_fd, fcntl.LOCK_EX)
         array = cls(block, lock_fd, descriptor)
@@ -146,7 +156,7 @@ class SharedArray:
             os.posix_fallocate(lock_fd, 0, descriptor.size_bytes)
         except OSError as error:
             array.unlink()
-            if error.errno not in (errno.ENOSPC, errno.ENOMEM):
+            if error.errno not in _FULL:
                 raise
             raise _full(descriptor.size_bytes) from error
         return array

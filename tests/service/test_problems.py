@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import logging
 
@@ -54,6 +55,7 @@ from service.errors import (
     ReloadError,
     RequestHeadError,
     RequestTimeoutError,
+    ScarcityError,
     ServiceError,
     SharedMemoryError,
     StorageFullError,
@@ -110,6 +112,7 @@ STATUSES = {
     InferenceError: 500,
     CodecCrashError: 500,
     QueueFullError: 503,
+    ScarcityError: 503,
     SharedMemoryError: 503,
     WorkerStoppedError: 503,
     DeadlineError: 504,
@@ -204,6 +207,10 @@ def make_client(metrics, **options):
     async def inference():
         raise InferenceError("a detail for the log")
 
+    @app.get("/files")
+    async def files():
+        raise OSError(errno.EMFILE, "a secret")
+
     app.add_middleware(LastHandler)
     app.add_middleware(RequestContext, metrics=metrics, running=RunningRequests(), retry_after_s=3)
     transport = httpx.ASGITransport(app, **options)
@@ -223,6 +230,17 @@ async def test_an_unexpected_error_is_a_fixed_500_with_its_trace_in_the_log(metr
         "request_id": "boom-1",
     }
     assert response.headers["x-request-id"] == "boom-1"
+    assert "a secret" in caplog.text
+    assert "a secret" not in response.text
+
+
+async def test_a_system_that_has_nothing_left_asks_to_come_back(metrics, caplog):
+    with caplog.at_level(logging.ERROR):
+        async with make_client(metrics) as client:
+            response = await client.get("/files")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "3")
+    assert response.json()["type"] == "/problems/scarcity"
+    assert "open files" in response.json()["detail"]
     assert "a secret" in caplog.text
     assert "a secret" not in response.text
 

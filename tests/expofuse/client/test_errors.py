@@ -47,6 +47,7 @@ FAMILIES = {
     "reload-failed": "RequestError",
     "rate-limited": "BusyError",
     "request-timeout": "DeadlineError",
+    "scarcity": "BusyError",
     "shared-memory": "BusyError",
     "storage-full": "BusyError",
     "target-too-long": "RequestError",

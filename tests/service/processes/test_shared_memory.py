@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -122,6 +123,19 @@ def test_create_refuses_an_empty_shape():
 def test_create_refuses_more_than_there_is_and_leaves_nothing():
     with pytest.raises(SharedMemoryError, match="of free shared memory"):
         SharedArray.create((shared_memory_free_bytes() + (1 << 30),), "uint8")
+    assert not blocks()
+
+
+def test_where_no_file_may_be_opened_that_is_the_error_and_nothing_is_left():
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = os.open(os.devnull, os.O_RDONLY)  # All numbers below it are taken.
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, most[1]))
+        with pytest.raises(OSError, match="Too many open files"):
+            SharedArray.create((16,), "uint8")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        os.close(highest)
     assert not blocks()
 
 

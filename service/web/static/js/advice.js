@@ -7,6 +7,7 @@ const ADVICE = {
   "too-many-concurrent": "Other requests of your key are being answered. Try again when they are.",
   "queue-full": "Others are being served. Try again in a moment.",
   "worker-stopped": "The service is starting or stopping. Try again in a minute.",
+  "scarcity": "The machine of the service has nothing left for this request. Try again later.",
   "shared-memory": "The service is short of memory. Try again later, or ask whoever runs it to give it more.",
   "body-too-large": "Send fewer or smaller files: JPEG instead of TIFF, for instance.",
   "too-many-pixels": "Export the photos smaller, or use fewer exposures.",
