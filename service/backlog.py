@@ -28,8 +28,15 @@ IDLE_MEMORY_S = 60.0
 BELIEVED_S = 10.0
 """Seconds under load that the rate at the start is worth."""
 
-OVERTAKING_SHARE = 0.5
-"""Of the work that is done while a job may be overtaken, what those do that overtake it."""
+OVERTAKING_AT_START = 0.5
+MOST_OVERTAKING = 3.0
+OVERTAKING_STEP = 0.05
+OVERTAKEN_JOBS = 0.9
+"""Of all jobs, those that end no later than expected; the others are the price of a bound that
+turns nobody away in vain."""
+
+LEAST_OVERTAKEN_S = 1.0
+"""A job that can be overtaken for a shorter time tells nothing: its own work may be as wrong."""
 
 LEAST_SHARE, MOST_SHARE = 1 / 8, 8.0
 """The rate is never held to be outside of these multiples of the number of cores: a machine that
@@ -43,11 +50,15 @@ class Job:
     Attributes:
         caller: Who asked for it.
         turn: When its calls and windows are run.
+        admitted_s: When it was, on the clock of the backlog.
+        ahead_s: How long the cores were busy then with what stood before it.
         left: Work of the stages that are not over.
     """
 
     caller: str
     turn: Turn
+    admitted_s: float
+    ahead_s: float
     left: dict[Stage, float] = field(default_factory=dict)
 
     @property
@@ -106,6 +117,39 @@ class RateOfWork:
         self._work_s += work_s
 
 
+class Overtaking:
+    """Of the time for which jobs may be overtaken, the share by which they end later for it.
+
+    It depends on what else comes, so it is learned from the jobs that end: it follows what nine of
+    ten of them stay below (a quantile by stochastic approximation: Robbins and Monro, "A stochastic
+    approximation method", Annals of Mathematical Statistics, 1951).
+
+    Example:
+        >>> overtaking = Overtaking()
+        >>> for late in [0.2, 0.4, 0.6, 0.8, 1.0] * 200:
+        ...     overtaking.learn(late)
+        >>> 0.8 <= overtaking.share <= 1.1
+        True
+    """
+
+    def __init__(self) -> None:
+        self._share = OVERTAKING_AT_START
+
+    @property
+    def share(self) -> float:
+        """The share, 0 to `MOST_OVERTAKING`."""
+        return self._share
+
+    def learn(self, late: float) -> None:
+        """Take note of a job that has ended.
+
+        Args:
+            late: How much later it ended than what stood before it said, as such a share.
+        """
+        step = OVERTAKEN_JOBS if late > self._share else OVERTAKEN_JOBS - 1
+        self._share = min(max(self._share + OVERTAKING_STEP * step, 0.0), MOST_OVERTAKING)
+
+
 class Backlog:
     """The work of all admitted jobs that is left.
 
@@ -118,6 +162,7 @@ class Backlog:
         self._cores = cores
         self._clock = clock
         self._rate = RateOfWork(cores)
+        self._overtaking = Overtaking()
         self._jobs: set[Job] = set()
         self._last_s = clock()
         self._age_s = 0.0
@@ -164,16 +209,14 @@ class Backlog:
         """How long the cores are busy with what is before this turn, or will come before it.
 
         While a job waits, smaller ones come; they overtake it for as long as its work is worth.
-        Half of what can be done meanwhile is held to be theirs.
         """
-        ahead_s = sum(job.left_s for job in self._jobs if job.turn.rank <= turn.rank)
-        wait_s = ahead_s / self.rate
-        return wait_s + OVERTAKING_SHARE * min(wait_s, find_worth_s(turn))
+        ahead_s = self._find_ahead_s(turn)
+        return ahead_s + self._overtaking.share * min(ahead_s, find_worth_s(turn))
 
     def add(self, work: Work, turn: Turn, caller: str) -> Job:
         """Take a job in."""
         self._advance()
-        job = Job(caller, turn, dict(work))
+        job = Job(caller, turn, self._last_s, self._find_ahead_s(turn), dict(work))
         self._jobs.add(job)
         return job
 
@@ -183,11 +226,27 @@ class Backlog:
         done_s = job.left.pop(stage, 0.0)
         if self._is_busy:
             self._rate.count(done_s)
+        if done_s and not job.left:
+            self._learn_from(job)
 
     def remove(self, job: Job) -> None:
         """Forget a job that is over; what it has not done is not counted as done."""
         self._advance()
         self._jobs.discard(job)
+
+    def _find_ahead_s(self, turn: Turn) -> float:
+        """How long the cores are busy with what is here and stands before a turn."""
+        ahead_s = sum(job.left_s for job in self._jobs if job.turn.rank <= turn.rank)
+        return ahead_s / self.rate
+
+    def _learn_from(self, job: Job) -> None:
+        """Note by how much a job that is done was overtaken."""
+        overtaken_s = min(job.ahead_s, find_worth_s(job.turn))
+        if overtaken_s < LEAST_OVERTAKEN_S:
+            return
+        own_s = job.turn.work_s * self._cores / self.rate
+        late_s = self._last_s - job.admitted_s - job.ahead_s - own_s
+        self._overtaking.learn(late_s / overtaken_s)
 
     def _advance(self) -> None:
         """Let time pass: for the rate, and for the age of jobs, which a slow machine slows down."""

@@ -12,7 +12,7 @@ from bisect import insort
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-AGEING = 0.25
+AGEING = 0.16
 """Seconds of expected work that a second of waiting makes up for."""
 
 MAX_WORK_S = 2.0
@@ -58,8 +58,8 @@ def find_worth_s(turn: Turn) -> float:
     """Seconds for which the smallest jobs that come may overtake one.
 
     Example:
-        >>> find_worth_s(Turn(0.5, begin_s=0.0))
-        2.0
+        >>> find_worth_s(Turn(0.4, begin_s=0.0))
+        2.5
     """
     return min(turn.work_s, MAX_WORK_S) / AGEING
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.backlog import LEAST_SHARE, MOST_SHARE, OVERTAKING_SHARE, Backlog
+from service.backlog import LEAST_SHARE, MOST_SHARE, OVERTAKING_AT_START, Backlog
 from service.turns import AGEING
 
 CORES = 2
@@ -57,15 +57,15 @@ def test_one_waits_for_the_work_before_ones_turn_and_for_what_overtakes_meanwhil
     for _ in range(4):
         add(backlog, 1.0)
     ahead_s = 4.0 / CORES
-    assert expect_wait_s(backlog, 1.0) == pytest.approx(ahead_s * (1 + OVERTAKING_SHARE))
+    assert expect_wait_s(backlog, 1.0) == pytest.approx(ahead_s * (1 + OVERTAKING_AT_START))
     assert expect_wait_s(backlog, 0.1) == 0.0
-    assert expect_wait_s(backlog, 50.0) == pytest.approx(ahead_s * (1 + OVERTAKING_SHARE))
+    assert expect_wait_s(backlog, 50.0) == pytest.approx(ahead_s * (1 + OVERTAKING_AT_START))
 
 
 def test_a_small_job_is_overtaken_for_a_moment_alone(backlog):
     for _ in range(100):
         add(backlog, 0.1)
-    most_s = 0.1 / AGEING * OVERTAKING_SHARE
+    most_s = 0.1 / AGEING * OVERTAKING_AT_START
     assert expect_wait_s(backlog, 0.1) == pytest.approx(10.0 / CORES + most_s)
 
 
@@ -81,6 +81,24 @@ def test_what_a_job_has_done_is_waited_for_no_more(backlog):
     backlog.remove(job)
     assert backlog.work_s == 0.0
     assert backlog.sum_by_caller() == {}
+
+
+@pytest.mark.parametrize(("late_s", "least", "most"), [(4.0, 1.9, 2.1), (-4.0, 0.0, 0.0)])
+def test_how_long_jobs_are_overtaken_is_learned_from_those_that_end(
+    backlog, clock, late_s, least, most
+):
+    for _ in range(300):
+        before = [add(backlog, 1.0) for _ in range(4)]
+        job = add(backlog, 1.0)
+        for one in before:
+            backlog.remove(one)
+        # Two seconds of work stood before it, and one second is its own on one core.
+        clock.now_s += 3.0 + late_s
+        backlog.finish(job, "decode")
+        backlog.finish(job, "fuse")
+        backlog.remove(job)
+    before = [add(backlog, 1.0) for _ in range(4)]
+    assert least <= expect_wait_s(backlog, 1.0) / 2.0 - 1.0 <= most
 
 
 def test_the_rate_is_measured_under_load(backlog, clock):
