@@ -122,8 +122,11 @@ class ChildProcess(Generic[ToChild, FromChild]):
                 env=program.environment,
             )
         except OSError as cause:
+            # uvloop does not tell what is used up: its error has the number -1.
+            is_told = cause.errno is not None and cause.errno > 0
+            why = cause.strerror if is_told else "no file, no process or no memory is left"
             raise ChildStartError(
-                f"expected a new {program.name}, the system gives none: {cause.strerror}",
+                f"expected a new {program.name}, the system gives none: {why}",
                 is_passing=True,
             ) from cause
         return cls(process, program, on_message, bound_payload)
