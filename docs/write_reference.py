@@ -9,14 +9,16 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 from prometheus_client.metrics_core import Metric
 
 from docs.reliability_tables import fill_tables
 from expofuse.bundled_weights import DEFAULT_WEIGHTS
-from service.metrics import Metrics
+from service.metrics import Metrics, ProcessKind
 from service.problem_types import CLIENT_LEFT_STATUS, PROBLEM_TYPES, type_of
 from service.served_weights import ServedWeights, WorkerInfo
+from service.settings import LimitSettings
 from trainer.__main__ import create_parser
 from trainer.markdown import draw_table
 
@@ -101,6 +103,10 @@ def collect_metrics() -> list[Metric]:
     metrics.show_processes(
         codec=counts, worker=counts, codec_alive=lambda: 0, codec_renewals=lambda: 0
     )
+    metrics.show_ready(lambda: True)
+    metrics.show_memory({kind: lambda: 0 for kind in get_args(ProcessKind)})
+    metrics.show_shared_memory(held=lambda: 0, idle=lambda: 0, free=lambda: 0, size=lambda: 0)
+    metrics.show_limits(dict.fromkeys(LimitSettings.model_fields, 0.0))
     metrics.show_dropped_log_lines(lambda: 0)
     return list(metrics.registry.collect())
 
@@ -127,6 +133,8 @@ def _tell_labels(metric: Metric) -> str:
 
 def _tell_values(label: str, values: Iterable[str]) -> str:
     listed = list(values)
+    if label == "name" and "max_jobs" in listed:
+        return ": as in `GET /limits`"
     if label in ("weights", "name", "version", "device", "precision", "default"):
         return ""
     if len(listed) > MANY_VALUES:

@@ -30,7 +30,13 @@ from model.exposure import (
 from model.ghosts.find import find_ghosts_of_proxies
 from model.ghosts.proxies import reduce_exposure
 from model.registration import Registration
-from model.selection import choose_reference, find_useless, find_wanted, keep_useful
+from model.selection import (
+    choose_reference,
+    find_useless,
+    find_wanted,
+    keep_useful,
+    measure_gap_ev,
+)
 from model.tiling import Rect
 
 REDUCED_AREA = 0.9
@@ -48,12 +54,14 @@ class RegisteredStack:
         registration: How those go together; indices are those of `used`.
         useless: Number of each other exposure, as given, from 0, and why it is not used.
         frame: What all used exposures cover, in reference pixels; None where they share nothing.
+        gap_ev: From the darkest to the brightest used exposure, see `measure_gap_ev`.
     """
 
     used: ExposureStack
     registration: Registration
     useless: Mapping[int, Useless]
     frame: Rect | None
+    gap_ev: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +131,7 @@ def register(
         Registration(laid.reference, alignment, found),
         laid.useless,
         frame if frame.height else None,
+        measure_gap_ev(laid.small.darkest, laid.small.brightest),
     )
 
 

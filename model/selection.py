@@ -1,5 +1,6 @@
 """Chooses the exposures of a stack that are worth fusing, and the one that the others lie on."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -7,8 +8,9 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from model.colour import pixels_to_linear
 from model.errors import ExposureError
-from model.exposure import ExposureSet, Reference, Useless
+from model.exposure import ExposureSet, Pixels, Reference, Useless
 from model.ghosts.curves import Proxy
 from model.ghosts.kernels import count_shown
 from model.ghosts.proxies import (
@@ -19,6 +21,12 @@ from model.ghosts.proxies import (
 
 SHOWN = (5, 250)
 """Levels outside which a channel shows nothing."""
+
+BLACK_LIGHT = 2.0**-16
+"""What a picture in which nothing shows is taken for, of a full-scale light of 1."""
+
+GAP_STRIDE = 4
+"""Of a small picture every so manieth pixel of every so manieth row is looked at for its light."""
 
 LEAST_SHOWN = 0.005
 """Share of the picture that an exposure must show."""
@@ -71,6 +79,31 @@ def find_useless(given: ExposureSet, *, wanted: int | None = None) -> Mapping[in
             if _are_equal(proxies[earlier], proxy):
                 useless[earlier if index == wanted else index] = "duplicate"
     return useless
+
+
+def measure_gap_ev(darkest: Pixels, brightest: Pixels) -> float:
+    r"""How much more light one exposure shows than another: :math:`\log_2 (m_b / m_d)`.
+
+    :math:`m` is the mean of linear light over pixels and channels. Clipping hides light, so the gap
+    of exposures that are partly white or black is larger than what is measured. 0 where the second
+    one shows less.
+
+    Args:
+        darkest: A small picture. Shape (h, w, 3), uint8 or uint16.
+        brightest: Another one, of any size.
+
+    Example:
+        >>> dark = np.full((16, 16, 3), 64, np.uint8)
+        >>> round(measure_gap_ev(dark, dark * 2), 2), measure_gap_ev(dark, dark)
+        (2.2, 0.0)
+    """
+    dark, bright = (_measure_light(one) for one in (darkest, brightest))
+    return max(0.0, math.log2(bright / dark))
+
+
+def _measure_light(picture: Pixels) -> float:
+    linear = pixels_to_linear(picture[::GAP_STRIDE, ::GAP_STRIDE])
+    return max(float(linear.mean(dtype=np.float64)), BLACK_LIGHT)
 
 
 def keep_useful(given: Given, useless: Mapping[int, Useless]) -> Given:

@@ -26,6 +26,7 @@ from service.processes.memory import count_private_bytes
 from service.processes.shared_memory import (
     require_shared_memory,
     shared_memory_free_bytes,
+    shared_memory_size_bytes,
     sweep_stale_blocks,
 )
 from service.reloads import Reloads
@@ -195,6 +196,7 @@ class Service:
             int(self.limits.max_megapixels_in_flight * BYTES_PER_MEGAPIXEL),
             [self.codec, self.device],
         )
+        self.metrics.show_ready(lambda: self.status.is_ready)
         self.metrics.show_processes(
             codec=self.codec,
             worker=self.device,
@@ -205,6 +207,7 @@ class Service:
             held=lambda: self.blocks.held_bytes,
             idle=lambda: self.blocks.idle_bytes,
             free=shared_memory_free_bytes,
+            size=shared_memory_size_bytes,
         )
         self.metrics.show_memory(
             {

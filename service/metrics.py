@@ -18,7 +18,12 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from expofuse.answers import JobState
-from service.problem_types import OUTCOME_KINDS, OUTCOMES
+from service.problem_types import (
+    ENDED_OUTCOME_KINDS,
+    JOB_OUTCOME_KINDS,
+    OUTCOME_KINDS,
+    OUTCOMES,
+)
 from service.request_record import Stage
 from service.served_weights import WorkerInfo
 
@@ -32,13 +37,13 @@ SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 SHARE_BUCKETS = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+GAP_BUCKETS = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12)
 MEGAPIXEL_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 16, 24, 36, 50, 100)
 
 KeyRefusal = Literal["none", "malformed", "unknown", "wrong", "expired", "revoked", "too-many"]
 """Why a request was not let in; the last one: too many wrong keys came from its address."""
 
 LIMITS_OF_KEYS = ("requests", "megapixels", "concurrency")
-RELOAD_OUTCOMES = ("taken", "refused")
 ALIGNMENT_OUTCOMES = ("off", "identity", "homography", "refused")
 
 
@@ -54,8 +59,7 @@ KeptFor = Literal["equal", "keyed"]
 """Requests that are equal; the same request once more, with its `Idempotency-Key`."""
 
 RELOAD_OUTCOMES = ("reloaded", "refused")
-"""The new worker serves; what lies there did not pass, and the one before serves on."""
-
+"""What lies there now is in force; it did not pass, and what was before stays in force."""
 
 WebhookOutcome = Literal["delivered", "failed", "given-up", "refused"]
 """Of a call: taken or not; of a webhook: no longer tried, or of a host no longer listed."""
@@ -106,6 +110,7 @@ class Metrics:
         pair_megapixels: Size of admitted pairs.
         alignments: Aligned pairs by what was applied.
         replaced_share: Share of a picture in which what moved was replaced.
+        exposure_gap_ev: From the darkest to the brightest exposure that was fused.
         jobs_in_flight: Jobs admitted and not yet settled.
         megapixels_in_flight: What they count against the budget.
         upload_bytes: Bytes of request bodies held.
@@ -113,8 +118,17 @@ class Metrics:
         running_jobs: Jobs whose windows are on the device.
         batch_windows: Windows in one micro-batch.
         batch_seconds: Time of one micro-batch.
+        device_memory_bytes: What the worker holds of the device's memory, as of its last
+            micro-batch; 0 on a CPU.
+        device_out_of_memory: Micro-batches, and jobs at their begin, that the device's memory did
+            not hold.
+        device_lost: Workers that ended because their device failed in a way that only a new process
+            can get over.
         worker_up: Device workers that are alive and warmed up: 1, and 2 while weights are reloaded.
         weights_reloads: Reloads of the weights by outcome.
+        certificate_expiry_timestamp_seconds: When the certificate ends, since 1970; 0: there is
+            none.
+        certificate_reloads: Times that the certificate was read anew, by outcome.
         response_bytes: Bytes of finished pictures that clients have not read yet.
         kept_bytes: Bytes of finished pictures that are kept, by what for.
         connections: Open connections.
@@ -130,6 +144,8 @@ class Metrics:
         draining: 1 after SIGTERM.
         stored_jobs: Jobs of `POST /jobs` by state.
         stored_jobs_bytes: What they count against the bound of the folder.
+        job_submissions: `POST /jobs` by kind of outcome.
+        jobs_ended: Jobs that were fused or have failed, by kind of outcome.
         webhook_calls: Calls of webhooks by outcome.
         weights: Name and version of each weights version that is served, the device and the
             precision they run on, and which of them is the default.
@@ -188,6 +204,11 @@ class Metrics:
             "Share of a picture in which what moved was replaced.",
             buckets=SHARE_BUCKETS,
         )
+        self.exposure_gap_ev = self._histogram(
+            "exposure_gap_ev",
+            "From the darkest to the brightest exposure of a picture, by their mean light.",
+            buckets=GAP_BUCKETS,
+        )
         self.jobs_in_flight = self._gauge("jobs_in_flight", "Jobs admitted and not yet settled.")
         self.megapixels_in_flight = self._gauge(
             "megapixels_in_flight", "Megapixels of admitted jobs; a 16-bit pair counts twice."
@@ -199,6 +220,15 @@ class Metrics:
             "batch_windows", "Windows in one micro-batch.", buckets=BATCH_BUCKETS
         )
         self.batch_seconds = self._histogram("batch_seconds", "Time of one micro-batch.")
+        self.device_memory_bytes = self._gauge(
+            "device_memory_bytes", "Memory of the device that the worker holds; 0 on a CPU."
+        )
+        self.device_out_of_memory = self._counter(
+            "device_out_of_memory", "Times that the device's memory did not hold a micro-batch."
+        )
+        self.device_lost = self._counter(
+            "device_lost", "Workers that ended because their device failed for good."
+        )
         self.worker_up = self._gauge(
             "worker_up", "Device workers that are warmed up: 1, and 2 while weights are reloaded."
         )
@@ -207,6 +237,15 @@ class Metrics:
         )
         for outcome in RELOAD_OUTCOMES:
             self.weights_reloads.labels(outcome)
+        self.certificate_expiry_timestamp_seconds = self._gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate of the service ends, since 1970; 0 where it has none.",
+        )
+        self.certificate_reloads = self._counter(
+            "certificate_reloads", "Times that the certificate was read anew.", "outcome"
+        )
+        for outcome in RELOAD_OUTCOMES:
+            self.certificate_reloads.labels(outcome)
         self.response_bytes = self._gauge(
             "response_bytes", "Bytes of finished pictures that are not sent yet."
         )
@@ -261,6 +300,16 @@ class Metrics:
         self.stored_jobs_bytes = self._gauge(
             "stored_jobs_bytes", "What they count against the bound of the folder."
         )
+        self.job_submissions = self._counter(
+            "job_submissions", "Requests to POST /jobs by kind of outcome.", "outcome"
+        )
+        self.jobs_ended = self._counter(
+            "jobs_ended", "Jobs that came to their end, by kind of outcome.", "outcome"
+        )
+        for kind in JOB_OUTCOME_KINDS:
+            self.job_submissions.labels(kind)
+        for kind in ENDED_OUTCOME_KINDS:
+            self.jobs_ended.labels(kind)
         self.webhook_calls = self._counter(
             "webhook_calls", "Calls of webhooks, and webhooks that were given up.", "outcome"
         )
@@ -311,6 +360,10 @@ class Metrics:
         self.expected_wait_seconds.set_function(expected_s)
         self.work_rate.set_function(rate)
 
+    def show_ready(self, is_ready: Callable[[], bool]) -> None:
+        """Show whether requests should come here, read whenever the metrics are."""
+        self._gauge("ready", "1 while `GET /readyz` answers 200.").set_function(is_ready)
+
     def show_processes(
         self,
         *,
@@ -359,7 +412,12 @@ class Metrics:
             memory.labels(kind).set_function(count)
 
     def show_shared_memory(
-        self, *, held: Callable[[], int], idle: Callable[[], int], free: Callable[[], int]
+        self,
+        *,
+        held: Callable[[], int],
+        idle: Callable[[], int],
+        free: Callable[[], int],
+        size: Callable[[], int],
     ) -> None:
         """Show what the blocks of shared memory take, read whenever the metrics are.
 
@@ -367,8 +425,10 @@ class Metrics:
             held: Bytes of all blocks.
             idle: Bytes of those that wait for their next job.
             free: Bytes of /dev/shm that nobody has taken.
+            size: Bytes of /dev/shm.
         """
         self._gauge("shared_memory_free_bytes", "Free bytes of /dev/shm.").set_function(free)
+        self._gauge("shared_memory_size_bytes", "Bytes of /dev/shm.").set_function(size)
         self._gauge(
             "shared_memory_bytes", "Bytes of shared memory for pixels, used and idle."
         ).set_function(held)

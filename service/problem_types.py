@@ -73,6 +73,9 @@ REUSED_OUTCOME: Final = "reused"
 """Answered with a picture that was made, or was being made, for an equal request."""
 
 NOT_MODIFIED_OUTCOME: Final = "not-modified"
+ACCEPTED_OUTCOME: Final = "accepted"
+"""Of `POST /jobs`; what becomes of the job is another matter."""
+
 """The client has the picture already, as its `If-None-Match` says."""
 
 
@@ -517,27 +520,44 @@ def _sort_outcomes() -> dict[str, str]:
         FUSED_OUTCOME: FUSED_OUTCOME,
         REUSED_OUTCOME: REUSED_OUTCOME,
         NOT_MODIFIED_OUTCOME: REUSED_OUTCOME,
+        ACCEPTED_OUTCOME: ACCEPTED_OUTCOME,
         UNSETTLED_OUTCOME: "failed",
     }
     for code, row in PROBLEM_TYPES.items():
-        is_refusal = row.status < 500 or row.may_retry
-        kinds[code] = "refused" if is_refusal else "failed"
+        if row.status < 500:
+            kinds[code] = "refused"
+        else:
+            kinds[code] = "shed" if row.may_retry else "failed"
     return kinds | {DisconnectedError.code: DisconnectedError.code}
 
 
 _KIND_BY_OUTCOME: Final = _sort_outcomes()
 
-OUTCOME_KINDS: Final = (FUSED_OUTCOME, REUSED_OUTCOME, "refused", "failed", DisconnectedError.code)
-"""Outcomes by kind: fused; reused, where no fusion was needed; refused (4xx and what may be tried
-again); failed; disconnected."""
+OUTCOME_KINDS: Final = (
+    FUSED_OUTCOME,
+    REUSED_OUTCOME,
+    "refused",
+    "shed",
+    "failed",
+    DisconnectedError.code,
+)
+"""Outcomes by kind: fused; reused, where no fusion was needed; refused, for what the client sent or
+is allowed (4xx); shed, for want of room or of a process (5xx that may be tried again); failed;
+disconnected. Shed and failed are what an operator answers for."""
+
+JOB_OUTCOME_KINDS: Final = (ACCEPTED_OUTCOME, "refused", "shed", "failed", DisconnectedError.code)
+"""The same of `POST /jobs`."""
+
+ENDED_OUTCOME_KINDS: Final = (FUSED_OUTCOME, "refused", "failed")
+"""The same of a job that has ended: it waits for room, and nobody for it on a connection."""
 
 
 def kind_of(outcome: str) -> str:
-    """The kind of an outcome, one of `OUTCOME_KINDS`.
+    """The kind of an outcome, one of `OUTCOME_KINDS`; `accepted` is its own.
 
     Example:
         >>> [kind_of(outcome) for outcome in ("fused", "queue-full", "bad-option", "codec-crashed")]
-        ['fused', 'refused', 'refused', 'failed']
+        ['fused', 'shed', 'refused', 'failed']
     """
     return _KIND_BY_OUTCOME.get(outcome, "failed")
 

@@ -91,13 +91,13 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
         if settings.metrics_port is not None:
             host = settings.metrics_host or settings.host
             admin_listener = held.enter_context(claim_address(host, settings.metrics_port))
-        tls = None if settings.tls.certificate is None else ServerTls(settings.tls)
         if worker_command is None:
             verify_files(settings.weights_directories)
             make_command: Callable[[], Sequence[str]] = partial(make_worker_command, settings)
         else:
             make_command = partial(list, worker_command)
         service = Service(settings, make_command(), renew_command=make_command)
+        tls = None if settings.tls.certificate is None else ServerTls(settings.tls, service.metrics)
         jobs = None if settings.state_dir is None else Jobs(settings.state_dir, service)
         try:
             starting = asyncio.create_task(_start(service, jobs))

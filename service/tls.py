@@ -5,9 +5,11 @@ What is read is tried before it is used: by a handshake with itself, in memory.
 
 import logging
 import ssl
+import time
 from pathlib import Path
 
 from service.errors import TlsError
+from service.metrics import Metrics
 from service.settings import TlsSettings
 
 MAX_PASSWORD_BYTES = 1024
@@ -22,6 +24,7 @@ class ServerTls:
 
     Args:
         settings: Where the files lie; a certificate and a key are set.
+        metrics: Where reloads and the end of the certificate are shown; None: nowhere.
 
     Attributes:
         context: Of every connection; a reload changes what new ones get.
@@ -30,8 +33,9 @@ class ServerTls:
         TlsError: A file cannot be read, or they do not belong together.
     """
 
-    def __init__(self, settings: TlsSettings) -> None:
+    def __init__(self, settings: TlsSettings, metrics: Metrics | None = None) -> None:
         self._settings = settings
+        self._metrics = metrics or Metrics()
         self._try()
         self.context = self._load()
         if settings.client_ca is not None:
@@ -47,8 +51,13 @@ class ServerTls:
         Raises:
             TlsError: They are not sound; the old ones stay.
         """
-        self._try()
-        self._load(self.context)
+        try:
+            self._try()
+            self._load(self.context)
+        except TlsError:
+            self._metrics.certificate_reloads.labels("refused").inc()
+            raise
+        self._metrics.certificate_reloads.labels("reloaded").inc()
 
     def _load(self, context: ssl.SSLContext | None = None) -> ssl.SSLContext:
         settings = self._settings
@@ -85,7 +94,7 @@ class ServerTls:
         except OSError as cause:  # As is ssl.SSLError.
             raise _explain(cause, certificate, "a certificate") from cause
         try:
-            _shake_hands(self._load(), client_context)
+            expires_s = _shake_hands(self._load(), client_context)
         except ssl.SSLCertVerificationError as error:
             if error.verify_code not in (EXPIRED, NOT_YET_VALID):
                 raise _explain(error, certificate, "a certificate") from error
@@ -93,9 +102,12 @@ class ServerTls:
                 "clients will refuse the certificate of this service",
                 extra={"reason": error.verify_message},
             )
+            expires_s = time.time()  # As one that ends now: it is of no use.
+        self._metrics.certificate_expiry_timestamp_seconds.set(expires_s)
 
 
-def _shake_hands(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+def _shake_hands(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> float:
+    """Shake hands; when the certificate ends, in seconds since 1970."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context.wrap_bio(to_server, to_client, server_side=True)
     client = client_context.wrap_bio(to_client, to_server)
@@ -107,6 +119,9 @@ def _shake_hands(server_context: ssl.SSLContext, client_context: ssl.SSLContext)
             except ssl.SSLWantReadError:
                 continue
             waiting.remove(side)
+    certificate = client.getpeercert()
+    assert certificate is not None
+    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
 
 def _explain(cause: Exception, path: Path, expected: str) -> TlsError:

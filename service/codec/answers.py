@@ -38,6 +38,9 @@ MAX_SENTENCE = 2_000
 MAX_PLANE_PX = 1 << 20
 """Of a ghost map; it is made on a small picture."""
 
+MAX_GAP_EV = 16.0
+"""From what a black picture is taken for to a white one."""
+
 MAX_LEVEL = 1e6
 """Of a curve, whose levels are about 0 to 255."""
 
@@ -138,6 +141,7 @@ def _check_found(call: RegisterCall, answer: StackFound) -> None:
     _require(set(answer.useless) == set(places) - set(used), "which exposures are not used")
     _require(0 <= answer.reference < len(used), "the reference")
     _require(0.0 <= answer.replaced_share <= 1.0, "the share that is replaced")
+    _require(0.0 <= answer.gap_ev <= MAX_GAP_EV, "the gap of the exposures")
     _check_places(call, answer)
     height, width, _ = answer.exposures[0].shape
     if answer.frame is not None:

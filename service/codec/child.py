@@ -257,6 +257,7 @@ def _register(call: RegisterCall, known: KnownBlocks) -> StackFound:
         registration.replaced_share,
         tuple(rooms.taken.get(index, call.images[index].pixels) for index in used),
         found.frame,
+        found.gap_ev,
     )
 
 

@@ -57,6 +57,7 @@ class StackFound:
         replaced_share: Share of the picture that is replaced in an exposure for it.
         exposures: Where the used exposures lie: the images given, or a room.
         frame: What all of them cover, in reference pixels; None where they share nothing.
+        gap_ev: From the darkest to the brightest of them, see `model.selection.measure_gap_ev`.
     """
 
     order: tuple[int, ...]
@@ -68,6 +69,7 @@ class StackFound:
     replaced_share: float
     exposures: tuple[SharedDescriptor, ...]
     frame: Rect | None
+    gap_ev: float
     kind: Literal["stack-found"] = "stack-found"
 
 

@@ -56,12 +56,14 @@ class Backend:
         pipelines: One for each version of `info`, by its label.
         classify: Whether an error means too little memory, a lost device, or this job alone.
         free_memory: Gives cached device memory back before a smaller attempt.
+        measure_memory: Bytes of the device's memory that this process holds; 0 on a CPU.
     """
 
     info: WorkerInfo
     pipelines: Mapping[str, BackendPipeline]
     classify: Callable[[Exception], FailureKind]
     free_memory: Callable[[], None]
+    measure_memory: Callable[[], int] = lambda: 0
 
 
 BackendFactory = Callable[[], Backend]
@@ -142,7 +144,13 @@ def create_backend(config: BackendConfig) -> Backend:
         return Backend(info, pipelines, classify_error, _nothing_to_free)
     from service.device import torch_device
 
-    return Backend(info, pipelines, torch_device.classify_error, torch_device.free_memory)
+    return Backend(
+        info,
+        pipelines,
+        torch_device.classify_error,
+        torch_device.free_memory,
+        torch_device.measure_memory,
+    )
 
 
 def _count_threads(config: BackendConfig) -> int:

@@ -27,6 +27,7 @@ from service.device.backend import (
 )
 from service.device.messages import (
     DEVICE_WIRE,
+    EXIT_LOST_DEVICE,
     BatchDone,
     Cancel,
     Cancelled,
@@ -34,6 +35,7 @@ from service.device.messages import (
     Finished,
     FromWorker,
     FuseJob,
+    OutOfMemory,
     Ready,
     Started,
     Submit,
@@ -52,9 +54,6 @@ from service.processes.wire import Ping, Stop
 
 if TYPE_CHECKING:
     from model.pipeline import FusionRun
-
-EXIT_LOST_DEVICE = 70
-"""Exit code of a worker that ended itself because its device is lost."""
 
 OOM_SCORE = 250
 """Dearer to lose than a codec process, cheaper than the event loop, which knows all requests."""
@@ -159,7 +158,7 @@ class Worker:
         except (RuntimeError, MemoryError) as error:
             if self._backend.classify(error) != "memory":
                 raise
-        self._backend.free_memory()
+        self._make_room()
         return pipeline.begin(stack, registration, output)
 
     def _fuse(self, weights: str, batch: Sequence[tuple[int, Window]]) -> None:
@@ -172,7 +171,7 @@ class Worker:
         if kind == "device":
             raise LostDeviceError from error
         if kind == "memory":
-            self._backend.free_memory()
+            self._make_room()
         if kind == "memory" and len(batch) > 1:
             limit = self._batch_limits[weights] = max(1, len(batch) // 2)
             logger.warning("out of memory", extra={"windows": len(batch), "weights": weights})
@@ -198,8 +197,13 @@ class Worker:
                 # The original's traceback would keep the very tensors alive that did not fit.
                 return kind, InferenceError("the device's memory does not hold one window")
             return kind, error
-        self._send(BatchDone(len(batch), time.monotonic() - begin))
+        seconds = time.monotonic() - begin
+        self._send(BatchDone(len(batch), seconds, self._backend.measure_memory()))
         return None
+
+    def _make_room(self) -> None:
+        self._send(OutOfMemory())
+        self._backend.free_memory()
 
     def _fuse_parts(self, weights: str, parts: Sequence[Sequence[tuple[int, Window]]]) -> None:
         for part in parts:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from model.errors import FusionError, InferenceError
 from service.device.messages import (
     DEVICE_WIRE,
+    EXIT_LOST_DEVICE,
     BatchDone,
     Cancel,
     Cancelled,
@@ -23,6 +24,7 @@ from service.device.messages import (
     Finished,
     FromWorker,
     FuseJob,
+    OutOfMemory,
     Ready,
     Started,
     Submit,
@@ -225,9 +227,14 @@ class JobQueue:
     def on_child_message(self, message: FromWorker, payload: bytes) -> None:
         """See `ChildOwner`."""
         match message:
-            case BatchDone(windows, seconds) if windows >= 1 and 0 <= seconds < math.inf:
+            case BatchDone(windows, seconds, n_bytes) if (
+                windows >= 1 and 0 <= seconds < math.inf and n_bytes >= 0
+            ):
                 self._metrics.batch_windows.observe(windows)
                 self._metrics.batch_seconds.observe(seconds)
+                self._metrics.device_memory_bytes.set(n_bytes)
+            case OutOfMemory():
+                self._metrics.device_out_of_memory.inc()
             case Started(number, at) if self._can_start(number, at):
                 self._running[number].started_at = at
             case Finished(number, at) if self._can_finish(number, at):
@@ -249,6 +256,9 @@ class JobQueue:
         A job that met an end before lets those that wait go first: each of its trials may cost
         them another start.
         """
+        self._metrics.device_memory_bytes.set(0)
+        if end.exit_status == EXIT_LOST_DEVICE:
+            self._metrics.device_lost.inc()
         was_alone = len(self._running) == 1
         left = [one for one in self._running.values() if not one.settled.done()]
         self._running.clear()

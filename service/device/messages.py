@@ -11,6 +11,9 @@ from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
 from service.served_weights import WorkerInfo
 
+EXIT_LOST_DEVICE = 70
+"""Exit code of a worker that ended itself because its device is lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class FuseJob:
@@ -129,16 +132,28 @@ class BatchDone:
     Attributes:
         windows: Windows in it.
         seconds: Time it took.
+        memory_bytes: What the worker holds of the device's memory now; 0 on a CPU.
     """
 
     windows: int
     seconds: float
+    memory_bytes: int = 0
     kind: Literal["batch-done"] = "batch-done"
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """From the worker: the device's memory did not hold a micro-batch, or what a job keeps there.
+
+    It tries again with less; a job that fails for it is another message.
+    """
+
+    kind: Literal["out-of-memory"] = "out-of-memory"
 
 
 ToWorker = Annotated[Submit | Cancel | Ping | Stop, Field(discriminator="kind")]
 FromWorker = Annotated[
-    Ready | Started | Finished | Failed | Cancelled | BatchDone | Pong | StartFailed,
+    Ready | Started | Finished | Failed | Cancelled | BatchDone | OutOfMemory | Pong | StartFailed,
     Field(discriminator="kind"),
 ]
 DEVICE_WIRE: Wire[ToWorker, FromWorker] = Wire(TypeAdapter(ToWorker), TypeAdapter(FromWorker))

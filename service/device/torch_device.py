@@ -22,3 +22,8 @@ def classify_error(error: Exception) -> backend.FailureKind:
 def free_memory() -> None:
     """Give the allocator's cached device memory back before a smaller attempt."""
     torch.cuda.empty_cache()
+
+
+def measure_memory() -> int:
+    """Bytes of device memory that torch's allocator holds, whether used or cached."""
+    return torch.cuda.memory_reserved()

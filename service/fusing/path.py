@@ -183,6 +183,8 @@ async def run_fusion(
         allowance = admission.hold_response(len(picture))
     service.metrics.alignments.labels(summarise_alignment(found.alignment)).inc()
     service.metrics.replaced_share.observe(found.replaced_share)
+    if len(found.used) > 1:
+        service.metrics.exposure_gap_ev.observe(found.gap_ev)
     record.outcome = FUSED_OUTCOME
     record.end = time.monotonic()
     return FusedPicture(

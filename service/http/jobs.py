@@ -39,7 +39,13 @@ from service.jobs.job import Job
 from service.jobs.jobs import Jobs, JobView
 from service.jobs.webhooks import MAX_URL_CHARACTERS
 from service.lifecycle import Service
-from service.problem_types import INTERNAL_ROW, PROBLEM_TYPES, PROBLEMS, type_of
+from service.problem_types import (
+    ACCEPTED_OUTCOME,
+    INTERNAL_ROW,
+    PROBLEM_TYPES,
+    PROBLEMS,
+    type_of,
+)
 from service.problems import ANYWHERE, INTERNAL_DETAIL, describe_header, describe_problems
 from service.request_record import KEY_PREFIX, RequestRecord
 
@@ -201,6 +207,7 @@ async def _accept(request: Request, record: RequestRecord, service: Service, job
         fusion = judge(form, options, ",".join(request.headers.getlist("accept")), service)
         with service.keys.charging(record, fusion.megapixels):
             job_id = await jobs.accept(fusion, record, webhook=webhook, idempotency_key=key)
+    record.outcome = ACCEPTED_OUTCOME
     return await jobs.view(job_id, record.caller)
 
 

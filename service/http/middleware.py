@@ -23,6 +23,7 @@ from service.request_record import RequestRecord, choose_request_id
 
 REQUEST_ID_HEADER = b"x-request-id"
 FUSE_PATH = "/fuse"
+JOBS_PATH = "/jobs"
 EVERY_PATH = "*"
 """The target of an `OPTIONS` that asks about the whole service."""
 
@@ -86,6 +87,8 @@ class RequestContext:
         if is_fuse:
             self._metrics.requests.labels(record.outcome).inc()
             self._metrics.request_seconds.labels(kind_of(record.outcome)).observe(seconds)
+        elif _is_submission(scope):
+            self._metrics.job_submissions.labels(kind_of(record.outcome)).inc()
         if record.outcome == FUSED_OUTCOME:
             for stage, stage_s in record.stages.seconds.items():
                 self._metrics.stage_seconds.labels(stage).observe(stage_s)
@@ -110,6 +113,10 @@ class RequestContext:
 
 def _is_fuse(scope: Scope) -> bool:
     return bool(scope["path"] == FUSE_PATH and scope["method"] == "POST")
+
+
+def _is_submission(scope: Scope) -> bool:
+    return bool(scope["path"] == JOBS_PATH and scope["method"] == "POST")
 
 
 class PlainTarget:

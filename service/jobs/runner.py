@@ -26,7 +26,7 @@ from service.jobs.store import JobStore
 from service.jobs.threads import JobThreads
 from service.lifecycle import Service
 from service.logs import request_id_of_context
-from service.problem_types import INTERNAL_CODE, find_row
+from service.problem_types import INTERNAL_CODE, find_row, kind_of
 from service.request_record import RequestRecord
 from service.scarcity import find_scarcity
 
@@ -232,6 +232,7 @@ class JobRunner:
                 fused.allowance.release()
             seconds = time.monotonic() - running.begin
             self._pace += (seconds / job.work_s - self._pace) / 8
+        self._service.metrics.jobs_ended.labels(kind_of(running.record.outcome)).inc()
         logger.info(
             "job",
             extra={

@@ -117,7 +117,7 @@ class KeyRing:
                 )
                 return
             self._take(records)
-            self._metrics.key_reloads.labels("taken").inc()
+            self._metrics.key_reloads.labels("reloaded").inc()
 
     async def watch(self) -> None:
         """Read the file anew whenever it has changed, until cancelled."""

@@ -213,6 +213,12 @@ def shared_memory_free_bytes() -> int:
     return room.f_bavail * room.f_frsize
 
 
+def shared_memory_size_bytes() -> int:
+    """Bytes of /dev/shm."""
+    room = os.statvfs(MOUNT)
+    return room.f_blocks * room.f_frsize
+
+
 def require_shared_memory(needed_bytes: int) -> None:
     """Check at start that the configured megapixels in flight fit into /dev/shm.
 

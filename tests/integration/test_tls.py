@@ -173,10 +173,24 @@ def run_health(*arguments: str, environment: dict[str, str] | None = None) -> in
 
 
 def serial_number(server, trust) -> str:
+    return str(certificate_of(server, trust)["serialNumber"])
+
+
+def certificate_of(server, trust):
     with connect(server, trust) as connection:
         certificate = connection.getpeercert()
     assert certificate is not None
-    return str(certificate["serialNumber"])
+    return certificate
+
+
+def count_reloads(server, outcome: str) -> float:
+    return read_metric(server, f'expofuse_certificate_reloads_total{{outcome="{outcome}"}}')
+
+
+def read_metric(server, series: str) -> float:
+    """From the operators' port, which has no TLS."""
+    text = httpx.get(f"http://127.0.0.1:{metrics_port(server)}/metrics", trust_env=False).text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(series))
 
 
 def test_a_new_certificate_is_taken_up_and_a_bad_one_is_not(
@@ -189,11 +203,16 @@ def test_a_new_certificate_is_taken_up_and_a_bad_one_is_not(
     wait_for(lambda: serial_number(secure, trust) != before)
     assert secure_client.get("/healthz").status_code == 200  # On the connection of before.
     taken = serial_number(secure, trust)
+    assert count_reloads(secure, "reloaded") == 1
+    issued_until = certificate_of(secure, trust)["notAfter"]
+    expiry_s = read_metric(secure, "expofuse_certificate_expiry_timestamp_seconds")
+    assert expiry_s == ssl.cert_time_to_seconds(str(issued_until))
     put_certificate(authority, folder, "other")
     (folder / "other.key").replace(folder / "server.key")
     os.kill(secure.process.pid, signal.SIGHUP)
     wait_for(lambda: "reload failed, the old stays" in secure.log())
     assert serial_number(secure, trust) == taken
+    assert count_reloads(secure, "refused") == 1
 
 
 def test_only_clients_that_are_vouched_for_are_served(weights, folder, authority, trust, tmp_path):

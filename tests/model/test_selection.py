@@ -6,8 +6,26 @@ import pytest
 from model.describe import describe_unused
 from model.exposure import ExposureStack
 from model.register import register
-from model.selection import choose_reference, find_useless, keep_useful
+from model.selection import choose_reference, find_useless, keep_useful, measure_gap_ev
 from tests import images
+
+
+@pytest.mark.parametrize("stops", [0.0, 1.0, 3.0])
+def test_the_gap_is_that_of_the_light(stops):
+    levels = [0.4 * 2.0**-stops, 0.4]
+    dark, bright = (np.full((40, 48, 3), round(255 * encode(one)), np.uint8) for one in levels)
+    assert measure_gap_ev(dark, bright) == pytest.approx(stops, abs=0.05)
+    assert measure_gap_ev(bright, dark) == 0.0
+
+
+def test_the_gap_from_black_is_bounded():
+    black, white = np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 255, np.uint8)
+    assert measure_gap_ev(black, white) == pytest.approx(16.0)
+
+
+def encode(light):
+    """The sRGB curve above its knee, IEC 61966-2-1."""
+    return 1.055 * light ** (1 / 2.4) - 0.055
 
 
 def stack_of(*pictures):

@@ -115,6 +115,7 @@ class CopyBackend:
             pipelines={LABEL: self.as_pipeline(max_batch)},
             classify=classify,
             free_memory=self.free_memory,
+            measure_memory=lambda: 1000 * len(self.batches),
         )
 
     def as_pipeline(self, max_batch: int = 4) -> BackendPipeline:

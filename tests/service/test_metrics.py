@@ -77,7 +77,7 @@ def test_two_services_in_one_process_share_no_metric():
 def test_memory_is_shown_by_kind_of_process_as_it_is_now(metrics):
     sizes = {"loop": 1.0, "codec": 2.0, "worker": 3.0}
     metrics.show_memory({kind: (lambda kind=kind: sizes[kind]) for kind in sizes})
-    metrics.show_shared_memory(held=lambda: 1, idle=lambda: 2, free=lambda: 3)
+    metrics.show_shared_memory(held=lambda: 1, idle=lambda: 2, free=lambda: 3, size=lambda: 4)
     sizes["codec"] = 5.0
     found = families(metrics)
     shown = {
@@ -85,3 +85,12 @@ def test_memory_is_shown_by_kind_of_process_as_it_is_now(metrics):
     }
     assert shown == sizes
     assert found["expofuse_shared_memory_free_bytes"].samples[0].value == 3
+    assert found["expofuse_shared_memory_size_bytes"].samples[0].value == 4
+
+
+def test_readiness_is_shown_as_it_is_now(metrics):
+    is_ready = [True]
+    metrics.show_ready(lambda: is_ready[0])
+    assert families(metrics)["expofuse_ready"].samples[0].value == 1
+    is_ready[0] = False
+    assert families(metrics)["expofuse_ready"].samples[0].value == 0

@@ -102,6 +102,7 @@ FORGED: dict[type, dict[str, Forge]] = {
         "one of them left out": changed(used=(0,), reference=0),
         "another reference": changed(reference=2),
         "a share": changed(replaced_share=NAN),
+        "a gap": changed(gap_ev=NAN),
         "a frame outside": changed(frame=Rect(0, 0, 10_000, 10)),
         "an empty frame": changed(frame=Rect(0, 0, 0, 10)),
         "exposures elsewhere": elsewhere(name="expofuse-1-0123456789abcdef"),

@@ -19,6 +19,7 @@ from service.device.messages import (
     Cancelled,
     Failed,
     Finished,
+    OutOfMemory,
     Ready,
     Started,
     Submit,
@@ -117,6 +118,9 @@ def test_out_of_memory_halves_the_micro_batch_until_it_fits(messages, make_job):
     assert finished(messages) == [0]
     np.testing.assert_array_equal(output.array, expected)
     assert all(done.windows <= 2 for done in messages if isinstance(done, BatchDone))
+    assert sum(isinstance(one, OutOfMemory) for one in messages) == 3
+    held = [done.memory_bytes for done in messages if isinstance(done, BatchDone)]
+    assert held[-1] == 1000 * len(backend.batches)
 
 
 def test_a_halved_micro_batch_stays_halved_until_the_worker_is_idle(messages, make_job):

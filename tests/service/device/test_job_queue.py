@@ -25,6 +25,7 @@ from tests.service.backends import (
     HANG,
     INFO,
     LOSE_DEVICE,
+    NEVER_FITS,
     RAISE,
     SLOW,
     backend_command,
@@ -185,6 +186,7 @@ async def test_a_job_that_ends_each_worker_fails_alone_after_a_bounded_number(
         BatchDone(0, 1.0),
         BatchDone(1, math.nan),
         BatchDone(1, -1.0),
+        BatchDone(1, 1.0, -1),
     ],
 )
 async def test_what_a_worker_says_without_reason_is_not_believed(metrics, message):
@@ -260,6 +262,27 @@ async def test_a_cancelled_job_is_dropped_while_it_waits_and_while_it_runs(metri
         await worker.fuse(job)
         np.testing.assert_array_equal(output.array, expected)
         assert not jobs[1][1].array.any()
+
+
+async def test_what_befalls_the_device_is_counted(metrics, make_job):
+    async with running(metrics) as worker:
+        with pytest.raises(InferenceError):
+            await worker.fuse(make_job(NEVER_FITS)[0])
+        assert gauge(metrics, "device_out_of_memory_total") >= 1
+        await worker.fuse(make_job()[0])
+        assert gauge(metrics, "device_memory_bytes") > 0
+        assert gauge(metrics, "device_lost_total") == 0
+        with pytest.raises(InferenceError):
+            await worker.fuse(make_job(LOSE_DEVICE)[0])
+        assert gauge(metrics, "device_lost_total") == worker.restarts >= 1
+        assert gauge(metrics, "device_memory_bytes") == 0
+
+
+async def test_a_worker_that_is_killed_has_not_lost_its_device(metrics, make_job, tmp_path):
+    async with running(metrics, copying, tmp_path / "died") as worker:
+        await worker.fuse(make_job(DIE_ONCE)[0])
+        assert worker.restarts == 1
+        assert gauge(metrics, "device_lost_total") == 0
 
 
 async def test_a_stopped_worker_answers_what_is_left_and_takes_nothing_new(metrics, make_job):

@@ -381,6 +381,25 @@ async def test_exposures_that_are_gone_from_the_folder_fail_their_job_alone(tmp_
         await wait_until(client, other, "done")
 
 
+async def test_what_becomes_of_forms_and_of_jobs_is_counted(tmp_path):
+    async with serving(tmp_path) as client:
+        count = client.service.metrics.registry.get_sample_value
+        sound = await submit(client)
+        await wait_until(client, sound, "done")
+        await wait_until(client, await submit(client, scene_that(RAISE)), "failed")
+        assert (await client.post("/jobs?format=gif", files=files_of())).status_code == 422
+        submissions = {
+            kind: count("expofuse_job_submissions_total", {"outcome": kind})
+            for kind in ("accepted", "refused", "shed", "failed")
+        }
+        assert submissions == {"accepted": 2, "refused": 1, "shed": 0, "failed": 0}
+        ended = {
+            kind: count("expofuse_jobs_ended_total", {"outcome": kind})
+            for kind in ("fused", "refused", "failed")
+        }
+        assert ended == {"fused": 1, "refused": 0, "failed": 1}
+
+
 async def test_the_folder_and_its_bytes_are_metrics(client):
     await wait_until(client, await submit(client), "done")
     registry = client.service.metrics.registry

@@ -92,7 +92,7 @@ async def test_a_full_service_refuses_before_it_reads(live):
     assert (answer.status, answer.problem) == (503, "queue-full")
     assert int(answer.headers["retry-after"]) >= 1
     assert live.sample("refusals_total", reason="jobs") == refusals + 1
-    assert live.sample("request_seconds_count", outcome="refused") >= 1
+    assert live.sample("request_seconds_count", outcome="shed") >= 1
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await until(lambda: live.sample("jobs_in_flight") == 0)

@@ -113,6 +113,10 @@ async def test_a_file_that_is_not_taken_leaves_the_keys_that_were(key_file, metr
     await recognise(ring, f"Bearer {key.text}")
     reloads = {"outcome": "refused"}
     assert metrics.registry.get_sample_value("expofuse_key_reloads_total", reloads) == 2
+    key_file.add()
+    await ring.reload()
+    reloads = {"outcome": "reloaded"}
+    assert metrics.registry.get_sample_value("expofuse_key_reloads_total", reloads) == 1
 
 
 async def test_what_was_used_stays_used_when_the_file_is_read_anew(key_file, metrics):
