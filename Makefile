@@ -30,7 +30,7 @@ DEV := $(VENV)/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi image clean
+.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi dashboard image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -90,6 +90,9 @@ openapi: $(DEV)  ## write the description of the API to docs/openapi.json
 	$(BIN)/python -m service.http.openapi > docs/openapi.json.new
 	mv docs/openapi.json.new docs/openapi.json
 
+dashboard: $(DEV)  ## write the dashboard of Grafana to deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana.dashboard
+
 image:  ## the container image, with docker; DEVICE=cuda or cpu
 	docker build --build-arg DEVICE=$(DEVICE) --tag $(IMAGE) .
 
@@ -113,5 +116,5 @@ $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	touch $@
 
 $(DEV): $(PINS) $(KERNELS) | $(BIN)/python
-	$(INSTALL) --editable '.[$(EXTRAS),heic,jxl,trainer,docs,dev]'
+	$(INSTALL) --editable '.[$(EXTRAS),heic,jxl,otel,trainer,docs,dev]'
 	touch $(SERVICE) $@
