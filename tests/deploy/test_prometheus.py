@@ -1,8 +1,11 @@
 """A real Prometheus scrapes the real service; its API gives back what the service counted."""
 
+import math
 import shutil
 import subprocess
+import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +15,16 @@ import httpx
 import pytest
 import yaml
 
+from service.keys.secret import Key
 from service.request_record import Stage
+from tests.deploy.promql import RULES, panel_expressions, read_rules, selectors_in
 from tests.server import RunningServer, free_port, running_server
+from tests.service.keys.conftest import KeyFile
 
 START_TIMEOUT_S = 300
 SCRAPE_TIMEOUT_S = 300
+MAX_SERIES = 600
+"""Of one replica with one weights version and one key."""
 
 Sample = dict[str, Any]
 
@@ -29,11 +37,47 @@ def tool(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFile:
+    return KeyFile(tmp_path_factory.mktemp("keys") / "keys.json")
+
+
+@pytest.fixture(scope="module")
+def key(keys: KeyFile) -> Key:
+    return keys.add()
+
+
+@pytest.fixture(scope="module")
+def metrics_address() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def server(
+    keys: KeyFile, key: Key, metrics_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A service with everything that has metrics, which are on a port that needs no key."""
     tool("prometheus")
-    log_path = tmp_path_factory.mktemp("service") / "service.log"
-    with running_server(log_path=log_path) as server:
+    place = tmp_path_factory.mktemp("service")
+    settings = {
+        "EXPOFUSE_KEYS__FILE": str(keys.path),
+        "EXPOFUSE_KEYS__REQUESTS_PER_MINUTE": "100000",
+        "EXPOFUSE_METRICS_PORT": metrics_address.rpartition(":")[2],
+        "EXPOFUSE_STATE_DIR": str(place / "state"),
+    }
+    with running_server(settings, log_path=place / "service.log") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def asking(server: RunningServer, key: Key) -> Iterator[httpx.Client]:
+    """A client with a key."""
+    with httpx.Client(
+        base_url=server.base_url,
+        headers={"Authorization": f"Bearer {key.text}"},
+        timeout=300,
+        trust_env=False,
+    ) as client:
+        yield client
 
 
 @contextmanager
@@ -75,14 +119,19 @@ def is_ready(client: httpx.Client) -> bool:
 
 @pytest.fixture(scope="module")
 def prometheus(
-    repository: Path, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
+    repository: Path,
+    server: RunningServer,
+    metrics_address: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[httpx.Client]:
     """Prometheus with the repository's configuration; addresses and pace are the test's."""
     folder = tmp_path_factory.mktemp("prometheus")
     config = yaml.safe_load((repository / "deploy/prometheus/prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    paces = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+    config["global"] = dict.fromkeys(paces, "1s")
+    config["rule_files"] = [str(RULES)]
     (ours,) = (job for job in config["scrape_configs"] if job["job_name"] == "expofuse")
-    ours["static_configs"][0]["targets"] = [server.base_url.removeprefix("http://")]
+    ours["static_configs"][0]["targets"] = [metrics_address]
     config["scrape_configs"] = [ours]
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(config))
@@ -106,6 +155,10 @@ def wait_for(client: httpx.Client, expression: str) -> list[Sample]:
     raise AssertionError(f"nothing for {expression} within {SCRAPE_TIMEOUT_S} s")
 
 
+def form_of(pair: tuple[bytes, bytes]) -> dict[str, tuple[str, bytes]]:
+    return {"under": ("under.png", pair[0]), "over": ("over.png", pair[1])}
+
+
 def value(sample: Sample) -> float:
     return float(sample["value"][1])
 
@@ -120,15 +173,9 @@ def test_configuration_passes_prometheus_own_check(repository: Path) -> None:
 
 @pytest.mark.e2e
 def test_prometheus_counts_every_stage_of_a_fused_pair(
-    server: RunningServer, prometheus: httpx.Client, pair_png: tuple[bytes, bytes]
+    asking: httpx.Client, prometheus: httpx.Client, pair_png: tuple[bytes, bytes]
 ) -> None:
-    under, over = pair_png
-    answer = httpx.post(
-        f"{server.base_url}/fuse",
-        files={"under": ("under.png", under), "over": ("over.png", over)},
-        timeout=120,
-        trust_env=False,
-    )
+    answer = asking.post("/fuse", files=form_of(pair_png))
     assert answer.status_code == 200, answer.text
 
     wait_for(prometheus, 'expofuse_requests_total{outcome="fused"} == 1')
@@ -145,10 +192,10 @@ def test_prometheus_counts_every_stage_of_a_fused_pair(
 
 @pytest.mark.e2e
 def test_prometheus_knows_which_weights_are_served(
-    server: RunningServer, prometheus: httpx.Client
+    asking: httpx.Client, prometheus: httpx.Client
 ) -> None:
     (sample,) = wait_for(prometheus, "expofuse_weights_info")
-    served = httpx.get(f"{server.base_url}/version", trust_env=False).json()
+    served = asking.get("/version").json()
     labels = sample["metric"]
     assert value(sample) == 1
     assert {"name": labels["name"], "version": labels["version"]} == served["weights"]
@@ -160,3 +207,81 @@ def test_prometheus_sees_the_service_and_its_worker_up(prometheus: httpx.Client)
     for expression in ('up{job="expofuse"}', "expofuse_worker_up"):
         (sample,) = wait_for(prometheus, expression)
         assert value(sample) == 1, expression
+
+
+@pytest.fixture(scope="module")
+def load(asking: httpx.Client, pair_png: tuple[bytes, bytes]) -> Iterator[None]:
+    """One request after another while the tests ask: pictures, a job, and what is refused."""
+    is_over = threading.Event()
+    statuses: set[int] = set()
+    asking.post("/jobs", files=form_of(pair_png)).raise_for_status()
+
+    def ask() -> None:
+        while not is_over.wait(0.05):
+            for query in ("", "?format=none"):
+                statuses.add(asking.post(f"/fuse{query}", files=form_of(pair_png)).status_code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    is_over.set()
+    thread.join()
+    assert statuses == {200, 422}
+
+
+@pytest.mark.e2e
+def test_every_query_of_the_dashboard_gets_numbers_from_a_service_under_load(
+    prometheus: httpx.Client, load: None
+) -> None:
+    left = [expression for _, expression in panel_expressions()]
+    assert left
+    deadline = time.monotonic() + SCRAPE_TIMEOUT_S
+    while left and time.monotonic() < deadline:
+        left = [
+            expression
+            for expression in left
+            if all(math.isnan(value(sample)) for sample in query(prometheus, expression))
+        ]
+        time.sleep(0.3)
+    assert not left
+
+
+@pytest.mark.e2e
+def test_every_series_that_a_rule_looks_at_is_there_and_every_rule_is_evaluated(
+    prometheus: httpx.Client, load: None
+) -> None:
+    for rule in read_rules():
+        query(prometheus, rule["expr"])
+        for selector in selectors_in(rule["expr"]):
+            wait_for(prometheus, selector)
+    groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    evaluated = [rule for group in groups for rule in group["rules"]]
+    assert len(evaluated) == len(read_rules())
+    assert {rule["health"] for rule in evaluated} == {"ok"}
+    assert not [rule["name"] for rule in evaluated if rule.get("state") == "firing"]
+
+
+@pytest.mark.e2e
+def test_the_exposition_passes_prometheus_own_check_and_has_few_series(
+    asking: httpx.Client, metrics_address: str, load: None
+) -> None:
+    before = read_exposition(metrics_address)
+    done = subprocess.run(
+        [tool("promtool"), "check", "metrics"], input=before, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for number in range(50):
+        name = uuid.uuid4().hex
+        asking.get(f"/{name}", headers={"X-Request-Id": name, "User-Agent": name})
+        asking.post(f"/fuse?{name}={number}", headers={"Content-Type": name})
+        httpx.get(f"{asking.base_url}/limits", headers={"Authorization": f"Bearer {name}"})
+    assert series_in(before) == series_in(read_exposition(metrics_address))
+    assert len(series_in(before)) <= MAX_SERIES
+
+
+def read_exposition(address: str) -> str:
+    return httpx.get(f"http://{address}/metrics", trust_env=False).text
+
+
+def series_in(exposition: str) -> set[str]:
+    return {line.rpartition(" ")[0] for line in exposition.splitlines() if not line.startswith("#")}
