@@ -4,7 +4,6 @@ import fcntl
 import json
 import logging
 import os
-import secrets
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from expofuse.files.writing.destination import open_destination
 from service.errors import KeyFileError
 from service.keys.secret import ALPHABET, ID_LENGTH, is_hash
 
@@ -147,7 +147,8 @@ def change_keys(path: Path, change: Callable[[Sequence[KeyRecord]], Sequence[Key
         records = read_keys(place) if place.exists() else ()
         document = KeyDocument(form=FORM, keys=tuple(change(records)))
         written = json.dumps(document.model_dump(mode="json", exclude_none=True), indent=1)
-        _replace(place, written.encode() + b"\n")
+        with open_destination(place, new_mode=NEW_MODE) as file:
+            file.write(written.encode() + b"\n")
 
 
 def _check_mode(mode: int) -> None:
@@ -171,22 +172,3 @@ def _locking(place: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def _replace(place: Path, content: bytes) -> None:
-    unfinished = place.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        opened = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, NEW_MODE)
-        with os.fdopen(opened, "wb") as file:
-            if place.exists():
-                before = place.stat()
-                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
-                if os.geteuid() == 0:
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(place)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

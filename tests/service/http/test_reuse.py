@@ -1,17 +1,15 @@
 """A picture is made once: by its tag, from what is kept, with others that wait, by its key."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
-import httpx
 import pytest
 import pytest_asyncio
 
-from service.http.app import create_app
-from service.lifecycle import Service
-from service.settings import CacheSettings, CodecSettings, LimitSettings, Settings, WorkerSettings
+from service.settings import CacheSettings, LimitSettings
 from tests import images
-from tests.service.backends import RAISE, SLOW, backend_command, copying, labelled
+from tests.service.backends import RAISE, SLOW, backend_command, labelled
+from tests.service.http.in_process import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,40 +17,26 @@ SLOW_SIDE_PX = 160
 """A hundred windows of a twentieth of a second: others come while it runs."""
 
 
-@asynccontextmanager
-async def serving(**cache):
-    settings = Settings(
-        worker=WorkerSettings(max_running=2, backoff_s=0.05),
-        codec=CodecSettings(processes=2),
+def serving_with(**cache):
+    return serving(
+        renew_command=lambda: backend_command(labelled, "0.0.2", "other"),
+        backoff_s=0.05,
+        timeout_s=120.0,
         limits=LimitSettings(deadline_s=110),
         cache=CacheSettings(**cache),
-        log_level="error",
     )
-    service = Service(
-        settings,
-        backend_command(copying),
-        renew_command=lambda: backend_command(labelled, "0.0.2", "other"),
-    )
-    await service.start()
-    transport = httpx.ASGITransport(create_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://x", timeout=120) as client:
-        client.service = service
-        try:
-            yield client
-        finally:
-            await service.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plain():
     """As it is by default: no cache."""
-    async with serving() as one:
+    async with serving_with() as one:
         yield one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def caching():
-    async with serving(bytes=2**20) as one:
+    async with serving_with(bytes=2**20) as one:
         yield one
 
 
@@ -259,7 +243,7 @@ async def test_a_final_refusal_is_shared(plain):
 
 
 async def test_a_key_outlives_a_reload_and_a_tag_does_not():
-    async with serving() as client:
+    async with serving_with() as client:
         first = await post(client, idempotency_key="kept")
         await client.service.reload_weights()
         again = await post(client, idempotency_key="kept")
@@ -272,7 +256,7 @@ async def test_a_key_outlives_a_reload_and_a_tag_does_not():
 
 
 async def test_a_picture_above_the_bound_is_given_and_not_kept():
-    async with serving(bytes=1000, keyed_bytes=0) as client:
+    async with serving_with(bytes=1000, keyed_bytes=0) as client:
         for _ in range(2):
             answer = await post(client, idempotency_key="large")
             assert answer.headers["x-expofuse-cache"] == "miss"

@@ -5,41 +5,19 @@ A copy is bit for bit predictable, so these tests see every pixel that gets lost
 
 import asyncio
 import io
-from contextlib import asynccontextmanager
 
-import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
 import tifffile
 from PIL import Image
 
-from service.http.app import create_app
-from service.lifecycle import Service
-from service.settings import CodecSettings, LimitSettings, Settings, WorkerSettings
+from service.settings import LimitSettings
 from tests import images
-from tests.service.backends import HANG, RAISE, SLOW, backend_command, copying
+from tests.service.backends import HANG, RAISE, SLOW
+from tests.service.http.in_process import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@asynccontextmanager
-async def serving(**limits):
-    settings = Settings(
-        limits=LimitSettings(**limits),
-        worker=WorkerSettings(max_running=2),
-        codec=CodecSettings(processes=2),
-        log_level="error",
-    )
-    service = Service(settings, backend_command(copying))
-    await service.start()
-    transport = httpx.ASGITransport(create_app(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-        client.service = service
-        try:
-            yield client
-        finally:
-            await service.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,7 +29,8 @@ async def client():
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def small_client():
     """A service that takes two jobs, and not for long."""
-    async with serving(max_jobs=2, deadline_s=4.0, max_side_px=640) as one:
+    limits = LimitSettings(max_jobs=2, deadline_s=4.0, max_side_px=640)
+    async with serving(limits=limits) as one:
         yield one
 
 
@@ -326,7 +305,7 @@ async def test_a_reference_beyond_the_stack_is_refused(client, align):
 
 async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_served():
     limits = {"max_megapixels": 0.01, "max_megapixels_in_flight": 0.01}
-    async with serving(**limits) as client:
+    async with serving(limits=LimitSettings(**limits)) as client:
         files = bracket(5, 64, 80)  # 5120 pixels, counted twice for five exposures
         assert (await post_stack(client, files[:2])).status_code == 200
         assert (await post_stack(client, files[:4])).status_code == 200
@@ -335,7 +314,9 @@ async def test_a_stack_whose_sum_is_over_the_limits_is_refused_and_its_pair_is_s
         assert refused.json()["type"] == "/problems/too-many-pixels"
         assert "each exposure beyond two counting a third" in refused.json()["detail"]
         assert not client.service.admission.jobs
-    async with serving(max_body_bytes=40_000, max_upload_bytes=40_000) as client:
+    async with serving(
+        limits=LimitSettings(max_body_bytes=40_000, max_upload_bytes=40_000)
+    ) as client:
         noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
         assert (await post_stack(client, [noise] * 3)).status_code == 200
         refused = await post_stack(client, [noise] * 5)
