@@ -82,8 +82,9 @@ FORGED: dict[type, dict[str, Forge]] = {
     DecodeCall: {
         "another block": in_block(name="expofuse-1-0123456789abcdef"),
         "another type": in_block(dtype="uint16"),
-        "another shape": in_block(shape=(47, 64, 3)),
+        "another number of channels": in_block(shape=(48, 64, 1)),
         "a larger shape": in_block(shape=(48, 65, 3)),
+        "an empty shape": in_block(shape=(0, 64, 3)),
         "no shape": in_block(shape=()),
         "an orientation": changed(orientation=9),
         "a white balance": changed(white_balance=(NAN, 1.0, 1.0)),

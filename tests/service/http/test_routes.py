@@ -6,14 +6,17 @@ A copy is bit for bit predictable, so these tests see every pixel that gets lost
 import asyncio
 import io
 
+import cv2
 import numpy as np
 import pytest
 import pytest_asyncio
 import tifffile
 from PIL import Image
 
+from expofuse.files.reading.decode import decode
 from service.settings import LimitSettings
 from tests import images
+from tests.dng import dng
 from tests.service.backends import HANG, RAISE, SLOW
 from tests.service.http.in_process import serving
 
@@ -85,6 +88,17 @@ async def test_16_bit_exposures_keep_every_bit(client):
     files = {"under": images.tiff16(under), "over": images.png16(over)}
     response = await client.post("/fuse?align=off", files=files)
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(response.content)), under)
+
+
+async def test_a_raw_file_that_shows_less_than_its_sensor_is_developed(client):
+    light = np.random.default_rng(5).random((96, 128, 3)) / 2
+    dark, bright = dng(light, gain=0.5), dng(light)
+    response = await post_stack(client, [bright, dark])
+    assert response.status_code == 200, response.text
+    alone = decode(dark, limits=client.service.pixel_limits).pixels
+    fused = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    # Both are developed with one white balance, here the same.
+    np.testing.assert_array_equal(fused[..., ::-1], alone)
 
 
 async def test_a_compressed_body_is_told_what_is_taken(client):
