@@ -1,6 +1,7 @@
 """Raw files of a camera that does not exist: DNG with a Bayer mosaic of a linear scene."""
 
 import io
+import struct
 
 import numpy as np
 import tifffile
@@ -20,7 +21,7 @@ def ratios(values):
     return [part for value in values for part in (round(value * 10_000), 10_000)]
 
 
-def dng(light, *, neutral=NEUTRAL, gain=1.0, orientation=1, maker="Maker"):
+def dng(light, *, neutral=NEUTRAL, gain=1.0, orientation=1, maker="Maker", is_grey=False):
     """A file of a scene.
 
     Args:
@@ -29,7 +30,10 @@ def dng(light, *, neutral=NEUTRAL, gain=1.0, orientation=1, maker="Maker"):
         gain: Exposure.
         orientation: EXIF orientation.
         maker: Of the camera.
+        is_grey: Its sensor has no colour filters, and sees green alone.
     """
+    if is_grey:
+        return _grey_dng(np.clip(light[..., 1] * gain, 0, 1), maker)
     sensor = np.clip(light * gain, 0, 1) * np.array(NEUTRAL)
     mosaic = np.empty(sensor.shape[:2])
     mosaic[0::2, 0::2] = sensor[0::2, 0::2, 0]
@@ -55,3 +59,22 @@ def dng(light, *, neutral=NEUTRAL, gain=1.0, orientation=1, maker="Maker"):
     samples = np.round(mosaic * WHITE).astype(np.uint16)
     tifffile.imwrite(file, samples, photometric=32803, extratags=tags, metadata=None)
     return file.getvalue()
+
+
+def _grey_dng(sensor, maker):
+    tags = [
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50708, "s", 0, maker, True),
+        (50717, "H", 1, WHITE, True),
+        (50714, "H", 1, 0, True),
+        (271, "s", 0, maker, True),
+        (272, "s", 0, "Model", True),
+    ]
+    file = io.BytesIO()
+    samples = np.round(sensor * WHITE).astype(np.uint16)
+    tifffile.imwrite(file, samples, photometric="minisblack", extratags=tags, metadata=None)
+    # tifffile holds that what is linear has three samples.
+    black, linear = (struct.pack("<HHIH", 262, 3, 1, value) for value in (1, 34892))
+    data = file.getvalue()
+    assert data.count(black) == 1
+    return data.replace(black, linear)

@@ -9,6 +9,9 @@ from expofuse.errors import ImageDecodeError, UnsupportedImageError
 from expofuse.files.headers.boxes import list_boxes
 from expofuse.files.headers.header import ImageHeader, read_fields
 
+MAX_BITS = 16
+"""Of a sample, that either format has."""
+
 ItemFormat = Literal["avif", "heic"]
 
 _BRANDS: dict[bytes, ItemFormat] = {
@@ -117,6 +120,10 @@ def _to_header(
             code_points = (primaries, transfer, bool(flags & 0x80))
     if size is None:
         raise ImageDecodeError(f"expected a {image_format} header with a size, got one without")
+    if bits > MAX_BITS:
+        raise ImageDecodeError(
+            f"expected a {image_format} of at most {MAX_BITS} bits a sample, its header says {bits}"
+        )
     if turns % 2:
         size = size[::-1]
     header = ImageHeader(image_format, *size, 8 if bits == 8 else 16)

@@ -96,7 +96,14 @@ def develop(
         raise ImageDecodeError(
             "expected a complete raw file, got a truncated or damaged one: copy it again"
         ) from error
-    return Developed(np.ascontiguousarray(pixels, np.uint16), tuple(factors), exif)
+    return Developed(_to_three_bands(pixels), tuple(factors), exif)
+
+
+def _to_three_bands(pixels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint16]:
+    """RGB; a sensor without colour filters is developed to grey."""
+    height_px, width_px = pixels.shape[:2]
+    bands = np.broadcast_to(pixels.reshape(height_px, width_px, -1), (height_px, width_px, 3))
+    return np.ascontiguousarray(bands, np.uint16)
 
 
 def _read_balance(raw: "RawPy") -> WhiteBalance:

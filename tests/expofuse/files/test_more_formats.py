@@ -164,6 +164,15 @@ def test_the_depth_of_an_avif_is_known_without_the_box_that_repeats_it(bits):
     assert np.abs(found / 257 - pixels / 257).mean() < 3
 
 
+@pytest.mark.parametrize("form", ["heic", "avif"])
+def test_more_bits_than_any_picture_has_are_a_damaged_header(form):
+    data = bytearray(MAKERS[form]())
+    at = data.index(b"pixi") + 9  # Behind the name, the version and flags, and the number.
+    data[at] = 200
+    with pytest.raises(ImageDecodeError, match="at most 16 bits"):
+        decode(bytes(data), limits=LIMITS)
+
+
 @pytest.mark.parametrize("brand", [b"avis", b"hevc", b"hevx", b"msf1"])
 def test_a_sequence_is_refused_as_one(brand):
     with pytest.raises(UnsupportedImageError, match="got a sequence"):

@@ -44,6 +44,13 @@ def test_a_scene_is_developed_to_what_it_was(gain):
     assert off_by(found.pixels, shown(light() * gain)) < 2.0
 
 
+def test_a_sensor_without_colour_filters_gives_grey():
+    found = decode(dng(light(), is_grey=True), limits=LIMITS)
+    assert found.pixels.shape == (120, 160, 3)
+    assert (found.pixels == found.pixels[..., :1]).all()
+    assert off_by(found.pixels, shown(light()[..., 1:2])) < 1.0
+
+
 def test_the_header_bounds_the_size():
     header = sniff(dng(light()))
     assert (header.format, header.bits) == ("raw", 16)
