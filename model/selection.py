@@ -95,7 +95,7 @@ def measure_gap_ev(darkest: Pixels, brightest: Pixels) -> float:
     Example:
         >>> dark = np.full((16, 16, 3), 64, np.uint8)
         >>> round(measure_gap_ev(dark, dark * 2), 2), measure_gap_ev(dark, dark)
-        (2.2, 0.0)
+        (2.07, 0.0)
     """
     dark, bright = (_measure_light(one) for one in (darkest, brightest))
     return max(0.0, math.log2(bright / dark))

@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from expofuse.files.headers import PixelLimits
 from model.errors import FusionError
@@ -32,6 +33,9 @@ from service.processes.shared_memory import (
 from service.reloads import Reloads
 from service.served_weights import WorkerInfo
 from service.settings import LimitSettings, Settings
+
+if TYPE_CHECKING:
+    from service.tracing import Tracing
 
 SHARED_MEMORY_SHARE = 0.9
 """What of the free shared memory is counted on; the rest is left to others."""
@@ -137,6 +141,7 @@ class Service:
         settings: All settings.
         worker_command: Starts the device worker's process.
         renew_command: The command by which weights are reloaded; None: the same again.
+        tracing: Makes the spans of requests and jobs; None: there are none.
 
     Attributes:
         settings: As given.
@@ -148,6 +153,7 @@ class Service:
         device: The device worker, which fuses, behind its queue.
         blocks: Shared memory of all jobs.
         keys: Who may ask.
+        tracing: As given.
     """
 
     def __init__(
@@ -156,8 +162,10 @@ class Service:
         worker_command: Sequence[str],
         *,
         renew_command: Callable[[], Sequence[str]] | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self.settings = settings
+        self.tracing = tracing
         limits = fit_limits(settings.limits, shared_memory_free_bytes())
         limits = fit_memory(limits, codec_processes=settings.codec.count)
         self.limits = fit_connections(limits, raise_open_files())

@@ -21,15 +21,23 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 KEY_PREFIX = "key:"
 """What the caller's name begins with where it is known by its API key."""
 
+TraceHeaders = Mapping[str, str]
+"""Headers that name a span of a trace, as `traceparent`; empty where there are no traces."""
+
 _STATE_KEY = "record"
 
 
 class StageTimes:
     """A stopwatch for the stages of one request.
 
+    Attributes:
+        seconds: How long each stage took that has ended.
+        begins: `time.monotonic()` at its begin.
+        current: The one that was begun last.
+
     Example:
         >>> times = StageTimes()
-        >>> times.record("queue", 0.25)
+        >>> times.record("queue", 0.25, begin=time.monotonic())
         >>> times.server_timing()
         'receive;dur=0.0, decode;dur=0.0, align;dur=0.0, queue;dur=250.0, fuse;dur=0.0, \
 encode;dur=0.0'
@@ -37,6 +45,7 @@ encode;dur=0.0'
 
     def __init__(self) -> None:
         self.seconds: dict[Stage, float] = {}
+        self.begins: dict[Stage, float] = {}
         self.current: Stage = "receive"
 
     @contextmanager
@@ -47,11 +56,18 @@ encode;dur=0.0'
         try:
             yield
         finally:
-            self.record(stage, time.monotonic() - begin)
+            self.record(stage, time.monotonic() - begin, begin=begin)
 
-    def record(self, stage: Stage, seconds: float) -> None:
-        """Note a time that was taken elsewhere."""
+    def record(self, stage: Stage, seconds: float, *, begin: float) -> None:
+        """Note a time that was taken elsewhere.
+
+        Args:
+            stage: Which one.
+            seconds: How long it took.
+            begin: `time.monotonic()` at its begin.
+        """
         self.seconds[stage] = seconds
+        self.begins[stage] = begin
 
     def server_timing(self) -> str:
         """The value of a `Server-Timing` header: every stage in order, in milliseconds."""
@@ -81,6 +97,7 @@ class RequestRecord:
         stages: Times of the stages passed so far.
         megapixels: Size of the pair, once it is known.
         weights: Label of the weights that fuse it, once they are chosen.
+        trace_headers: Name the span of this request, for what is begun for it.
         find_place: Asks for the job's place among those that wait for the device, from 1; 0 once it
             is begun. None until there is a job.
     """
@@ -99,6 +116,7 @@ class RequestRecord:
     stages: StageTimes = field(default_factory=StageTimes)
     megapixels: float = 0.0
     weights: str | None = None
+    trace_headers: TraceHeaders = field(default_factory=dict)
     find_place: Callable[[], int] | None = None
 
     @property

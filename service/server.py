@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -22,8 +23,11 @@ from service.lifecycle import Service
 from service.listening import claim_address
 from service.logs import flush_logs
 from service.reloads import Reloads
-from service.settings import Settings
+from service.settings import Settings, wants_traces
 from service.tls import ServerTls
+
+if TYPE_CHECKING:
+    from service.tracing import Tracing
 
 AT_ONCE_S = 1.0
 """How long a second signal waits for jobs to be answered with a problem and processes to end."""
@@ -96,7 +100,10 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
             make_command: Callable[[], Sequence[str]] = partial(make_worker_command, settings)
         else:
             make_command = partial(list, worker_command)
-        service = Service(settings, make_command(), renew_command=make_command)
+        tracing = _start_tracing()
+        if tracing is not None:
+            held.callback(tracing.close)
+        service = Service(settings, make_command(), renew_command=make_command, tracing=tracing)
         tls = None if settings.tls.certificate is None else ServerTls(settings.tls, service.metrics)
         jobs = None if settings.state_dir is None else Jobs(settings.state_dir, service)
         try:
@@ -112,6 +119,18 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
             raise
     logger.info("stopped")
     return second
+
+
+def _start_tracing() -> "Tracing | None":
+    """Traces where the environment asks for them; they are no reason not to serve."""
+    if not wants_traces():
+        return None
+    try:
+        from service.tracing import start_tracing
+    except ImportError:
+        logger.warning("the OTEL_... variables ask for traces, which need the extra 'otel'")
+        return None
+    return start_tracing()
 
 
 def _create_servers(

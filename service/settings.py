@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -30,6 +31,7 @@ from service.processes.supervision_limits import SupervisionLimits
 PREFIX = "EXPOFUSE_"
 GROUP_DELIMITER = "__"
 LIST_DELIMITER = ","
+OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 ANY_ORIGIN = "*"
 NOTHING = "none"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
@@ -497,6 +499,29 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as cause:
         raise SettingsError(_explain(cause)) from cause
+
+
+def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether OpenTelemetry's standard variables ask for traces; OTLP over HTTP is what there is.
+
+    Args:
+        environment: The variables; an empty one counts as unset.
+
+    Example:
+        >>> endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+        >>> wants_traces({}), wants_traces(endpoint), wants_traces({"OTEL_TRACES_EXPORTER": "otlp"})
+        (False, True, True)
+        >>> wants_traces(endpoint | {"OTEL_TRACES_EXPORTER": "none"})
+        False
+        >>> wants_traces(endpoint | {"OTEL_SDK_DISABLED": "true"})
+        False
+    """
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporters = environment.get("OTEL_TRACES_EXPORTER", "")
+    if exporters:
+        return "otlp" in _split_list(exporters)
+    return any(environment.get(name) for name in OTLP_ENDPOINTS)
 
 
 def _default_text(default: object) -> str:

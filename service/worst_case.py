@@ -20,11 +20,11 @@ def count_stop_s(settings: Settings) -> float:
     """Longest time from SIGTERM to the end of the process, in seconds.
 
     The pause, the jobs, an idle worker that does not end when it is asked, one that the kernel does
-    not let go when it is killed, clients that read slowly, the last lines of the log.
+    not let go when it is killed, clients that read slowly, the last traces and lines of the log.
     """
     children_s = STOP_TIMEOUT_S + 2 * REAP_TIMEOUT_S
     accepted_s = settings.drain_pause_s + settings.drain_timeout_s
-    return accepted_s + children_s + CLOSE_TIMEOUT_S + FLUSH_TIMEOUT_S
+    return accepted_s + children_s + CLOSE_TIMEOUT_S + 2 * FLUSH_TIMEOUT_S
 
 
 def count_memory(settings: Settings) -> dict[str, int]:

@@ -209,8 +209,9 @@ async def _fuse(
     """Have the used exposures fused; a single one is the picture."""
     exposures = found.exposures
     if len(exposures) == 1:
-        record.stages.record("queue", 0.0)
-        record.stages.record("fuse", 0.0)
+        now = time.monotonic()
+        record.stages.record("queue", 0.0, begin=now)
+        record.stages.record("fuse", 0.0, begin=now)
         return exposures[0]
     output = await blocks.take(exposures[0].shape, exposures[0].dtype)
     job = FuseJob(
@@ -224,9 +225,10 @@ async def _fuse(
     )
     record.stages.current = "queue"
     record.find_place = partial(worker.find_place, job)
+    begin = time.monotonic()
     times = await worker.fuse(job, turn=turn)
-    record.stages.record("queue", times.queue_s)
-    record.stages.record("fuse", times.fuse_s)
+    record.stages.record("queue", times.queue_s, begin=begin)
+    record.stages.record("fuse", times.fuse_s, begin=begin + times.queue_s)
     return output
 
 

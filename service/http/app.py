@@ -105,6 +105,7 @@ def add_middleware(
         metrics=service.metrics,
         running=running,
         retry_after_s=service.limits.retry_after_s,
+        tracing=service.tracing,
     )
     app.add_middleware(PlainTarget)
     app.add_middleware(SafeAnswers, hsts_s=service.settings.tls.hsts_s)

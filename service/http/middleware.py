@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -21,6 +22,9 @@ from service.problem_types import FUSED_OUTCOME, kind_of
 from service.problems import answer_error
 from service.request_record import RequestRecord, choose_request_id
 
+if TYPE_CHECKING:
+    from service.tracing import Tracing
+
 REQUEST_ID_HEADER = b"x-request-id"
 FUSE_PATH = "/fuse"
 JOBS_PATH = "/jobs"
@@ -34,15 +38,30 @@ logger = logging.getLogger(__name__)
 
 
 class RequestContext:
-    """Gives each request its record and its id; writes its one log line and its metrics."""
+    """Gives each request its record and its id; writes its log line, its metrics and its span.
+
+    Args:
+        app: What answers.
+        metrics: Where it is counted.
+        running: Knows the requests that are being answered.
+        retry_after_s: What a refused client is told.
+        tracing: Makes the spans of what fuses; None: nobody asked for any.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, running: RunningRequests, retry_after_s: int
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        running: RunningRequests,
+        retry_after_s: int,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._running = running
         self._retry_after_s = retry_after_s
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
@@ -56,6 +75,10 @@ class RequestContext:
         token = request_id_of_context.set(record.request_id)
         status = 0
         is_negotiated = _is_fuse(scope)
+        span = None
+        if self._tracing is not None and (is_negotiated or _is_submission(scope)):
+            headers = Headers(scope=scope)
+            span = self._tracing.begin_request(scope["method"], scope["path"], headers, record)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -65,6 +88,8 @@ class RequestContext:
                     *message.get("headers", []),
                     (REQUEST_ID_HEADER, record.request_id.encode("ascii")),
                 ]
+                if span is not None:
+                    MutableHeaders(scope=message).update(_name_trace(record))
                 if record.preference_applied:
                     MutableHeaders(scope=message)["Preference-Applied"] = record.preference_applied
                 if is_negotiated:
@@ -76,6 +101,8 @@ class RequestContext:
                 await self._app(scope, receive, send_with_id)
         finally:
             self._settle(scope, record, status)
+            if self._tracing is not None and span is not None:
+                self._tracing.end_request(span, record, status=status)
             request_id_of_context.reset(token)
 
     def _settle(self, scope: Scope, record: RequestRecord, status: int) -> None:
@@ -107,12 +134,19 @@ class RequestContext:
                 "weights": record.weights,
                 "megapixels": round(record.megapixels, 3),
                 "stages": {name: round(value, 4) for name, value in record.stages.seconds.items()},
+                **record.trace_headers,
             },
         )
 
 
 def _is_fuse(scope: Scope) -> bool:
     return bool(scope["path"] == FUSE_PATH and scope["method"] == "POST")
+
+
+def _name_trace(record: RequestRecord) -> Mapping[str, str]:
+    """The header by which a client finds the trace of its request: W3C Trace Context, level 2."""
+    parent = record.trace_headers.get("traceparent")
+    return {} if parent is None else {"traceresponse": parent}
 
 
 def _is_submission(scope: Scope) -> bool:

@@ -6,18 +6,22 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from expofuse.errors import OptionError
 from expofuse.package_version import package_version
 from service.jobs.job import Job
 from service.jobs.store import LONGEST_PAUSE_S, JobStore
 from service.jobs.threads import JobThreads
-from service.jobs.webhooks import ListedHosts, WebhookError, send, sign
+from service.jobs.webhooks import ListedHosts, Target, WebhookError, send, sign
 from service.metrics import WebhookOutcome
+from service.request_record import TraceHeaders
 from service.settings import JobSettings
+
+if TYPE_CHECKING:
+    from service.tracing import Tracing
 
 FIRST_PAUSE_S: Final = 1.0
 """Before the second attempt; doubles each time."""
@@ -86,6 +90,7 @@ class Deliveries:
         store: Knows the jobs.
         threads: On which it is used.
         count: Told of every attempt and of every end.
+        tracing: Makes the spans of calls; None: there are none.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class Deliveries:
         store: JobStore,
         threads: JobThreads,
         count: Callable[[WebhookOutcome], None],
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._settings = settings
         self._listed = listed
@@ -103,6 +109,7 @@ class Deliveries:
         self._store = store
         self._threads = threads
         self._count = count
+        self._tracing = tracing
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
 
@@ -155,7 +162,8 @@ class Deliveries:
         )
         try:
             target = self._listed.check(job.webhook or "")
-            await send(target, self._listed, headers, body)
+            with self._tracing_call(job, target) as trace_headers:
+                await send(target, self._listed, headers | dict(trace_headers), body)
         except OptionError:
             # It was accepted, and the operator has taken its host from the list since.
             await self._give_up(job, "refused")
@@ -172,6 +180,16 @@ class Deliveries:
         else:
             self._count("delivered")
             await self._threads.ask(self._store.settle_webhook, job.id, is_delivered=True)
+
+    def _tracing_call(self, job: Job, target: Target) -> AbstractContextManager[TraceHeaders]:
+        if self._tracing is None:
+            return nullcontext({})
+        return self._tracing.calling_webhook(
+            job.form.trace_headers,
+            host=target.origin.host,
+            port=target.origin.port,
+            attempt=job.webhook_attempts + 1,
+        )
 
     async def _give_up(self, job: Job, outcome: WebhookOutcome) -> None:
         self._count(outcome)

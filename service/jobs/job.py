@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from expofuse.answers import JobState, WebhookState
 from service.fusing.form import Form
@@ -50,11 +50,13 @@ class StoredForm(BaseModel):
         options: Of the request.
         fields: The field of each exposure.
         sizes: Bytes of each exposure; their files lie one behind the other.
+        trace_headers: Of the request that asked, see `RequestRecord`; no part of what is asked for.
     """
 
     options: FuseOptions
     fields: list[FileField]
     sizes: list[int]
+    trace_headers: dict[str, str] = Field(default_factory=dict)
 
     def fill(self, content: bytes) -> Form:
         """The form as it was sent.

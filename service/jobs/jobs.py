@@ -99,6 +99,7 @@ class Jobs:
             self._store,
             self._threads,
             lambda outcome: service.metrics.webhook_calls.labels(outcome).inc(),
+            service.tracing,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._acceptances: set[asyncio.Task[str]] = set()
@@ -262,7 +263,8 @@ class Jobs:
         self._folder.write("exposures", job.id, files)
         if key is None:
             return None
-        digest = hashlib.sha256(f"{key}\n{job.form.model_dump_json()}\n{job.webhook}\n".encode())
+        form = job.form.model_dump_json(exclude={"trace_headers"})
+        digest = hashlib.sha256(f"{key}\n{form}\n{job.webhook}\n".encode())
         for file in files:
             digest.update(file)
         return digest.hexdigest()
@@ -323,6 +325,7 @@ def _make_job(fusion: Fusion, record: RequestRecord, webhook: str | None) -> New
             options=replace(options, format=fusion.encoding.format),
             fields=form.fields,
             sizes=[len(file) for file in form.files],
+            trace_headers=dict(record.trace_headers),
         ),
         work_s=LEAST_WORK_S + sum(fusion.work.values()),
         picture_bytes=3 * sample_bytes * largest_px + PICTURE_OVERHEAD_BYTES,

@@ -232,11 +232,16 @@ class JobRunner:
                 fused.allowance.release()
             seconds = time.monotonic() - running.begin
             self._pace += (seconds / job.work_s - self._pace) / 8
-        self._service.metrics.jobs_ended.labels(kind_of(running.record.outcome)).inc()
+        record, tracing = running.record, self._service.tracing
+        self._service.metrics.jobs_ended.labels(kind_of(record.outcome)).inc()
+        if tracing is not None:
+            tracing.note_job(
+                record, job.form.trace_headers, begin=running.begin, attempt=job.attempts + 1
+            )
         logger.info(
             "job",
             extra={
-                "outcome": running.record.outcome,
+                "outcome": record.outcome,
                 "seconds": round(time.monotonic() - running.begin, 4),
                 "attempts": job.attempts + 1,
             },

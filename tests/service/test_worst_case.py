@@ -8,7 +8,7 @@ MIB = 2**20
 
 def test_an_end_takes_what_is_waited_for_one_after_another():
     settings = Settings(drain_pause_s=3, drain_timeout_s=40)
-    assert count_stop_s(settings) == 3 + 40 + (5 + 2 * 5) + 10 + 1
+    assert count_stop_s(settings) == 3 + 40 + (5 + 2 * 5) + 10 + 2 * 1
 
 
 def test_every_bound_of_memory_is_counted():
