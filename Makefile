@@ -30,7 +30,7 @@ DEV := $(VENV)/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi dashboard image clean
+.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi dashboard manifests image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -43,13 +43,13 @@ serve: $(SERVICE)  ## the service on 127.0.0.1:8000; DEVICE=cuda or cpu instead 
 	EXPOFUSE_DEVICE=$${EXPOFUSE_DEVICE:-$(DEVICE)} $(BIN)/expofuse serve
 
 test: $(DEV)  ## every test that takes seconds, and the doctests
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --doctest-modules tests expofuse model service trainer
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --doctest-modules tests deploy expofuse model service trainer
 
 test-slow: $(DEV)  ## those that take longer (as root, with buildah and mmdebstrap: the image too)
 	$(BIN)/python -m pytest -m slow $(PARALLEL) tests
 
 test-all: $(DEV)  ## both in one run, shorter than one after the other
-	$(BIN)/python -m pytest $(PARALLEL) --doctest-modules tests expofuse model service trainer
+	$(BIN)/python -m pytest $(PARALLEL) --doctest-modules tests deploy expofuse model service trainer
 
 gpu-check:  ## on a machine with a GPU: the tests that need one, then its measurements, in minutes
 	$(GPU_PYTHON) -m bench.gpu_check
@@ -85,6 +85,10 @@ constraints:  ## write what .venv has installed to constraints.txt
 	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude expofuse \
 	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|cuda-|triton==|pip==|wheel==)/d'; } > constraints.txt.new
 	mv constraints.txt.new constraints.txt
+
+manifests: $(DEV)  ## write k8s/components/monitoring and the Helm chart from their sources, with kubectl
+	$(BIN)/python -m deploy.write_monitoring
+	$(BIN)/python -m deploy.chart
 
 openapi: $(DEV)  ## write the description of the API to docs/openapi.json
 	$(BIN)/python -m service.http.openapi > docs/openapi.json.new

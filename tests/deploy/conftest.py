@@ -1,23 +1,26 @@
 """The manifests as Kubernetes would get them, and what the settings say."""
 
+import copy
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import yaml
 
+from deploy.chart.renderings import KUBERNETES, kustomize
 from tests.paths import ROOT
 
 OLDEST_KUSTOMIZE = 4
 
-Manifests = dict[str, dict[str, Any]]
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +39,8 @@ def pair_png() -> tuple[bytes, bytes]:
 
 
 @pytest.fixture(scope="session")
-def render() -> Callable[[str], Manifests]:
-    """Kustomization folder -> its objects by kind; skips without a kubectl that can."""
+def kubectl() -> str:
+    """A kubectl that renders; skips without one that can."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is not installed")
@@ -48,15 +51,15 @@ def render() -> Callable[[str], Manifests]:
     major = re.match(r"v(\d+)", kustomize)
     if major is None or int(major[1]) < OLDEST_KUSTOMIZE:
         pytest.skip(f"kubectl's kustomize is {kustomize}, the manifests need 4 or newer")
+    return kubectl
 
-    def rendered(folder: str) -> Manifests:
-        done = subprocess.run(
-            [kubectl, "kustomize", str(ROOT / "k8s" / folder)],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "deprecated" not in done.stderr
-        return {document["kind"]: document for document in yaml.safe_load_all(done.stdout)}
 
-    return rendered
+@pytest.fixture(scope="session")
+def render(kubectl: str) -> Render:
+    """Folder below k8s -> its objects; each folder is rendered once, and may be changed."""
+
+    @lru_cache
+    def rendered(folder: str) -> list[Manifest]:
+        return kustomize(KUBERNETES / folder)
+
+    return lambda folder: copy.deepcopy(rendered(folder))
