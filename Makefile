@@ -68,7 +68,7 @@ lint: $(DEV)  ## format, lint, types, import contracts, Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile deploy/trainer.Dockerfile
 
 docs: $(DEV)  ## the documents as a site that needs no network, to site/index.html; a broken link fails
 	$(BIN)/python -m docs.write_reference

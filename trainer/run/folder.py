@@ -237,9 +237,15 @@ def hash_data(sources: Iterable[DataSource], validated_on: Iterable[str]) -> str
 
 
 def current_commit() -> str:
-    """Commit of the checkout, marked when the tree differs from it; `unknown` outside of one."""
+    """Commit of the checkout, marked when the tree differs from it.
+
+    `unknown` outside of one, and where git is not installed, as in the trainer's image.
+    """
     command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
     return answer.stdout.strip() or "unknown"
 
 

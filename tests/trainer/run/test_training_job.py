@@ -11,6 +11,7 @@ import yaml
 
 from tests.paths import ROOT
 from tests.server import free_port
+from trainer.run.folder import current_commit
 from trainer.run_files import RECORD_NAME
 
 PATIENCE_S = 900
@@ -61,3 +62,10 @@ def test_two_pods_train_as_one_run(config_file: Path, held_out_root: Path, tmp_p
     record = json.loads((run / RECORD_NAME).read_text())
     assert record["steps"] == 3
     assert [session["processes"] for session in record["sessions"]] == [2]
+
+
+def test_a_run_in_an_image_without_git_has_a_record_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert current_commit() == "unknown"
