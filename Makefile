@@ -30,7 +30,7 @@ DEV := $(VENV)/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi dashboard manifests image clean
+.PHONY: help venv venv-dev serve test test-slow test-all coverage bench bench-quick gpu-check lint docs format constraints openapi dashboard manifests lock licences set-version release-check image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -89,6 +89,19 @@ constraints:  ## write what .venv has installed to constraints.txt
 manifests: $(DEV)  ## write k8s/components/monitoring and the Helm chart from their sources, with kubectl
 	$(BIN)/python -m deploy.write_monitoring
 	$(BIN)/python -m deploy.chart
+
+lock: $(DEV)  ## write requirements-*.lock, with the hashes of what the images install
+	$(BIN)/python -m deploy.release.lock
+
+licences: $(DEV)  ## write docs/licences.md; one that is not allowed fails
+	$(BIN)/python -m deploy.release.licences
+
+set-version: $(DEV)  ## give the project and its images another version: make set-version TO=1.1.0
+	$(BIN)/python -m deploy.release.version $(TO)
+	$(MAKE) manifests openapi
+
+release-check: $(DEV)  ## what a release must pass beside the tests
+	$(BIN)/python -m deploy.release.check
 
 openapi: $(DEV)  ## write the description of the API to docs/openapi.json
 	$(BIN)/python -m service.http.openapi > docs/openapi.json.new
