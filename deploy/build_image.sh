@@ -3,12 +3,13 @@
 #
 #   deploy/build_image.sh [--stand-in-base] [TAG]
 #
-# --stand-in-base  where no registry of images is to be had: a Debian bookworm of mmdebstrap with
-#                  Debian's own Python 3.11 takes the base's name (needs root)
+# --stand-in-base  where no registry of images is to be had: a Debian bookworm of mmdebstrap takes the
+#                  name of the base, which nothing in the finished image comes from (needs root)
 # TAG              expofuse:1.0.0 unless given
 #
-# Environment: DEVICE=cuda|cpu, WEIGHTS=name-version[,...] (see the Dockerfile's arguments), and
-# buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config)
+# Environment: DEVICE=cuda|cpu, WEIGHTS=name-version[,...] and SOURCE=URL (see the Dockerfile's
+# arguments); SOURCE_DATE_EPOCH, the time of every file in the image, which is that of the commit unless
+# given; buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config)
 # go in as a secret, and local folders and certificates that they name as read-only mounts of the
 # build.
 set -euo pipefail
@@ -30,17 +31,13 @@ export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What the official base offers of Python: `python` and `pip` on the path, venv, certificates.
 make_stand_in_base() {
     local mirror container
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(SITE)' "Codename: $SUITE" | head -n 1)
-    mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
-        "$SUITE" "$work/base" ${mirror:+"$mirror"}
-    ln -s /usr/bin/python3 "$work/base/usr/local/bin/python"
+    mmdebstrap --quiet --variant=minbase "$SUITE" "$work/base" ${mirror:+"$mirror"}
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$work/base" /
-    buildah config --cmd python3 "$container"
     buildah commit --quiet --rm "$container" "$BASE"
     rm -rf "$work/base"
 }
@@ -69,22 +66,43 @@ for line in listing.splitlines():
         levels[level][name] = ast.literal_eval(value)
 settings = levels["global"] | levels["install"] | levels[":env:"]
 
+# In the build they lie below another folder, as their own may be one that the build writes to.
+AT = "/registry"
+PATH = re.compile(r"(?<!\S)(file://)?(/\S+)")
+paths = {
+    path
+    for value in settings.values()
+    for _, name in PATH.findall(value)
+    if (path := pathlib.Path(name)).exists()
+}
 config = configparser.RawConfigParser()
-config["global"] = {name: value.replace("\n", "\n ") for name, value in settings.items()}
+config["global"] = {
+    name: PATH.sub(
+        lambda found: f"{found[1] or ''}{AT if pathlib.Path(found[2]) in paths else ''}{found[2]}",
+        value.replace("\n", "\n "),
+    )
+    for name, value in settings.items()
+}
 with open(sys.argv[1], "w") as file:
     config.write(file)
 
-named = re.findall(r"(?<!\S)(?:file://)?(/\S+)", "\n".join(settings.values()))
-paths = {path for path in map(pathlib.Path, named) if path.exists()}
 # The pages of an index link to files beside it (PEP 503).
-print(*sorted({path.parent if path.name == "simple" else path for path in paths}), sep="\n")
+for path in sorted({path.parent if path.name == "simple" else path for path in paths}):
+    print(f"{path}:{AT}{path}:ro")
 PYTHON
 
-options=(--format docker --tag "$tag" --secret "id=pip_conf,src=$work/pip.conf")
-while read -r path; do
-    [[ $path ]] && options+=(--volume "$path:$path:ro")
+# What this is a build of. Equal commits, packages and versions of buildah give equal layers.
+export VERSION REVISION CREATED
+VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+CREATED=$(date --utc --date "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
+
+options=(--format docker --tag "$tag" --timestamp "$epoch" --secret "id=pip_conf,src=$work/pip.conf")
+while read -r mount; do
+    options+=(--volume "$mount")
 done <"$work/mounts"
-for argument in DEVICE WEIGHTS; do
+for argument in DEVICE WEIGHTS VERSION REVISION CREATED SOURCE; do
     [[ ${!argument:-} ]] && options+=(--build-arg "$argument=${!argument}")
 done
 [[ $stand_in ]] && options+=(--pull-never)

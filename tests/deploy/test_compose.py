@@ -1,6 +1,7 @@
 """The compose file fits the compose specification and the service's settings."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 import yaml
 
 from service.lifecycle import fit_limits
-from service.settings import Settings, setting_names
-from service.worst_case import count_stop_s
+from service.settings import CodecSettings, Settings, setting_names
+from service.worst_case import count_memory, count_stop_s
 
 GIBIBYTE = 2**30
 
@@ -19,6 +20,11 @@ GIBIBYTE = 2**30
 @pytest.fixture
 def compose(repository: Path) -> dict[str, Any]:
     return yaml.safe_load((repository / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(params=["docker-compose.yml", "deploy/nginx/docker-compose.yml"])
+def any_compose(request: pytest.FixtureRequest, repository: Path) -> dict[str, Any]:
+    return yaml.safe_load((repository / request.param).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +40,9 @@ def service(request: pytest.FixtureRequest, compose: dict[str, Any]) -> dict[str
 
 
 def test_compose_file_fits_the_specification(
-    compose: dict[str, Any], schema: dict[str, Any]
+    any_compose: dict[str, Any], schema: dict[str, Any]
 ) -> None:
-    jsonschema.validate(compose, schema)
+    jsonschema.validate(any_compose, schema)
 
 
 def test_specification_refuses_a_misspelt_key(
@@ -54,10 +60,10 @@ def test_a_plain_up_starts_the_gpu_profile(compose: dict[str, Any], repository: 
     assert "gpu" in compose["services"]["expofuse"]["profiles"]
 
 
-def test_each_profile_has_one_service_and_prometheus(compose: dict[str, Any]) -> None:
+def test_each_profile_has_one_service_and_what_watches_it(compose: dict[str, Any]) -> None:
     for profile, ours in {"gpu": "expofuse", "cpu": "expofuse-cpu"}.items():
         active = {n for n, s in compose["services"].items() if profile in s["profiles"]}
-        assert active == {ours, "prometheus"}
+        assert active == {ours, "prometheus", "grafana"}
 
 
 def test_gpu_service_reserves_an_nvidia_device_and_uses_it(compose: dict[str, Any]) -> None:
@@ -75,6 +81,18 @@ def test_cpu_service_reserves_nothing(compose: dict[str, Any]) -> None:
     assert service["build"]["args"]["DEVICE"] == "cpu"
 
 
+def test_profiles_run_the_same_but_for_the_device(compose: dict[str, Any]) -> None:
+    # So what a run of the one shows holds for the other, which needs a GPU.
+    gpu, cpu = (compose["services"][name] for name in ("expofuse", "expofuse-cpu"))
+    differing = {key for key in gpu.keys() | cpu.keys() if gpu.get(key) != cpu.get(key)}
+    assert differing == {"profiles", "image", "build", "environment", "deploy", "networks"}
+    differing = {
+        key for key, value in gpu["environment"].items() if cpu["environment"].get(key) != value
+    }
+    assert differing == {"EXPOFUSE_DEVICE"}
+    assert gpu["environment"].keys() == cpu["environment"].keys()
+
+
 def test_environment_names_known_settings_only(service: dict[str, Any]) -> None:
     assert service["environment"].keys() <= setting_names().keys()
 
@@ -90,32 +108,62 @@ def test_grace_period_is_the_longest_that_an_end_takes(service: dict[str, Any]) 
     assert count_stop_s(Settings()) <= grace_s <= count_stop_s(Settings()) + 15
 
 
-def test_no_memory_limit_is_below_the_sum_of_the_bounds(service: dict[str, Any]) -> None:
-    # There is none: codec processes grow with the cores of the machine, and so does the sum.
-    assert not {"mem_limit", "memswap_limit"} & service.keys()
-    assert "limits" not in service.get("deploy", {}).get("resources", {})
+def test_memory_limit_is_the_sum_of_the_bounds_with_two_codec_processes(
+    service: dict[str, Any],
+) -> None:
+    (limit_gib,) = re.findall(r"^\$\{MEMORY_LIMIT:-(\d+)g\}$", service["mem_limit"])
+    assert service["memswap_limit"] == service["mem_limit"]
+    settings = Settings(codec=CodecSettings(processes=2))
+    most = sum(count_memory(settings).values())
+    assert most <= int(limit_gib) * GIBIBYTE <= most + GIBIBYTE
 
 
-def test_every_container_has_no_more_rights_than_it_needs(compose: dict[str, Any]) -> None:
-    for service in compose["services"].values():
+def test_every_container_has_no_more_rights_than_it_needs(any_compose: dict[str, Any]) -> None:
+    for service in any_compose["services"].values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
-    for service in compose["services"].values():
-        for port in service["ports"]:
+def test_ports_are_published_on_loopback_only(any_compose: dict[str, Any]) -> None:
+    for service in any_compose["services"].values():
+        for port in service.get("ports", []):
             assert port.startswith(("127.0.0.1:", "${BIND_ADDRESS:-127.0.0.1}:"))
 
 
-def test_prometheus_is_pinned_and_finds_the_service_in_both_profiles(
+def test_every_container_is_bounded_in_memory_and_processes(any_compose: dict[str, Any]) -> None:
+    for service in any_compose["services"].values():
+        assert service["mem_limit"] == service["memswap_limit"]
+        assert service["pids_limit"] > 0
+
+
+def test_images_are_pinned(any_compose: dict[str, Any]) -> None:
+    for service in any_compose["services"].values():
+        assert service["image"].partition(":")[2] not in {"", "latest"}
+
+
+def test_grafana_finds_prometheus_and_lets_everybody_look(
     compose: dict[str, Any], repository: Path
 ) -> None:
-    prometheus = compose["services"]["prometheus"]
-    assert prometheus["image"].partition(":")[2] not in {"", "latest"}
-    config_path = prometheus["volumes"][0].split(":")[0]
-    config = yaml.safe_load((repository / config_path).read_text())
+    grafana = compose["services"]["grafana"]
+    assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    sources, provider = (
+        yaml.safe_load((repository / "deploy/grafana/provisioning" / name).read_text())
+        for name in ("datasources/prometheus.yaml", "dashboards/expofuse.yaml")
+    )
+    (source,) = sources["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    mounted = dict(reversed(volume.split(":")[:2]) for volume in grafana["volumes"])
+    assert mounted["/etc/grafana/provisioning"] == "./deploy/grafana/provisioning"
+    assert mounted[provider["providers"][0]["options"]["path"]] == "./deploy/grafana/dashboards"
+
+
+def test_prometheus_finds_the_service_in_both_profiles(
+    compose: dict[str, Any], repository: Path
+) -> None:
+    folder, inside = compose["services"]["prometheus"]["volumes"][0].split(":")[:2]
+    assert inside == "/etc/prometheus"
+    config = yaml.safe_load((repository / folder / "prometheus.yml").read_text())
     jobs = {
         job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]
     }
