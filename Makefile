@@ -45,7 +45,7 @@ serve: $(SERVICE)  ## the service on 127.0.0.1:8000; DEVICE=cuda or cpu instead 
 test: $(DEV)  ## every test that takes seconds, and the doctests
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) --doctest-modules tests deploy expofuse model service trainer
 
-test-slow: $(DEV)  ## those that take longer (as root, with buildah and mmdebstrap: the image too)
+test-slow: $(DEV)  ## those that take longer (as root, with docker.io, buildah and mmdebstrap: the image too)
 	$(BIN)/python -m pytest -m slow $(PARALLEL) tests
 
 test-all: $(DEV)  ## both in one run, shorter than one after the other
@@ -111,7 +111,8 @@ dashboard: $(DEV)  ## write the dashboard of Grafana to deploy/grafana/dashboard
 	$(BIN)/python -m deploy.grafana.dashboard
 
 image:  ## the container image, with docker; DEVICE=cuda or cpu
-	docker build --build-arg DEVICE=$(DEVICE) --tag $(IMAGE) .
+	docker build --build-arg DEVICE=$(DEVICE) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  --build-arg CREATED=$$(git log -1 --format=%cI) --tag $(IMAGE) .
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage htmlcov site build dist *.egg-info
