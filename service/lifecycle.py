@@ -23,6 +23,7 @@ from service.loop_lag import watch_loop_lag
 from service.memory_budget import BYTES_PER_MEGAPIXEL, fit_memory
 from service.metrics import Metrics
 from service.processes.block_pool import BlockPool
+from service.processes.freed_memory import give_back_regularly
 from service.processes.memory import count_private_bytes
 from service.processes.shared_memory import (
     require_shared_memory,
@@ -225,7 +226,7 @@ class Service:
             }
         )
         self.metrics.show_dropped_log_lines(count_dropped_lines)
-        self._lag_watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         backlog = self.admission.backlog
         bounds = self.limits.model_dump()
         self.metrics.show_limits(bounds)
@@ -298,7 +299,10 @@ class Service:
                 raise outcome
         self.metrics.show_weights(self.info)
         watch = watch_loop_lag(self.metrics.loop_lag_seconds.observe)
-        self._lag_watch = asyncio.create_task(watch, name="loop-lag")
+        self._watches = [
+            asyncio.create_task(watch, name="loop-lag"),
+            asyncio.create_task(give_back_regularly(), name="freed-memory"),
+        ]
 
     async def reload_weights(self) -> None:
         """Serve the weights as they lie there now; requests under way finish with those they chose.
@@ -353,8 +357,8 @@ class Service:
     async def _stop(self) -> None:
         self.begin_draining()
         self.admission.close()
-        if self._lag_watch is not None:
-            self._lag_watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         # Before the queues forget what runs: nothing that comes back now is used again.
         await self.blocks.close()
         # Together: neither end may keep the other's processes alive.

@@ -1,9 +1,12 @@
-"""Keeps memory that the C library has freed, for the next call, until the process is idle.
+"""Decides when memory that the C library has freed goes back to the system.
+
+A codec process keeps it for the next call, until the process is idle.
 
 glibc gives memory back to the system as soon as some is free at the end of the heap, and each page
 of the next call is then a page fault: a fifth of decoding, aligning and encoding a small pair.
 """
 
+import asyncio
 import ctypes
 from contextlib import suppress
 
@@ -12,6 +15,8 @@ KEPT_BYTES = 64 << 20
 
 MAX_BLOCK_BYTES = 32 << 20
 """Blocks up to here come from the heap, larger ones from the system; the most that glibc takes."""
+
+GIVE_BACK_EVERY_S = 20.0
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """From `malloc.h`."""
@@ -30,3 +35,14 @@ def give_back_freed_memory() -> None:
     """Give the system what is kept."""
     with suppress(AttributeError):
         _C_LIBRARY.malloc_trim(0)
+
+
+async def give_back_regularly() -> None:
+    """Give the system what is kept, again and again; runs until cancelled.
+
+    For the event loop, which is never idle under load: large bodies leave holes between small
+    objects that stay, and its memory would grow for hours.
+    """
+    while True:
+        await asyncio.sleep(GIVE_BACK_EVERY_S)
+        await asyncio.to_thread(give_back_freed_memory)
