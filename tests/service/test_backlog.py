@@ -84,7 +84,9 @@ def test_what_a_job_has_done_is_waited_for_no_more(backlog):
     assert backlog.sum_by_caller() == {}
 
 
-@pytest.mark.parametrize(("late_s", "least", "most"), [(1.0, 0.45, 0.55), (4.0, 1.0, 1.0), (-4.0, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("late_s", "least", "most"), [(1.0, 0.45, 0.55), (4.0, 1.0, 1.0), (-4.0, 0.0, 0.0)]
+)
 def test_how_long_jobs_are_overtaken_is_learned_from_those_that_end(
     backlog, clock, late_s, least, most
 ):
