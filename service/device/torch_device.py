@@ -25,5 +25,5 @@ def free_memory() -> None:
 
 
 def measure_memory() -> int:
-    """Bytes of device memory that torch's allocator holds, whether used or cached."""
-    return torch.cuda.memory_reserved()
+    """Bytes of device memory that torch's allocator holds, used or cached, of all devices."""
+    return sum(torch.cuda.memory_reserved(index) for index in range(torch.cuda.device_count()))

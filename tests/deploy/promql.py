@@ -11,6 +11,7 @@ from tests.paths import ROOT
 
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "expofuse.yml"
 RULE_TESTS = sorted((RULES.parent / "tests").glob("*.yml"))
+OPERATIONS = ROOT / "docs" / "operations.md"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "expofuse.json"
 
 _SELECTOR = re.compile(r"\b(?:job:)?expofuse_[a-z0-9_:]+(?:\{[^}]*\})?|\bup\{[^}]*\}")
@@ -42,6 +43,12 @@ def panel_expressions() -> Iterator[tuple[str, str]]:
             for name, value in _VARIABLES.items():
                 expression = expression.replace(name, value)
             yield panel["title"], expression
+
+
+def capacity_queries() -> list[str]:
+    """The queries by which `docs/operations.md` tells the capacity."""
+    section = OPERATIONS.read_text().partition("\n## Capacity\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| [^|]+ \| `([^`]+)` \|$", section, re.MULTILINE)
 
 
 def selectors_in(expression: str) -> list[str]:

@@ -6,10 +6,20 @@ import subprocess
 import pytest
 import yaml
 
+from deploy.grafana.dashboard import SECTIONS
 from docs.write_reference import collect_metrics
-from tests.deploy.promql import RULE_TESTS, RULES, read_alerts, read_rules, selectors_in
+from service.problem_types import PROBLEM_TYPES
+from service.settings import setting_names
+from tests.deploy.promql import (
+    OPERATIONS,
+    RULE_TESTS,
+    RULES,
+    read_alerts,
+    read_panels,
+    read_rules,
+    selectors_in,
+)
 from tests.deploy.test_prometheus import tool
-from tests.paths import ROOT
 
 PAGE = "docs/operations.md"
 ALERTS = read_alerts()
@@ -47,14 +57,25 @@ def test_each_alert_leads_to_a_section_that_says_what_to_look_at_and_what_to_do(
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["runbook_url"] == f"{PAGE}#{alert.lower()}"
-    section = re.search(rf"^### {alert}\n(.*?)(?=^##|\Z)", (ROOT / PAGE).read_text(), re.M | re.S)
+    section = re.search(rf"^### {alert}\n(.*?)(?=^##|\Z)", OPERATIONS.read_text(), re.M | re.S)
     assert section is not None
     assert "**Look at**" in section[1]
     assert "**Do**" in section[1]
 
 
 def test_the_page_describes_no_alert_that_is_gone():
-    assert set(re.findall(r"^### (Expofuse\w+)$", (ROOT / PAGE).read_text(), re.M)) == set(ALERTS)
+    assert set(re.findall(r"^### (Expofuse\w+)$", OPERATIONS.read_text(), re.M)) == set(ALERTS)
+
+
+def test_the_page_names_settings_problems_and_panels_that_there_are():
+    text = OPERATIONS.read_text()
+    settings = set(re.findall(r"EXPOFUSE_[A-Z0-9_]+", text))
+    assert settings <= set(setting_names())
+    titles = {panel["title"] for panel in read_panels()}
+    titles |= {section.question for section in SECTIONS}
+    assert set(re.findall(r'"([A-Z][^"]+)"', text)) <= titles
+    codes = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", text))
+    assert codes <= set(PROBLEM_TYPES)
 
 
 def test_the_rules_name_metrics_that_the_service_has():

@@ -17,7 +17,13 @@ import yaml
 
 from service.keys.secret import Key
 from service.request_record import Stage
-from tests.deploy.promql import RULES, panel_expressions, read_rules, selectors_in
+from tests.deploy.promql import (
+    RULES,
+    capacity_queries,
+    panel_expressions,
+    read_rules,
+    selectors_in,
+)
 from tests.server import RunningServer, free_port, running_server
 from tests.service.keys.conftest import KeyFile
 
@@ -230,11 +236,12 @@ def load(asking: httpx.Client, pair_png: tuple[bytes, bytes]) -> Iterator[None]:
 
 
 @pytest.mark.e2e
-def test_every_query_of_the_dashboard_gets_numbers_from_a_service_under_load(
+def test_every_query_of_the_dashboard_and_the_capacity_gets_numbers_from_a_service_under_load(
     prometheus: httpx.Client, load: None
 ) -> None:
     left = [expression for _, expression in panel_expressions()]
-    assert left
+    assert capacity_queries()
+    left += capacity_queries()
     deadline = time.monotonic() + SCRAPE_TIMEOUT_S
     while left and time.monotonic() < deadline:
         left = [

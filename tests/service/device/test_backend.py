@@ -61,6 +61,7 @@ def fuse_in_worker(backend: Backend, jobs) -> list[np.ndarray]:
 def test_every_version_fuses_a_pair_window_by_window(config):
     backend = create_backend(config)
     backend.free_memory()
+    assert backend.measure_memory() == 0
     assert tuple(one.label for one in backend.info.weights) == LABELS == tuple(backend.pipelines)
     assert backend.info.device == "cpu"
     pair = ExposureStack((images.scene(gain=0.3), images.scene()), (0, 1))
@@ -188,6 +189,18 @@ def test_failures_are_told_apart(error, kind):
 )
 def test_failures_are_told_apart_without_torch(error, kind):
     assert classify_error(error) == kind
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_memory_of_the_device_is_what_torch_holds():
+    block = torch.zeros(2**20, dtype=torch.uint8, device="cuda:0")
+    assert torch_device.measure_memory() >= block.nbytes
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
+def test_where_there_is_no_device_none_of_its_memory_is_held():
+    assert torch_device.measure_memory() == 0
 
 
 def test_the_config_travels_to_another_process():
