@@ -8,17 +8,15 @@ python -m docs.write_reference  # `make docs` does; a test compares the pages wi
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import get_args
 
 from prometheus_client.metrics_core import Metric
 
 from docs.reliability_tables import fill_tables
 from expofuse.bundled_weights import DEFAULT_WEIGHTS
-from service.metrics import Metrics, ProcessKind
+from service.lifecycle import Service
 from service.problem_types import CLIENT_LEFT_STATUS, PROBLEM_TYPES, type_of
 from service.served_weights import ServedWeights, WorkerInfo
-from service.settings import LimitSettings
+from service.settings import Settings
 from trainer.__main__ import create_parser
 from trainer.markdown import draw_table
 
@@ -95,19 +93,10 @@ def _write_problems() -> Iterator[str]:
 
 def collect_metrics() -> list[Metric]:
     """Every metric of a service that has one weights version."""
-    metrics = Metrics()
+    metrics = Service(Settings(), worker_command=()).metrics
     name, _, version = DEFAULT_WEIGHTS.rpartition("-")
     served = ServedWeights(name, version, "pyramid-blend", "", "over", "float32")
     metrics.show_weights(WorkerInfo((served,), "cpu"))
-    counts = SimpleNamespace(restarts=0, start_failures=0, violations=0)
-    metrics.show_processes(
-        codec=counts, worker=counts, codec_alive=lambda: 0, codec_renewals=lambda: 0
-    )
-    metrics.show_ready(lambda: True)
-    metrics.show_memory({kind: lambda: 0 for kind in get_args(ProcessKind)})
-    metrics.show_shared_memory(held=lambda: 0, idle=lambda: 0, free=lambda: 0, size=lambda: 0)
-    metrics.show_limits(dict.fromkeys(LimitSettings.model_fields, 0.0))
-    metrics.show_dropped_log_lines(lambda: 0)
     return list(metrics.registry.collect())
 
 
