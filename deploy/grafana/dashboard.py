@@ -77,7 +77,7 @@ def _choose(name: str, query: str) -> QueryVariable:
         .multi(True)
         .include_all(True)
         .all_value(".*")
-        .current(VariableOption(text="All", value="$__all"))
+        .current(VariableOption(text=["All"], value=["$__all"]))
     )
 
 
@@ -88,6 +88,7 @@ def _make_panels(section: Section) -> Iterator[stat.Panel | timeseries.Panel]:
             .title(figure.title)
             .description(figure.description)
             .unit(figure.unit)
+            .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
             .datasource(SOURCE)
             .span(STAT_SPAN)
             .height(STAT_HEIGHT)

@@ -258,7 +258,9 @@ def test_every_series_that_a_rule_looks_at_is_there_and_every_rule_is_evaluated(
     prometheus: httpx.Client, load: None
 ) -> None:
     for rule in read_rules():
-        query(prometheus, rule["expr"])
+        if "record" in rule:
+            wait_for(prometheus, rule["expr"])
+            wait_for(prometheus, rule["record"])
         for selector in selectors_in(rule["expr"]):
             wait_for(prometheus, selector)
     groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
