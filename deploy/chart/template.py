@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,11 @@ Versions = Mapping[Choice, Any]
 TRUTHS = {"false", "true"}
 OWN = "OWN"
 """In the lines of a block, the columns that it is indented by."""
+
+
+_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]*"
+_BLOCK = re.compile(rf"(?=\S){_LINE}\n(?:{_LINE}\n)*{_LINE}(?<=\S)\n?")
+"""A text of lines that YAML keeps as they are: it begins and ends with something to be seen."""
 
 
 class ConditionError(ValueError):
@@ -107,7 +113,7 @@ class _Writer:
         """Lines of `key: value`, or of `- value`; `head` is what stands before the value."""
         values = list(versions.values())
         if path in self._openings.expressions:
-            yield from self._write_groups(path, versions, head)
+            yield from self._write_groups(path, versions, head, indent)
         elif all(isinstance(value, dict) and value for value in values):
             yield head
             yield from self.write_mapping(path, versions, indent)
@@ -115,7 +121,7 @@ class _Writer:
             yield head
             yield from self._write_list(path, versions, indent)
         else:
-            yield from self._write_groups(path, versions, head)
+            yield from self._write_groups(path, versions, head, indent)
 
     def _write_list(self, path: Path, versions: Versions, indent: str) -> Iterator[str]:
         named = {c: _name_items(items) for c, items in versions.items()}
@@ -140,14 +146,17 @@ class _Writer:
         yield f"{indent}- {lines[0].lstrip()}"
         yield from lines[1:]
 
-    def _write_groups(self, path: Path, versions: Versions, head: str) -> Iterator[str]:
-        """One line for each different value, each under its condition."""
-        groups: dict[str, tuple[Any, list[Choice]]] = {}
+    def _write_groups(
+        self, path: Path, versions: Versions, head: str, indent: str
+    ) -> Iterator[str]:
+        """Lines for each different value, each under its condition."""
+        groups: dict[str, tuple[object, list[Choice]]] = {}
         for choice, value in versions.items():
             groups.setdefault(json.dumps(value), (value, []))[1].append(choice)
-        express = self._openings.expressions.get(path, _quote)
+        express = self._openings.expressions.get(path)
         for value, chosen in groups.values():
-            yield from _guard(dict.fromkeys(chosen), versions, [f"{head} {express(value)}"])
+            lines = [f"{head} {express(value)}"] if express else _write_scalar(value, head, indent)
+            yield from _guard(dict.fromkeys(chosen), versions, lines)
 
 
 def _guard(here: Versions, around: Versions, lines: Iterable[str]) -> Iterator[str]:
@@ -172,7 +181,23 @@ def _unite(orders: Iterable[Iterable[str]]) -> list[str]:
     return list(dict.fromkeys(itertools.chain.from_iterable(orders)))
 
 
+def _write_scalar(value: object, head: str, indent: str) -> list[str]:
+    """A text of several lines as such, anything else on one."""
+    if not isinstance(value, str) or not _BLOCK.fullmatch(value):
+        return [f"{head} {_quote(value)}"]
+    lines = _escape(value).removesuffix("\n").split("\n")
+    style = "|" if value.endswith("\n") else "|-"
+    return [f"{head} {style}", *(f"{indent}{line}" if line else "" for line in lines)]
+
+
 def _quote(value: object) -> str:
-    """A value in YAML on one line, with nothing in it that Helm would take for its own."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
-    return text.removesuffix("\n...\n").rstrip("\n").replace("{{", '{{ "{{" }}')
+    """A value in YAML on one line."""
+    if isinstance(value, str) and not re.fullmatch(_LINE, value):
+        return _escape(json.dumps(value))
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
+    return _escape(text.removesuffix("\n...\n").rstrip("\n"))
+
+
+def _escape(text: str) -> str:
+    """The text with nothing in it that Helm would take for its own."""
+    return text.replace("{{", '{{ "{{" }}')

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,13 @@ import yaml
 
 from deploy.chart.__main__ import CHART, make_chart
 from deploy.chart.renderings import AXES, Choice, drop_hash, list_choices, name_object, render_all
-from deploy.chart.template import TRUTHS, ConditionError, find_condition
+from deploy.chart.template import (
+    TRUTHS,
+    ConditionError,
+    Openings,
+    find_condition,
+    write_template,
+)
 from deploy.chart.values import ADDITIONS, VALUES
 from deploy.release.version import read_version
 from service.settings import setting_names
@@ -169,3 +176,30 @@ def test_differences_that_no_condition_tells_apart_are_an_error() -> None:
     universe = list_choices()
     with pytest.raises(ConditionError):
         find_condition([universe[0], universe[-1]], universe)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\nb\n",
+        "a\n\n  b",
+        "a\nb\n\n",
+        " a\nb",
+        "a\n   ",
+        "a\u2028b\nc\n",
+        "# a\nb: {{ $labels.job }}\n",
+        "{{ .Values.device }}",
+        "",
+        "yes",
+    ],
+)
+def test_helm_gives_a_text_back_as_it_was(text: str, tmp_path: Path) -> None:
+    choice = list_choices()[0]
+    manifest = {"data": {"text": text, "next": "n"}}
+    template = write_template("ConfigMap/a", {choice: manifest}, [choice], Openings({}, {}))
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: one\nversion: 1.0.0\n")
+    (tmp_path / "templates/one.yaml").write_text(template)
+    with helm.Chart.load(str(tmp_path)) as chart:
+        (rendered,) = chart.render({}, name="one", namespace="default").values()
+    assert yaml.safe_load(rendered) == manifest
