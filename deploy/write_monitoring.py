@@ -15,16 +15,16 @@ COMPONENT = ROOT / "k8s/components/monitoring"
 RULES_NAME = "prometheus-rule.yaml"
 DASHBOARD_NAME = "expofuse.json"
 
-KUSTOMIZATION = """\
+KUSTOMIZATION = f"""\
 # Written by `python -m deploy.write_monitoring`. For the Prometheus operator, and a Grafana whose
 # sidecar looks for ConfigMaps with the label grafana_dashboard.
 apiVersion: kustomize.config.k8s.io/v1alpha1
 kind: Component
 
 resources:
+  - {RULES_NAME}
   - service-monitor.yaml
-"""
-DASHBOARD_GENERATOR = f"""
+
 configMapGenerator:
   - name: expofuse-dashboard
     files:
@@ -49,17 +49,12 @@ spec:
 
 def make_component() -> dict[str, str]:
     """The files of the component that are written, by their names."""
-    files = {"kustomization.yaml": KUSTOMIZATION}
-    if RULES.exists():
-        files["kustomization.yaml"] += f"  - {RULES_NAME}\n"
-        files[RULES_NAME] = RULE_HEAD + "".join(
-            f"  {line}" if line.strip() else line
-            for line in RULES.read_text().splitlines(keepends=True)
-        )
-    if DASHBOARD.exists():
-        files["kustomization.yaml"] += DASHBOARD_GENERATOR
-        files[DASHBOARD_NAME] = DASHBOARD.read_text()
-    return files
+    rules = RULES.read_text().splitlines(keepends=True)
+    return {
+        "kustomization.yaml": KUSTOMIZATION,
+        RULES_NAME: RULE_HEAD + "".join(f"  {line}" if line.strip() else line for line in rules),
+        DASHBOARD_NAME: DASHBOARD.read_text(),
+    }
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import Any
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
@@ -24,12 +25,9 @@ PAGE = ROOT / "docs/licences.md"
 PROJECT = "expofuse"
 UNKNOWN = "UNKNOWN"
 
-USES: Mapping[str, tuple[str, ...]] = {
-    "In the service's image": ("service", "raw"),
-    "With other extras": ("client", "heic", "jxl", "cuda", "trainer"),
-    "To develop, test and document": ("dev", "docs"),
-}
-"""Titles, and the extras whose packages are listed there unless an earlier title has them."""
+SERVED = ("service", "raw")
+TOOLS = ("dev", "docs")
+"""Extras of the image, and of those who work on the project; all others are for its users."""
 
 ALLOWED = frozenset(
     {
@@ -159,19 +157,19 @@ def _choose_licence(said: Mapping[str, str]) -> str:
 
 
 def find_uses(pins: Iterable[str]) -> dict[str, list[str]]:
-    """Pinned packages below the title of `USES` that needs them first.
+    """Pinned packages, each below the title of the first use that it has.
 
-    What is pinned for another system, or is no requirement any more, comes with the last title.
+    What is pinned for another system, or is no requirement any more, comes with the tools.
     """
-    left = set(pins)
-    uses = {}
-    for title, extras in USES.items():
-        needed = _list_needed(PROJECT, frozenset(extras), seen=set())
-        uses[title] = sorted(left & needed)
-        left -= needed
-    last = list(USES)[-1]
-    uses[last] = sorted([*uses[last], *left])
-    return uses
+    others = _read_project()["optional-dependencies"].keys() - {*SERVED, *TOOLS}
+    served = _list_needed(PROJECT, frozenset(SERVED), seen=set())
+    used = _list_needed(PROJECT, frozenset({*SERVED, *others}), seen=set())
+    pinned = set(pins)
+    return {
+        "In the service's image": sorted(pinned & served),
+        "With other extras": sorted(pinned & used - served),
+        "To develop, test and document": sorted(pinned - used),
+    }
 
 
 def _list_needed(
@@ -191,10 +189,15 @@ def _list_needed(
     return needed
 
 
+def _read_project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
 def _read_requirements(name: str) -> Iterator[Requirement]:
     """Requirements as they stand in `pyproject.toml`, or in the metadata of what is installed."""
     if name == PROJECT:
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        project = _read_project()
         yield from map(Requirement, project["dependencies"])
         for extra, requirements in project["optional-dependencies"].items():
             for requirement in map(Requirement, requirements):

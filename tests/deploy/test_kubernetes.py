@@ -10,6 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.write_monitoring import COMPONENT, make_component
 from service.lifecycle import fit_limits
 from service.metrics import Metrics
 from service.settings import Settings, load_settings, setting_names
@@ -102,7 +103,7 @@ def keeps_every_field(document: Manifest) -> bool:
 def test_custom_objects_fit_the_definitions_of_their_operators(render: Render) -> None:
     found = itertools.chain(render("overlays/autoscale-keda"), render("overlays/monitoring"))
     custom = [one for one in found if one["kind"] in CUSTOM]
-    assert {one["kind"] for one in custom} >= {"ServiceMonitor", "ScaledObject"}
+    assert {one["kind"] for one in custom} == CUSTOM
     for document in custom:
         assert keeps_every_field(document), document["kind"]
     scaled = only(custom, "ScaledObject")
@@ -318,6 +319,29 @@ def test_what_is_scaled_by_is_a_metric_of_the_service(render: Render, repository
     (rule,) = yaml.safe_load(adapter.read_text())["rules"]["custom"]
     assert rule["seriesQuery"].startswith(name + "{")
     assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
+
+
+def test_rules_and_dashboard_are_those_of_deploy(render: Render, repository: Path) -> None:
+    manifests = render("overlays/monitoring")
+    rules = yaml.safe_load((repository / "deploy/prometheus/rules/expofuse.yml").read_text())
+    assert only(manifests, "PrometheusRule")["spec"] == rules
+    dashboard = only(manifests, "ConfigMap", "expofuse-dashboard")
+    (text,) = dashboard["data"].values()
+    assert text == (repository / "deploy/grafana/dashboards/expofuse.json").read_text()
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    for name, made in make_component().items():
+        assert (COMPONENT / name).read_text() == made, "make manifests"
+
+
+def test_rules_that_name_a_job_name_that_of_the_service_monitor(
+    render: Render, repository: Path
+) -> None:
+    # The operator gives targets the Service's name as job, unless a label is named for it.
+    manifests = render("overlays/monitoring")
+    rules = (repository / "deploy/prometheus/rules/expofuse.yml").read_text()
+    jobs = set(re.findall(r'job="([^"]+)"', re.sub(r"#.*", "", rules)))
+    assert jobs == {only(manifests, "Service")["metadata"]["name"]}
+    assert "jobLabel" not in only(manifests, "ServiceMonitor")["spec"]
 
 
 def test_production_denies_every_way_but_two(render: Render) -> None:
