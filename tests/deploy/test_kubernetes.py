@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +321,26 @@ def test_what_is_scaled_by_is_a_metric_of_the_service(render: Render, repository
     (rule,) = yaml.safe_load(adapter.read_text())["rules"]["custom"]
     assert rule["seriesQuery"].startswith(name + "{")
     assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
+
+
+def test_prometheus_takes_the_queries_of_both_autoscalers(
+    render: Render, repository: Path, tmp_path: Path
+) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    scaled = only(render("overlays/autoscale-keda"), "ScaledObject")
+    adapter = repository / "k8s/components/autoscale-hpa/prometheus-adapter.yaml"
+    (rule,) = yaml.safe_load(adapter.read_text())["rules"]["custom"]
+    # As prometheus-adapter fills the places of its templates.
+    asked = rule["metricsQuery"].replace("<<.Series>>", "expofuse_megapixels_in_flight")
+    asked = asked.replace("<<.LabelMatchers>>", 'namespace="a",pod=~"b|c"')
+    queries = [scaled["spec"]["triggers"][0]["metadata"]["query"], rule["seriesQuery"], asked]
+    rules = [{"record": f"query:{number}", "expr": one} for number, one in enumerate(queries)]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    done = subprocess.run([promtool, "check", "rules", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_rules_and_dashboard_are_those_of_deploy(render: Render, repository: Path) -> None:
