@@ -10,18 +10,17 @@ FROM debian:bookworm-slim AS build
 # cuda: with torch; cpu: without it, a tenth of the size.
 ARG DEVICE=cuda
 
-# binutils: see deploy/image/without_video.py. Versions are those of Debian 12 as it stands, so that
-# a build has its security updates.
+# What builds, and then the image's root: Python and what it stands on, without a shell, as a layer of
+# its own. Versions are those of Debian 12 as it stands, so that a build has its security updates.
+# binutils: see deploy/image/without_video.py.
 ARG DEBIAN_FRONTEND=noninteractive
+COPY deploy/image/make_root.sh /build/deploy/image/
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
         binutils ca-certificates python3 python3-pip python3-venv \
+    && sh /build/deploy/image/make_root.sh /root-of-image \
     && rm -rf /var/lib/apt/lists/*
-
-# The image's root: Python and what it stands on, without a shell, as a layer of its own.
-COPY deploy/image/make_root.sh /build/deploy/image/
-RUN apt-get update && sh /build/deploy/image/make_root.sh /root-of-image && rm -rf /var/lib/apt/lists/*
 
 # pip installs into the virtual environment from outside, so that the image's own has none.
 ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/venv/bin/python

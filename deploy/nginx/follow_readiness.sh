@@ -10,7 +10,7 @@ set -eu
 servers=/tmp/replicas.conf
 
 ask() {
-    if wget -q -T 1 -O /dev/null "http://$1/readyz" 2>/dev/null; then
+    if timeout 1 wget -q -O /dev/null "http://$1/readyz" 2>/dev/null; then
         echo "server $1 max_fails=1 fail_timeout=5s;"
     fi
 }

@@ -180,7 +180,9 @@ def running_project(
         running.compose("up", "--detach", *services)
         yield running
     finally:
-        running.compose("down", "--volumes", "--timeout", "5")
+        # What ends well is a test's own concern.
+        running.compose("kill")
+        running.compose("down", "--volumes")
 
 
 def wait_until(condition: Any, what: str, timeout_s: float = 300) -> Any:
@@ -224,7 +226,10 @@ def running_engine() -> Iterator[Engine]:
     command += ["--containerd-plugins-namespace", f"{folder.name}-plugins"]
     environment = os.environ | {"PATH": os.pathsep.join([os.environ["PATH"], SYSTEM_PATH])}
     with (folder / "dockerd.log").open("wb") as log:
-        daemon = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        # In a session of its own: who interrupts the tests does not end it before its containers.
+        daemon = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
 
     def is_up() -> bool:
         assert daemon.poll() is None, (folder / "dockerd.log").read_text()[-4000:]

@@ -261,10 +261,12 @@ def picture(content: bytes) -> np.ndarray:
 def encode_large_pair(pixels: float) -> Pair:
     """A pair of so many pixels, as JPEG."""
     side = round((pixels / 1.5) ** 0.5)
-    texture = np.random.default_rng(0).uniform(0.02, 1.0, (40, 60, 3)).astype(np.float32)
+    texture = np.random.default_rng(0).integers(5, 256, (40, 60, 3), np.uint8)
     scene = cv2.resize(texture, (side * 3 // 2, side), interpolation=cv2.INTER_LINEAR)
-    exposures = [(scene * gain).clip(0, 1) ** (1 / 2.2) * 255 for gain in (0.25, 4.0)]
-    under, over = (cv2.imencode(".jpg", e.astype(np.uint8))[1].tobytes() for e in exposures)
+    tones = np.arange(256) / 255
+    curves = [(tones * gain).clip(0, 1) ** (1 / 2.2) * 255 for gain in (0.25, 4.0)]
+    exposures = [cv2.LUT(scene, curve.astype(np.uint8)) for curve in curves]
+    under, over = (cv2.imencode(".jpg", exposure)[1].tobytes() for exposure in exposures)
     return under, over
 
 
@@ -432,7 +434,8 @@ class Fleet:
 
     def served_by(self) -> set[str]:
         """Replicas in nginx's list."""
-        listed = self.engine.docker("exec", self.names["nginx"], "cat", "/tmp/replicas.conf")
+        read = "cat /tmp/replicas.conf 2>/dev/null || true"
+        listed = self.engine.docker("exec", self.names["nginx"], "sh", "-c", read)
         return set(re.findall(r"server ([\w-]+):8000", listed))
 
     def wait_for(self, *replicas: str) -> None:
@@ -476,8 +479,8 @@ class Fleet:
 def fleet(engine: Engine, repository: Path) -> Iterator[Fleet]:
     nginx, busybox = shutil.which("nginx", path="/usr/sbin:/usr/bin"), shutil.which("busybox")
     if nginx is None or busybox is None:
-        pytest.skip("nginx or busybox is not installed (Debian: nginx-light, busybox-static)")
-    tools = ("sh", "sleep", "wget", "rm", "cat", "cmp", "mv", "mktemp")
+        pytest.skip("nginx or busybox is not installed (Debian: nginx-light, busybox)")
+    tools = ("sh", "sleep", "timeout", "wget", "rm", "cat", "cmp", "mv", "mktemp")
     engine.import_programs(
         "stand-in/nginx:debian",
         [nginx, busybox],

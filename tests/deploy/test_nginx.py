@@ -57,7 +57,7 @@ def test_nginx_asks_the_replicas_more_often_than_they_pause_before_they_refuse(
     repository: Path,
 ) -> None:
     script = (repository / "deploy/nginx/follow_readiness.sh").read_text()
-    (timeout_s,) = re.findall(r"wget -q -T (\d+)", script)
+    (timeout_s,) = re.findall(r"timeout (\d+) wget", script)
     (pause_s,) = re.findall(r"^    sleep (\d+)$", script, re.MULTILINE)
     assert (timeout_s, pause_s) == ("1", "1")
     assert Settings().drain_pause_s >= float(timeout_s) + float(pause_s)
