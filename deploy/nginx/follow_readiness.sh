@@ -4,8 +4,9 @@
 #
 #   follow_readiness.sh HOST:PORT...
 #
-# A round must be shorter than EXPOFUSE_DRAIN_PAUSE_S (2): then no replica that ends is sent anything it
-# would refuse. Where none is ready the list stays as it is, and the replicas themselves say why.
+# A round, of two seconds at most, must be shorter than EXPOFUSE_DRAIN_PAUSE_S: then no replica that ends
+# is sent anything it would refuse. Where none is ready the list stays as it is, and the replicas
+# themselves say why.
 set -eu
 servers=/tmp/replicas.conf
 
