@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -73,21 +72,21 @@ def test_exit_codes_decide_whether_a_shard_is_tried_again(render: Render) -> Non
 def run_container(
     container: Manifest, folders: dict[str, Path], **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """The container's own command line, on folders of this machine in the place of its mounts."""
+    """The container's own command line, on folders of this machine in the place of its mounts.
+
+    It is run without a shell, as the image has none, and with variables as the kubelet writes them.
+    """
     command = [*container["command"], *container.get("args", [])]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     for mount, folder in folders.items():
         assert mount in mounts
-        command = [re.sub(rf"{mount}(?=[/\s]|$)", shlex.quote(str(folder)), one) for one in command]
-    given = {one["name"]: one["value"] for one in container.get("env", [])}
+        command = [re.sub(rf"{mount}(?=/|$)", str(folder), one) for one in command]
+    given = {one["name"]: one["value"] for one in container.get("env", [])} | environment
+    command = [re.sub(r"\$\((\w+)\)", lambda name: given[name[1]], one) for one in command]
+    assert not [one for one in command if "$(" in one]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
-        command,
-        env=os.environ
-        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        | given
-        | environment,
-        capture_output=True,
-        text=True,
+        command, env=os.environ | {"PATH": path} | given, capture_output=True, text=True
     )
 
 

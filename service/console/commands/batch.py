@@ -25,7 +25,7 @@ WHOLE = (1, 1)
 
 
 class ShardType(click.ParamType["tuple[int, int]"]):
-    """i/n: the i-th of n parts."""
+    """i/n: the i-th of n parts; i+1/n where i comes from what counts from 0."""
 
     name = "i/n"
 
@@ -35,10 +35,12 @@ class ShardType(click.ParamType["tuple[int, int]"]):
         """The two numbers."""
         if value == WHOLE:
             return WHOLE
-        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            self.fail(f"expected i/n with i from 1 to n, got '{value}'", param, ctx)
-        return int(found[1]), int(found[2])
+        found = re.fullmatch(r"(\d+)(\+1)?/(\d+)", str(value))
+        if found is not None:
+            shard = int(found[1]) + bool(found[2]), int(found[3])
+            if 1 <= shard[0] <= shard[1]:
+                return shard
+        self.fail(f"expected i/n with i from 1 to n, or i+1/n, got '{value}'", param, ctx)
 
 
 @click.command("batch")

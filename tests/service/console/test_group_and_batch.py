@@ -182,7 +182,7 @@ def test_an_end_between_sidecar_and_picture_is_no_change_of_somebody_else_s(shoo
 
 def test_shards_together_do_all_of_it(shoot, out, expofuse):
     counts = []
-    for part in ("1/2", "2/2"):
+    for part in ("1/2", "1+1/2"):
         *told, _ = lines(expofuse("batch", shoot, "-o", out, "--shard", part, "--json"))
         counts.append([one["bracket"] for one in told])
     assert sorted(counts[0]) == [1, 3]
@@ -194,7 +194,7 @@ def test_shards_together_do_all_of_it(shoot, out, expofuse):
     assert "3 with a picture" in (out / "contact-sheet.html").read_text()
 
 
-@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0"])
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2+1/2", "1+2/4", "1", "a/b", "1/0"])
 def test_a_shard_that_is_none_is_misuse(shoot, out, expofuse, part):
     assert expofuse("batch", shoot, "-o", out, "--shard", part).code == 2
 
