@@ -21,7 +21,7 @@ PLACES = (
 )
 """Patterns of files that may name an image. `make manifests` writes the chart's tags."""
 
-TAG = re.compile(r"(\bexpofuse(?:-trainer)?:|newTag: )(\d+\.\d+\.\d+)")
+TAG = re.compile(r"(\bexpofuse(?:-trainer)?:|newTag: |ARG VERSION=)(\d+\.\d+\.\d+)")
 NUMBER = re.compile(r"\d+\.\d+\.\d+")
 _LINE = re.compile(r'^version = "(.*)"$', re.MULTILINE)
 
