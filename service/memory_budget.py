@@ -1,10 +1,8 @@
 """Lowers the budgets until all of them together fit the memory that there is."""
 
 import logging
-import os
-from collections.abc import Iterator
-from pathlib import Path
 
+from service.processes.control_groups import find_memory_bytes
 from service.settings import MIB, LimitSettings
 
 BYTES_PER_MEGAPIXEL = 9_000_000
@@ -28,24 +26,7 @@ LEAST_MEGAPIXELS = 1.0
 LEAST_BYTES = 4 << 20
 """No budget is lowered below these: a service that can do nothing is of no use."""
 
-_ANY_LIMIT = 1 << 62
-"""Version 1 of control groups writes about 2**63 where there is no limit."""
-
 logger = logging.getLogger(__name__)
-
-
-def find_memory_bytes(root: Path = Path("/")) -> int:
-    """Memory that this process may use: the machine's, or what its control groups leave of it.
-
-    Both versions of control groups are read, with all groups above, as each of them may limit; in
-    a container the group's own path may not be visible, its root is then that of the container.
-
-    Args:
-        root: Of the file system that describes the process and its groups.
-    """
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = [limit for path in _list_limit_files(root) if (limit := _read_limit(path)) is not None]
-    return min([physical, *limits])
 
 
 def sum_bounds(limits: LimitSettings, *, codec_processes: int) -> int:
@@ -102,33 +83,3 @@ def _sum_variable(limits: LimitSettings) -> float:
     return (
         limits.max_megapixels_in_flight * each + limits.max_upload_bytes + limits.max_response_bytes
     )
-
-
-def _list_limit_files(root: Path) -> Iterator[Path]:
-    groups = root / "sys/fs/cgroup"
-    for line in _read_lines(root / "proc/self/cgroup"):
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            base, name = groups, "memory.max"
-        elif "memory" in controllers.split(","):
-            base, name = groups / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        relative = Path(group.lstrip("/"))
-        for one in (relative, *relative.parents):
-            yield base / one / name
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-
-
-def _read_limit(path: Path) -> int | None:
-    """A limit in bytes; None where the file is not there or says that there is none."""
-    lines = _read_lines(path)
-    if not lines or not lines[0].isdecimal() or int(lines[0]) >= _ANY_LIMIT:
-        return None
-    return int(lines[0])

@@ -25,10 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import SharedMemoryError
+from service.processes.control_groups import find_free_bytes
 
 PREFIX = "expofuse-"
 MOUNT = Path("/dev/shm")
 """Where Linux keeps POSIX shared memory; the service runs on Linux only."""
+
+SPARE_BYTES = 32 << 20
+"""What a new block leaves of the container's memory, for what processes take meanwhile."""
 
 _MADV_POPULATE_WRITE = 23
 """From `linux/mman.h`; Python has no name for it."""
@@ -130,13 +134,14 @@ class SharedArray:
             dtype: Type of its values.
 
         Raises:
-            SharedMemoryError: /dev/shm has no room for it.
+            SharedMemoryError: /dev/shm has no room for it, or the container no memory.
             OSError: The process may open no more files.
         """
         name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(16)}"
         descriptor = SharedDescriptor(name, shape, dtype)
         if descriptor.size_bytes < 1:
             raise ValueError(f"expected a shape with at least one value, got {shape}")
+        _require_free_memory(descriptor.size_bytes)
         try:
             block = SharedMemory(name, create=True, size=descriptor.size_bytes)
         except OSError as error:
@@ -266,6 +271,19 @@ def _open_block(name: str) -> int:
         return os.open(MOUNT / name, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise SharedMemoryError("expected a shared block that exists, got a removed one") from error
+
+
+def _require_free_memory(wanted_bytes: int) -> None:
+    """Refuse what the container has no memory for, before the kernel ends a process for it.
+
+    In the end that is this process: it is the one that asks.
+    """
+    free_bytes = find_free_bytes()
+    if free_bytes is not None and free_bytes < wanted_bytes + SPARE_BYTES:
+        raise SharedMemoryError(
+            f"expected {wanted_bytes} bytes of memory beside {SPARE_BYTES} that are kept free, "
+            f"the container has {free_bytes} left"
+        )
 
 
 def _full(wanted_bytes: int) -> SharedMemoryError:

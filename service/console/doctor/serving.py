@@ -124,7 +124,7 @@ def _examine_open_files(max_connections: int) -> Finding:
 
 def _examine_memory(most: Mapping[str, int]) -> Finding:
     """Memory of the machine or of the container, beside what all processes together may take."""
-    from service.memory_budget import find_memory_bytes
+    from service.processes.control_groups import find_memory_bytes
 
     total_bytes, most_bytes = find_memory_bytes(), sum(most.values())
     parts = ", ".join(f"{kind} {one // MIB}" for kind, one in most.items())
