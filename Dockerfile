@@ -9,6 +9,8 @@ FROM debian:bookworm-slim AS build
 
 # cuda: with torch; cpu: without it, a tenth of the size.
 ARG DEVICE=cuda
+# More of the package's extras, separated by commas: otel for traces, heic, jxl.
+ARG EXTRAS=
 
 # What builds, and then the image's root: Python and what it stands on, without a shell, as a layer of
 # its own. Versions are those of Debian 12 as it stands, so that a build has its security updates.
@@ -31,8 +33,9 @@ RUN python3.11 -m venv --without-pip /opt/venv && python3.11 -m venv --without-p
 COPY pyproject.toml constraints.txt ./
 RUN case "$DEVICE" in cpu | cuda) ;; *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 1 ;; esac \
     && python3 -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-extras = project['optional-dependencies']; cuda = extras['cuda'] if sys.argv[1] == 'cuda' else []; \
-print(*project['dependencies'], *extras['service'], *extras['raw'], *cuda, sep='\n')" "$DEVICE" > requirements.txt
+extras = project['optional-dependencies']; cuda = ['cuda'] if sys.argv[1] == 'cuda' else []; \
+names = ['service', 'raw', *cuda, *filter(None, sys.argv[2].split(','))]; \
+print(*project['dependencies'], *(one for name in names for one in extras[name]), sep='\n')" "$DEVICE" "$EXTRAS" > requirements.txt
 # hadolint ignore=DL3013
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --constraint constraints.txt --requirement requirements.txt \

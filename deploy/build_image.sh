@@ -102,7 +102,7 @@ options=(--format docker --tag "$tag" --timestamp "$epoch" --secret "id=pip_conf
 while read -r mount; do
     options+=(--volume "$mount")
 done <"$work/mounts"
-for argument in DEVICE WEIGHTS VERSION REVISION CREATED SOURCE; do
+for argument in DEVICE EXTRAS WEIGHTS VERSION REVISION CREATED SOURCE; do
     [[ ${!argument:-} ]] && options+=(--build-arg "$argument=${!argument}")
 done
 [[ $stand_in ]] && options+=(--pull-never)
