@@ -13,11 +13,14 @@ class PeerNetwork(nn.Module, ABC):
     Attributes:
         config: Its shape.
         window_px: Side of the windows in which whole pictures are fused.
-        margin_px: What a window sees less well at each side, and leaves to its neighbours.
+        overlap_px: What a window shares with its neighbour, where the one fades into the other.
+        margin_px: What a window sees less well at each side, and leaves to its neighbours; less
+            than half the overlap.
     """
 
     config: PeerConfig
     window_px: int
+    overlap_px: int
     margin_px: int
 
     @abstractmethod

@@ -46,7 +46,7 @@ def fuse_picture(network: PeerNetwork, stack: ExposureStack) -> Pixels:
 
 
 def fuse_planes(network: PeerNetwork, under_l: Tensor, over_l: Tensor) -> Tensor:
-    """Fuse lightness planes of any size in windows that overlap by half, with soft seams.
+    """Fuse lightness planes of any size in windows that overlap, with soft seams.
 
     Args:
         network: In evaluation mode.
@@ -74,7 +74,7 @@ def _cut(network: PeerNetwork, length: int) -> Iterator[tuple[slice, Tensor]]:
     """
     side = network.window_px
     last = max(0, length - side)
-    for start in (*range(0, last, side // 2), last):
+    for start in (*range(0, last, side - network.overlap_px), last):
         stop = min(start + side, length)
         from_start = torch.arange(stop - start) + 0.5
         weights = torch.ones_like(from_start)
@@ -86,6 +86,6 @@ def _cut(network: PeerNetwork, length: int) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _rise(distance_px: Tensor, network: PeerNetwork) -> Tensor:
-    """From 0 in a window's margin to 1 in its middle."""
+    """From 0 in a window's margin to 1 where its neighbour's begins."""
     margin_px = network.margin_px
-    return ((distance_px - margin_px) / (network.window_px / 2 - margin_px)).clamp(0, 1)
+    return ((distance_px - margin_px) / (network.overlap_px - 2 * margin_px)).clamp(0, 1)

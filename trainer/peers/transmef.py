@@ -109,6 +109,7 @@ class TransMefNetwork(PeerNetwork):
     """
 
     window_px = 256
+    overlap_px = 64
     margin_px = 16
 
     def __init__(self, config: TransMefConfig) -> None:

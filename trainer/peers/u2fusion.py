@@ -32,7 +32,8 @@ class U2FusionNetwork(PeerNetwork):
         training, and are not here.
     """
 
-    window_px = 256
+    window_px = 1024  # convolutions do not mind how large it is; 2 GB of feature maps
+    overlap_px = 24
     margin_px = 10
 
     def __init__(self, config: U2FusionConfig) -> None:
