@@ -134,5 +134,5 @@ $(SERVICE): $(PINS) $(KERNELS) | $(BIN)/python
 	touch $@
 
 $(DEV): $(PINS) $(KERNELS) | $(BIN)/python
-	$(INSTALL) --editable '.[$(EXTRAS),heic,jxl,otel,trainer,docs,dev]'
+	$(INSTALL) --editable '.[$(EXTRAS),heic,jxl,otel,ray,trainer,docs,dev]'
 	touch $(SERVICE) $@

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ProfileMode,
         Subsampling,
     )
-    from expofuse.kinds import File, FileOptions
+    from expofuse.kinds import File, FileOptions, Kind
     from expofuse.open_weights import OpenWeights
     from model.exposure import AlignMode, CropMode, GhostsMode, Pixels, StackAlignment
     from model.register import RegisteredStack
@@ -251,13 +251,11 @@ def fuse(
         (dtype('uint8'), True)
     """
     exposures = _list_exposures(under, over)
-    directory = _find_weights(weights)
+    directory = find_weights(weights)
 
     from expofuse.kinds import choose_kind
     from expofuse.open_weights import open_weights
-    from model.exposure import AlignMode, CropMode, ExposureSet, GhostsMode
-    from model.fuse import fuse_stack
-    from model.settle import settle_images
+    from model.exposure import AlignMode, CropMode, GhostsMode
 
     _check_choice("align", align, get_args(AlignMode))
     _check_choice("ghosts", ghosts, get_args(GhostsMode))
@@ -273,6 +271,38 @@ def fuse(
     }
     kind = choose_kind(exposures, _check_file_options(given_options))
     opened = open_weights(directory, device=device)
+    picture, report = fuse_kind(
+        kind, opened, align=align, ghosts=ghosts, crop=crop, reference=reference
+    )
+    return (picture, report) if return_report else picture
+
+
+def fuse_kind(
+    kind: Kind,
+    opened: OpenWeights,
+    *,
+    align: AlignMode,
+    ghosts: GhostsMode,
+    crop: CropMode,
+    reference: int | None,
+) -> tuple[object, FuseReport]:
+    """The part of `fuse` that comes when all is found; exposures that are not read yet are read.
+
+    Args:
+        kind: The exposures, and what the picture becomes.
+        opened: The weights.
+        align: See `fuse`, as all that follow.
+        ghosts: See there.
+        crop: See there.
+        reference: See there.
+
+    Returns:
+        The picture, and how it came about.
+    """
+    from model.exposure import ExposureSet
+    from model.fuse import fuse_stack
+    from model.settle import settle_images
+
     decoded = kind.read()
     settled = settle_images(
         [one.pixels for one in decoded],
@@ -294,8 +324,6 @@ def fuse(
     registered = fusion.registered
     used = registered.used.order
     picture = kind.write(fusion.picture, reference=used[registered.registration.reference])
-    if not return_report:
-        return picture
     return picture, _make_report(registered, given.order, opened)
 
 
@@ -351,7 +379,12 @@ def _list_exposures(under: object, over: object) -> list[object]:
     return exposures
 
 
-def _find_weights(weights: str | Path) -> Path:
+def find_weights(weights: str | Path) -> Path:
+    """The folder of bundled weights by their name, or the one that is given.
+
+    Raises:
+        WeightsError: There is no such folder.
+    """
     directory = locate_weights(weights) if isinstance(weights, str) else weights
     if directory.is_dir():
         return directory

@@ -102,6 +102,8 @@ class PillowImages:
 class Files:
     """Encoded files, as bytes or as paths; the picture is the bytes of a file.
 
+    Once they are read it holds their pixels in place of the files, and may be sent to a process.
+
     Args:
         exposures: The files.
         options: How the picture is written; a format of None is that of the first exposure, or
@@ -116,7 +118,9 @@ class Files:
 
     def read(self) -> list[DecodedPixels]:
         """See `Kind.read`."""
-        self._decoded = _decode_alike(self._files)
+        if not self._decoded:
+            self._decoded = _decode_alike(self._files)
+            self._files.clear()
         return self._decoded
 
     def write(self, picture: Pixels, *, reference: int) -> bytes:

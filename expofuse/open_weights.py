@@ -33,12 +33,13 @@ class OpenWeights:
     pipeline: FusionPipeline
 
 
-def open_weights(directory: Path, *, device: str) -> OpenWeights:
+def open_weights(directory: Path, *, device: str, threads: int | None = None) -> OpenWeights:
     """Open a weights version, or take the one that is open already; any thread may call it.
 
     Args:
         directory: `weights/<name>-<version>`.
         device: See `resolve_device`.
+        threads: Of the CPU's computation; None takes every core.
 
     Returns:
         The weights.
@@ -49,12 +50,14 @@ def open_weights(directory: Path, *, device: str) -> OpenWeights:
     """
     # Under the lock, so that two threads do not load the same version twice.
     with _LOCK:
-        return _open(directory.resolve(), resolve_device(device))
+        return _open(directory.resolve(), resolve_device(device), threads)
 
 
 @lru_cache(maxsize=MAX_OPEN)
-def _open(directory: Path, device: str) -> OpenWeights:
+def _open(directory: Path, device: str, threads: int | None) -> OpenWeights:
     weights = load_weights(directory)
-    pipeline = create_pipeline(weights, device=device, precision=choose_precision(device))
+    pipeline = create_pipeline(
+        weights, device=device, precision=choose_precision(device), threads=threads
+    )
     manifest = weights.manifest
     return OpenWeights(manifest.label, manifest.reference, manifest.network.is_for_pairs, pipeline)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
 from service.console.clients import explaining_client, make_client_options, open_client
@@ -13,6 +13,8 @@ from service.console.options import FuseChoices
 
 if TYPE_CHECKING:
     from expofuse.client import Client, Fused
+    from expofuse.kinds import FileOptions, Files
+    from expofuse.open_weights import OpenWeights
 
 Exposure = Path | bytes
 
@@ -71,36 +73,63 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Fuses in this process."""
+    """Fuses in this process; the two halves of a fusion may run in two.
 
-    def __init__(self) -> None:
+    Args:
+        threads: Of the CPU's computation; None takes every core.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
         from expofuse.files.reading.vips import configure_libvips
 
         # This process is ours alone, and is to print nothing of a file's contents.
         configure_libvips()
+        self._threads = threads
 
     def fuse(self, exposures: Sequence[Exposure], choices: FuseChoices) -> Picture:
         """See `Engine.fuse`."""
-        from expofuse.front_door import fuse
+        self._open_weights(choices)  # Whether there are any is known before anything is read.
+        return self.fuse_read(self.read(exposures, choices), choices)
 
-        content, report = fuse(
-            list(exposures),
-            weights=choices.weights or DEFAULT_WEIGHTS,
+    def read(self, exposures: Sequence[Exposure], choices: FuseChoices) -> "Files":
+        """The first half: read and decode the exposures of one scene.
+
+        Raises:
+            FusionError: They are too few or too many, or a file is none that is read.
+            OSError: A file cannot be read.
+        """
+        from expofuse.kinds import Files
+        from model.exposure import check_count
+
+        check_count(len(exposures))
+        given = {
+            "format": choices.format,
+            "quality": choices.quality,
+            "bits": choices.bit_depth,
+            "subsampling": choices.subsampling,
+            "is_progressive": choices.progressive,
+            "metadata": choices.metadata,
+            "profile": choices.profile,
+        }
+        options = {name: value for name, value in given.items() if value is not None}
+        files = Files(exposures, cast("FileOptions", options))
+        files.read()
+        return files
+
+    def fuse_read(self, files: "Files", choices: FuseChoices) -> Picture:
+        """The second half: fuse what was read, and write the picture."""
+        from expofuse.front_door import fuse_kind
+
+        content, report = fuse_kind(
+            files,
+            self._open_weights(choices),
             align=choices.align or "auto",
             ghosts=choices.ghosts or "auto",
             crop=choices.crop or "none",
             reference=choices.reference,
-            format=choices.format,
-            quality=choices.quality,
-            bit_depth=choices.bit_depth,
-            subsampling=choices.subsampling,
-            progressive=choices.progressive,
-            metadata=choices.metadata,
-            profile=choices.profile,
-            return_report=True,
         )
         return Picture(
-            content,
+            cast("bytes", content),
             report.weights,
             report.describe_alignment(),
             order=_count_from_one(report.order),
@@ -108,6 +137,13 @@ class LocalEngine:
             reference=report.reference + 1,
             replaced_share=report.replaced_share,
         )
+
+    def _open_weights(self, choices: FuseChoices) -> "OpenWeights":
+        from expofuse.front_door import find_weights
+        from expofuse.open_weights import open_weights
+
+        directory = find_weights(choices.weights or DEFAULT_WEIGHTS)
+        return open_weights(directory, device="auto", threads=self._threads)
 
     def identify_weights(self, choices: FuseChoices) -> str:
         """See `Engine.identify_weights`: the version and the hashes of its files.

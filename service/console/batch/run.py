@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from service.console.batch.sidecar import judge_result, make_recipe, write_result
+from service.console.batch.sidecar import Recipe, judge_result, make_recipe, write_result
 from service.console.batch.tasks import Task
 from service.console.engines import Engine
 from service.console.exits import FAILURES, name_failure, say_failure
@@ -58,29 +58,30 @@ class BatchOptions:
     Attributes:
         choices: What was chosen for all its fusions.
         weights: See `Engine.identify_weights`.
-        jobs: Brackets at a time.
         overwrites: Files that this did not write, or that were changed since, are replaced too.
     """
 
     choices: FuseChoices
     weights: str
-    jobs: int
     overwrites: bool
 
 
-def run_batch(tasks: Sequence[Task], engine: Engine, options: BatchOptions) -> Iterator[Outcome]:
-    """Do every task that is not done yet.
+def run_batch(
+    tasks: Sequence[Task], engine: Engine, options: BatchOptions, *, jobs: int
+) -> Iterator[Outcome]:
+    """Do every task that is not done yet, in threads of this process.
 
     Args:
         tasks: The brackets.
         engine: Fuses them.
         options: How.
+        jobs: Brackets at a time.
 
     Yields:
         What became of each, as soon as it is known. Where whoever asks stops asking, what runs is
         finished, and nothing more is begun.
     """
-    pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="bracket")
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="bracket")
     try:
         running: list[Future[Outcome]] = [
             pool.submit(do_task, task, engine, options) for task in tasks
@@ -94,24 +95,35 @@ def run_batch(tasks: Sequence[Task], engine: Engine, options: BatchOptions) -> I
 def do_task(task: Task, engine: Engine, options: BatchOptions) -> Outcome:
     """Fuse one bracket, or find that its picture is there already."""
     begin_s = time.monotonic()
-
-    def end(
-        status: Status, report: dict[str, object], code: str = "", message: str = ""
-    ) -> Outcome:
-        return Outcome(task, status, time.monotonic() - begin_s, report, code, message)
-
     try:
         recipe = make_recipe(task, options.choices, options.weights)
-        state = judge_result(task, recipe)
-        if state == "up to date":
-            return end("up to date", {})
-        if state == "changed" and not options.overwrites:
-            return end("failed", {}, "exists", _explain_change(task))
+        settled = settle_task(task, recipe, options)
+        if settled is not None:
+            return replace(settled, seconds=time.monotonic() - begin_s)
         picture = engine.fuse(task.inputs, options.choices.named_for(task.out))
         sidecar = write_result(task, recipe, picture)
     except FAILURES as error:
-        return end("failed", {}, name_failure(error), say_failure(error))
-    return end("fused", sidecar.report)
+        return fail_task(task, error, seconds=time.monotonic() - begin_s)
+    return Outcome(task, "fused", time.monotonic() - begin_s, sidecar.report)
+
+
+def settle_task(task: Task, recipe: Recipe, options: BatchOptions) -> Outcome | None:
+    """What becomes of a task without fusing anything; None where its bracket is to be fused.
+
+    Raises:
+        OSError: Its picture is there and cannot be read.
+    """
+    state = judge_result(task, recipe)
+    if state == "up to date":
+        return Outcome(task, "up to date", 0.0, {})
+    if state == "changed" and not options.overwrites:
+        return Outcome(task, "failed", 0.0, {}, "exists", _explain_change(task))
+    return None
+
+
+def fail_task(task: Task, error: BaseException, *, seconds: float) -> Outcome:
+    """A task that ended with one of `FAILURES`."""
+    return Outcome(task, "failed", seconds, {}, name_failure(error), say_failure(error))
 
 
 def _explain_change(task: Task) -> str:
