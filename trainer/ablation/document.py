@@ -15,15 +15,16 @@ from trainer.evaluation import Summary
 from trainer.evaluation.report.statistics import order_of_merit
 from trainer.files import write_whole
 from trainer.markdown import draw_table
-from trainer.metrics import METRICS
+from trainer.metrics import GUARDS, MEASURES
 from trainer.run_files import CURVE_NAME, RECORD_NAME
 
 DOCUMENT_NAME = "ablation.md"
 BETTER, WORSE = "▲", "▼"
 LEGEND = f"""\
 {BETTER} and {WORSE} mean better and worse than the study's first arm, the 95 % interval of the mean
-paired difference (bootstrap over scenes) leaving zero out; bold is the best mean. A plot shows the
-total loss in the course of training."""
+paired difference (bootstrap over scenes) leaving zero out; bold is the best mean. Guards show what
+spoils a picture for the eye; none is best by them. A plot shows the total loss in the course of
+training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ def write_document(out: Path, results: Sequence[StudyResult], *, studies: str) -
             count, dataset = len(result.summary.scenes), result.summary.dataset
             lines += [f"Means over {count} scenes of {dataset}:", ""]
         lines += [*_draw_scores(result, out)]
+        if result.summary is not None and result.summary.guards:
+            lines += ["", *_draw_guards(result.summary, result.arms)]
         if study.intervals and result.summary is not None:
             lines += ["", f"From `{result.arms[0].arm.name}`, with the 95 % interval:", ""]
             lines += _draw_differences(result.summary, result.arms)
@@ -82,7 +85,7 @@ def _draw_scores(result: StudyResult, out: Path) -> list[str]:
     summary = result.summary
     metrics = summary.metrics if summary is not None else ()
     header = ["arm", "differs from the base in", "steps"]
-    header += [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in metrics]
+    header += [_name_column(name) for name in metrics]
     rows: list[list[str]] = []
     for one in result.arms:
         options = [f"`{item}`" for item in one.arm.set]
@@ -99,6 +102,31 @@ def _draw_scores(result: StudyResult, out: Path) -> list[str]:
     return draw_table([*header, "failure"], rows)
 
 
+def _draw_guards(summary: Summary, arms: Sequence[PlannedArm]) -> list[str]:
+    """A row for each arm: the mean of each guard, over the scenes that it applies to."""
+    guards = _list_guards(summary)
+    rows = [
+        [
+            one.arm.name,
+            *(
+                format_score(summary.guards.get(one.label, {}).get(name))
+                + _mark(summary, arms[0], one, name)
+                for name in guards
+            ),
+        ]
+        for one in arms
+    ]
+    return draw_table(["arm", *map(_name_column, guards)], rows)
+
+
+def _list_guards(summary: Summary) -> list[str]:
+    return [name for name in GUARDS if any(name in one for one in summary.guards.values())]
+
+
+def _name_column(measure: str) -> str:
+    return f"{measure} {'↑' if MEASURES[measure].higher_is_better else '↓'}"
+
+
 def _format_mean(summary: Summary, first: PlannedArm, one: PlannedArm, metric: str) -> str:
     means = {label: of_arm[metric] for label, of_arm in summary.means.items() if metric in of_arm}
     if one.label not in means:
@@ -106,20 +134,25 @@ def _format_mean(summary: Summary, first: PlannedArm, one: PlannedArm, metric: s
     text = format_score(means[one.label])
     if means[one.label] == means[order_of_merit(means, metric)[0]]:
         text = f"**{text}**"
-    interval = summary.intervals.get(one.label, {}).get(metric)
+    return text + _mark(summary, first, one, metric)
+
+
+def _mark(summary: Summary, first: PlannedArm, one: PlannedArm, measure: str) -> str:
+    """Better or worse than the first arm, where that is sure."""
+    interval = summary.intervals.get(one.label, {}).get(measure)
     if summary.ours != first.label or interval is None or interval.low <= 0 <= interval.high:
-        return text
+        return ""
     # The interval is that of the first arm minus this one.
-    is_better = (interval.high < 0) == METRICS[metric].higher_is_better
-    return text + (BETTER if is_better else WORSE)
+    is_better = (interval.high < 0) == MEASURES[measure].higher_is_better
+    return BETTER if is_better else WORSE
 
 
 def _draw_differences(summary: Summary, arms: Sequence[PlannedArm]) -> list[str]:
     """A row for each metric: how far each further arm is from the first."""
     first, *others = arms
     rows: list[list[str]] = []
-    for metric in summary.metrics:
-        cells = [f"{metric} {'↑' if METRICS[metric].higher_is_better else '↓'}"]
+    for metric in (*summary.metrics, *_list_guards(summary)):
+        cells = [_name_column(metric)]
         for one in others:
             found = summary.intervals.get(one.label, {}).get(metric)
             if summary.ours != first.label or found is None:

@@ -42,7 +42,7 @@ def summarise(arms, intervals, ours):
             label: {"AG": 4.0 + number, "PIQE": 30.0 + number}
             for number, label in enumerate(labels)
         },
-        guards={},
+        guards={label: {"inversion": 1.0 + number} for number, label in enumerate(labels)},
         ranked=("AG", "PIQE"),
         mean_rank=dict.fromkeys(labels, 1.5),
         mean_rank_paper={},
@@ -56,7 +56,10 @@ def summarise(arms, intervals, ours):
 def test_an_arm_is_marked_where_its_difference_to_the_first_one_is_sure(arms, tmp_path):
     sure = Interval(difference=-1.0, low=-1.5, high=-0.5, scenes=2)  # the first arm has less
     open_ = Interval(difference=-2.0, low=-4.5, high=0.5, scenes=2)
-    intervals = {arms[1].label: {"AG": sure, "PIQE": sure}, arms[2].label: {"AG": open_}}
+    intervals = {
+        arms[1].label: {"AG": sure, "PIQE": sure, "inversion": sure},
+        arms[2].label: {"AG": open_},
+    }
     summary = summarise(arms, intervals, arms[0].label)
     path = write_document(tmp_path, [StudyResult(arms, summary, {})], studies="x.toml")
     rows = [line for line in path.read_text().splitlines() if line.startswith("| ")]
@@ -64,6 +67,13 @@ def test_an_arm_is_marked_where_its_difference_to_the_first_one_is_sure(arms, tm
     assert rows[2].startswith("| with | nothing | 0 | 4.00 | **30.0** | 1.50 |")
     assert rows[3].startswith("| without | `loss.use_masks=false` | 0 | 5.00▲ | 31.0▼ |")
     assert rows[4].startswith("| norm | `loss.square_error=norm` | 0 | **6.00** | 32.0 |")
+    assert rows[5:] == [
+        "| arm | inversion ↓ |",
+        "| --- | --- |",
+        "| with | 1.00 |",
+        "| without | 2.00▼ |",
+        "| norm | 3.00 |",
+    ]
 
 
 def test_without_the_first_arm_nothing_is_marked_and_a_failure_cannot_break_the_table(
