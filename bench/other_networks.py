@@ -41,6 +41,7 @@ def measure_network(name: str, rounds: int) -> dict[str, object]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = build_trained(CONFIGS[name]).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     planes = 100 * torch.rand(2, 1, 1, SIDE_PX, SIDE_PX)
     idle_mib = read_own_mib("VmRSS")
     reset_own_peak()

@@ -32,7 +32,7 @@ class U2FusionNetwork(PeerNetwork):
         training, and are not here.
     """
 
-    window_px = 1024  # convolutions do not mind how large it is; 2 GB of feature maps
+    window_px = 1280  # convolutions do not mind how large it is, but for memory
     overlap_px = 24
     margin_px = 10
 

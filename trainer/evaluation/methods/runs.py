@@ -71,4 +71,5 @@ def _open_network(run: Path) -> PeerNetwork:
     assert isinstance(config, PeerConfig)
     network = build_peer(config)
     network.load_state_dict(load_file(run / PARAMETERS_NAME))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
