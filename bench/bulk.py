@@ -5,7 +5,7 @@ other: in one process, as two shards beside each other, and on a Ray cluster of 
 loopback that runs already. Their pictures have to be equal. While Ray does the many small brackets
 the memory of the whole cluster is looked at. From the repository root:
 
-    python -m bench.bulk [--small 2000] [--large 8] [--out bench/results/bulk.json]
+    python -m bench.bulk [--small 2000] [--large 24] [--out bench/results/bulk.json]
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--small", type=int, default=2000, help="brackets of 0.1 megapixels")
-    parser.add_argument("--large", type=int, default=8, help="brackets of 12 megapixels")
+    parser.add_argument("--large", type=int, default=24, help="brackets of 12 megapixels")
     parser.add_argument("--out", type=Path, default=DEFAULT_RESULT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

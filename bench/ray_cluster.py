@@ -24,8 +24,11 @@ CORES = 2
 STORE_BYTES = 100 * 2**20
 PATIENCE_S = 120.0
 
-# Ray takes the machine's own address otherwise.
-ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray takes the machine's own address otherwise
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # it is 15, and what is compared with has 0
+}
 """Of the cluster, and of whoever is part of it."""
 
 
