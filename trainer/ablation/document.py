@@ -66,7 +66,9 @@ def write_document(out: Path, results: Sequence[StudyResult], *, studies: str) -
             lines += ["Not scored.", ""]
         else:
             count, dataset = len(result.summary.scenes), result.summary.dataset
-            lines += [f"Means over {count} scenes of {dataset}:", ""]
+            side_px = result.summary.max_side_px
+            reduced = f", reduced to {side_px} pixels" if side_px else ""
+            lines += [f"Means over {count} scenes of {dataset}{reduced}:", ""]
         lines += [*_draw_scores(result, out)]
         if result.summary is not None and result.summary.guards:
             lines += ["", *_draw_guards(result.summary, result.arms)]

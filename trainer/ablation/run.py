@@ -111,24 +111,34 @@ def score_study(
     out: Path,
     *,
     metrics: Sequence[str] | None,
+    max_side_px: int | None = None,
     workers: int,
 ) -> Summary | None:
     """Evaluate the arms of one study that are trained; None where there are none, or no scenes.
 
     All studies on the same scenes share a folder, so that an arm of several is scored once.
+
+    Args:
+        arms: Of the study.
+        scenes: Folders of scenes by name.
+        out: Folder of the ablation.
+        metrics: Names of the metrics, all of them by default.
+        max_side_px: Reduce the scenes first; None leaves that to the study.
+        workers: Processes.
     """
     study = arms[0].study
+    side_px = max_side_px or study.max_side_px
     methods = [_make_method(one, out) for one in arms if is_done(out, one.config)]
     if not methods or study.scenes not in scenes:
         return None
-    side = "" if study.max_side_px is None else f"-{study.max_side_px}"
+    side = "" if side_px is None else f"-{side_px}"
     return evaluate(
         scenes[study.scenes],
         out / "scores" / f"{study.scenes}{side}",
         weights=list({method.label: method for method in methods}.values()),
         metrics=metrics,
         exposures="ends",  # arms are trained on pairs
-        max_side_px=study.max_side_px,
+        max_side_px=side_px,
         workers=max(1, workers),
         report=False,
     )

@@ -48,6 +48,11 @@ def add_parser(commands: Commands) -> None:
         help="names, comma-separated (default: the paper's ten and MEF-SSIM)",
     )
     parser.add_argument(
+        "--max-side-px",
+        type=at_least(176),
+        help="reduce the scenes of every study first: quick, not full resolution",
+    )
+    parser.add_argument(
         "--workers",
         type=at_least(0),
         default=1,
@@ -69,7 +74,12 @@ def run_command(options: argparse.Namespace) -> int:
         StudyResult(
             study,
             score_study(
-                study, scenes, options.out, metrics=options.metrics, workers=options.workers
+                study,
+                scenes,
+                options.out,
+                metrics=options.metrics,
+                max_side_px=options.max_side_px,
+                workers=options.workers,
             ),
             failures,
         )

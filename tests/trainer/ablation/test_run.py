@@ -87,10 +87,11 @@ def ablation(data_root, scenes, tiny_graphs, tmp_path_factory):
 
 
 def read_sections(out):
-    """Rows of each study's table as dictionaries, by the study's title."""
+    """Rows of each study's first table as dictionaries, by the study's title."""
     sections = {}
     for section in (out / "ablation.md").read_text().split("\n## ")[1:]:
-        lines = [line for line in section.splitlines() if line.startswith("| ")]
+        table = "| arm " + section.split("\n| arm ", 1)[1].split("\n\n", 1)[0]
+        lines = table.splitlines()
         cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
         rows = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
         sections[section.splitlines()[0]] = {row["arm"]: row for row in rows}
@@ -166,6 +167,18 @@ def test_a_second_call_trains_and_fuses_nothing_again(ablation):
     assert [path.stat().st_mtime_ns for path in watched] == before
     assert (out / "ablation.md").read_text() == document
     assert str(out) not in document
+
+
+@pytest.mark.usefixtures("ready_graphs")
+def test_scenes_are_reduced_for_every_study_where_that_is_asked_for(ablation):
+    command, _, out, _ = ablation
+    assert main([*command, "--study", "chroma", "--max-side-px", "176"]) == 0
+    assert "Means over 2 scenes of" in (out / "ablation.md").read_text()
+    assert ", reduced to 176 pixels:" in (out / "ablation.md").read_text()
+    assert (
+        json.loads((out / "scores" / "scenes-176" / "summary.json").read_text())["max_side_px"]
+        == 176
+    )
 
 
 def test_what_cannot_be_is_refused_before_any_work(ablation, capsys, tmp_path):
