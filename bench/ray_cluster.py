@@ -23,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 CORES = 2
 STORE_BYTES = 100 * 2**20
 PATIENCE_S = 120.0
+TRIES = 4
 
 ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray takes the machine's own address otherwise
@@ -35,22 +36,37 @@ ENVIRONMENT = {
 @contextmanager
 def run_cluster() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a cluster within the block; its process, and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.ray_cluster"],
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process, address = _start()
     assert process.stdin is not None
-    assert process.stdout is not None
     with process:
         try:
-            yield process, process.stdout.readline().strip()
+            yield process, address
         finally:
             process.stdin.close()
             process.wait(timeout=PATIENCE_S)
+
+
+def _start() -> tuple[subprocess.Popen[str], str]:
+    """Start a cluster; again where it fails, for Ray gives a node half a minute and no more.
+
+    Raises:
+        RuntimeError: It failed each time.
+    """
+    for _ in range(TRIES):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.ray_cluster"],
+            cwd=ROOT,
+            env={**os.environ, **ENVIRONMENT},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if address:
+            return process, address
+        process.communicate()
+    raise RuntimeError(f"expected a Ray cluster, it did not start in {TRIES} tries")
 
 
 def main() -> None:
