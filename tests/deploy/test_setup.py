@@ -26,8 +26,7 @@ def test_every_dependency_is_pinned_within_its_range(
 ) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    expected = {"client", "cuda", "heic", "jxl", "otel", "raw", "service"}
-    expected = {"client", "cuda", "heic", "jxl", "raw", "ray", "service"}
+    expected = {"client", "cuda", "heic", "jxl", "otel", "raw", "ray", "service"}
     expected |= {"trainer", "docs", "dev"}
     assert extras.keys() == expected
     names = [*project["dependencies"], *(name for extra in extras.values() for name in extra)]
