@@ -142,6 +142,7 @@ class Service:
         settings: All settings.
         worker_command: Starts the device worker's process.
         renew_command: The command by which weights are reloaded; None: the same again.
+        metrics: Of the process; None makes new ones.
         tracing: Makes the spans of requests and jobs; None: there are none.
 
     Attributes:
@@ -163,6 +164,7 @@ class Service:
         worker_command: Sequence[str],
         *,
         renew_command: Callable[[], Sequence[str]] | None = None,
+        metrics: Metrics | None = None,
         tracing: "Tracing | None" = None,
     ) -> None:
         self.settings = settings
@@ -170,7 +172,7 @@ class Service:
         limits = fit_limits(settings.limits, shared_memory_free_bytes())
         limits = fit_memory(limits, codec_processes=settings.codec.count)
         self.limits = fit_connections(limits, raise_open_files())
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.reloads = Reloads()
         self.reloads.add("weights", self.reload_weights)
         self.keys = KeyRing(settings.keys, self.metrics)

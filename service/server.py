@@ -22,6 +22,7 @@ from service.jobs.jobs import Jobs
 from service.lifecycle import Service
 from service.listening import claim_address
 from service.logs import flush_logs
+from service.metrics import Metrics
 from service.reloads import Reloads
 from service.settings import Settings, wants_traces
 from service.tls import ServerTls
@@ -100,11 +101,14 @@ async def _serve(settings: Settings, worker_command: Sequence[str] | None) -> si
             make_command: Callable[[], Sequence[str]] = partial(make_worker_command, settings)
         else:
             make_command = partial(list, worker_command)
+        metrics = Metrics()
+        tls = None if settings.tls.certificate is None else ServerTls(settings.tls, metrics)
         tracing = _start_tracing()
         if tracing is not None:
             held.callback(tracing.close)
-        service = Service(settings, make_command(), renew_command=make_command, tracing=tracing)
-        tls = None if settings.tls.certificate is None else ServerTls(settings.tls, service.metrics)
+        service = Service(
+            settings, make_command(), renew_command=make_command, metrics=metrics, tracing=tracing
+        )
         jobs = None if settings.state_dir is None else Jobs(settings.state_dir, service)
         try:
             starting = asyncio.create_task(_start(service, jobs))

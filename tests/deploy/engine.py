@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -222,8 +223,10 @@ def running_engine() -> Iterator[Engine]:
     command += ["--pidfile", f"{folder}/pid", "--host", engine.host]
     # Ports are published on loopback by a process, which needs no rule of a firewall.
     command += ["--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
-    command += ["--containerd-namespace", folder.name]
-    command += ["--containerd-plugins-namespace", f"{folder.name}-plugins"]
+    # Names of namespaces have no two underscores in a row, as names of folders may.
+    namespace = f"expofuse-{secrets.token_hex(4)}"
+    command += ["--containerd-namespace", namespace]
+    command += ["--containerd-plugins-namespace", f"{namespace}-plugins"]
     environment = os.environ | {"PATH": os.pathsep.join([os.environ["PATH"], SYSTEM_PATH])}
     with (folder / "dockerd.log").open("wb") as log:
         # In a session of its own: who interrupts the tests does not end it before its containers.

@@ -11,9 +11,11 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from service.settings import LimitSettings
 from tests import images
 from tests.model.alignment.test_estimate import expose, make_scene, turn
-from tests.service.http.test_routes import post_stack, serving
+from tests.service.http.in_process import serving
+from tests.service.http.test_routes import post_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -116,13 +118,15 @@ async def test_another_scene_of_another_size_is_refused_by_name(client):
 async def test_what_resampling_takes_is_counted_before_anything_is_decoded():
     # a pair of 320x240 counts 0.0768, and a third more where one is brought to another size
     limits = {"max_megapixels": 0.09, "max_megapixels_in_flight": 0.09}
-    async with serving(**limits) as client:
+    async with serving(limits=LimitSettings(**limits)) as client:
         assert (await post_stack(client, [DARK, BRIGHT])).status_code == 200
         broken = images.truncated(images.encoded(pixels=DARK[1:]))
         refused = await post_stack(client, [broken, BRIGHT], "")
         assert refused.status_code == 413
         assert "one of another size another third" in refused.json()["detail"]
-    async with serving(max_megapixels=0.09, max_megapixels_in_flight=0.11) as client:
+    async with serving(
+        limits=LimitSettings(max_megapixels=0.09, max_megapixels_in_flight=0.11)
+    ) as client:
         assert (await post_stack(client, [DARK[1:], BRIGHT], "")).status_code == 200
         blocks = client.service.blocks
         assert blocks.held_bytes == blocks.idle_bytes
