@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -91,8 +91,9 @@ def _wait_until_it_fuses(raylet: int) -> None:
     end_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s:
         for child in psutil.Process(raylet).children():
-            if "Fuser" in " ".join(child.cmdline()):
-                return
+            with suppress(psutil.Error):  # It may have ended meanwhile.
+                if "Fuser" in " ".join(child.cmdline()):
+                    return
         time.sleep(0.02)
     raise TimeoutError("expected a process that fuses on the second node, found none")
 
