@@ -5,9 +5,9 @@ outside a kustomization's folder, so the component has copies, and a test compar
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from deploy.release.version import ROOT
+
 RULES = ROOT / "deploy/prometheus/rules/expofuse.yml"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/expofuse.json"
 COMPONENT = ROOT / "k8s/components/monitoring"

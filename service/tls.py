@@ -24,7 +24,7 @@ class ServerTls:
 
     Args:
         settings: Where the files lie; a certificate and a key are set.
-        metrics: Where reloads and the end of the certificate are shown; None: nowhere.
+        metrics: Where reloads and the end of the certificate are shown.
 
     Attributes:
         context: Of every connection; a reload changes what new ones get.
@@ -33,9 +33,9 @@ class ServerTls:
         TlsError: A file cannot be read, or they do not belong together.
     """
 
-    def __init__(self, settings: TlsSettings, metrics: Metrics | None = None) -> None:
+    def __init__(self, settings: TlsSettings, metrics: Metrics) -> None:
         self._settings = settings
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
         self._try()
         self.context = self._load()
         if settings.client_ca is not None:

@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from deploy.chart.openings import Renderings, collect_defaults, make_openings, make_schema
-from deploy.chart.renderings import KUBERNETES, ROOT, Choice, drop_hash, name_object, render_all
+from deploy.chart.renderings import KUBERNETES, Choice, drop_hash, name_object, render_all
 from deploy.chart.template import write_template
 from deploy.chart.values import describe
+from deploy.release.version import ROOT
 
 CHART = KUBERNETES / "chart"
 HEAD = "# Written by `python -m deploy.chart` from what Kustomize renders.\n"

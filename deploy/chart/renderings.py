@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from deploy.release.version import ROOT
+
 KUBERNETES = ROOT / "k8s"
 
 AXES: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -19,13 +19,14 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from deploy.release.lock import LOCKS
 from deploy.release.version import ROOT
 
 PAGE = ROOT / "docs/licences.md"
 PROJECT = "expofuse"
 UNKNOWN = "UNKNOWN"
 
-SERVED = ("service", "raw")
+SERVED = LOCKS["requirements-cpu.lock"]
 TOOLS = ("dev", "docs")
 """Extras of the image, and of those who work on the project; all others are for its users."""
 

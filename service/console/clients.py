@@ -24,11 +24,7 @@ def open_client(server: str) -> Iterator["Client"]:
     try:
         from expofuse.client import Client
     except ImportError as cause:
-        raise CommandError(
-            "expected the extra 'client' to ask a service, it is not installed: "
-            "pip install 'expofuse[client]' does it",
-            code="not-installed",
-        ) from cause
+        raise CommandError.of_missing("client", "to ask a service") from cause
     with explaining_client():
         client = Client(server)
     with client:

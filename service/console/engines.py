@@ -1,6 +1,7 @@
 """Fuses here or through a service: two engines that answer alike."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from expofuse.bundled_weights import DEFAULT_WEIGHTS, locate_weights
 from service.console.clients import explaining_client, make_client_options, open_client
 from service.console.exits import EXIT_MISUSED, CommandError
 from service.console.options import FuseChoices
+from service.console.output import PIPE, write_json
 
 if TYPE_CHECKING:
     from expofuse.client import Client, Fused
@@ -226,6 +228,23 @@ def picture_of(fused: "Fused") -> Picture:
         reference=fused.reference + 1,
         replaced_share=fused.ghosts.replaced_share,
     )
+
+
+def tell_picture(picture: Picture, out: Path, more: Mapping[str, object], *, as_json: bool) -> None:
+    """Say what was done, on standard error where the picture is on standard output.
+
+    Args:
+        picture: What was written.
+        out: Where to.
+        more: Further fields of the JSON.
+        as_json: The command was called with `--json`.
+    """
+    if out == PIPE:
+        sys.stderr.write(f"{picture.summarise()}\n")
+    elif as_json:
+        write_json({"out": out.as_posix(), **picture.describe(), **more})
+    else:
+        sys.stdout.write(f"{picture.summarise()}\n")
 
 
 def _count_from_one(indices: Sequence[int]) -> tuple[int, ...]:

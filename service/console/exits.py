@@ -51,6 +51,20 @@ class CommandError(Exception):
         """The same as one of click's errors."""
         return cls(error.format_message(), error.exit_code)
 
+    @classmethod
+    def of_missing(cls, extra: str, purpose: str) -> "CommandError":
+        """The error of what is not installed.
+
+        Args:
+            extra: Of the package.
+            purpose: What it is needed for, as in `to ask a service`.
+        """
+        return cls(
+            f"expected the extra '{extra}' {purpose}, it is not installed: "
+            f"pip install 'expofuse[{extra}]' does it",
+            code="not-installed",
+        )
+
     def tell(self) -> int:
         """Write it where a person, and a programme, look for it; returns the exit code."""
         if self.as_json:

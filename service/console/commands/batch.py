@@ -200,11 +200,7 @@ def _start_on_ray(fusers: int | None, readers: int | None) -> _Start:
     try:
         from service.console.batch.on_ray import RayOptions, run_on_ray
     except ImportError as cause:
-        raise CommandError(
-            "expected the extra 'ray' for --engine ray, it is not installed: "
-            "pip install 'expofuse[ray]' does it",
-            code="not-installed",
-        ) from cause
+        raise CommandError.of_missing("ray", "for --engine ray") from cause
 
     def start(
         tasks: Sequence["Task"], choices: FuseChoices, *, overwrites: bool, target: Path

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import click
 
-from service.console.engines import Exposure, Picture, open_engine
+from service.console.engines import Exposure, open_engine, tell_picture
 from service.console.exits import explaining
 from service.console.options import (
-    FuseChoices,
     OptionValue,
     fuse_options,
     make_choices,
     server_option,
 )
-from service.console.output import PIPE, json_option, write_json, write_picture
+from service.console.output import PIPE, json_option, write_picture
 
 PAIR_AND_PICTURE = 3
 """How many files are named without `-o`."""
@@ -60,7 +59,7 @@ def command(
         with open_engine(server) as engine:
             picture = engine.fuse(inputs, choices.named_for(out))
         write_picture(picture.content, out)
-    _tell(picture, out, choices, as_json=as_json)
+    tell_picture(picture, out, {"options": choices.given()}, as_json=as_json)
 
 
 def _tell_apart(files: tuple[Path, ...], out: Path | None) -> tuple[tuple[Path, ...], Path]:
@@ -76,13 +75,3 @@ def _tell_apart(files: tuple[Path, ...], out: Path | None) -> tuple[tuple[Path, 
 
 def _read_pipe(files: tuple[Path, ...]) -> list[Exposure]:
     return [sys.stdin.buffer.read() if path == PIPE else path for path in files]
-
-
-def _tell(picture: Picture, out: Path, choices: FuseChoices, *, as_json: bool) -> None:
-    """Say what was done, on standard error where the picture is on standard output."""
-    if out == PIPE:
-        sys.stderr.write(f"{picture.summarise()}\n")
-    elif as_json:
-        write_json({"out": out.as_posix(), **picture.describe(), "options": choices.given()})
-    else:
-        sys.stdout.write(f"{picture.summarise()}\n")

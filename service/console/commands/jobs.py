@@ -10,7 +10,7 @@ import click
 
 from service.console.exits import explaining
 from service.console.options import OptionValue, fuse_options, make_choices
-from service.console.output import PIPE, CommandFunction, json_option, write_json, write_picture
+from service.console.output import CommandFunction, json_option, write_json, write_picture
 from service.console.own_url import find_own_url
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def fetch_picture(
     as_json: bool,
 ) -> None:
     """Fetch the picture of a job that is done; it stays until it is cancelled or expires."""
-    from service.console.engines import picture_of
+    from service.console.engines import picture_of, tell_picture
 
     if timeout_s is not None and not waits:
         raise click.UsageError("expected --wait with --timeout")
@@ -134,12 +134,7 @@ def fetch_picture(
                 client.wait(job_id, timeout_s=timeout_s)
             picture = picture_of(client.result(job_id))
         write_picture(picture.content, out)
-    if out == PIPE:
-        sys.stderr.write(f"{picture.summarise()}\n")
-    elif as_json:
-        write_json({"out": out.as_posix(), **picture.describe()})
-    else:
-        sys.stdout.write(f"{picture.summarise()}\n")
+    tell_picture(picture, out, {}, as_json=as_json)
 
 
 @command.command("cancel")
