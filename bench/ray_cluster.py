@@ -1,7 +1,8 @@
-"""A Ray cluster of two nodes on loopback, in a process of its own, whose second node can be killed.
+"""A Ray cluster of two nodes on loopback, in a process of its own, of which one can be killed.
 
-It prints its address. The line `kill` on standard input kills the second node as a power cut would,
-as soon as a process on it fuses, and is answered with a line; the end of standard input ends all.
+It prints its address. The line `kill` on standard input kills a node as a power cut would, the first
+on which a process fuses, and is answered with a line; the end of standard input ends all. A head
+that runs no work outlives it.
 
     python -m bench.ray_cluster
 """
@@ -12,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -20,7 +21,7 @@ import psutil
 from bench.repository import ROOT
 
 LOOPBACK = "127.0.0.1"
-CORES = 2
+NODES, CORES = 2, 2
 STORE_BYTES = 100 * 2**20
 PATIENCE_S = 120.0
 TRIES = 4
@@ -73,29 +74,32 @@ def main() -> None:
     """Be the cluster until standard input ends."""
     from ray.cluster_utils import Cluster
 
-    node = {"node_ip_address": LOOPBACK, "num_cpus": CORES, "object_store_memory": STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    second = cluster.add_node(**node)
+    node = {"node_ip_address": LOOPBACK, "object_store_memory": STORE_BYTES}
+    head = {**node, "num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    nodes = [cluster.add_node(**node, num_cpus=CORES) for _ in range(NODES)]
     cluster.wait_for_nodes()
     print(cluster.address, flush=True)
-    (raylet,) = [one.process.pid for one in second.all_processes["raylet"]]
+    raylets = {one.all_processes["raylet"][0].process.pid: one for one in nodes}
     for line in sys.stdin:
         if line.strip() == "kill":
-            _wait_until_it_fuses(raylet)
-            cluster.remove_node(second, allow_graceful=False)
+            raylet = _find_one_that_fuses(raylets)
+            cluster.remove_node(raylets.pop(raylet), allow_graceful=False)
             print("killed", flush=True)
     cluster.shutdown()
 
 
-def _wait_until_it_fuses(raylet: int) -> None:
+def _find_one_that_fuses(raylets: Iterable[int]) -> int:
+    """The first node, by the id of its process, of which a child fuses."""
     end_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s:
-        for child in psutil.Process(raylet).children():
-            with suppress(psutil.Error):  # It may have ended meanwhile.
-                if "Fuser" in " ".join(child.cmdline()):
-                    return
+        for raylet in raylets:
+            for child in psutil.Process(raylet).children():
+                with suppress(psutil.Error):  # It may have ended meanwhile.
+                    if "Fuser" in " ".join(child.cmdline()):
+                        return raylet
         time.sleep(0.02)
-    raise TimeoutError("expected a process that fuses on the second node, found none")
+    raise TimeoutError("expected a process that fuses on one of the nodes, found none")
 
 
 if __name__ == "__main__":

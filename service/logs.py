@@ -36,7 +36,10 @@ _PLAIN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON; what a caller passed as `extra` becomes fields."""
+    """Formats a record as one line of JSON; what a caller passed as `extra` becomes fields.
+
+    Names with an underscore in front are a library's own marks on its records, and are left out.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
@@ -51,7 +54,7 @@ class JsonFormatter(logging.Formatter):
         if request_id is not None:
             line["request_id"] = request_id
         for name, value in vars(record).items():
-            if name not in _PLAIN_ATTRIBUTES:
+            if name not in _PLAIN_ATTRIBUTES and not name.startswith("_"):
                 line[name] = value
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)

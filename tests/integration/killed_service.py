@@ -1,6 +1,6 @@
 """Jobs of a service that is killed again and again, every process of it at once.
 
-python -m tests.integration.killed_service 1000 --every 5  # the full trial, minutes
+python -m tests.integration.killed_service 1000 --every 60  # the full trial, minutes
 """
 
 import argparse
@@ -54,13 +54,13 @@ class Figures:
     seconds: float
 
 
-def survive(folder: Path, *, jobs: int, kill_every_s: float, port: int) -> Figures:
-    """Submit jobs while the service is killed so many seconds after each time it was ready.
+def survive(folder: Path, *, jobs: int, kill_every: int, port: int) -> Figures:
+    """Submit jobs while the service is killed each time that it has done so many of them.
 
     Args:
         folder: Of the state and the log.
         jobs: How many.
-        kill_every_s: From ready to the kill.
+        kill_every: Jobs that are told between two kills.
         port: Where the service listens, every time.
     """
     with receiving() as receiver:
@@ -76,7 +76,8 @@ def survive(folder: Path, *, jobs: int, kill_every_s: float, port: int) -> Figur
         kills = 0
         while not trial.is_over:
             with running_server(environment, log_path=folder / f"{kills}.log", port=port) as server:
-                if trial.wait(kill_every_s):
+                trial.wait_until_told((kills + 1) * kill_every)
+                if trial.is_over:
                     break
                 os.killpg(server.process.pid, signal.SIGKILL)
                 kills += 1
@@ -107,8 +108,10 @@ class _Trial:
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
 
-    def wait(self, timeout_s: float) -> bool:
-        return self._over.wait(timeout_s)
+    def wait_until_told(self, jobs: int) -> None:
+        """Return once so many jobs are done and told, or all is over."""
+        while len(set(self._receiver.ids)) < jobs and not self._over.wait(0.02):
+            pass
 
     def sum_up(self, kills: int, seconds: float) -> Figures:
         ids = self._receiver.ids
@@ -173,11 +176,11 @@ def main() -> None:
     """Run the trial and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jobs", type=int)
-    parser.add_argument("--every", type=float, default=5.0, help="seconds from ready to the kill")
+    parser.add_argument("--every", type=int, default=60, help="jobs between two kills")
     parser.add_argument("--port", type=int, default=8470)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = survive(Path(folder), jobs=given.jobs, kill_every_s=given.every, port=given.port)
+        figures = survive(Path(folder), jobs=given.jobs, kill_every=given.every, port=given.port)
     sys.stdout.write(json.dumps(asdict(figures), indent=2) + "\n")
 
 

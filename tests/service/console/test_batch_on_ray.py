@@ -79,7 +79,9 @@ def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
         cluster.stdin.write("kill\n")
         cluster.stdin.flush()
-        assert cluster.stdout.readline() == "killed\n"
+        if cluster.stdout.readline() != "killed\n":
+            process.kill()
+            raise AssertionError("no node was killed")
         written = {path: path.stat() for path in out.glob("*.jpg") if path.stat().st_size > 4}
         assert len(written) < BRACKETS - 2  # It was in the middle.
         _, said = process.communicate(timeout=240)
@@ -95,11 +97,14 @@ def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(
     assert (statuses.count("up to date"), statuses.count("failed")) == (BRACKETS - 2, 2)
 
 
-def test_without_the_extra_the_command_says_what_to_install(shoot, tmp_path, expofuse, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    said = expofuse("batch", shoot, "-o", tmp_path / "out", "--engine", "ray", "--json")
-    assert said.code == 1
-    error = json.loads(said.out)["error"]
+def test_without_the_extra_the_command_says_what_to_install(shoot, tmp_path):
+    without = "import sys; sys.modules['ray'] = None; "
+    command = [*EXPOFUSE[:-1], without + EXPOFUSE[-1], "batch", shoot, "-o", tmp_path / "out"]
+    ended = subprocess.run(
+        [*command, "--engine", "ray", "--json"], cwd=ROOT, capture_output=True, timeout=120
+    )
+    assert ended.returncode == 1
+    error = json.loads(ended.stdout)["error"]
     assert error["code"] == "not-installed"
     assert "expofuse[ray]" in error["message"]
 
