@@ -261,7 +261,7 @@ class TrainConfig(_Group):
         wants_truth = any(self.loss.weigh(term) for term in TERMS if term.key == "truth")
         if wants_truth and not self.data.truth:
             raise ValueError("expected data.truth = true with a weight on loss.truth")
-        if self.optim.precision != "float32" and self.network.architecture != "hyperp-mb":
+        if is_blend and self.optim.precision != "float32":
             raise ValueError(
                 f"expected optim.precision = 'float32' with '{self.network.architecture}', "
                 f"got '{self.optim.precision}'"

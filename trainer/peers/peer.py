@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from trainer.peers.definition import PeerConfig
@@ -12,13 +13,16 @@ class PeerNetwork(nn.Module, ABC):
 
     Attributes:
         config: Its shape.
-        window_px: Side of the windows in which whole pictures are fused.
+        grid_px: Side of the patches that the network sees, 1 for none.
+        window_px: Side of the windows in which whole pictures are fused; they begin at whole
+            patches.
         overlap_px: What a window shares with its neighbour, where the one fades into the other.
         margin_px: What a window sees less well at each side, and leaves to its neighbours; less
             than half the overlap.
     """
 
     config: PeerConfig
+    grid_px: int
     window_px: int
     overlap_px: int
     margin_px: int
@@ -34,6 +38,20 @@ class PeerNetwork(nn.Module, ABC):
         Returns:
             Fused L*, about 0..100, not clamped. Shape (N, 1, H, W).
         """
+
+
+def draw_exactly(last: nn.Module, features: Tensor) -> Tensor:
+    """What a last layer makes of feature maps, under autocast in float32.
+
+    Reduced precision has 8 to 11 significant bits: enough for features, not for the picture.
+    """
+    kind = features.device.type
+    if not torch.is_autocast_enabled(kind):
+        drawn: Tensor = last(features)
+        return drawn
+    with torch.autocast(kind, enabled=False):
+        drawn = last(features.float())
+    return drawn
 
 
 def count_parameters(network: nn.Module) -> int:

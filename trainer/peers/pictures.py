@@ -73,7 +73,7 @@ def _cut(network: PeerNetwork, length: int) -> Iterator[tuple[slice, Tensor]]:
     The margin of a window counts nothing where another window sees the same pixels better.
     """
     side = network.window_px
-    last = max(0, length - side)
+    last = max(0, -(-(length - side) // network.grid_px) * network.grid_px)
     for start in (*range(0, last, side - network.overlap_px), last):
         stop = min(start + side, length)
         from_start = torch.arange(stop - start) + 0.5

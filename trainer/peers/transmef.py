@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from model.lightness.definition import LIGHTNESS_MAX
 from trainer.peers.definition import TransMefConfig
-from trainer.peers.peer import PeerNetwork
+from trainer.peers.peer import PeerNetwork, draw_exactly
 
 
 class ConvBlock(nn.Sequential):
@@ -115,7 +115,7 @@ class TransMefNetwork(PeerNetwork):
     def __init__(self, config: TransMefConfig) -> None:
         super().__init__()
         self.config = config
-        self._patch_px = config.patch_px
+        self.grid_px = config.patch_px
         width = config.width
         self.first = ConvBlock(1, width)
         self.transformer = Transformer(config)
@@ -123,21 +123,27 @@ class TransMefNetwork(PeerNetwork):
             ConvBlock(width + 1, 2 * width), ConvBlock(2 * width, 3 * width)
         )
         self.decoder = nn.Sequential(
-            ConvBlock(3 * width, 2 * width),
-            ConvBlock(2 * width, width),
-            nn.Conv2d(width, 1, 1),
+            ConvBlock(3 * width, 2 * width), ConvBlock(2 * width, width)
         )
+        self.last = nn.Conv2d(width, 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # As He et al., ICCV 2015: PyTorch's own start leaves hardly any of the picture
+                # behind eleven of them, and the publication names none.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
 
     def forward(self, under_l: Tensor, over_l: Tensor) -> Tensor:
         """See `PeerNetwork.forward`; sides are reflected to the next multiple of a patch."""
         height, width = under_l.shape[-2:]
         planes = torch.cat((under_l, over_l)) / LIGHTNESS_MAX
-        patch_px = self._patch_px
+        patch_px = self.grid_px
         planes = functional.pad(
             planes, (0, -width % patch_px, 0, -height % patch_px), mode="reflect"
         )
         under, over = self._encode(planes).chunk(2)
-        fused: Tensor = self.decoder((under + over) / 2)
+        fused = draw_exactly(self.last, self.decoder((under + over) / 2))
         return fused[..., :height, :width] * LIGHTNESS_MAX
 
     def _encode(self, planes: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from model.lightness.definition import LIGHTNESS_MAX
 from trainer.peers.definition import U2FusionConfig
-from trainer.peers.peer import PeerNetwork
+from trainer.peers.peer import PeerNetwork, draw_exactly
 
 DENSE_LAYERS = 5
 DECODER_WIDTHS = (128, 64, 32)
@@ -32,6 +32,7 @@ class U2FusionNetwork(PeerNetwork):
         training, and are not here.
     """
 
+    grid_px = 1
     window_px = 1280  # convolutions do not mind how large it is, but for memory
     overlap_px = 24
     margin_px = 10
@@ -69,13 +70,17 @@ class U2FusionNetwork(PeerNetwork):
         *layers, last = self.decoder
         for layer in layers:
             features = _activate(_convolve(layer, features))
-        shown = torch.tanh(_convolve(last, features)) / 2 + 0.5
+        shown = torch.tanh(draw_exactly(last, _reflect(features))) / 2 + 0.5
         return shown * LIGHTNESS_MAX
 
 
 def _convolve(layer: nn.Module, planes: Tensor) -> Tensor:
-    convolved: Tensor = layer(functional.pad(planes, (1, 1, 1, 1), mode="reflect"))
+    convolved: Tensor = layer(_reflect(planes))
     return convolved
+
+
+def _reflect(planes: Tensor) -> Tensor:
+    return functional.pad(planes, (1, 1, 1, 1), mode="reflect")
 
 
 def _activate(planes: Tensor) -> Tensor:

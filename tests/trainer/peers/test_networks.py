@@ -85,6 +85,19 @@ def test_lightness_comes_back_at_its_size(config, size):
     assert build_peer(config)(*planes).shape == (3, 1, *size)
 
 
+@pytest.mark.parametrize("config", SMALL, ids=lambda one: one.architecture)
+def test_in_reduced_precision_only_the_features_are_coarse(config):
+    torch.manual_seed(0)
+    network, planes = build_peer(config), torch.rand(2, 1, 1, 32, 32) * 100
+    exact = network(*planes)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused = network(*planes)
+    assert fused.dtype == torch.float32
+    assert 0 < (fused - exact).abs().max() < 0.05 * exact.abs().max()
+    coarse = fused.bfloat16().float()
+    assert not torch.equal(fused, coarse)
+
+
 def test_one_key_of_the_config_chooses_the_network(config_file):
     assert isinstance(
         build_trained(
@@ -98,7 +111,6 @@ def test_one_key_of_the_config_chooses_the_network(config_file):
     ("override", "said"),
     [
         ("optim.start=average", "optim.start"),
-        ("optim.precision=bfloat16", "float32"),
         ("network.depth=3", "network"),
     ],
 )
