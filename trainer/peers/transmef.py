@@ -122,9 +122,7 @@ class TransMefNetwork(PeerNetwork):
         self.encoder = nn.Sequential(
             ConvBlock(width + 1, 2 * width), ConvBlock(2 * width, 3 * width)
         )
-        self.decoder = nn.Sequential(
-            ConvBlock(3 * width, 2 * width), ConvBlock(2 * width, width)
-        )
+        self.decoder = nn.Sequential(ConvBlock(3 * width, 2 * width), ConvBlock(2 * width, width))
         self.last = nn.Conv2d(width, 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
