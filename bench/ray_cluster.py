@@ -1,8 +1,8 @@
 """A Ray cluster of two nodes on loopback, in a process of its own, of which one can be killed.
 
-It prints its address. The line `kill` on standard input kills a node as a power cut would, the first
-on which a process fuses, and is answered with a line; the end of standard input ends all. A head
-that runs no work outlives it.
+It prints its address. The line `kill` on standard input kills a node as a power cut would, the
+first on which a process fuses, and is answered with a line; the end of standard input ends all. A
+head that runs no work outlives it.
 
     python -m bench.ray_cluster
 """

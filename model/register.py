@@ -37,6 +37,7 @@ from model.selection import (
     keep_useful,
     measure_gap_ev,
 )
+from model.side_by_side import map_parts
 from model.tiling import Rect
 
 REDUCED_AREA = 0.9
@@ -244,7 +245,7 @@ def _leave_out_equal(
 
 
 def _reduce(given: ExposureSet) -> ExposureSet:
-    return ExposureSet(tuple(reduce_exposure(one) for one in given.exposures), given.order)
+    return ExposureSet(tuple(map_parts(reduce_exposure, given.exposures)), given.order)
 
 
 def _check_required(alignment: StackAlignment, mode: AlignMode) -> None:

@@ -9,6 +9,8 @@
 # themselves say why.
 set -eu
 servers=/tmp/replicas.conf
+# What nginx runs with: a list that it could not read, for a name in it was gone already, is tried again.
+told=/tmp/replicas.told
 
 ask() {
     if timeout 1 wget -q -O /dev/null "http://$1/readyz" 2>/dev/null; then
@@ -25,9 +27,9 @@ while :; do
     wait
     cat "$answers"/* >"$servers.new"
     rm -r "$answers"
-    if [ -s "$servers.new" ] && ! cmp -s "$servers.new" "$servers"; then
-        mv "$servers.new" "$servers"
-        if [ -s /tmp/nginx.pid ]; then nginx -s reload; fi
+    if [ -s "$servers.new" ] && ! cmp -s "$servers.new" "$told"; then
+        cp "$servers.new" "$servers"
+        if [ ! -s /tmp/nginx.pid ] || nginx -s reload; then mv "$servers.new" "$told"; fi
     fi
     sleep 1
 done

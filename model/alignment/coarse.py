@@ -18,6 +18,7 @@ from model.alignment.patches import (
 from model.alignment.phase import MIN_PEAK, correlate_tiles, cross_spectrum
 from model.alignment.view import FIRST_LOOK, ExposureView, Look
 from model.geometry import stretch
+from model.side_by_side import map_parts
 
 SKETCH_SIDE_PX = 160
 """Longer side of the sketch of the whole frame."""
@@ -98,7 +99,7 @@ def match_tiles(moving: ExposureView, fixed: ExposureView) -> TileMatches:
     Returns:
         The tiles that were found again, none where the frame is smaller than a tile.
     """
-    look = fixed.shrink_look(FIRST_LOOK, MIDDLE_PX)
+    _, look = map_parts(lambda view: view.shrink_look(FIRST_LOOK, MIDDLE_PX), (moving, fixed))
     small, reference = moving.proxy(look), fixed.proxy(look)
     if min(reference.shape) < TILE_PX:
         return TileMatches(look.level, np.empty((0, 2)), np.empty((0, 2)))
@@ -112,7 +113,7 @@ def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
     height, width = fixed.shape
     scale = min(1.0, SKETCH_SIDE_PX / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    sketch, reference = (_sketch(picture, size) for picture in (moving, fixed))
+    sketch, reference = map_parts(lambda picture: _sketch(picture, size), (moving, fixed))
     reach_x, reach_y = (max(1, int(MAX_SHIFT_SHARE * side)) for side in size)
     padded = [
         2 * cv2.getOptimalDFTSize((side + reach + 1) // 2)
@@ -120,8 +121,8 @@ def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
     ]
     fade = _fade(size)
     spectrum = _transform(reference * fade, padded, (reach_x, reach_y))
-    best, found = -1.0, np.eye(3)
-    for angle in ANGLES_DEG:
+
+    def correlate(angle: int) -> tuple[float, Matrix]:
         turn = cv2.getRotationMatrix2D(((size[0] - 1) / 2.0, (size[1] - 1) / 2.0), angle, 1.0)
         turned = cv2.warpAffine(sketch, turn, size) * fade
         surface = cv2.idft(
@@ -131,11 +132,12 @@ def _correlate_frames(moving: Grey, fixed: Grey) -> Matrix:
         _, height_of_peak, _, (column, row) = cv2.minMaxLoc(
             surface[: 2 * reach_y + 1, : 2 * reach_x + 1]
         )
-        peak = height_of_peak / max(cv2.norm(surface), 1e-12)
-        if peak > best:
-            best = peak
-            turn[:, 2] += column - reach_x, row - reach_y
-            found = np.vstack([turn, [0.0, 0.0, 1.0]])
+        turn[:, 2] += column - reach_x, row - reach_y
+        motion = np.vstack([turn, [0.0, 0.0, 1.0]])
+        return height_of_peak / max(cv2.norm(surface), 1e-12), motion
+
+    # Of equal peaks the first.
+    _, found = max(map_parts(correlate, ANGLES_DEG), key=lambda one: one[0])
     grow = stretch(size, (width, height))
     return np.asarray(grow @ found @ np.linalg.inv(grow))
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from model.alignment.estimate import rescale_homography
 from model.alignment.frame import map_frame
-from model.exposure import Pixels, Size, StackAlignment
+from model.exposure import AlignmentReport, Pixels, Size, StackAlignment
 from model.ghosts.curves import Proxy
 from model.ghosts.find import Absence
+from model.side_by_side import map_parts
 
 ENTIRE = 255
 
@@ -28,22 +29,25 @@ def lay_proxies(
         The pictures, and of each the pixels that the exposure does not cover: 255 there and 0
         elsewhere, shape (h, w), uint8; None where it covers all.
     """
-    proxies: list[Proxy] = [np.asarray(one, np.uint8) for one in given]
-    absent: list[Absence | None] = [None] * len(proxies)
-    height, width = proxies[0].shape[:2]
-    for index, report in enumerate(alignment.reports if alignment is not None else ()):
+    height, width = given[0].shape[:2]
+    reports = (None,) * len(given) if alignment is None else alignment.reports
+
+    def lay(one: tuple[Pixels, AlignmentReport | None]) -> tuple[Proxy, Absence | None]:
+        proxy, report = np.asarray(one[0], np.uint8), one[1]
         if report is None or report.model == "identity":
-            continue
+            return proxy, None
         small = rescale_homography(map_frame(report, size), size, (width, height))
         if report.needs_warp:
             laid = cv2.warpPerspective(
-                proxies[index], small, (width, height), borderMode=cv2.BORDER_REPLICATE
+                proxy, small, (width, height), borderMode=cv2.BORDER_REPLICATE
             )
-            proxies[index] = np.asarray(laid, np.uint8)
+            proxy = np.asarray(laid, np.uint8)
         whole = np.full((height, width), ENTIRE, np.uint8)
         covered = cv2.warpPerspective(whole, small, (width, height))
         # A pixel more: the mask is magnified, and its soft edge must lie on what is covered.
         inside = cv2.erode(covered, np.ones((3, 3), np.uint8), borderValue=ENTIRE)
         uncovered = np.where(inside == ENTIRE, 0, ENTIRE).astype(np.uint8)
-        absent[index] = uncovered if uncovered.any() else None
-    return proxies, absent
+        return proxy, uncovered if uncovered.any() else None
+
+    proxies, absent = zip(*map_parts(lay, zip(given, reports, strict=True)), strict=True)
+    return list(proxies), list(absent)

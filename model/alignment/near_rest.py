@@ -16,6 +16,7 @@ from model.alignment.patches import (
     smooth,
 )
 from model.alignment.view import ExposureView
+from model.side_by_side import map_parts
 
 CELLS = 200
 """Patches tried over the frame, at most about this many."""
@@ -42,17 +43,22 @@ def match_near_rest(moving: ExposureView, fixed: ExposureView) -> PatchFit | Non
     places = _choose_places(moving, fixed)
     if len(places) == 0:
         return None
-    patches = _cut_windows(moving, places, PATCH_RADIUS_PX)
-    windows = _cut_windows(fixed, places, PATCH_RADIUS_PX + FINE_REACH_PX)
+
+    def cut(some: Places) -> tuple[Grey, Grey]:
+        patches = _cut_windows(moving, some, PATCH_RADIUS_PX)
+        return patches, _cut_windows(fixed, some, PATCH_RADIUS_PX + FINE_REACH_PX)
+
     width, height = fixed.proxy_size()
-    return match_patches(patches, windows, places, np.eye(3), (height, width))
+    return match_patches(cut, places, np.eye(3), (height, width))
 
 
 def _choose_places(moving: ExposureView, fixed: ExposureView) -> Places:
     """Pixels (x, y) of the proxies where both exposures have most structure. Shape (M, 2)."""
     step, factor = fixed.look_step, fixed.proxy_factor
     block = max(3, PATCH_RADIUS_PX * factor // step)
-    strengths = [cv2.cornerMinEigenVal(view.look, block, ksize=3) for view in (moving, fixed)]
+    strengths = map_parts(
+        lambda view: cv2.cornerMinEigenVal(view.look, block, ksize=3), (moving, fixed)
+    )
     strength = np.asarray(np.minimum(*strengths), np.float32)
     cell = max(PATCH_RADIUS_PX * factor // step, math.ceil(math.sqrt(strength.size / CELLS)))
     places = (choose_strongest(strength, cell) * step + step // 2) // factor

@@ -1,8 +1,9 @@
 """Sub-pixel refinement of a homography: small patches are sought again and fitted at once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from model.alignment.correlation import locate_patches
 from model.geometry import stretch
+from model.side_by_side import map_parts
 
 GRID_CELLS = 1000
 """Patches tried over the image, at most about this many; bounds the time at any image size."""
@@ -27,6 +29,9 @@ SEARCH_RADII_PX = (8, 4, 2)
 
 STRENGTH_PX = 500_000
 """Patches are chosen on at most about this many pixels."""
+
+PART_PATCHES = 125
+"""Patches that are sought at a time; a thread takes one such part after the other."""
 
 MIN_PATCHES = 12
 MAX_SIDE_PX = 32_766
@@ -139,8 +144,8 @@ def refine_homography(
     """
     if max(moving.shape) > MAX_SIDE_PX:
         return None
-    moving, fixed = smooth(moving), smooth(fixed)
-    strengths = _corner_strength(moving), _corner_strength(fixed)
+    (moving, moving_strength), (fixed, fixed_strength) = map_parts(_prepare, (moving, fixed))
+    strengths = moving_strength, fixed_strength
     homography, fit = start, None
     for search_px in reaches_px:
         if not _is_regular(homography):
@@ -148,9 +153,8 @@ def refine_homography(
         places = _choose_centres(strengths, fixed.shape, homography, search_px)
         if len(places) < MIN_PATCHES:
             return None
-        patches = _cut_patches(moving, homography, places)
-        windows = _cut_windows(fixed, places, PATCH_RADIUS_PX + search_px)
-        fit = match_patches(patches, windows, places, homography, fixed.shape, motion=motion)
+        cut = partial(_cut_both, moving, fixed, homography, search_px)
+        fit = match_patches(cut, places, homography, fixed.shape, motion=motion)
         if fit is None:
             return None
         homography = fit.homography
@@ -158,8 +162,7 @@ def refine_homography(
 
 
 def match_patches(
-    patches: Grey,
-    windows: Grey,
+    cut: Callable[[Places], tuple[Grey, Grey]],
     places: Places,
     homography: Matrix,
     shape: tuple[int, ...],
@@ -169,9 +172,9 @@ def match_patches(
     """Find patches in the windows around them, and fit the homography that remains.
 
     Args:
-        patches: Of the moving exposure, as a homography lays them. Shape (M, S, S), float32.
-        windows: Of the reference exposure, alike but larger.
-        places: Their middles (x, y). Shape (M, 2).
+        cut: Gives, about places (x, y), patches of the moving exposure as a homography lays them,
+            shape (M, S, S), float32, and windows of the reference exposure, alike but larger.
+        places: All of them. Shape (M, 2).
         homography: The one by which the patches were laid. Shape (3, 3).
         shape: Height and width of the exposures.
         motion: See `refine_homography`.
@@ -179,7 +182,11 @@ def match_patches(
     Returns:
         The fit, or None where too few patches can be found again.
     """
-    is_found, offsets, information = locate_patches(patches, windows)
+    starts = range(0, len(places), PART_PATCHES)
+    parts = map_parts(
+        lambda start: locate_patches(*cut(places[start : start + PART_PATCHES])), starts
+    )
+    is_found, offsets, information = (np.concatenate(one) for one in zip(*parts, strict=True))
     if is_found.sum() < MIN_PATCHES:
         return None
     centres = places[is_found].astype(np.float64)
@@ -201,6 +208,18 @@ def choose_strongest(strength: Grey, cell: int) -> Places:
     row, column = np.nonzero(cells.max(axis=2) > 0.0)
     places = [column * cell + across[row, column], row * cell + down[row, column]]
     return np.stack(places, axis=1)
+
+
+def _prepare(proxy: Grey) -> tuple[Grey, Grey]:
+    smoothed = smooth(proxy)
+    return smoothed, _corner_strength(smoothed)
+
+
+def _cut_both(
+    moving: Grey, fixed: Grey, homography: Matrix, search_px: int, places: Places
+) -> tuple[Grey, Grey]:
+    patches = _cut_patches(moving, homography, places)
+    return patches, _cut_windows(fixed, places, PATCH_RADIUS_PX + search_px)
 
 
 def _is_regular(homography: Matrix) -> bool:

@@ -13,6 +13,7 @@ from model.alignment.correlation import measure_deviations
 from model.alignment.patches import frame_corners, map_points
 from model.alignment.phase import MIN_PEAK, correlate_tiles
 from model.alignment.view import ExposureView
+from model.side_by_side import map_parts
 
 TILE_PX = 64
 """Side of a tile after reduction: motion of up to about a third of this is seen."""
@@ -129,7 +130,7 @@ def measure_tiles(moving: ExposureView, fixed: ExposureView) -> TileMotion:
     width, height = fixed.width, fixed.height
     factor = max(1, math.ceil((width * height / WORKING_PX) ** 0.5))
     corners = _choose_corners(moving, fixed, TILE_PX * factor)
-    tiles, references = (_cut_tiles(view, corners, factor) for view in (moving, fixed))
+    tiles, references = map_parts(lambda view: _cut_tiles(view, corners, factor), (moving, fixed))
     contrast = np.minimum(measure_deviations(tiles), measure_deviations(references))
     is_seen = contrast > MIN_CONTRAST
     shifts, peaks = correlate_tiles(tiles[is_seen], references[is_seen])
@@ -142,7 +143,9 @@ def _choose_corners(moving: ExposureView, fixed: ExposureView, side: int) -> NDA
     """First pixels (x, y) of the tiles. Shape (M, 2)."""
     step = fixed.look_step
     block, margin = max(3, side // step), math.ceil(side / 2 / step)
-    strengths = [cv2.cornerMinEigenVal(view.look, block, ksize=3) for view in (moving, fixed)]
+    strengths = map_parts(
+        lambda view: cv2.cornerMinEigenVal(view.look, block, ksize=3), (moving, fixed)
+    )
     strength = np.minimum(*(one / max(float(one.mean()), 1e-12) for one in strengths))
     inner = strength[margin:-margin, margin:-margin]
     rows, columns = (

@@ -17,6 +17,7 @@ from model.alignment.gates import is_plausible, shift_corners
 from model.alignment.rest import measure_tiles
 from model.alignment.view import ExposureView
 from model.exposure import AlignmentReport, Pixels
+from model.side_by_side import map_parts
 
 ALL_LOOKS: tuple[Looks, ...] = ("first", "both")
 """Every way through a neighbour is tried at full detail before anything is sought coarsely."""
@@ -61,13 +62,16 @@ def align_stack(
     reports: dict[int, AlignmentReport] = {}
     placed: dict[int, Matrix] = {reference: np.eye(3)}
     for looks in ALL_LOOKS:
+        missing = [index for index in _outwards(len(views), reference) if index not in placed]
+        pairs = [(views[index], views[reference], looks) for index in missing]
+        direct = dict(zip(missing, map_parts(_align_directly, pairs), strict=True))
         is_news = True
         while is_news:
             is_news = False
-            for index in _outwards(len(views), reference):
+            for index in missing:
                 if index in placed:
                     continue
-                report = _place(index, views, placed, reference, looks)
+                report = _place(index, views, placed, direct[index], reference, looks)
                 reports.setdefault(index, report)
                 if report.refused is None:
                     reports[index] = report
@@ -81,16 +85,21 @@ def _outwards(count: int, middle: int) -> list[int]:
     return sorted(set(range(count)) - {middle}, key=lambda index: (abs(index - middle), index))
 
 
+def _align_directly(pair: tuple[ExposureView, ExposureView, Looks]) -> AlignmentReport:
+    moving, fixed, looks = pair
+    return align_views(moving, fixed, looks=looks)
+
+
 def _place(
     index: int,
     views: Sequence[ExposureView],
     placed: Mapping[int, Matrix],
+    direct: AlignmentReport,
     reference: int,
     looks: Looks,
 ) -> AlignmentReport:
-    """Align an exposure directly, or else by way of one that is placed."""
+    """Take what was found directly, or else align an exposure by way of one that is placed."""
     view, fixed = views[index], views[reference]
-    direct = align_views(view, fixed, looks=looks)
     if direct.refused is None:
         return direct
     for neighbour in sorted(set(placed) - {reference}, key=lambda one: (abs(one - index), one)):

@@ -1,9 +1,10 @@
 """The reduced views and keypoints of one exposure, each computed once however often it is asked."""
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from threading import RLock
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ SIFT_CONTRAST = 0.01
 Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
 Tone = Literal["agc", "root"]
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
 Keypoints = tuple[Matrix, NDArray[np.float32]]
 """Positions (M, 2) and SIFT descriptors (M, 128)."""
 
@@ -53,6 +56,8 @@ FIRST_LOOK = Look()
 class ExposureView:
     """The reduced, AGC-corrected grey views of one exposure and its keypoints.
 
+    Several threads may ask for them at once.
+
     Args:
         image: RGB image (H, W, 3), uint8 or uint16.
     """
@@ -61,6 +66,8 @@ class ExposureView:
         self.image = image
         self._proxies: dict[Look, Grey] = {}
         self._keypoints: dict[Look, Keypoints] = {}
+        self._seen: dict[str, NDArray[Any]] = {}
+        self._lock = RLock()
 
     @property
     def height(self) -> int:
@@ -74,13 +81,13 @@ class ExposureView:
 
     def proxy(self, look: Look = FIRST_LOOK) -> Grey:
         """The grey proxy of a look: see `make_proxy` and `Look`."""
-        if look not in self._proxies:
-            self._proxies[look] = (
-                make_proxy(self.image, tone=look.tone)
-                if look.level == 0
-                else halve(self.proxy(Look(look.level - 1, look.tone)))
-            )
-        return self._proxies[look]
+
+        def make() -> Grey:
+            if look.level == 0:
+                return make_proxy(self.image, tone=look.tone)
+            return halve(self.proxy(Look(look.level - 1, look.tone)))
+
+        return self._make_once(self._proxies, look, make)
 
     def shrink_look(self, look: Look, limit_px: int) -> Look:
         """The first look at a level of this or a coarser proxy with at most so many pixels."""
@@ -109,41 +116,50 @@ class ExposureView:
 
     def keypoints(self, look: Look = FIRST_LOOK) -> Keypoints:
         """See `detect_keypoints`; positions on the proxy of a look, found on one small enough."""
-        if look not in self._keypoints:
+
+        def make() -> Keypoints:
             small = self.shrink_look(look, SIFT_MAX_PX)
             positions, features = detect_keypoints(self.proxy(small))
             factor = 2.0 ** (small.level - look.level)
-            self._keypoints[look] = (positions + 0.5) * factor - 0.5, features
-        return self._keypoints[look]
+            return (positions + 0.5) * factor - 0.5, features
+
+        return self._make_once(self._keypoints, look, make)
 
     @property
     def has_keypoints(self) -> bool:
         """Whether keypoints were sought in it."""
         return len(self._keypoints) > 0
 
-    @cached_property
+    @property
     def look_step(self) -> int:
         """Every how manieth pixel in either direction `look` shows."""
         return max(1, math.ceil(math.sqrt(self.width * self.height / LOOK_PX)))
 
-    @cached_property
+    @property
     def _look_grey(self) -> NDArray[Any]:
         first, step = self.look_step // 2, self.look_step
-        return _to_grey(self.image[first::step, first::step])
+        picked = self.image[first::step, first::step]
+        return self._make_once(self._seen, "grey", lambda: _to_grey(picked))
 
-    @cached_property
+    @property
     def curve(self) -> Grey:
         """AGC of every grey level, by the statistics of `look`. Shape (256,) or (65536,)."""
-        return make_curve(self._look_grey)
+        return self._make_once(self._seen, "curve", lambda: make_curve(self._look_grey))
 
-    @cached_property
+    @property
     def look(self) -> Grey:
         """A small AGC-corrected grey view of picked pixels, 0..1."""
-        return self.to_tone(self._look_grey)
+        return self._make_once(self._seen, "look", lambda: self.to_tone(self._look_grey))
 
     def to_tone(self, grey: NDArray[Any]) -> Grey:
         """Apply the AGC of `curve` to grey levels of the exposure's type."""
         return apply_curve(self.curve, grey)
+
+    def _make_once(self, made: dict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
+        with self._lock:
+            if key not in made:
+                made[key] = make()
+            return made[key]
 
 
 def make_proxy(image: Pixels, *, tone: Tone = "agc") -> Grey:

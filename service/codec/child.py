@@ -29,6 +29,7 @@ from model.exposure import ExposureSet
 from model.ghosts.packing import pack_ghost, pack_plane, unpack_plane
 from model.register import register
 from model.settle import settle_images
+from model.side_by_side import use_threads
 from model.transparency import Transparency
 from service.codec.messages import (
     CODEC_WIRE,
@@ -68,6 +69,8 @@ QUIET_S = 5.0
 OOM_SCORE = 500
 """Of all processes of the service this one is the cheapest to lose."""
 
+SWITCH_S = 1e-4
+
 _WARM_FORMATS: tuple[OutputFormat, ...] = ("jpeg", "png", "webp", "tiff")
 """Of others the first call loads what it needs: they are rare, and their libraries are large."""
 
@@ -88,6 +91,8 @@ def main() -> None:
     keep_freed_memory()
     configure_libvips()
     cv2.setNumThreads(threads)
+    # Of two threads that compute, one would wait for the interpreter's lock 50 times as long.
+    sys.setswitchinterval(SWITCH_S)
     _warm_up()
     _limit_memory(memory_limit_bytes)
     bars += [] if sandbox == "off" else give_up_calls()
@@ -234,15 +239,16 @@ def _register(call: RegisterCall, known: KnownBlocks) -> StackFound:
         make_room=rooms.take,
     )
     given = ExposureSet.from_images(images)
-    found = register(
-        given,
-        align=call.align,
-        ghosts=call.ghosts,
-        wanted=call.reference,
-        default=call.pair_reference,
-        crop=call.crop,
-        make_room=rooms.take,
-    )
+    with use_threads(call.threads):
+        found = register(
+            given,
+            align=call.align,
+            ghosts=call.ghosts,
+            wanted=call.reference,
+            default=call.pair_reference,
+            crop=call.crop,
+            make_room=rooms.take,
+        )
     used, registration = found.used.order, found.registration
     ghosts = None
     if registration.ghosts is not None:

@@ -105,6 +105,7 @@ class RegisterCall:
         reference: Number of the image that stays where it is, from 1; None leaves the choice.
         pair_reference: Of a pair, the exposure that is then chosen.
         crop: `common` refuses images that share no frame to cut the picture to.
+        threads: Cores that nobody else wants as the call begins; the answer does not depend on it.
     """
 
     images: tuple[DecodedImage, ...]
@@ -114,6 +115,7 @@ class RegisterCall:
     reference: int | None
     pair_reference: Reference
     crop: CropMode
+    threads: int = 1
     kind: Literal["register"] = "register"
 
     @property

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
@@ -329,12 +329,18 @@ class CodecPool:
 
     def _dispatch(self) -> None:
         """Give waiting calls to free slots."""
-        for slot in self._slots:
-            if self._waiting and slot.is_free:
-                pending = self._waiting.take()
-                waited_s = time.monotonic() - pending.queued_at
-                self._metrics.codec_wait_seconds.observe(waited_s)
-                slot.run(pending)
+        free = [slot for slot in self._slots if slot.is_free]
+        # One that comes alone may use the cores of the processes that have nothing to do.
+        threads = max(1, len(free) - len(self._waiting) + 1)
+        for slot in free:
+            if not self._waiting:
+                break
+            pending = self._waiting.take()
+            if isinstance(pending.call, RegisterCall):
+                pending.call = replace(pending.call, threads=threads)
+            waited_s = time.monotonic() - pending.queued_at
+            self._metrics.codec_wait_seconds.observe(waited_s)
+            slot.run(pending)
 
     def _note_work(self, pending: PendingCall, seconds: float) -> None:
         self._metrics.codec_busy_seconds.labels(pending.call.kind).inc(seconds)

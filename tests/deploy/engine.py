@@ -244,8 +244,11 @@ def running_engine() -> Iterator[Engine]:
         wait_until(is_up, "the engine answers", START_TIMEOUT_S)
         yield engine
     finally:
-        if daemon.poll() is None and (left := engine.docker("ps", "--all", "--quiet").split()):
-            engine.docker("rm", "--force", *left)
+        if daemon.poll() is None:
+            if left := engine.docker("ps", "--all", "--quiet").split():
+                engine.docker("rm", "--force", *left)
+            # A bridge that stays takes its subnet from the next one.
+            engine.docker("network", "prune", "--force")
         daemon.terminate()
         daemon.wait(START_TIMEOUT_S)
         shutil.rmtree(folder)

@@ -1,16 +1,19 @@
-"""The image on a real Docker Engine: what is in it, and docker-compose.yml.
+"""The image on a real Docker Engine: what is in it, docker-compose.yml, three behind nginx.
 
-Needs root, Debian's docker.io, buildah, mmdebstrap and, for one test, prometheus;
-3 GB of disk and some minutes. No registry of images is asked.
+Needs root, Debian's docker.io, buildah, mmdebstrap and, for some tests, prometheus, nginx and
+busybox; 3 GB of disk and some minutes. No registry of images is asked.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, get_args
@@ -55,6 +58,15 @@ FIND_WORKER = f"""
 import pathlib
 pids = [int(p.parent.name) for p in pathlib.Path('/proc').glob('[0-9]*/cmdline')
         if b'{WORKER}' in p.read_bytes().split(b'\\0')]
+"""
+WAIT_FOR_WORK = """
+import re, time, urllib.request
+deadline = time.monotonic() + 120
+jobs = 0.0
+while not jobs:
+    assert time.monotonic() < deadline
+    with urllib.request.urlopen('http://127.0.0.1:8000/metrics') as answer:
+        jobs = float(re.search(r'^expofuse_jobs_in_flight (.*)$', answer.read().decode(), re.M)[1])
 """
 
 Pair = tuple[bytes, bytes]
@@ -398,3 +410,174 @@ def test_stopped_container_ends_the_request_that_runs_and_itself_well(
         finish(stopping)
     state = engine.inspect(service)["State"]
     assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False)
+
+
+# --- deploy/nginx ------------------------------------------------------------------------------
+
+REPLICAS = ("replica-1", "replica-2", "replica-3")
+
+
+class Fleet:
+    """Three replicas behind nginx."""
+
+    def __init__(self, engine: Engine, project: Project, url: str) -> None:
+        self.engine = engine
+        self.url = url
+        self.names = {name: project.container(name) for name in (*REPLICAS, "nginx")}
+
+    def address(self, replica: str) -> str:
+        """What nginx calls a replica."""
+        (network,) = self.engine.inspect(self.names[replica])["NetworkSettings"][
+            "Networks"
+        ].values()
+        return f"{network['IPAddress']}:8000"
+
+    def served_by(self) -> set[str]:
+        """Replicas in nginx's list."""
+        read = "cat /tmp/replicas.told 2>/dev/null || true"
+        listed = self.engine.docker("exec", self.names["nginx"], "sh", "-c", read)
+        return set(re.findall(r"server ([\w-]+):8000", listed))
+
+    def wait_for(self, *replicas: str) -> None:
+        wait_until(lambda: self.served_by() == set(replicas), f"nginx asks {replicas}")
+
+    def answers(self) -> bool:
+        """Somebody behind the published port answers."""
+        try:
+            return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def log(self) -> list[dict[str, str]]:
+        """What nginx wrote of every request so far."""
+        done = subprocess.run(
+            ["docker", "logs", self.names["nginx"]],
+            env=os.environ | {"DOCKER_HOST": self.engine.host},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    @contextmanager
+    def load(self, make: Callable[[int], Pair], most: int = 3000) -> Iterator[list[int]]:
+        """Four clients that send one pair after the other; their statuses, once it is over."""
+        statuses: list[int] = []
+        over = threading.Event()
+
+        def send(first: int) -> None:
+            with httpx.Client(base_url=self.url, trust_env=False, timeout=300) as client:
+                for number in range(first, most, 4):
+                    if over.is_set():
+                        return
+                    statuses.append(fuse(client, make(number)).status_code)
+
+        with ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(send, first) for first in range(4)]
+            try:
+                yield statuses
+            finally:
+                over.set()
+            for client in clients:
+                client.result()
+
+
+def move_to_free_subnet(project: dict[str, Any]) -> None:
+    """Give a project a subnet that is not that of the same project beside it."""
+    (network,) = project["networks"]["default"]["ipam"]["config"]
+    routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
+    free = (f"172.28.{number}.0/24" for number in range(1, 255))
+    subnet = next(one for one in free if one not in routes)
+    for replica in REPLICAS:
+        assert project["services"][replica]["environment"]["EXPOFUSE_TRUSTED_PROXIES"]
+        project["services"][replica]["environment"]["EXPOFUSE_TRUSTED_PROXIES"] = subnet
+    network["subnet"] = subnet
+
+
+@pytest.fixture(scope="module")
+def fleet(engine: Engine, repository: Path) -> Iterator[Fleet]:
+    nginx, busybox = shutil.which("nginx", path="/usr/sbin:/usr/bin"), shutil.which("busybox")
+    if nginx is None or busybox is None:
+        pytest.skip("nginx or busybox is not installed (Debian: nginx-light, busybox)")
+    tools = ("sh", "sleep", "timeout", "wget", "rm", "cat", "cmp", "cp", "mv", "mktemp")
+    engine.import_programs(
+        "stand-in/nginx:debian",
+        [nginx, busybox],
+        changes=["ENV PATH=/usr/sbin:/usr/bin"],
+        folders=["tmp"],
+        links={f"usr/bin/{tool}": busybox for tool in tools} | {"usr/share/nginx": "/tmp"},
+    )
+    images = dict.fromkeys(REPLICAS, IMAGE) | {"nginx": "stand-in/nginx:debian"}
+    project = read_project(repository / "deploy/nginx/docker-compose.yml", images)
+    move_to_free_subnet(project)
+    port = free_port()
+    environment = {"PORT": str(port), "THREADS": "1", "MEMORY_LIMIT": str(MEMORY_BYTES)}
+    # A machine under tests takes longer than most until it has asked everybody and told nginx.
+    environment["DRAIN_PAUSE_S"] = "8"
+    folder = repository / "deploy/nginx"
+    with running_project(engine, project, folder, [], environment) as running:
+        fleet = Fleet(engine, running, f"http://127.0.0.1:{port}")
+        fleet.wait_for(*REPLICAS)
+        wait_until(fleet.answers, "nginx listens")
+        yield fleet
+
+
+def test_rolling_restart_under_load_fails_no_request(fleet: Fleet) -> None:
+    with fleet.load(make_pair) as statuses:
+        for replica in REPLICAS:
+            fleet.engine.docker("restart", "--time", "95", fleet.names[replica])
+            fleet.wait_for(*REPLICAS)
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
+    for replica in REPLICAS:
+        state = fleet.engine.inspect(fleet.names[replica])
+        assert state["State"]["Running"]
+
+
+def test_replica_without_a_ready_worker_gets_no_request(fleet: Fleet) -> None:
+    name = fleet.names["replica-3"]
+    # The worker is killed, and the next one held while it starts.
+    held = fleet.engine.python(
+        name,
+        f"{FIND_WORKER}\nimport os, time\nkilled = pids[0]\nos.kill(killed, 9)\n"
+        "deadline = time.monotonic() + 60\n"
+        "while True:\n"
+        f"    {FIND_WORKER.strip().replace(chr(10), chr(10) + '    ')}\n"
+        "    if pids and pids != [killed]: break\n"
+        "    assert time.monotonic() < deadline\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(pids[0], 19)\nprint(*pids)",
+    )
+    fleet.wait_for("replica-1", "replica-2")
+    ready = {fleet.address("replica-1"), fleet.address("replica-2")}
+    with httpx.Client(base_url=fleet.url, trust_env=False, timeout=300) as client:
+
+        def ask(count: int) -> set[str]:
+            before = len(fleet.log())
+            assert {client.get("/version").status_code for _ in range(count)} == {200}
+            return {line["asked"] for line in fleet.log()[before:]}
+
+        wait_until(lambda: ask(6) == ready, "nginx has read its new list")
+        before = len(fleet.log())
+        assert {fuse(client, make_pair(number)).status_code for number in range(30)} == {200}
+        assert {line["asked"] for line in fleet.log()[before:]} == ready
+        assert ask(60) == ready
+    fleet.engine.python(name, f"import os; os.kill({held}, 18)")
+    fleet.wait_for(*REPLICAS)
+
+
+def test_killed_replica_costs_its_own_requests_a_repetition_and_no_other(fleet: Fleet) -> None:
+    address, name = fleet.address("replica-2"), fleet.names["replica-2"]
+    before = len(fleet.log())
+    pair = encode_large_pair(12e6)
+    with fleet.load(lambda number: with_comment(pair, number)) as statuses:
+        # So it is killed while it works, and the others are working too.
+        fleet.engine.python(name, WAIT_FOR_WORK)
+        fleet.engine.docker("kill", name)
+        fleet.wait_for("replica-1", "replica-3")
+        sent = len(statuses)
+        wait_until(lambda: len(statuses) >= sent + 4, "others go on")
+    assert set(statuses) == {200}
+    repeated = [line for line in fleet.log()[before:] if "," in line["asked"]]
+    assert repeated
+    assert {line["asked"].split(",")[0] for line in repeated} == {address}

@@ -33,7 +33,7 @@ from service.processes.shared_memory import SharedArray, SharedDescriptor
 from service.processes.supervision_limits import SupervisionLimits
 from service.processes.suspicion import MAX_ENDS_ALONE
 from tests import images
-from tests.model.alignment.test_estimate import expose, make_scene
+from tests.model.alignment.test_estimate import expose, make_scene, turn
 from tests.paths import ROOT
 
 CONFIG = CodecPoolConfig(
@@ -338,6 +338,42 @@ async def test_a_registration_whose_process_is_killed_half_way_is_run_again_as_i
             expected = np.pad(blocks[0].array, ((3, 0), (0, 2), (0, 0)), "edge")
             np.testing.assert_array_equal(laid, expected)
             assert found.frame == Rect(3, 0, 357, 478)
+
+
+async def count_threads_of_a_registration(pool):
+    """Most threads of a process beyond those of an idle one, while a stack is registered."""
+    scene = make_scene(5, 1200, 900)
+    with ExitStack() as stack:
+        blocks = [
+            stack.enter_context(SharedArray.create((900, 1200, 3), "uint8")) for _ in range(4)
+        ]
+        for block, gain in zip(blocks, (0.1, 0.2, 0.4, 0.8), strict=True):
+            block.array[:] = expose(scene, gain, homography=turn(gain, (9 * gain, -5)))
+        processes = [psutil.Process(pid) for pid in pool.pids]
+        before = [process.num_threads() for process in processes]
+        call = asyncio.create_task(
+            pool.register([opaque(block) for block in blocks], align="auto", reference=4)
+        )
+        most = 0
+        while not call.done():
+            now = [process.num_threads() for process in processes]
+            most = max(most, *np.subtract(now, before))
+            await asyncio.sleep(0.001)
+        assert (await call).alignment.refused == ()
+        return most
+
+
+async def test_a_registration_uses_the_cores_of_processes_that_have_nothing_to_do():
+    async with running_pool(processes=3) as pool:
+        assert await count_threads_of_a_registration(pool) == 2
+        stopped = psutil.Process(pool.pids[0])
+        stopped.suspend()
+        held = [asyncio.create_task(decode(pool, images.encoded("png"))) for _ in range(3)]
+        await until(lambda: sum(call.done() for call in held) == 2 and pool.running == 1)
+        assert await count_threads_of_a_registration(pool) == 1
+        stopped.resume()
+        await asyncio.gather(*held)
+        assert pool.restarts == 0
 
 
 @pytest.mark.parametrize(
