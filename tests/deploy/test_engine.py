@@ -21,6 +21,7 @@ from typing import Any, get_args
 import cv2
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from service.request_record import Stage
@@ -482,16 +483,11 @@ class Fleet:
                 client.result()
 
 
-def move_to_free_subnet(project: dict[str, Any]) -> None:
-    """Give a project a subnet that is not that of the same project beside it."""
-    (network,) = project["networks"]["default"]["ipam"]["config"]
-    routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
-    free = (f"172.28.{number}.0/24" for number in range(1, 255))
-    subnet = next(one for one in free if one not in routes)
-    for replica in REPLICAS:
-        assert project["services"][replica]["environment"]["EXPOFUSE_TRUSTED_PROXIES"]
-        project["services"][replica]["environment"]["EXPOFUSE_TRUSTED_PROXIES"] = subnet
-    network["subnet"] = subnet
+def find_free_subnet() -> str:
+    """One that is not that of the same project beside it."""
+    taken = {one.address for card in psutil.net_if_addrs().values() for one in card}
+    number = next(n for n in range(1, 255) if f"172.28.{n}.1" not in taken)
+    return f"172.28.{number}.0/24"
 
 
 @pytest.fixture(scope="module")
@@ -509,11 +505,10 @@ def fleet(engine: Engine, repository: Path) -> Iterator[Fleet]:
     )
     images = dict.fromkeys(REPLICAS, IMAGE) | {"nginx": "stand-in/nginx:debian"}
     project = read_project(repository / "deploy/nginx/docker-compose.yml", images)
-    move_to_free_subnet(project)
     port = free_port()
     environment = {"PORT": str(port), "THREADS": "1", "MEMORY_LIMIT": str(MEMORY_BYTES)}
     # A machine under tests takes longer than most until it has asked everybody and told nginx.
-    environment["DRAIN_PAUSE_S"] = "8"
+    environment |= {"DRAIN_PAUSE_S": "8", "SUBNET": find_free_subnet()}
     folder = repository / "deploy/nginx"
     with running_project(engine, project, folder, [], environment) as running:
         fleet = Fleet(engine, running, f"http://127.0.0.1:{port}")
