@@ -413,6 +413,29 @@ def test_stopped_container_ends_the_request_that_runs_and_itself_well(
     assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False)
 
 
+def test_gpu_profile_serves_on_the_cpu_when_its_device_alone_is_taken_away(
+    engine: Engine, repository: Path, pair_png: Pair
+) -> None:
+    project = read_project(repository / "docker-compose.yml", {"expofuse": IMAGE})
+    service = project["services"]["expofuse"]
+    (device,) = service.pop("deploy")["resources"]["reservations"]["devices"]
+    assert device["driver"] == "nvidia"
+    assert service["environment"]["EXPOFUSE_DEVICE"] == "cuda:0"
+    service["environment"]["EXPOFUSE_DEVICE"] = "cpu"
+    port = free_port()
+    environment = {"COMPOSE_PROFILES": "gpu", "PORT": str(port), "MEMORY_LIMIT": str(MEMORY_BYTES)}
+    with running_project(engine, project, repository, ["expofuse"], environment) as running:
+        name = running.container("expofuse")
+        wait_until(
+            lambda: engine.inspect(name)["State"]["Health"]["Status"] == "healthy", "it is healthy"
+        )
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, trust_env=False, timeout=300) as client:
+            answer = fuse(client, pair_png)
+            assert answer.status_code == 200, answer.text
+            assert client.get("/readyz").status_code == 200
+
+
 # --- deploy/nginx ------------------------------------------------------------------------------
 
 REPLICAS = ("replica-1", "replica-2", "replica-3")
