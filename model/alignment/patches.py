@@ -27,7 +27,7 @@ PATCH_RADIUS_PX = 12
 SEARCH_RADII_PX = (8, 4, 2)
 """One round of search and fit each; the first must reach as far as sparse matches may be wrong."""
 
-STRENGTH_PX = 125_000
+STRENGTH_PX = 250_000
 """Patches are chosen on at most about this many pixels."""
 
 PART_PATCHES = 125
