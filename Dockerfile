@@ -24,8 +24,9 @@ RUN apt-get update \
     && sh /build/deploy/image/make_root.sh /root-of-image \
     && rm -rf /var/lib/apt/lists/*
 
-# pip installs into the virtual environment from outside, so that the image's own has none.
-ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/venv/bin/python
+# pip installs into the virtual environment from outside, so that the image's own has none. It compiles
+# nothing, which 0 says: pip reads the values of options that begin with "no-" the other way round.
+ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/venv/bin/python
 WORKDIR /build
 RUN python3.11 -m venv --without-pip /opt/venv && python3.11 -m venv --without-pip /opt/sbom
 
@@ -47,8 +48,8 @@ RUN packages=/opt/venv/lib/python3.11/site-packages \
     && python3 deploy/image/trim.py $packages \
     && python3 deploy/image/without_video.py $packages \
     && /opt/sbom/bin/python deploy/image/sbom.py /opt/venv /root-of-image pyproject.toml > sbom.cdx.json \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash -s /root-of-image /root-of-image/usr/lib/python3.11
+    && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/venv \
+    && python3 -m compileall -q -f --invalidation-mode unchecked-hash -s /root-of-image /root-of-image/usr/lib/python3.11
 
 COPY README.md LICENSE NOTICE setup.py ./
 COPY expofuse expofuse
@@ -62,7 +63,7 @@ COPY weights /opt/expofuse/weights
 # Whatever the modes in the working tree: the service's user reads everything, and owns nothing.
 RUN mkdir /opt/expofuse/share \
     && cp LICENSE NOTICE sbom.cdx.json /opt/expofuse/share/ \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/expofuse \
+    && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/expofuse \
     && chmod -R a+rX /opt/expofuse
 
 

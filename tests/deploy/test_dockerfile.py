@@ -43,6 +43,14 @@ def test_registry_settings_come_in_as_secrets_only(dockerfile: str) -> None:
     assert "pip.conf" not in "".join(re.findall(r"^(?:COPY|ADD|ENV) .*", dockerfile, re.MULTILINE))
 
 
+def test_modules_are_compiled_once_and_without_a_time(dockerfile: str) -> None:
+    # Those that pip compiles name the times of files, which the image's times then contradict.
+    assert re.findall(r"\bPIP_NO_COMPILE=(\S+)", dockerfile) == ["0"]
+    compilations = re.findall(r"-m compileall (.*)", dockerfile)
+    assert len(compilations) == 3
+    assert all("-f --invalidation-mode unchecked-hash" in command for command in compilations)
+
+
 def test_nothing_runs_in_the_final_stage(dockerfile: str) -> None:
     # A RUN would leave the mount points of a build's volumes behind.
     assert "\nRUN " not in dockerfile[dockerfile.rindex("\nFROM ") :]

@@ -129,6 +129,13 @@ def test_image_has_neither_video_decoders_nor_the_openssl_that_came_with_them(ro
     assert not [name for name in libraries if re.match(r"lib(vpx|ssl|crypto|swresample)\b", name)]
 
 
+def test_compiled_modules_are_used_whatever_the_time_of_their_source(root: Path) -> None:
+    # PEP 552: four bytes of magic, then flags; 1 says that nothing is compared with the source.
+    flags = {path: path.read_bytes()[4:8] for path in root.rglob("*.pyc")}
+    assert len(flags) > 1000
+    assert [path for path, flag in flags.items() if flag != b"\x01\x00\x00\x00"] == []
+
+
 def test_nobody_gains_rights_by_a_program_of_the_image(root: Path) -> None:
     modes = {path: path.lstat().st_mode for path in root.rglob("*") if not path.is_symlink()}
     assert len(modes) > 1000
