@@ -8,8 +8,10 @@
 # TAG              expofuse:1.0.0 unless given
 #
 # Environment: DEVICE=cuda|cpu, WEIGHTS=name-version[,...] and SOURCE=URL (see the Dockerfile's
-# arguments); SOURCE_DATE_EPOCH, the time of every file in the image, which is that of the commit unless
-# given; buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config)
+# arguments); PLATFORM=linux/amd64|linux/arm64, this machine's own unless given: programs of the other
+# one run in an emulator that binfmt_misc knows (Debian: qemu-user-static, and arch-test for the base);
+# SOURCE_DATE_EPOCH, the time of every file in the image, which is that of the commit unless given;
+# buildah's own, such as STORAGE_DRIVER. The package registry's settings of this machine (pip config)
 # go in as a secret, and local folders and certificates that they name as read-only mounts of the
 # build.
 set -euo pipefail
@@ -31,19 +33,24 @@ export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# ARCHITECTURE, as Debian and images name it
 make_stand_in_base() {
-    local mirror container
+    local architecture=$1 mirror container
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(SITE)' "Codename: $SUITE" | head -n 1)
-    mmdebstrap --quiet --variant=minbase "$SUITE" "$work/base" ${mirror:+"$mirror"}
-    container=$(buildah from scratch)
+    mmdebstrap --quiet --variant=minbase --architectures="$architecture" \
+        "$SUITE" "$work/base" ${mirror:+"$mirror"}
+    container=$(buildah from --arch "$architecture" scratch)
     buildah add --quiet "$container" "$work/base" /
     buildah commit --quiet --rm "$container" "$BASE"
     rm -rf "$work/base"
 }
 
-if [[ $stand_in ]] && ! buildah inspect --type image "$BASE" >/dev/null 2>&1; then
-    make_stand_in_base
+if [[ $stand_in ]]; then
+    wanted=${PLATFORM:-linux/$(dpkg --print-architecture)}
+    wanted=${wanted#linux/}
+    found=$(buildah inspect --type image --format '{{.OCIv1.Architecture}}' "$BASE" 2>/dev/null || true)
+    [[ $found == "$wanted" ]] || make_stand_in_base "$wanted"
 fi
 
 # pip's settings of every level, environment included, as one file; then the local paths they name.
@@ -106,5 +113,6 @@ for argument in DEVICE EXTRAS WEIGHTS VERSION REVISION CREATED SOURCE; do
     [[ ${!argument:-} ]] && options+=(--build-arg "$argument=${!argument}")
 done
 [[ $stand_in ]] && options+=(--pull-never)
+[[ ${PLATFORM:-} ]] && options+=(--platform "$PLATFORM")
 
 buildah build "${options[@]}" .
