@@ -1,11 +1,13 @@
 """Times the alignment of pairs that lie still and of pairs that moved, beside OpenCV's AlignMTB.
 
-Both compute on one thread, as alignment does in the service. Where the motion is known, the error
+All compute on one thread, as alignment does in a busy service, and ours once more on every core, as
+in a service that has nothing else to do. Where the motion is known, the error
 of what was found stands beside its price: a refusal is cheap, and worth nothing.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -26,9 +28,11 @@ from bench.scope import Curve, Outcome, Scope, draw_costs
 from model.describe import summarise_alignment
 from model.exposure import ExposureSet
 from model.register import RegisteredStack, register
+from model.side_by_side import use_threads
 
 SIZES_MP = (0.6, 2.0, 12.0, 24.0)
 WITH_GHOSTS = "expofuse, ghosts sought too"
+ON_EVERY_CORE = "expofuse, ghosts sought too, on every core"
 ALIGN_MTB = "opencv AlignMTB"
 
 
@@ -56,6 +60,12 @@ def run(scope: Scope) -> Outcome:
     return Outcome([*still, *moved, *others], curves)
 
 
+def register_on_every_core(given: ExposureSet) -> RegisteredStack:
+    """Register with all that the service does for a request that is alone."""
+    with use_threads(len(os.sched_getaffinity(0))):
+        return register(given, align="auto", ghosts="auto")
+
+
 def measure_scene(name: str, scene: Scene, *, repeats: int) -> Measurement:
     """One scene in every way.
 
@@ -69,6 +79,7 @@ def measure_scene(name: str, scene: Scene, *, repeats: int) -> Measurement:
     ways: dict[str, Callable[[], object]] = {
         OURS: lambda: found.append(register(given, align="auto", ghosts="off")),
         WITH_GHOSTS: partial(register, given, align="auto", ghosts="auto"),
+        ON_EVERY_CORE: partial(register_on_every_core, given),
         ALIGN_MTB: partial(align_by_opencv, scene),
     }
     rounds = run_rounds(ways, repeats=repeats)
