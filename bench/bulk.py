@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from bench.processes import list_family, read_memory
-from bench.ray_cluster import CORES, ENVIRONMENT, STORE_BYTES, run_cluster
+from bench.ray_cluster import CORES, ENVIRONMENT, NODES, STORE_BYTES, run_cluster
 from bench.repository import ROOT
 from bench.timing import write_record
 
@@ -36,12 +36,7 @@ SMALL_PX, LARGE_PX = (384, 256), (4248, 2832)
 SHARDS = 2
 SAMPLE_S = 2.0
 RAY = ("--engine", "ray", "--jobs", "2", "--readers", "2")
-COMMAND = (
-    sys.executable,
-    "-c",
-    "import sys; from service.console.cli import main; sys.exit(main(sys.argv[1:]))",
-    "batch",
-)
+COMMAND = (sys.executable, "-m", "service", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +202,7 @@ def main() -> None:
     write_record(
         options.out,
         {
-            "cluster": {"nodes": 2, "cores_of_a_node": CORES, "start_s": started_s},
+            "cluster": {"nodes": NODES, "cores_of_a_node": CORES, "start_s": started_s},
             "shards": SHARDS,
             "pictures_are_equal": True,
             "one_bracket": start,

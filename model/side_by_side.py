@@ -5,7 +5,7 @@ wants the cores. What comes out is the same however many there are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -38,7 +38,7 @@ def map_parts(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Res
     code do. The caller's thread does what no other thread has begun.
 
     Raises:
-        Exception: What the first item raised that raised anything; no work runs on then.
+        Exception: What an item raised; no work runs on then.
 
     Example:
         >>> with use_threads(2):
@@ -51,14 +51,14 @@ def map_parts(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Res
         return [work(item) for item in todo]
     futures = [pool.submit(work, item) for item in todo[1:]]
     try:
-        results = [work(todo[0])]
-        taken: dict[Future[Result], Result] = {}
-        for future, item in zip(reversed(futures), reversed(todo[1:]), strict=True):
-            if future.cancel():
-                taken[future] = work(item)
-        results += [taken[one] if one in taken else one.result() for one in futures]
+        first = work(todo[0])
+        # From the end: what another thread has begun, all before it are begun too.
+        others = [
+            work(item) if future.cancel() else future.result()
+            for future, item in zip(reversed(futures), reversed(todo[1:]), strict=True)
+        ]
     finally:
         # Those that run may write where the caller lets go of it. `wait` would wait for a cancelled
         # one too, until a thread comes across it.
         wait([future for future in futures if not future.cancel()])
-    return results
+    return [first, *reversed(others)]

@@ -1,8 +1,8 @@
 """Times the alignment of pairs that lie still and of pairs that moved, beside OpenCV's AlignMTB.
 
 All compute on one thread, as alignment does in a busy service, and ours once more on every core, as
-in a service that has nothing else to do. Where the motion is known, the error
-of what was found stands beside its price: a refusal is cheap, and worth nothing.
+in a service that has nothing else to do. Where the motion is known, the error of what was found
+stands beside its price: a refusal is cheap, and worth nothing.
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ def _choose_places(moving: ExposureView, fixed: ExposureView) -> Places:
     """Pixels (x, y) of the proxies where both exposures have most structure. Shape (M, 2)."""
     step, factor = fixed.look_step, fixed.proxy_factor
     block = max(3, PATCH_RADIUS_PX * factor // step)
-    strengths = map_parts(
-        lambda view: cv2.cornerMinEigenVal(view.look, block, ksize=3), (moving, fixed)
-    )
+    strengths = map_parts(lambda view: view.measure_structure(block), (moving, fixed))
     strength = np.asarray(np.minimum(*strengths), np.float32)
     cell = max(PATCH_RADIUS_PX * factor // step, math.ceil(math.sqrt(strength.size / CELLS)))
     places = (choose_strongest(strength, cell) * step + step // 2) // factor

@@ -143,9 +143,7 @@ def _choose_corners(moving: ExposureView, fixed: ExposureView, side: int) -> NDA
     """First pixels (x, y) of the tiles. Shape (M, 2)."""
     step = fixed.look_step
     block, margin = max(3, side // step), math.ceil(side / 2 / step)
-    strengths = map_parts(
-        lambda view: cv2.cornerMinEigenVal(view.look, block, ksize=3), (moving, fixed)
-    )
+    strengths = map_parts(lambda view: view.measure_structure(block), (moving, fixed))
     strength = np.minimum(*(one / max(float(one.mean()), 1e-12) for one in strengths))
     inner = strength[margin:-margin, margin:-margin]
     rows, columns = (

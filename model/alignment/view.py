@@ -151,6 +151,10 @@ class ExposureView:
         """A small AGC-corrected grey view of picked pixels, 0..1."""
         return self._make_once(self._seen, "look", lambda: self.to_tone(self._look_grey))
 
+    def measure_structure(self, block_px: int) -> Grey:
+        """Smaller eigenvalue of the structure tensor of `look` over blocks of a side."""
+        return np.asarray(cv2.cornerMinEigenVal(self.look, block_px, ksize=3), np.float32)
+
     def to_tone(self, grey: NDArray[Any]) -> Grey:
         """Apply the AGC of `curve` to grey levels of the exposure's type."""
         return apply_curve(self.curve, grey)

@@ -139,14 +139,27 @@ class FusionNetwork(nn.Module):
         *layers, last = self.decoder
         for layer in layers:
             features = layer(features, margin)
-        if torch.is_autocast_enabled(features.device.type):
-            # Reduced precision has 8 to 11 significant bits: enough for features, not for the
-            # picture.
-            with torch.autocast(features.device.type, enabled=False):
-                features = last(features.float(), margin)
-        else:
-            features = last(features, margin)
+        features = draw_exactly(last, features, margin)
         if padding == "valid":
             features = features[..., DENSE_LAYERS:-DENSE_LAYERS, DENSE_LAYERS:-DENSE_LAYERS]
         fused: Tensor = features / scale
         return fused
+
+
+def draw_exactly(last: nn.Module, features: Tensor, *more: object) -> Tensor:
+    """What a last layer makes of feature maps, under autocast in float32.
+
+    Reduced precision has 8 to 11 significant bits: enough for features, not for the picture.
+
+    Args:
+        last: The layer.
+        features: What it is given.
+        more: What else it takes.
+    """
+    kind = features.device.type
+    if not torch.is_autocast_enabled(kind):
+        drawn: Tensor = last(features, *more)
+        return drawn
+    with torch.autocast(kind, enabled=False):
+        drawn = last(features.float(), *more)
+    return drawn

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
 
 from trainer.peers.definition import PeerConfig
@@ -38,20 +37,6 @@ class PeerNetwork(nn.Module, ABC):
         Returns:
             Fused L*, about 0..100, not clamped. Shape (N, 1, H, W).
         """
-
-
-def draw_exactly(last: nn.Module, features: Tensor) -> Tensor:
-    """What a last layer makes of feature maps, under autocast in float32.
-
-    Reduced precision has 8 to 11 significant bits: enough for features, not for the picture.
-    """
-    kind = features.device.type
-    if not torch.is_autocast_enabled(kind):
-        drawn: Tensor = last(features)
-        return drawn
-    with torch.autocast(kind, enabled=False):
-        drawn = last(features.float())
-    return drawn
 
 
 def count_parameters(network: nn.Module) -> int:

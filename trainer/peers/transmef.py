@@ -5,8 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.lightness.definition import LIGHTNESS_MAX
+from model.lightness.torch_network import draw_exactly
 from trainer.peers.definition import TransMefConfig
-from trainer.peers.peer import PeerNetwork, draw_exactly
+from trainer.peers.peer import PeerNetwork
 
 
 class ConvBlock(nn.Sequential):

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.lightness.definition import LIGHTNESS_MAX
+from model.lightness.torch_network import draw_exactly
 from trainer.peers.definition import U2FusionConfig
-from trainer.peers.peer import PeerNetwork, draw_exactly
+from trainer.peers.peer import PeerNetwork
 
 DENSE_LAYERS = 5
 DECODER_WIDTHS = (128, 64, 32)

@@ -14,11 +14,7 @@ from tests.paths import ROOT
 
 BRACKETS = 24
 DAMAGED, FOREIGN = 3, 7
-EXPOFUSE = [
-    sys.executable,
-    "-c",
-    "import sys; from service.console.cli import main; sys.exit(main(sys.argv[1:]))",
-]
+EXPOFUSE = [sys.executable, "-m", "service"]
 
 
 @pytest.fixture
@@ -98,11 +94,13 @@ def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(
 
 
 def test_without_the_extra_the_command_says_what_to_install(shoot, tmp_path):
-    without = "import sys; sys.modules['ray'] = None; "
-    command = [*EXPOFUSE[:-1], without + EXPOFUSE[-1], "batch", shoot, "-o", tmp_path / "out"]
-    ended = subprocess.run(
-        [*command, "--engine", "ray", "--json"], cwd=ROOT, capture_output=True, timeout=120
+    code = (
+        "import sys; sys.modules['ray'] = None;"
+        "from service.console.cli import main; sys.exit(main(sys.argv[1:]))"
     )
+    command = [sys.executable, "-c", code, "batch", shoot, "-o", tmp_path / "out"]
+    command += ["--engine", "ray", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120)
     assert ended.returncode == 1
     error = json.loads(ended.stdout)["error"]
     assert error["code"] == "not-installed"
