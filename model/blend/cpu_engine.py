@@ -16,6 +16,7 @@ from model.blend.kernels import (
     Planes,
     add_band,
     blend_pixels,
+    halve_maps,
     reduce_lumas,
     reduce_pixels,
     reduce_planes,
@@ -97,7 +98,7 @@ class CpuEngine:
         return self.descend(
             fused,
             [to_lumas(stack) for stack in stacks],
-            self.maps_of_groups(maps, levels),
+            maps.planes,
             levels,
             Rect(0, 0, height, width),
             finest=0,
@@ -117,15 +118,13 @@ class CpuEngine:
         pyramid = [lumas]
         for _ in range(levels.base - levels.network):
             pyramid.append(reduce_planes(pyramid[-1]))
-        factor = sharpen(len(lumas))
         # the base: exposures weighted by their own lumas
         above = levels.base - levels.network
         base, group = pyramid[-1], levels.group_of(levels.base)
-        c0, c1, c2, c3 = (
-            halve_maps(maps.coefficients[:, group, term], above) for term in range(TERMS)
-        )
+        coefficients = halve_maps(maps.planes[group], above)[:-1]
+        c0, c1, c2, c3 = (coefficients[term::TERMS] for term in range(TERMS))
         x = base - np.float32(0.5)
-        logits = np.float32(factor) * (c0 + x * (c1 + c2 * x + c3 * x.mean(axis=0)))
+        logits = c0 + x * (c1 + c2 * x + c3 * x.mean(axis=0))
         weights = np.exp(logits - logits.max(axis=0))
         fused: Planes = (weights * base).sum(axis=0) / weights.sum(axis=0)
         # the collapse; above the network's level its maps are averaged
@@ -136,7 +135,7 @@ class CpuEngine:
                 fused,
                 fine,
                 pyramid[times + 1],
-                halve_maps(_maps_of_group(maps, group), times),
+                halve_maps(maps.planes[group], times),
                 times=0,
                 place=Rect(0, 0, *fine.shape[1:]),
                 saliency=self.weigh_contrast(len(lumas), group),
@@ -147,16 +146,11 @@ class CpuEngine:
         """Weight of the logarithm of local contrast in the logits of a group of levels."""
         return sharpen(exposures) * SALIENCY_SCALE * self.saliency[group]
 
-    def maps_of_groups(self, maps: LookMaps, levels: Levels) -> dict[int, Planes]:
-        """The maps of each group of the levels below the network's, as `add_band` takes them."""
-        groups = {levels.group_of(level) for level in range(levels.network)}
-        return {group: _maps_of_group(maps, group) for group in groups}
-
     def descend(
         self,
         fused: Planes,
         lumas: Sequence[Planes],
-        maps: dict[int, Planes],
+        maps: Planes,
         levels: Levels,
         source: Rect,
         *,
@@ -167,7 +161,7 @@ class CpuEngine:
         Args:
             fused: The fused luma at the coarsest level of the lumas.
             lumas: Of the exposures, from the level `finest` up.
-            maps: See `maps_of_groups`.
+            maps: Planes of `LookMaps`.
             levels: Levels of the picture.
             source: The window, in pixels of the picture.
             finest: Level at which to stop.
@@ -203,7 +197,7 @@ class CpuCanvas:
         self._reduced: Planes = np.empty((exposures, 3, *size), np.float32)
         self._lumas: Planes = np.empty(0, np.float32)
         self._fused: Planes = np.empty(0, np.float32)
-        self._maps: dict[int, Planes] = {}
+        self._maps: Planes = np.empty(0, np.float32)
 
     def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
         """See `Canvas.reduce`."""
@@ -229,7 +223,7 @@ class CpuCanvas:
             lumas = [to_lumas(stack) for stack in stacks]
             fused = engine.fuse_coarse(lumas[-1], maps, levels)
             # and from there to the reduced level, where windows take over
-            self._maps = engine.maps_of_groups(maps, levels)
+            self._maps = maps.planes
             self._lumas = lumas[0]
             self._fused = engine.descend(
                 fused, lumas, self._maps, levels, self._whole, finest=levels.reduction
@@ -260,34 +254,6 @@ class CpuCanvas:
             core=window.core,
             saliency=self._engine.weigh_contrast(len(exposures), group),
         )
-
-
-def halve_maps(maps: Planes, times: int) -> Planes:
-    """Average 2x2 cells a number of times; a cell cut by the border averages what it has.
-
-    Args:
-        maps: Shape (..., h, w).
-        times: Number of times, at least 0.
-
-    Returns:
-        Shape (..., ceil(h / 2^times), ceil(w / 2^times)).
-    """
-    for _ in range(times):
-        for axis in (-1, -2):
-            even = maps[..., ::2] if axis == -1 else maps[..., ::2, :]
-            odd = maps[..., 1::2] if axis == -1 else maps[..., 1::2, :]
-            maps = even.copy()
-            pairs = maps[..., : odd.shape[-1]] if axis == -1 else maps[..., : odd.shape[-2], :]
-            pairs += odd
-            pairs *= np.float32(0.5)
-    return maps
-
-
-def _maps_of_group(maps: LookMaps, group: int) -> Planes:
-    """What `add_band` needs of the network's maps for one group of levels."""
-    coefficients = np.float32(sharpen(len(maps.coefficients))) * maps.coefficients[:, group]
-    size = coefficients.shape[-2:]
-    return np.concatenate((coefficients.reshape(-1, *size), maps.gains[group : group + 1]))
 
 
 def _run_all(

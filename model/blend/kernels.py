@@ -70,6 +70,26 @@ def reduce_planes(planes: Planes) -> Planes:
     return reduced
 
 
+def halve_maps(maps: Planes, times: int) -> Planes:
+    """Average 2x2 cells a number of times; a cell cut by the border averages what it has.
+
+    Args:
+        maps: Shape (..., h, w).
+        times: Number of times, at least 0.
+
+    Returns:
+        Shape (..., ceil(h / 2^times), ceil(w / 2^times)).
+    """
+    for _ in range(times):
+        maps = np.ascontiguousarray(maps, np.float32)
+        *many, height, width = maps.shape
+        halved = np.empty((*many, (height + 1) // 2, (width + 1) // 2), np.float32)
+        count = maps.size // (height * width)
+        LIBRARY.halve_cells(maps.ctypes.data, count, height, width, halved.ctypes.data)
+        maps = halved
+    return maps
+
+
 def add_band(
     fused: Planes,
     fine: Planes,

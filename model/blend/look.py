@@ -17,11 +17,13 @@ from model.blend.colour import LUMA
 from model.blend.definition import (
     CLIPPED_PLANES,
     COEFFICIENT_SCALES,
+    MIN_EXPOSURES,
     NEAR_BLACK,
     NEAR_WHITE,
     SEEN_PLANES,
     SPREAD,
     TERMS,
+    sharpen,
 )
 from model.blend.kernels import Planes
 from model.blend.levels import BANDS, GROUPS
@@ -67,16 +69,29 @@ def _one_by_one(work: Callable[[Item], Result], items: Iterable[Item]) -> list[R
     return [work(item) for item in items]
 
 
-class LookMaps(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class LookMaps:
     """What the network says of a picture, at its own level.
 
     Attributes:
-        coefficients: Polynomials of the logit. Shape (K, GROUPS, TERMS, h, w).
-        gains: Logarithms of the bands' gains. Shape (BANDS, h, w).
+        planes: Of each group of levels, as `add_band` takes them: the coefficients of every
+            exposure, and the logarithm of the gain of the group's band, of which the base has
+            none. Shape (GROUPS, K * TERMS + 1, h, w).
     """
 
-    coefficients: Planes
-    gains: Planes
+    planes: Planes
+
+    @property
+    def coefficients(self) -> Planes:
+        """Polynomials of the logits, made sharper by `sharpen`. (K, GROUPS, TERMS, h, w)."""
+        groups, count, *size = self.planes[:, :-1].shape
+        by_group = self.planes[:, :-1].reshape(groups, count // TERMS, TERMS, *size)
+        return by_group.swapaxes(0, 1)
+
+    @property
+    def gains(self) -> Planes:
+        """Logarithms of the bands' gains. Shape (BANDS, h, w)."""
+        return self.planes[:BANDS, -1]
 
 
 class Seen(NamedTuple):
@@ -188,6 +203,11 @@ class PixelLayer:
         """The layer with something more in its bias."""
         return replace(self, bias=self.bias + extra)
 
+    def scaled(self, factor: float) -> "PixelLayer":
+        """The layer with a factor on what it gives."""
+        by = np.float32(factor)
+        return replace(self, weights=by * self.weights, bias=by * self.bias)
+
 
 def _fill_up(channels: int) -> int:
     """The channels of whole groups."""
@@ -227,11 +247,9 @@ class Look:
         # The mix of [e_k, mean], without putting the mean beside each e_k; and of [mean, maximum].
         own, shared = np.split(parameters["mix.weight"], 2, axis=1)
         bias = parameters["mix.bias"]
-        nothing = np.zeros_like(bias)
-        self._own = PixelLayer.of(own, nothing, inputs=channels, is_rectified=True)
+        self._own = PixelLayer.of(own, np.zeros_like(bias), inputs=channels)
         self._shared = PixelLayer.of(shared, bias, inputs=channels)
-        self._of_mean = PixelLayer.of(own, bias, inputs=channels)
-        self._of_largest = PixelLayer.of(shared, nothing, inputs=channels, is_rectified=True)
+        self._of_most = replace(self._shared, is_rectified=True)
         self._gains = PixelLayer.of(
             parameters["gains.weight"], parameters["gains.bias"], inputs=channels
         )
@@ -285,7 +303,7 @@ class Look:
         """Coefficients and gains.
 
         Args:
-            exposures: Every exposure as it was taken in.
+            exposures: Every exposure as it was taken in, two or more.
             lumas: Their lumas. Shape (K, h, w).
             do_all: Does the work on strips of rows.
 
@@ -293,24 +311,21 @@ class Look:
             Both at the level of the lumas.
         """
         count, size = len(exposures), lumas.shape[1:]
-        coefficients = np.empty((count, GROUPS, TERMS, *size), np.float32)
-        wanted = np.empty((BANDS, *size), np.float32)
+        assert count >= MIN_EXPOSURES
+        maps = np.empty((GROUPS, count * TERMS + 1, *size), np.float32)
+        maps[BANDS:, -1] = 0
         strips = [slice(top, min(top + STRIP, size[0])) for top in range(0, size[0], STRIP)]
         # what all exposures share, in any order: mean and maximum, and one global vector
         sums = np.empty((size[0], 2, self._channels), np.float32)
-        layers = self._decide_by(np.zeros(self._channels, np.float32))
-        decision = self._describe(exposures, layers, coefficients, wanted)
+        layers = self._decide_by(np.zeros(self._channels, np.float32), count)
+        decision = self._describe(exposures, layers, maps)
         do_all(partial(_pool, decision, sums), strips)
         context = self._look_around(sums, size[0] * size[1])
         # coefficients of each exposure, and gains of the bands, the same for all
-        layers = self._decide_by(context)
-        decision = self._describe(exposures, layers, coefficients, wanted)
-        do_all(partial(_decide, decision), strips)
-        # no gain where the exposures are equal
-        spread = lumas.max(axis=0) - lumas.min(axis=0)
-        gains = self._band_gain[:, None, None] + np.tanh(wanted)
-        gains *= spread / (spread + np.float32(SPREAD))
-        return LookMaps(coefficients, gains)
+        layers = self._decide_by(context, count)
+        decision = self._describe(exposures, layers, maps)
+        do_all(partial(self._decide, decision, lumas, maps), strips)
+        return LookMaps(maps)
 
     def predict(self, planes: Planes, do_all: DoAll = _one_by_one) -> LookMaps:
         """Look at a picture once.
@@ -326,29 +341,37 @@ class Look:
         exposures = do_all(partial(self.encode, planes, lumas), range(len(planes)))
         return self.decide(exposures, lumas, do_all)
 
-    def _decide_by(self, context: NDArray[np.float32]) -> list[PixelLayer]:
+    def _decide_by(self, context: NDArray[np.float32], exposures: int) -> list[PixelLayer]:
         """The layers of a decision beside the picture's global vector, in the kernel's order."""
-        shared, of_mean = self._shared.shifted(context), self._of_mean.shifted(context)
-        own, of_seen, of_features = self._own, self._of_seen, self._of_features
-        return [shared, own, of_seen, of_features, of_mean, self._of_largest, self._gains]
+        factor = sharpen(exposures)
+        of_seen, of_features = self._of_seen.scaled(factor), self._of_features.scaled(factor)
+        shared, of_most = self._shared.shifted(context), self._of_most.shifted(context)
+        return [self._own, shared, of_seen, of_features, of_most, self._gains]
 
     def _describe(
-        self,
-        exposures: Sequence[Seen],
-        layers: Sequence[PixelLayer],
-        coefficients: Planes,
-        wanted: Planes,
+        self, exposures: Sequence[Seen], layers: Sequence[PixelLayer], maps: Planes
     ) -> Decision:
         """A decision as the kernel takes it; what it points to must live as long as it does."""
-        count, (height, width) = len(exposures), wanted.shape[1:]
+        count, (height, width) = len(exposures), maps.shape[-2:]
         pointers = ctypes.c_void_p * count
         return Decision(
-            count, height, width, self._margin, self._channels, GROUPS * TERMS, BANDS,
+            count, height, width, self._margin, self._channels, GROUPS, TERMS, BANDS,
             pointers(*(seen.features.ctypes.data for seen in exposures)),
             pointers(*(seen.planes.ctypes.data for seen in exposures)),
             *(layer.as_mix() for layer in layers),
-            coefficients.ctypes.data, wanted.ctypes.data,
+            maps.ctypes.data,
         )  # fmt: skip
+
+    def _decide(self, decision: Decision, lumas: Planes, maps: Planes, rows: slice) -> None:
+        """Coefficients and gains of some rows."""
+        scratch = np.empty(LIBRARY.count_look_scratch(ctypes.byref(decision)), np.float32)
+        LIBRARY.decide_rows(ctypes.byref(decision), rows.start, rows.stop, scratch.ctypes.data)
+        # no gain where the exposures are equal
+        spread = lumas[:, rows].max(axis=0) - lumas[:, rows].min(axis=0)
+        gains = maps[:BANDS, -1, rows]
+        np.tanh(gains, out=gains)
+        gains += self._band_gain[:, None, None]
+        gains *= spread / (spread + np.float32(SPREAD))
 
     def _look_around(self, sums: Features, pixels: int) -> NDArray[np.float32]:
         """The global vector of sums over rows, filled up to whole groups of channels."""
@@ -366,11 +389,6 @@ def _pool(decision: Decision, sums: Features, rows: slice) -> None:
     LIBRARY.pool_rows(
         ctypes.byref(decision), rows.start, rows.stop, own.ctypes.data, scratch.ctypes.data
     )
-
-
-def _decide(decision: Decision, rows: slice) -> None:
-    scratch = np.empty(LIBRARY.count_look_scratch(ctypes.byref(decision)), np.float32)
-    LIBRARY.decide_rows(ctypes.byref(decision), rows.start, rows.stop, scratch.ctypes.data)
 
 
 def to_lumas(planes: Planes) -> Planes:

@@ -18,6 +18,9 @@
 #define SIDE 6   /* of a tile of Winograd's: six pixels along either axis give four */
 #define FOUND 4
 #define PLACES (SIDE * SIDE)
+#define EVERYWHERE (SIDE + 1) /* the place whose product is added to all results of a tile as it is */
+#define MAX_PLANES 64 /* of an exposure's coefficients */
+#define NEAR 64       /* pixels of a row that are decided at a time: what is kept is in the cache */
 #define ROUNDS 2 /* of products by the weights of a place, while they are in the cache */
 
 /* Sums of so many groups, of all pixels or tiles that are computed at a time, have registers. */
@@ -66,13 +69,30 @@ size_t count_convolve_scratch(const Convolution *layer) {
     return (size_t)layer->width + (size_t)(PLACES * ROUNDS * SUMS * layer->inputs);
 }
 
-/* Six pixels in a line to six places. */
-INLINE void to_places(const Lanes d[SIDE], Lanes t[SIDE]) {
-    const Lanes even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
-    const Lanes step = d[4] - d[2], turn = 2.0f * (d[3] - d[1]);
-    t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
-    t[1] = even + odd, t[2] = even - odd, t[3] = step + turn, t[4] = step - turn;
-    t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+/* Six pixels in a line to the places 1 and 2, or 3 and 4; each needs four of the pixels. */
+INLINE void to_near_places(Lanes one, Lanes two, Lanes three, Lanes four, Lanes *t1, Lanes *t2) {
+    const Lanes even = four - 4.0f * two, odd = three - 4.0f * one;
+    *t1 = even + odd, *t2 = even - odd;
+}
+
+INLINE void to_far_places(Lanes one, Lanes two, Lanes three, Lanes four, Lanes *t3, Lanes *t4) {
+    const Lanes even = four - two, odd = three - one;
+    *t3 = even + 2.0f * odd, *t4 = even - 2.0f * odd;
+}
+
+/* To the places 0 and 5, from the pixels 0, 2 and 4, and 1, 3 and 5. */
+INLINE Lanes to_end_place(Lanes first, Lanes middle, Lanes last) {
+    return 4.0f * first - 5.0f * middle + last;
+}
+
+INLINE void store_places(const Lanes d[SIDE], float *to, size_t step) {
+    Lanes t1, t2, t3, t4;
+    to_near_places(d[1], d[2], d[3], d[4], &t1, &t2);
+    to_far_places(d[1], d[2], d[3], d[4], &t3, &t4);
+    store(to, to_end_place(d[0], d[2], d[4]));
+    store(to + step, t1), store(to + 2 * step, t2);
+    store(to + 3 * step, t3), store(to + 4 * step, t4);
+    store(to + 5 * step, to_end_place(d[1], d[3], d[5]));
 }
 
 /* Products at six places in a line to four results. */
@@ -84,31 +104,53 @@ INLINE void from_places(const Lanes m[SIDE], Lanes results[FOUND]) {
     results[3] = turn + 8.0f * far_turn + m[5];
 }
 
-/* Rows, and then columns, of 6 x 6 pixels of one group of channels. */
+/* Columns, and then rows, of 6 x 6 pixels of one group of channels. Two rows of places at a time:
+ * pixels are read again for each two, which is cheaper than to keep what has no registers. */
 INLINE void transform_tile(const float *const rows[SIDE], const ptrdiff_t columns[SIDE], int c,
                            float *to, size_t step) {
-    Lanes half[SIDE][SIDE];
-    UNROLLED for (int j = 0; j < SIDE; j++) {
-        Lanes column[SIDE];
-        UNROLLED for (int i = 0; i < SIDE; i++) column[i] = load(rows[i] + columns[j] + c);
-        Lanes turned[SIDE];
-        to_places(column, turned);
-        UNROLLED for (int i = 0; i < SIDE; i++) half[i][j] = turned[i];
-    }
-    UNROLLED for (int i = 0; i < SIDE; i++) {
-        Lanes turned[SIDE];
-        to_places(half[i], turned);
-        UNROLLED for (int j = 0; j < SIDE; j++) store(to + (size_t)(SIDE * i + j) * step, turned[j]);
-    }
+    Lanes one[SIDE], two[SIDE];
+#define PIXEL(row) load(rows[row] + columns[j] + c)
+    UNROLLED for (int j = 0; j < SIDE; j++) one[j] = to_end_place(PIXEL(0), PIXEL(2), PIXEL(4));
+    store_places(one, to, step);
+    UNROLLED for (int j = 0; j < SIDE; j++)
+        to_near_places(PIXEL(1), PIXEL(2), PIXEL(3), PIXEL(4), &one[j], &two[j]);
+    store_places(one, to + SIDE * step, step);
+    store_places(two, to + 2 * SIDE * step, step);
+    UNROLLED for (int j = 0; j < SIDE; j++)
+        to_far_places(PIXEL(1), PIXEL(2), PIXEL(3), PIXEL(4), &one[j], &two[j]);
+    store_places(one, to + 3 * SIDE * step, step);
+    store_places(two, to + 4 * SIDE * step, step);
+    UNROLLED for (int j = 0; j < SIDE; j++) one[j] = to_end_place(PIXEL(1), PIXEL(3), PIXEL(5));
+    store_places(one, to + 5 * SIDE * step, step);
+#undef PIXEL
+}
+
+/* Where the results of a tile go, and what is added to them. */
+typedef struct {
+    float *result;
+    const float *after;    /* may be null */
+    ptrdiff_t down, right; /* floats from a result to the next */
+    int height, width;     /* results of the tile that lie in the picture */
+} Target;
+
+INLINE int count_found(int first, int reach, int length) {
+    const int left = (length - first + reach - 1) / reach;
+    return left < FOUND ? left : FOUND;
+}
+
+INLINE Target target_of(const Convolution *layer, int y, int x, int first) {
+    const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
+    const ptrdiff_t there = (y * row + layer->margin + x) * layer->outputs + first;
+    return (Target){layer->result + there, layer->after ? layer->after + there : NULL,
+                    layer->reach * row * layer->outputs, (ptrdiff_t)layer->reach * layer->outputs,
+                    count_found(y, layer->reach, layer->height),
+                    count_found(x, layer->reach, layer->width)};
 }
 
 /* The results of one tile, of one group of outputs, from the products at its places, which lie
  * apart. */
-INLINE void write_tile(const Convolution *layer, const Lanes *products, size_t apart, int y, int x,
-                       int first) {
-    const int reach = layer->reach;
-    const ptrdiff_t row = (ptrdiff_t)layer->width + 2 * layer->margin;
-    const Lanes bias = load(layer->bias + first);
+INLINE void write_tile(const Lanes *products, size_t apart, const Target *at, ptrdiff_t group,
+                       const int height, const int width, const int has_after) {
     Lanes half[FOUND][SIDE];
     UNROLLED for (int j = 0; j < SIDE; j++) {
         Lanes column[SIDE], found[FOUND];
@@ -117,17 +159,32 @@ INLINE void write_tile(const Convolution *layer, const Lanes *products, size_t a
         UNROLLED for (int i = 0; i < FOUND; i++) half[i][j] = found[i];
     }
     UNROLLED for (int i = 0; i < FOUND; i++) {
-        if (y + i * reach >= layer->height) break;
+        const ptrdiff_t there = group + i * at->down;
         Lanes found[FOUND];
         from_places(half[i], found);
         UNROLLED for (int j = 0; j < FOUND; j++) {
-            if (x + j * reach >= layer->width) break;
-            const ptrdiff_t there =
-                ((y + i * reach) * row + layer->margin + x + j * reach) * layer->outputs + first;
-            Lanes value = positive(found[j] + bias);
-            if (layer->after) value += load(layer->after + there);
-            store(layer->result + there, value);
+            if (i >= height || j >= width) continue;
+            Lanes value = positive(found[j]);
+            if (has_after) value += load(at->after + there + j * at->right);
+            store(at->result + there + j * at->right, value);
         }
+    }
+}
+
+INLINE void write_groups(const Lanes *products, size_t apart, const Target *at, const int groups,
+                         const int height, const int width, const int has_after) {
+    for (int g = 0; g < groups; g++)
+        write_tile(products + g, apart, at, g * GROUP, height, width, has_after);
+}
+
+/* Most tiles lie in the picture as a whole. */
+INLINE void write_all(const Lanes *products, size_t apart, const Target *at, const int groups) {
+    if (at->height < FOUND || at->width < FOUND) {
+        if (at->after) write_groups(products, apart, at, groups, at->height, at->width, 1);
+        else write_groups(products, apart, at, groups, at->height, at->width, 0);
+    } else {
+        if (at->after) write_groups(products, apart, at, groups, FOUND, FOUND, 1);
+        else write_groups(products, apart, at, groups, FOUND, FOUND, 0);
     }
 }
 
@@ -158,7 +215,9 @@ INLINE void convolve_tiles(const Convolution *layer, const float *const rows[SID
         for (int round = 0; round < rounds; round++) {
             Lanes sum[SUMS][GROUPS];
             UNROLLED for (int t = 0; t < tiles; t++)
-                UNROLLED for (int g = 0; g < groups; g++) sum[t][g] = fill(0.0f);
+                UNROLLED for (int g = 0; g < groups; g++)
+                    sum[t][g] = place == EVERYWHERE ? load(layer->bias + first + g * GROUP)
+                                                    : fill(0.0f);
             const float *given =
                 transformed + (size_t)place * step + (size_t)(round * tiles * inputs);
             add_products(sum, given, weights, (size_t)outputs, GROUP, tiles, groups, inputs);
@@ -167,10 +226,10 @@ INLINE void convolve_tiles(const Convolution *layer, const float *const rows[SID
                     products[place][(round * tiles + t) * groups + g] = sum[t][g];
         }
     }
-    for (int t = 0; t < count; t++)
-        for (int g = 0; g < groups; g++)
-            write_tile(layer, products[0] + t * groups + g, ROUNDS * SUMS * GROUPS, y, starts[t],
-                       first + g * GROUP);
+    for (int t = 0; t < count; t++) {
+        const Target target = target_of(layer, y, starts[t], first);
+        write_all(products[0] + t * groups, ROUNDS * SUMS * GROUPS, &target, groups);
+    }
 }
 
 INLINE void convolve_tile_row(const Convolution *layer, int y, const int32_t *starts, int count,
@@ -271,16 +330,15 @@ typedef struct {
 
 typedef struct {
     int exposures, height, width, margin, channels;
-    int coefficients, gains; /* planes of either that are kept of an exposure, and of all */
+    int groups, terms, bands;     /* of levels, of a group's coefficients, groups that have a gain */
     const float *const *features; /* of each exposure */
     const float *const *seen;     /* of each exposure */
-    Mix shared;                   /* of the mean */
-    Mix own;                      /* of an exposure, to which what is shared is added */
+    Mix own;                      /* of an exposure */
+    Mix shared;                   /* of the mean, added to it */
     Mix of_seen, of_features;     /* of an exposure: their sum is its coefficients */
-    Mix of_mean, of_largest;      /* of all exposures: their sum gives the gains */
+    Mix of_most;                  /* of the maximum: with `own` of the mean it gives the gains */
     Mix of_gains;
-    float *coefficient_planes;
-    float *gain_planes;
+    float *maps; /* group by group: the terms of every exposure, and a gain */
 } Decision;
 
 INLINE void mix_pixels(const Mix *mix, const float *given, const float *before, float *result,
@@ -334,74 +392,132 @@ static void mix_row(const Mix *mix, const float *given, const float *before, int
     }
 }
 
-/* Mean and maximum over the exposures in one row. */
-static void share_row(const Decision *all, int y, float *restrict mean, float *restrict largest) {
-    const int values = all->width * all->channels;
+/* Mean and maximum over two or more exposures in some pixels of a row, from `left` on. */
+INLINE void share_pixels(const Decision *all, int y, int left, int count, float *mean,
+                         float *most) {
+    const int values = count * all->channels;
     const ptrdiff_t row = (ptrdiff_t)all->width + 2 * all->margin;
-    const ptrdiff_t at = (y * row + all->margin) * all->channels;
+    const ptrdiff_t at = (y * row + all->margin + left) * all->channels;
     const float part = 1.0f / (float)all->exposures;
-    const float *restrict first = all->features[0] + at;
-    EACH for (int i = 0; i < values; i++) mean[i] = largest[i] = first[i];
+    const float *sum_before = all->features[0] + at, *most_before = sum_before;
     for (int exposure = 1; exposure < all->exposures; exposure++) {
-        const float *restrict next = all->features[exposure] + at;
-        EACH for (int i = 0; i < values; i++) {
-            mean[i] += next[i];
-            largest[i] = next[i] > largest[i] ? next[i] : largest[i];
+        const float *next = all->features[exposure] + at;
+        for (int i = 0; i < values; i += GROUP) {
+            const Lanes value = load(next + i);
+            store(mean + i, load(sum_before + i) + value);
+            store(most + i, largest(load(most_before + i), value));
         }
+        sum_before = mean, most_before = most;
     }
-    EACH for (int i = 0; i < values; i++) mean[i] *= part;
+    for (int i = 0; i < values; i += GROUP) store(mean + i, load(mean + i) * part);
 }
 
-/* Channels within pixels to planes of which the first `count` are kept. */
-static void write_planes(const float *given, int channels, int count, int width, size_t area,
-                         float *restrict planes) {
-    for (int c = 0; c < count; c++)
-        for (int x = 0; x < width; x++) planes[(size_t)c * area + (size_t)x] = given[x * channels + c];
+/* Eight pixels of eight channels to eight rows of one channel. */
+INLINE void turn_over(const Lanes given[GROUP], Lanes turned[GROUP]) {
+    Lanes pairs[GROUP], fours[GROUP];
+    for (int i = 0; i < GROUP; i += 2) {
+        pairs[i] = __builtin_shufflevector(given[i], given[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        pairs[i + 1] = __builtin_shufflevector(given[i], given[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (int i = 0; i < GROUP; i += 4)
+        for (int j = 0; j < 2; j++) {
+            const Lanes first = pairs[i + j], second = pairs[i + j + 2];
+            fours[i + j] = __builtin_shufflevector(first, second, 0, 1, 8, 9, 4, 5, 12, 13);
+            fours[i + j + 2] = __builtin_shufflevector(first, second, 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (int i = 0; i < 4; i++) {
+        turned[i] = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        turned[i + 4] = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
+/* Channels within pixels to rows of planes. to: where each of the first `count` channels goes. */
+static void write_planes(const float *given, int channels, int count, int width,
+                         float *const *to) {
+    for (int c = 0; c < count; c += GROUP) {
+        const int last = count - c < GROUP ? count - c : GROUP;
+        int x = 0;
+        for (; x + GROUP <= width; x += GROUP) {
+            Lanes pixels[GROUP], planes[GROUP];
+            for (int i = 0; i < GROUP; i++) pixels[i] = load(given + (x + i) * channels + c);
+            turn_over(pixels, planes);
+            for (int i = 0; i < last; i++) store(to[c + i] + x, planes[i]);
+        }
+        for (; x < width; x++)
+            for (int i = 0; i < last; i++) to[c + i][x] = given[x * channels + c + i];
+    }
 }
 
 /* Floats that `pool_rows` and `decide_rows` need as scratch. */
 size_t count_look_scratch(const Decision *all) {
-    return (size_t)all->width * (size_t)(4 * all->channels + all->of_seen.outputs);
+    return (size_t)NEAR * (size_t)(5 * all->channels + all->of_seen.outputs);
 }
 
 /* Sums of the mean and of the maximum along each row. sums: (rows, 2, channels). */
-void pool_rows(const Decision *all, int top, int bottom, float *restrict sums, float *scratch) {
+void pool_rows(const Decision *all, int top, int bottom, float *sums, float *scratch) {
     const int channels = all->channels;
-    float *mean = scratch, *largest = mean + (size_t)all->width * (size_t)channels;
-    for (int y = top; y < bottom; y++) {
-        share_row(all, y, mean, largest);
-        for (int which = 0; which < 2; which++, sums += channels) {
-            const float *restrict from = which ? largest : mean;
-            for (int c = 0; c < channels; c++) sums[c] = 0.0f;
-            for (int x = 0; x < all->width; x++)
-                EACH for (int c = 0; c < channels; c++) sums[c] += from[x * channels + c];
+    float *mean = scratch, *most = mean + NEAR * channels;
+    for (int y = top; y < bottom; y++, sums += 2 * channels) {
+        for (int c = 0; c < 2 * channels; c++) sums[c] = 0.0f;
+        for (int left = 0; left < all->width; left += NEAR) {
+            const int count = all->width - left < NEAR ? all->width - left : NEAR;
+            share_pixels(all, y, left, count, mean, most);
+            for (int c = 0; c < channels; c += GROUP) {
+                Lanes of_mean = load(sums + c), of_most = load(sums + channels + c);
+                for (int x = 0; x < count; x++) {
+                    of_mean += load(mean + x * channels + c);
+                    of_most += load(most + x * channels + c);
+                }
+                store(sums + c, of_mean), store(sums + channels + c, of_most);
+            }
         }
     }
+}
+
+/* Coefficients and gains of some pixels of a row, from `left` on. */
+static void decide_pixels(const Decision *all, int y, int left, int count, float *scratch) {
+    const int channels = all->channels, values = count * channels;
+    const int coefficients = all->groups * all->terms;
+    const ptrdiff_t at = (ptrdiff_t)y * (all->width + 2 * all->margin) + all->margin + left;
+    float *mean = scratch, *most = mean + NEAR * channels, *shared = most + NEAR * channels;
+    float *mixed = shared + NEAR * channels, *sum = mixed + NEAR * channels;
+    float *terms = sum + NEAR * channels;
+    /* planes of a group: the terms of every exposure, and a gain */
+    const size_t area = (size_t)all->height * (size_t)all->width;
+    const size_t group = (size_t)(all->exposures * all->terms + 1) * area;
+    float *const maps = all->maps + (ptrdiff_t)y * all->width + left, *planes[MAX_PLANES];
+
+    share_pixels(all, y, left, count, mean, most);
+    mix_row(&all->shared, mean, NULL, count, shared);
+    for (int exposure = 0; exposure < all->exposures; exposure++) {
+        mix_row(&all->own, all->features[exposure] + at * channels, NULL, count, mixed);
+        /* what is its own adds up to as much as the mean of all would give */
+        for (int i = 0; i < values; i += GROUP) {
+            const Lanes own = load(mixed + i);
+            store(sum + i, exposure ? load(sum + i) + own : own);
+            store(mixed + i, positive(own + load(shared + i)));
+        }
+        mix_row(&all->of_seen, all->seen[exposure] + at * SEEN, NULL, count, terms);
+        mix_row(&all->of_features, mixed, terms, count, terms);
+        for (int c = 0; c < coefficients; c++)
+            planes[c] = maps + (size_t)(c / all->terms) * group +
+                        (size_t)(exposure * all->terms + c % all->terms) * area;
+        write_planes(terms, all->of_seen.outputs, coefficients, count, planes);
+    }
+    const float part = 1.0f / (float)all->exposures;
+    for (int i = 0; i < values; i += GROUP) store(sum + i, load(sum + i) * part);
+    mix_row(&all->of_most, most, sum, count, mixed);
+    mix_row(&all->of_gains, mixed, NULL, count, terms);
+    for (int c = 0; c < all->bands; c++)
+        planes[c] = maps + (size_t)c * group + (size_t)(all->exposures * all->terms) * area;
+    write_planes(terms, all->of_gains.outputs, all->bands, count, planes);
 }
 
 /* Coefficients and gains of some rows. */
 void decide_rows(const Decision *all, int top, int bottom, float *scratch) {
-    const int channels = all->channels, width = all->width;
-    const size_t area = (size_t)all->height * (size_t)width, row = (size_t)width * (size_t)channels;
-    const ptrdiff_t pixels = (ptrdiff_t)width + 2 * all->margin;
-    float *mean = scratch, *largest = mean + row, *shared = largest + row, *mixed = shared + row;
-    float *terms = mixed + row;
-    for (int y = top; y < bottom; y++) {
-        const ptrdiff_t at = y * pixels + all->margin, there = (ptrdiff_t)y * width;
-        share_row(all, y, mean, largest);
-        mix_row(&all->shared, mean, NULL, width, shared);
-        for (int exposure = 0; exposure < all->exposures; exposure++) {
-            mix_row(&all->own, all->features[exposure] + at * channels, shared, width, mixed);
-            mix_row(&all->of_seen, all->seen[exposure] + at * SEEN, NULL, width, terms);
-            mix_row(&all->of_features, mixed, terms, width, terms);
-            write_planes(terms, all->of_seen.outputs, all->coefficients, width, area,
-                         all->coefficient_planes +
-                             (size_t)(exposure * all->coefficients) * area + there);
+    for (int y = top; y < bottom; y++)
+        for (int left = 0; left < all->width; left += NEAR) {
+            const int count = all->width - left < NEAR ? all->width - left : NEAR;
+            decide_pixels(all, y, left, count, scratch);
         }
-        mix_row(&all->of_mean, mean, NULL, width, shared);
-        mix_row(&all->of_largest, largest, shared, width, mixed);
-        mix_row(&all->of_gains, mixed, NULL, width, terms);
-        write_planes(terms, all->of_gains.outputs, all->gains, width, area,
-                     all->gain_planes + there);
-    }
 }

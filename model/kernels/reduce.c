@@ -50,6 +50,22 @@ void reduce_planes(const float *planes, int count, int height, int width, float 
     }
 }
 
+/* The mean of every 2 x 2 cells; a cell cut by the border averages what it has. */
+void halve_cells(const float *planes, int count, int height, int width, float *halved) {
+    const int pairs = width / 2, half_width = (width + 1) / 2;
+    for (int plane = 0; plane < count; plane++, planes += (ptrdiff_t)height * width) {
+        for (int y = 0; y < height; y += 2, halved += half_width) {
+            const float *first = planes + (ptrdiff_t)y * width;
+            const float *second = y + 1 < height ? first + width : first;
+            EACH for (int x = 0; x < pairs; x++)
+                halved[x] = 0.5f * (0.5f * (first[2 * x] + first[2 * x + 1]) +
+                                    0.5f * (second[2 * x] + second[2 * x + 1]));
+            if (pairs < half_width)
+                halved[pairs] = 0.5f * (first[width - 1] + second[width - 1]);
+        }
+    }
+}
+
 /* ---- from pixels ---- */
 
 #define HALF 128 /* reduced pixels of a row at a time: what is kept of them stays in the cache */

@@ -7,7 +7,6 @@ import logging
 import resource
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -56,15 +55,12 @@ from service.processes.child_side import (
     stand_in_when_memory_is_short,
 )
 from service.processes.confinement import ALL_BARS, give_up_calls, give_up_files
-from service.processes.freed_memory import give_back_freed_memory, keep_freed_memory
+from service.processes.freed_memory import KeptMemory
 from service.processes.known_blocks import KnownBlocks
 from service.processes.shared_memory import Samples, SharedDescriptor
 from service.processes.wire import Ping, Stop
 
 logger = logging.getLogger(__name__)
-
-QUIET_S = 5.0
-"""Without a call for so long, a process that is pinged gives back what it keeps for the next."""
 
 OOM_SCORE = 500
 """Of all processes of the service this one is the cheapest to lose."""
@@ -88,7 +84,7 @@ def main() -> None:
     bars = [] if sandbox == "off" else give_up_files()
     configure_logs(log_level)
     pipe = ParentPipe.take(CODEC_WIRE)
-    keep_freed_memory()
+    kept = KeptMemory()
     configure_libvips()
     cv2.setNumThreads(threads)
     # Of two threads that compute, one would wait for the interpreter's lock 50 times as long.
@@ -104,19 +100,17 @@ def main() -> None:
             )
             return
         pipe.write(Ready(tuple(bars)))
-        _serve(pipe, cpu_limit_s)
+        _serve(pipe, kept, cpu_limit_s)
 
 
-def _serve(pipe: ParentPipe[ToCodec, FromCodec], cpu_limit_s: float) -> None:
+def _serve(pipe: ParentPipe[ToCodec, FromCodec], kept: KeptMemory, cpu_limit_s: float) -> None:
     known = KnownBlocks()
-    called_at = time.monotonic()
     while (head := pipe.read()) is not None:
         message, payload_bytes = head
         match message:
             case Ping():
                 known.forget_gone()
-                if time.monotonic() - called_at > QUIET_S:
-                    give_back_freed_memory()
+                kept.give_back_when_quiet()
                 pipe.write_pong()
             case Stop():
                 return
@@ -127,7 +121,7 @@ def _serve(pipe: ParentPipe[ToCodec, FromCodec], cpu_limit_s: float) -> None:
                 answer, file = _answer(call, known, partial(pipe.read_payload, payload_bytes))
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 pipe.write(answer, file)
-                called_at = time.monotonic()
+                kept.note_work()
 
 
 def _limit_memory(memory_limit_bytes: int) -> None:

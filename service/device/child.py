@@ -49,6 +49,7 @@ from service.processes.child_side import (
     follow_parent,
     stand_in_when_memory_is_short,
 )
+from service.processes.freed_memory import KeptMemory
 from service.processes.known_blocks import KnownBlocks
 from service.processes.wire import Ping, Stop
 
@@ -250,6 +251,7 @@ def run_worker(factory: BackendFactory, pipe: ParentPipe[ToWorker, FromWorker]) 
     Raises:
         LostDeviceError: The device is lost; this process has to end.
     """
+    kept = KeptMemory()
     try:
         backend = factory()
         for pipeline in backend.pipelines.values():
@@ -262,10 +264,10 @@ def run_worker(factory: BackendFactory, pipe: ParentPipe[ToWorker, FromWorker]) 
     gc.freeze()  # What the start made lives as long as the process: never walk it again.
     with suppress(BrokenPipeError):
         pipe.write(Ready(backend.info))
-        _serve(pipe, Worker(backend, pipe.write))
+        _serve(pipe, Worker(backend, pipe.write), kept)
 
 
-def _serve(pipe: ParentPipe[ToWorker, FromWorker], worker: Worker) -> None:
+def _serve(pipe: ParentPipe[ToWorker, FromWorker], worker: Worker, kept: KeptMemory) -> None:
     while True:
         while worker.is_idle or pipe.has_message():
             head = pipe.read()
@@ -276,10 +278,12 @@ def _serve(pipe: ParentPipe[ToWorker, FromWorker], worker: Worker) -> None:
                     worker.cancel(number)
                 case Ping():
                     worker.forget_gone_blocks()
+                    kept.give_back_when_quiet()
                     pipe.write_pong()
                 case Stop() | None:
                     return
         worker.step()
+        kept.note_work()
 
 
 def run_process(factory: BackendFactory, *, log_level: str, parent_pid: int) -> None:

@@ -216,10 +216,11 @@ class ChildProcess(Generic[ToChild, FromChild]):
                 await self._has_unsent.wait()
                 while self._unsent:
                     head, payload = self._unsent[0]
-                    stdin.write(head)
-                    for start in range(0, len(payload), CHUNK_BYTES):
-                        stdin.write(payload[start : start + CHUNK_BYTES])
+                    # The first piece comes with the head: the child is woken once for both.
+                    stdin.writelines((head, payload[:CHUNK_BYTES]) if payload else (head,))
+                    for start in range(CHUNK_BYTES, len(payload), CHUNK_BYTES):
                         await stdin.drain()
+                        stdin.write(payload[start : start + CHUNK_BYTES])
                     await stdin.drain()
                     self._unsent.popleft()
                 self._has_unsent.clear()

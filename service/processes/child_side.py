@@ -109,9 +109,11 @@ class ParentPipe(Generic[ToChild, FromChild]):
         Raises:
             BrokenPipeError: The parent closed its end.
         """
-        text = self._wire.from_child.dump_json(message)
-        self._write_all(make_head(text, len(payload)))
-        self._write_all(payload)
+        head = make_head(self._wire.from_child.dump_json(message), len(payload))
+        # In one call: the parent is woken once for both.
+        written = os.writev(self._outbox, (head, payload)) if payload else 0
+        self._write_all(head[written:])
+        self._write_all(memoryview(payload)[max(written - len(head), 0) :])
 
     def write_pong(self) -> None:
         """Answer a ping."""
@@ -139,7 +141,7 @@ class ParentPipe(Generic[ToChild, FromChild]):
             filled += count
         return data
 
-    def _write_all(self, data: bytes) -> None:
+    def _write_all(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(self._outbox, view) :]

@@ -1,13 +1,15 @@
 """Decides when memory that the C library has freed goes back to the system.
 
-A codec process keeps it for the next call, until the process is idle.
+A child process keeps it for the next call or job, until the process is idle.
 
 glibc gives memory back to the system as soon as some is free at the end of the heap, and each page
-of the next call is then a page fault: a fifth of decoding, aligning and encoding a small pair.
+of the next call is then a page fault: a fifth of decoding, aligning and encoding a small pair, and
+a sixth of fusing it.
 """
 
 import asyncio
 import ctypes
+import time
 from contextlib import suppress
 
 KEPT_BYTES = 64 << 20
@@ -17,6 +19,9 @@ MAX_BLOCK_BYTES = 32 << 20
 """Blocks up to here come from the heap, larger ones from the system; the most that glibc takes."""
 
 GIVE_BACK_EVERY_S = 20.0
+
+QUIET_S = 5.0
+"""Without work for so long, a child process that is pinged gives back what it keeps."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """From `malloc.h`."""
@@ -35,6 +40,23 @@ def give_back_freed_memory() -> None:
     """Give the system what is kept."""
     with suppress(AttributeError):
         _C_LIBRARY.malloc_trim(0)
+
+
+class KeptMemory:
+    """What a child process keeps from its last work for the next; it keeps from now on."""
+
+    def __init__(self) -> None:
+        keep_freed_memory()
+        self._worked_at = time.monotonic()
+
+    def note_work(self) -> None:
+        """The process has worked just now."""
+        self._worked_at = time.monotonic()
+
+    def give_back_when_quiet(self) -> None:
+        """Give the system what is kept where the process has had nothing to do for a while."""
+        if time.monotonic() - self._worked_at > QUIET_S:
+            give_back_freed_memory()
 
 
 async def give_back_regularly() -> None:

@@ -33,9 +33,35 @@ print(faults, kept, resident() - before)
 """
 
 
+QUIET_SCRIPT = (
+    SCRIPT.split("if {keeps}")[0]
+    + """
+import time
+from service.processes.freed_memory import KeptMemory, QUIET_S
+
+clock = [time.monotonic()]
+time.monotonic = lambda: clock[0]
+kept = KeptMemory()
+before = resident()
+work()
+kept.note_work()
+clock[0] += QUIET_S
+kept.give_back_when_quiet()
+soon = resident() - before
+clock[0] += 0.1
+kept.give_back_when_quiet()
+print(soon, resident() - before)
+"""
+)
+
+
 def run(*, keeps: bool) -> tuple[int, ...]:
     """Page faults of work done again; MiB kept after it, and after those were given back."""
-    code = SCRIPT.format(keeps=keeps)
+    return run_script(SCRIPT.format(keeps=keeps))
+
+
+def run_script(code: str) -> tuple[int, ...]:
+    """The numbers that a script prints."""
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -49,3 +75,10 @@ def test_memory_is_kept_for_the_next_call_and_given_back_on_demand():
     assert kept >= 6
     assert left <= 2
     assert run(keeps=False)[0] > 4 * 1500, "the C library keeps it by itself"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_a_child_process_gives_back_what_it_kept_once_it_is_quiet():
+    soon, later = run_script(QUIET_SCRIPT)
+    assert soon >= 6
+    assert later <= 2
