@@ -1,8 +1,9 @@
-"""Finds small patches in the windows around them, all in one vectorised pass."""
+"""Cuts small patches from pictures and finds them in windows, by compiled code."""
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
+
+from model.kernels.native import LIBRARY
 
 MIN_CORRELATION = 0.6
 """A patch whose best place correlates less shows something else, or noise."""
@@ -16,7 +17,7 @@ MIN_CURVATURE = 1e-3
 MAX_TRUSTED_CORRELATION = 0.99
 """Bounds the weight of one patch: above it the correlation says nothing more about its noise."""
 
-EPSILON = 1e-9
+MAX_RADIUS_PX = 31
 
 Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
@@ -64,6 +65,31 @@ def locate_patches(patches: Grey, windows: Grey) -> tuple[NDArray[np.bool_], Mat
     return is_found, offsets, curvature[is_peak] / noise[:, None, None]
 
 
+def cut_patches(picture: Grey, to_source: Matrix, centres: NDArray[np.int64], radius: int) -> Grey:
+    """Cut square patches from a picture as a homography lays them, by Keys's cubic kernel.
+
+    Args:
+        picture: Shape (H, W), float32; its edge goes on outside.
+        to_source: From a pixel of a patch to one of the picture. Shape (3, 3).
+        centres: Middle pixel (x, y) of each patch, before the homography. Shape (M, 2).
+        radius: Pixels on either side of it, at most 31.
+
+    Returns:
+        Shape (M, 2 radius + 1, 2 radius + 1), float32.
+    """
+    assert radius <= MAX_RADIUS_PX
+    picture = np.ascontiguousarray(picture, np.float32)
+    matrix = np.ascontiguousarray(to_source, np.float64)
+    middles = np.ascontiguousarray(centres, np.int32)
+    side = 2 * radius + 1
+    patches = np.empty((len(middles), side, side), np.float32)
+    LIBRARY.cut_patches(
+        picture.ctypes.data, *picture.shape, matrix.ctypes.data,
+        middles.ctypes.data, len(middles), radius, patches.ctypes.data,
+    )  # fmt: skip
+    return patches
+
+
 def _fit_quadratics(near: Matrix) -> tuple[Matrix, Matrix]:
     """Slope (M, 2) and curvature (M, 2, 2), downwards, of scores at 3x3 places (M, 3, 3)."""
     columns, rows = near.sum(axis=1), near.sum(axis=2)
@@ -83,9 +109,7 @@ def correlate_patches(patches: Grey, windows: Grey) -> Grey:
         c = \frac{\sum (p - \bar p) (w - \bar w)}
                  {\sqrt{\sum (p - \bar p)^2 \sum (w - \bar w)^2}}
 
-    A patch is padded to the width of the window's rows; both are then runs of memory, and all
-    places of all patches are dot products of overlapping runs. Where a place has no contrast the
-    score is 0.
+    Where a place has no contrast the score is 0.
 
     Args:
         patches: Shape (M, S, S), float32.
@@ -93,35 +117,26 @@ def correlate_patches(patches: Grey, windows: Grey) -> Grey:
 
     Returns:
         The scores, -1..1. Shape (M, P, P), float32.
+
+    Raises:
+        ValueError: They are no squares, or windows are smaller than patches.
     """
     count, side, _ = patches.shape
     wide = windows.shape[1]
-    places = wide - side + 1
-    windows = np.ascontiguousarray(windows - windows.mean(axis=(1, 2), keepdims=True))
-    padded = np.zeros((count, side, wide), np.float32)
-    padded[:, :, :side] = patches - patches.mean(axis=(1, 2), keepdims=True)
-    kernels = padded.reshape(count, side * wide)[:, : side * wide - places + 1]
-    one, row, pixel = windows.strides
-    runs = as_strided(windows, (count, places, places, kernels.shape[1]), (one, row, pixel, pixel))
-    products = np.einsum("nyxk,nk->nyx", runs, kernels)
-    energy = np.einsum("nk,nk->n", kernels, kernels)[:, None, None]
-    sums, squares = _sum_places(windows, side), _sum_places(windows**2, side)
-    energies = energy * (squares - sums**2 / side**2)
-    is_seen = energies > EPSILON
-    return np.asarray(np.where(is_seen, products / np.sqrt(np.where(is_seen, energies, 1.0)), 0.0))
-
-
-def _sum_places(windows: Grey, side: int) -> Grey:
-    """Sums over the squares of a side at every place of windows (M, W, W). (M, P, P)."""
-    sums = windows
-    for axis in (1, 2):
-        running = np.moveaxis(sums, axis, 0)
-        out = np.empty((len(running) - side + 1, *running.shape[1:]), np.float32)
-        out[0] = running[:side].sum(axis=0)
-        for place in range(1, len(out)):
-            out[place] = out[place - 1] + running[place + side - 1] - running[place - 1]
-        sums = np.moveaxis(out, 0, axis)
-    return sums
+    if windows.shape != (count, wide, wide) or patches.shape[2] != side or wide < side:
+        raise ValueError(
+            f"expected squares, and windows larger than patches, got {patches.shape} and "
+            f"{windows.shape}"
+        )
+    patches = np.ascontiguousarray(patches, np.float32)
+    windows = np.ascontiguousarray(windows, np.float32)
+    scores = np.empty((count, wide - side + 1, wide - side + 1), np.float32)
+    scratch = np.empty(LIBRARY.count_patches_scratch(side, wide), np.float32)
+    LIBRARY.correlate_patches(
+        patches.ctypes.data, windows.ctypes.data, count, side, wide,
+        scores.ctypes.data, scratch.ctypes.data,
+    )  # fmt: skip
+    return scores
 
 
 def measure_deviations(stack: Grey) -> NDArray[np.float32]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from model.alignment.estimate import rescale_homography
-from model.alignment.frame import map_frame
+from model.alignment.frame import cover_rows, map_frame
 from model.exposure import AlignmentReport, Pixels, Size, StackAlignment
 from model.ghosts.curves import Proxy
 from model.ghosts.find import Absence
@@ -42,12 +43,19 @@ def lay_proxies(
                 proxy, small, (width, height), borderMode=cv2.BORDER_REPLICATE
             )
             proxy = np.asarray(laid, np.uint8)
-        whole = np.full((height, width), ENTIRE, np.uint8)
-        covered = cv2.warpPerspective(whole, small, (width, height))
-        # A pixel more: the mask is magnified, and its soft edge must lie on what is covered.
-        inside = cv2.erode(covered, np.ones((3, 3), np.uint8), borderValue=ENTIRE)
-        uncovered = np.where(inside == ENTIRE, 0, ENTIRE).astype(np.uint8)
-        return proxy, uncovered if uncovered.any() else None
+        return proxy, _find_uncovered(np.linalg.inv(small), height, width)
 
     proxies, absent = zip(*map_parts(lay, zip(given, reports, strict=True)), strict=True)
     return list(proxies), list(absent)
+
+
+def _find_uncovered(inverse: NDArray[np.float64], height: int, width: int) -> Absence | None:
+    """The pixels that an exposure does not cover, and one more on their edge."""
+    first, last = cover_rows(inverse, height, width)
+    if not first.any() and (last == width - 1).all():
+        return None
+    columns = np.arange(width)
+    uncovered = (columns < first[:, None]) | (columns > last[:, None])
+    # A pixel more: the mask is magnified, and its soft edge must lie on what is covered.
+    grown = cv2.dilate(uncovered.astype(np.uint8) * np.uint8(ENTIRE), np.ones((3, 3), np.uint8))
+    return np.asarray(grown, np.uint8)

@@ -80,7 +80,7 @@ def common_rectangle(to_moving: Sequence[Matrix], height: int, width: int) -> Re
     """
     first, last = np.zeros(height), np.full(height, width - 1.0)
     for inverse in to_moving:
-        begin, end = _covered_rows(inverse, height, width)
+        begin, end = cover_rows(inverse, height, width)
         first, last = np.maximum(first, begin), np.minimum(last, end)
     best, best_area = NOTHING, 0
     rows = np.arange(height)
@@ -96,8 +96,16 @@ def common_rectangle(to_moving: Sequence[Matrix], height: int, width: int) -> Re
     return best
 
 
-def _covered_rows(inverse: Matrix, height: int, width: int) -> tuple[Matrix, Matrix]:
+def cover_rows(inverse: Matrix, height: int, width: int) -> tuple[Matrix, Matrix]:
     """First and last column of each row that an exposure covers; first > last where it has none.
+
+    Args:
+        inverse: Reference pixel -> exposure pixel. Shape (3, 3).
+        height: Height of both.
+        width: Width of both.
+
+    Returns:
+        Whole numbers, shape (height,) each.
 
     Each side of the exposure is a half-plane of the reference: with the depth d = h_3 p of a pixel
     p, which is positive, x >= 0 reads h_1 p >= 0, and x <= right reads right d - h_1 p >= 0.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from model.alignment.correlation import locate_patches
+from model.alignment.correlation import cut_patches, locate_patches
 from model.geometry import stretch
 from model.side_by_side import map_parts
 
@@ -30,7 +30,7 @@ SEARCH_RADII_PX = (8, 4, 2)
 STRENGTH_PX = 250_000
 """Patches are chosen on at most about this many pixels."""
 
-PART_PATCHES = 125
+PART_PATCHES = 250
 """Patches that are sought at a time; a thread takes one such part after the other."""
 
 MIN_PATCHES = 12
@@ -218,7 +218,7 @@ def _prepare(proxy: Grey) -> tuple[Grey, Grey]:
 def _cut_both(
     moving: Grey, fixed: Grey, homography: Matrix, search_px: int, places: Places
 ) -> tuple[Grey, Grey]:
-    patches = _cut_patches(moving, homography, places)
+    patches = cut_patches(moving, invert(homography), places, PATCH_RADIUS_PX)
     return patches, _cut_windows(fixed, places, PATCH_RADIUS_PX + search_px)
 
 
@@ -273,25 +273,6 @@ def _choose_centres(
         for points in (corners, sources.reshape(-1, 4, 2))
     ]
     return np.asarray(centres[is_inside[0] & is_inside[1]])
-
-
-def _cut_patches(moving: Grey, homography: Matrix, centres: Places) -> Grey:
-    """Patches of the moving exposure as the homography lays them at the centres. (M, S, S)."""
-    side = np.arange(-PATCH_RADIUS_PX, PATCH_RADIUS_PX + 1)
-    across, down = centres[:, 0, None, None] + side, centres[:, 1, None, None] + side[:, None]
-    x, y, depth = (
-        (row[0] * across).astype(np.float32) + (row[1] * down + row[2]).astype(np.float32)
-        for row in np.linalg.inv(homography).tolist()
-    )
-    size = (-1, len(side))
-    cut = cv2.remap(
-        moving,
-        (x / depth).reshape(size),
-        (y / depth).reshape(size),
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(cut, np.float32).reshape(-1, len(side), len(side))
 
 
 def _cut_windows(fixed: Grey, centres: Places, reach: int) -> Grey:

@@ -5,7 +5,13 @@ import pytest
 from model.kernels import native
 
 LIBRARIES = sorted(Path(native.__file__).parent.glob("native_*.so"))
-USERS = ("model.blend.kernels", "model.blend.look", "model.ghosts.kernels", "model.warp")
+USERS = (
+    "model.alignment.correlation",
+    "model.blend.kernels",
+    "model.blend.look",
+    "model.ghosts.kernels",
+    "model.warp",
+)
 
 
 @pytest.fixture(params=LIBRARIES, ids=lambda path: path.stem)
