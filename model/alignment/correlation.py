@@ -1,5 +1,7 @@
 """Cuts small patches from pictures and finds them in windows, by compiled code."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,23 +25,33 @@ Matrix = NDArray[np.float64]
 Grey = NDArray[np.float32]
 
 
-def locate_patches(patches: Grey, windows: Grey) -> tuple[NDArray[np.bool_], Matrix, Matrix]:
-    """Find each patch in its window by normalised cross-correlation.
+class Correlation(NamedTuple):
+    """How patches correlate with every place in their windows.
+
+    Attributes:
+        scores: -1..1. Shape (M, P, P), float32.
+        contrast: The smaller standard deviation of a patch and its window. Shape (M,), float32.
+    """
+
+    scores: Grey
+    contrast: Grey
+
+
+def locate_patches(found: Correlation) -> tuple[NDArray[np.bool_], Matrix, Matrix]:
+    """Find the place of each patch in its window.
 
     The correlation around its maximum is taken as a quadratic (least squares over 3x3 places).
 
     Args:
-        patches: Square patches of the moving exposure. Shape (M, S, S), float32.
-        windows: Windows of the reference exposure about them, alike but larger.
+        found: Of M patches.
 
     Returns:
         Which patches are found (M,), and of those found the offsets from the window's middle
         (F, 2) and the information that they carry (F, 2, 2).
     """
-    reach = (windows.shape[1] - patches.shape[1]) // 2
-    is_found = measure_deviations(patches) >= MIN_TEXTURE
-    is_found &= measure_deviations(windows) >= MIN_TEXTURE
-    scores = correlate_patches(patches[is_found], windows[is_found])
+    is_found = found.contrast >= MIN_TEXTURE
+    scores = found.scores[is_found]
+    reach = (scores.shape[1] - 1) // 2
     count, places, _ = scores.shape
     flat = scores.reshape(count, places * places)
     place = flat.argmax(axis=1)
@@ -102,7 +114,7 @@ def _fit_quadratics(near: Matrix) -> tuple[Matrix, Matrix]:
     return slope, curvature
 
 
-def correlate_patches(patches: Grey, windows: Grey) -> Grey:
+def correlate_patches(patches: Grey, windows: Grey) -> Correlation:
     r"""Normalised cross-correlation of square patches with every place in their windows.
 
     .. math::
@@ -116,7 +128,7 @@ def correlate_patches(patches: Grey, windows: Grey) -> Grey:
         windows: Shape (M, S + P - 1, S + P - 1), float32.
 
     Returns:
-        The scores, -1..1. Shape (M, P, P), float32.
+        The scores, and the contrast of each patch.
 
     Raises:
         ValueError: They are no squares, or windows are smaller than patches.
@@ -131,12 +143,13 @@ def correlate_patches(patches: Grey, windows: Grey) -> Grey:
     patches = np.ascontiguousarray(patches, np.float32)
     windows = np.ascontiguousarray(windows, np.float32)
     scores = np.empty((count, wide - side + 1, wide - side + 1), np.float32)
+    contrast = np.empty(count, np.float32)
     scratch = np.empty(LIBRARY.count_patches_scratch(side, wide), np.float32)
     LIBRARY.correlate_patches(
         patches.ctypes.data, windows.ctypes.data, count, side, wide,
-        scores.ctypes.data, scratch.ctypes.data,
+        scores.ctypes.data, contrast.ctypes.data, scratch.ctypes.data,
     )  # fmt: skip
-    return scores
+    return Correlation(scores, contrast)
 
 
 def measure_deviations(stack: Grey) -> NDArray[np.float32]:

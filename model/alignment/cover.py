@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from model.alignment.estimate import rescale_homography
 from model.alignment.frame import cover_rows, map_frame
+from model.alignment.patches import invert
 from model.exposure import AlignmentReport, Pixels, Size, StackAlignment
 from model.ghosts.curves import Proxy
 from model.ghosts.find import Absence
@@ -43,7 +44,7 @@ def lay_proxies(
                 proxy, small, (width, height), borderMode=cv2.BORDER_REPLICATE
             )
             proxy = np.asarray(laid, np.uint8)
-        return proxy, _find_uncovered(np.linalg.inv(small), height, width)
+        return proxy, _find_uncovered(invert(small), height, width)
 
     proxies, absent = zip(*map_parts(lay, zip(given, reports, strict=True)), strict=True)
     return list(proxies), list(absent)

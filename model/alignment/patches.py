@@ -11,7 +11,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from model.alignment.correlation import cut_patches, locate_patches
+from model.alignment.correlation import (
+    Correlation,
+    correlate_patches,
+    cut_patches,
+    locate_patches,
+)
 from model.geometry import stretch
 from model.side_by_side import map_parts
 
@@ -44,6 +49,9 @@ TUKEY_CUTOFFS_PX = (8.0, 4.0, 2.0)
 """Residual at which a patch loses its vote, lowered from the first steps of a fit to the last."""
 
 STEPS_PER_CUTOFF = 4
+SETTLED_PX = 1e-3
+"""A step that moves no patch further than about this is the last before the next cutoff."""
+
 EPSILON = 1e-9
 
 Matrix = NDArray[np.float64]
@@ -184,9 +192,10 @@ def match_patches(
     """
     starts = range(0, len(places), PART_PATCHES)
     parts = map_parts(
-        lambda start: locate_patches(*cut(places[start : start + PART_PATCHES])), starts
+        lambda start: correlate_patches(*cut(places[start : start + PART_PATCHES])), starts
     )
-    is_found, offsets, information = (np.concatenate(one) for one in zip(*parts, strict=True))
+    correlation = Correlation(*(np.concatenate(one) for one in zip(*parts, strict=True)))
+    is_found, offsets, information = locate_patches(correlation)
     if is_found.sum() < MIN_PATCHES:
         return None
     centres = places[is_found].astype(np.float64)
@@ -315,7 +324,10 @@ def _fit_homography(
             white = np.einsum("mij,mj->mi", roots, residuals).ravel()
             normal = np.einsum("jm,km->jk", design, design) + ridge
             slope = np.einsum("jm,m->j", design, white)
-            parameters += freedom @ np.linalg.solve(normal, slope)
+            change = freedom @ np.linalg.solve(normal, slope)
+            parameters += change
+            if scale * np.abs(change).max() < SETTLED_PX:
+                break
     to_unit = np.array([[1.0, 0.0, -middle[0]], [0.0, 1.0, -middle[1]], [0.0, 0.0, scale]])
     unit = np.append(parameters, 0.0).reshape(3, 3) + np.eye(3)
     homography: Matrix = np.linalg.inv(to_unit) @ unit @ to_unit

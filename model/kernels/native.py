@@ -221,7 +221,7 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
     ),
     "cut_patches": (None, [_AT, _WHOLE, _WHOLE, _AT, _AT, _WHOLE, _WHOLE, _AT]),
     "count_patches_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
-    "correlate_patches": (None, [_AT, _AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT]),
+    "correlate_patches": (None, [_AT, _AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT, _AT]),
     "count_levels": (None, [_AT, _AT, _AT, _WHOLE, _AT]),
     "read_ranks": (None, [_AT, _WHOLE, _AT]),
     "count_brightest": (_WHOLE, [_AT, _WHOLE, _WHOLE, _WHOLE]),

@@ -111,9 +111,9 @@ size_t count_patches_scratch(int side, int wide) {
     return (size_t)(round_up(side * wide) + round_up(wide * wide) + 2 * LANES + 2 * wide + wide);
 }
 
-/* One patch and its window. scores: (places, places). */
-static void correlate_patch(const float *patch, const float *window, int side, int wide,
-                            float *scores, float *scratch) {
+/* One patch and its window. scores: (places, places). Returns the smaller of their deviations. */
+static float correlate_patch(const float *patch, const float *window, int side, int wide,
+                             float *scores, float *scratch) {
     const int places = wide - side + 1;
     const int length = round_up(side * wide - places + 1);
     float *run = scratch, *about = run + round_up(side * wide);
@@ -130,6 +130,10 @@ static void correlate_patch(const float *patch, const float *window, int side, i
     Lanes squares = fill(0.0f);
     for (int i = 0; i < length; i += LANES) squares += load(run + i) * load(run + i);
     const float energy = sum_lanes(squares);
+    squares = fill(0.0f);
+    for (int i = 0; i < wide * wide; i += LANES) squares += load(about + i) * load(about + i);
+    const float of_patch = energy / (float)(side * side);
+    const float of_window = sum_lanes(squares) / (float)(wide * wide);
 
     for (int x = 0; x < wide; x++) column_sums[x] = column_squares[x] = 0.0f;
     for (int y = 0; y < side - 1; y++)
@@ -158,13 +162,15 @@ static void correlate_patch(const float *patch, const float *window, int side, i
         for (int x = 0; x < wide; x++)
             column_sums[x] -= first[x], column_squares[x] -= first[x] * first[x];
     }
+    return __builtin_sqrtf(of_patch < of_window ? of_patch : of_window);
 }
 
-/* patches: (count, side, side); windows: (count, wide, wide). scores: (count, places, places). */
+/* patches: (count, side, side); windows: (count, wide, wide). scores: (count, places, places);
+ * contrast: of each the smaller standard deviation of the two. */
 void correlate_patches(const float *patches, const float *windows, int count, int side, int wide,
-                       float *scores, float *scratch) {
+                       float *scores, float *contrast, float *scratch) {
     const ptrdiff_t places = wide - side + 1;
     for (ptrdiff_t n = 0; n < count; n++)
-        correlate_patch(patches + n * side * side, windows + n * wide * wide, side, wide,
-                        scores + n * places * places, scratch);
+        contrast[n] = correlate_patch(patches + n * side * side, windows + n * wide * wide, side,
+                                      wide, scores + n * places * places, scratch);
 }

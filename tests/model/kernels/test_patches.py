@@ -35,12 +35,14 @@ def test_scores_are_normalised_cross_correlations(side, places):
     windows = noise(4, side + places - 1, side + places - 1)
     patches = noise(4, side, side, seed=1)
     windows[1] = 0.25
-    scores = correlate_patches(patches, windows)
+    scores, contrast = correlate_patches(patches, windows)
     np.testing.assert_allclose(scores, correlate_by_definition(patches, windows), atol=2e-6)
+    expected = np.minimum(patches.std(axis=(1, 2)), windows.std(axis=(1, 2)))
+    np.testing.assert_allclose(contrast, expected, atol=1e-6)
 
 
 def test_no_patches_have_no_scores():
-    assert correlate_patches(noise(0, 25, 25), noise(0, 29, 29)).shape == (0, 5, 5)
+    assert correlate_patches(noise(0, 25, 25), noise(0, 29, 29)).scores.shape == (0, 5, 5)
 
 
 def test_windows_smaller_than_patches_are_refused():
