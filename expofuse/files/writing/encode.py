@@ -1,14 +1,16 @@
-"""Encodes pixels to image files, by libvips; JPEG XL by a library of its own."""
+"""Encodes pixels to image files by libvips; JPEG XL by its own library, JPEG maybe on a device."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import pyvips
 from pyvips import ForeignKeep
 
 from expofuse.errors import EncodeError
+from expofuse.files.device.jpeg import DeviceJpeg
 from expofuse.files.exif import rebuild_exif
 from expofuse.files.formats import EncodeOptions, ImageMetadata, check_encodable
 from expofuse.files.pixels import to_depth
@@ -19,6 +21,7 @@ from expofuse.files.reading.vips import (
     raise_if_out_of_memory,
     read_blob,
 )
+from expofuse.files.writing.jpeg_segments import add_metadata
 from expofuse.files.writing.jxl import encode_jxl
 from model.exposure import Pixels
 
@@ -31,10 +34,19 @@ AVIF_EFFORT = 0
 """On 12 megapixels 2.3 s of a core; 1 takes 4 s for the same size, 4 takes 80 s for 30 % less."""
 
 _SUBSAMPLE_MODES = {"auto": "auto", "444": "off", "420": "on"}
+WHOLE_CHROMA_QUALITY = 90
+"""From this quality on libvips' `auto` keeps the chroma of a JPEG whole."""
+
 _SPACE, _RGB = slice(16, 20), b"RGB "
 
 
-def encode(pixels: Pixels, *, options: EncodeOptions, metadata: ImageMetadata) -> bytes:
+def encode(
+    pixels: Pixels,
+    *,
+    options: EncodeOptions,
+    metadata: ImageMetadata,
+    device: DeviceJpeg | None = None,
+) -> bytes:
     """Encode RGB pixels, tagged as sRGB or with the profile that is kept.
 
     16 bits become fewer by rounding to the nearest, where the format or the options ask for it.
@@ -45,6 +57,7 @@ def encode(pixels: Pixels, *, options: EncodeOptions, metadata: ImageMetadata) -
         pixels: RGB in sRGB. Shape (H, W, 3), uint8 or uint16.
         options: Format, quality, depth and the others.
         metadata: Of the reference exposure.
+        device: What encodes JPEG files, but progressive ones; where it fails, libvips does.
 
     Returns:
         The file.
@@ -56,20 +69,21 @@ def encode(pixels: Pixels, *, options: EncodeOptions, metadata: ImageMetadata) -
     height_px, width_px = pixels.shape[:2]
     check_encodable(options, width_px=width_px, height_px=height_px)
     bits = options.choose_bits(16 if pixels.dtype == np.uint16 else 8)
-    samples = np.ascontiguousarray(to_depth(pixels, 8 if bits == 8 else 16))
+    samples: Pixels = np.require(to_depth(pixels, 8 if bits == 8 else 16), requirements="C")
     image = pyvips.Image.new_from_memory(
         samples, width_px, height_px, 3, "uchar" if bits == 8 else "ushort"
     ).copy(interpretation="srgb" if bits == 8 else "rgb16")
+    if options.format != "jpeg":
+        device = None
     try:
         kept = options.profile == "keep" and metadata.profile is not None
         if kept and metadata.profile is not None and metadata.profile[_SPACE] == _RGB:
             try:
-                return _save_with_exif(
-                    _to_profile(image, metadata.profile), options, metadata, bits
-                )
+                converted = _to_profile(image, metadata.profile)
+                return _save_with_exif(converted, options, metadata, bits, device)
             except VIPS_FAILURES as error:  # A profile that is for reading only.
                 raise_if_out_of_memory(error)
-        return _save_with_exif(image, options, metadata, bits)
+        return _save_with_exif(image, options, metadata, bits, device, samples)
     except VIPS_FAILURES as error:
         raise_if_out_of_memory(error)
         raise EncodeError(f"expected {options.format} to be written, got a failure") from error
@@ -99,17 +113,27 @@ def _as_file(content: bytes) -> Iterator[str]:
 
 
 def _save_with_exif(
-    image: pyvips.Image, options: EncodeOptions, metadata: ImageMetadata, bits: int
+    image: pyvips.Image,
+    options: EncodeOptions,
+    metadata: ImageMetadata,
+    bits: int,
+    device: DeviceJpeg | None,
+    samples: Pixels | None = None,
 ) -> bytes:
-    if metadata.exif is None or options.metadata == "strip" or options.format == "tiff":
-        return _save(image, options, bits)
-    exif = rebuild_exif(
-        metadata.exif,
-        width_px=image.width,
-        height_px=image.height,
-        is_srgb=image.get_typeof(PROFILE) == 0,
-        with_place=options.metadata == "keep",
-    )
+    """Write an image with the block of its exposure; `samples` are its pixels, where at hand."""
+    exif = None
+    if metadata.exif is not None and options.metadata != "strip" and options.format != "tiff":
+        exif = rebuild_exif(
+            metadata.exif,
+            width_px=image.width,
+            height_px=image.height,
+            is_srgb=image.get_typeof(PROFILE) == 0,
+            with_place=options.metadata == "keep",
+        )
+    if device is not None:
+        file = _save_on_device(device, image, options, exif, samples)
+        if file is not None:
+            return file
     if exif is None:
         return _save(image, options, bits)
     tagged = image.copy()
@@ -119,6 +143,34 @@ def _save_with_exif(
         return _save(tagged, options, bits)
     except VIPS_FAILURES:  # Damaged EXIF costs the client the EXIF, not the picture.
         return _save(image, options, bits)
+
+
+def _save_on_device(
+    device: DeviceJpeg,
+    image: pyvips.Image,
+    options: EncodeOptions,
+    exif: bytes | None,
+    samples: Pixels | None,
+) -> bytes | None:
+    """The JPEG file of a device; None where it does not write such a file, or failed."""
+    if options.is_progressive:
+        device.leave()
+        return None
+    stream = device.encode(
+        image.numpy() if samples is None else samples,
+        quality=options.quality,
+        is_halved=options.subsampling == "420"
+        or (options.subsampling == "auto" and options.quality < WHOLE_CHROMA_QUALITY),
+    )
+    if stream is None:
+        return None
+    return add_metadata(stream, exif=exif, profile=read_blob(image, PROFILE) or _load_srgb())
+
+
+@cache
+def _load_srgb() -> bytes:
+    """The profile that libvips attaches to what is sRGB."""
+    return bytes(pyvips.Operation.call("profile_load", "srgb"))
 
 
 def _save(image: pyvips.Image, options: EncodeOptions, bits: int) -> bytes:

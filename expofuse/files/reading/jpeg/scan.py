@@ -7,6 +7,10 @@ of its own, and every row is written where it belongs. The header is put in orde
 A few bytes that are missing or inserted can leave a file that is valid in itself: Huffman codes
 fall into step again, and no count is wrong. No decoder can tell that. Measured with random bytes in
 files without restart markers: of 9 to 64 bytes a quarter passes, of 300 none.
+
+A device is given what passed a decoding to an eighth of its size (`check_scan`). That goes over the
+same codes and refuses the same files, 6,000 damaged ones among them, and costs a little more than
+half of a whole decoding: a device does the other half.
 """
 
 from typing import Literal
@@ -16,6 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from expofuse.errors import ImageDecodeError
+from expofuse.files.device.jpeg import DeviceJpeg
 from expofuse.files.headers.jpeg import parse_jpeg
 from model.exposure import Pixels
 
@@ -30,7 +35,11 @@ _DAMAGE = (
 
 
 def read_scan(
-    file: bytes | bytearray, out: Pixels, *, space: Literal["RGB", "GRAY"] = "RGB"
+    file: bytes | bytearray,
+    out: Pixels,
+    *,
+    space: Literal["RGB", "GRAY"] = "RGB",
+    device: DeviceJpeg | None = None,
 ) -> bool:
     """Decode a JPEG of 8 bits and grey or three components, as stored.
 
@@ -38,6 +47,7 @@ def read_scan(
         file: As `tidy` returns it.
         out: Where the pixels go. Shape (H, W, 3), of `GRAY` (H, W, 1), uint8, C-contiguous.
         space: Samples of a pixel.
+        device: What decodes the files that it takes; where it fails, the CPU does.
 
     Returns:
         Whether the pixels are there; False for a layout that is left to libvips.
@@ -50,7 +60,12 @@ def read_scan(
     shape = (header.height_px, header.width_px, 3 if space == "RGB" else 1)
     if out.dtype != np.uint8 or out.shape != shape:
         raise ValueError(f"expected room of uint8, {shape}, got {out.dtype}, {out.shape}")
-    return _decode_strictly(file, space, np.asarray(out, np.uint8))
+    room = np.asarray(out, np.uint8)
+    if device is not None and device.takes(file):
+        is_sound = check_scan(file)
+        if is_sound and device.decode(file, room):
+            return True
+    return _decode_strictly(file, space, room)
 
 
 def check_scan(file: bytes | bytearray) -> bool:
