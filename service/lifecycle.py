@@ -194,6 +194,7 @@ class Service:
                 abandon_grace_s=settings.codec.abandon_grace_s,
                 supervision=supervision,
                 log_level=settings.log_level,
+                jpeg_device=settings.jpeg_device,
             ),
             self.metrics,
         )

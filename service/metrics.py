@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from expofuse.answers import JobState
+from expofuse.files.device.outcome import Outcome
 from service.problem_types import (
     ENDED_OUTCOME_KINDS,
     JOB_OUTCOME_KINDS,
@@ -68,6 +69,7 @@ RefusalReason = Literal["jobs", "megapixels", "uploads", "responses", "wait", "s
 """The budget that was full; it would have to wait too long; its caller holds its share already."""
 
 CodecCallKind = Literal["decode", "register", "encode"]
+DeviceCallKind = Literal["decode", "encode"]
 
 
 class ChildCounts(Protocol):
@@ -101,6 +103,7 @@ class Metrics:
         codec_queue_calls: Calls that wait for a codec process.
         codec_wait_seconds: Time that a call waited for one.
         codec_busy_seconds: Time that codec processes worked on calls, by the kind of call.
+        codec_device_jpegs: JPEG files where there is a device for them, by what became of them.
         expected_wait_seconds: What the smallest job would wait that came now.
         work_rate: Expected core seconds that are done in a second under load.
         limit: The bounds in force, by name as in `GET /limits`.
@@ -176,6 +179,16 @@ class Metrics:
         )
         for call in get_args(CodecCallKind):
             self.codec_busy_seconds.labels(call)
+        self.codec_device_jpegs = self._counter(
+            "codec_device_jpegs",
+            "JPEG files where the GPU is to do them: those that it did, those that are not given "
+            "to it, and those that it failed at; the CPU did the latter two.",
+            "call",
+            "outcome",
+        )
+        for device_call in get_args(DeviceCallKind):
+            for device_outcome in get_args(Outcome):
+                self.codec_device_jpegs.labels(device_call, device_outcome)
         self.expected_wait_seconds = self._gauge(
             "expected_wait_seconds", "Time that the smallest job would wait that came now."
         )

@@ -18,6 +18,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -204,6 +205,12 @@ class CodecSettings(BaseModel):
         description="whether codec processes give up network, new files, programs and other "
         "processes: `auto`, as far as the system allows; `require`, or the service does not start; "
         "`off`",
+    )
+    jpeg: Literal["libjpeg-turbo", "nvimagecodec"] = Field(
+        "libjpeg-turbo",
+        description="what decodes and encodes JPEG files: `libjpeg-turbo`, on the CPU; "
+        "`nvimagecodec`, large ordinary ones on the GPU of `DEVICE`, which needs the extra of that "
+        "name",
     )
 
     @property
@@ -417,6 +424,15 @@ class Settings(BaseSettings):
             raise ValueError("expected weights versions separated by commas, one of them is empty")
         return weights
 
+    @field_validator("codec")
+    @classmethod
+    def _a_device_for_files_is_there(
+        cls, codec: CodecSettings, info: ValidationInfo
+    ) -> CodecSettings:
+        if codec.jpeg == "nvimagecodec" and info.data.get("device") == "cpu":
+            raise ValueError(f"expected {PREFIX}DEVICE=cuda beside JPEG=nvimagecodec, got cpu")
+        return codec
+
     @field_validator("cors_origins")
     @classmethod
     def _origins_are_origins(cls, origins: str | None) -> str | None:
@@ -446,6 +462,13 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """Origins whose pages may call the service; `*` alone stands for any."""
         return () if self.cors_origins is None else tuple(_split_list(self.cors_origins))
+
+    @property
+    def jpeg_device(self) -> str | None:
+        """What codec processes decode and encode JPEG files on beside the CPU; None: on nothing."""
+        if self.codec.jpeg == "libjpeg-turbo":
+            return None
+        return self.device if self.device.startswith("cuda:") else "cuda:0"
 
     @property
     def weights_directories(self) -> tuple[Path, ...]:

@@ -17,13 +17,14 @@ import cv2
 import numpy as np
 
 from expofuse.errors import UnsupportedImageError
+from expofuse.files.device.jpeg import DeviceJpeg
 from expofuse.files.formats import EncodeOptions, ImageMetadata, OutputFormat
 from expofuse.files.headers import PixelLimits
 from expofuse.files.reading.decode import decode
 from expofuse.files.reading.vips import configure_libvips
 from expofuse.files.writing.encode import encode
 from model.alignment.stack import align_stack
-from model.errors import FusionError
+from model.errors import DeviceError, FusionError
 from model.exposure import ExposureSet
 from model.ghosts.packing import pack_ghost, pack_plane, unpack_plane
 from model.register import register
@@ -33,6 +34,7 @@ from model.transparency import Transparency
 from service.codec.messages import (
     CODEC_WIRE,
     MAX_BESIDE_BYTES,
+    NO_DEVICE,
     Answer,
     Begun,
     Call,
@@ -75,13 +77,15 @@ def main() -> None:
     """Serve calls until the parent closes the pipe.
 
     Arguments: limit of memory in bytes, threads, least severe log level, CPU seconds of a call,
-    whether the process is confined, the parent's process id.
+    whether the process is confined, what decodes and encodes JPEG files beside the CPU (`none`, or
+    see `DeviceJpeg`), the parent's process id.
     """
     memory_limit_bytes, threads, parent_pid = (int(sys.argv[index]) for index in (1, 2, -1))
     log_level, cpu_limit_s, sandbox = sys.argv[3], float(sys.argv[4]), sys.argv[5]
+    jpeg_device = None if sys.argv[6] == NO_DEVICE else sys.argv[6]
     follow_parent(parent_pid)
     stand_in_when_memory_is_short(OOM_SCORE)
-    bars = [] if sandbox == "off" else give_up_files()
+    bars = [] if sandbox == "off" else give_up_files(keeps_cuda=jpeg_device is not None)
     configure_logs(log_level)
     pipe = ParentPipe.take(CODEC_WIRE)
     kept = KeptMemory()
@@ -89,6 +93,12 @@ def main() -> None:
     cv2.setNumThreads(threads)
     # Of two threads that compute, one would wait for the interpreter's lock 50 times as long.
     sys.setswitchinterval(SWITCH_S)
+    try:
+        device = _open_device(jpeg_device)
+    except DeviceError as error:
+        with suppress(BrokenPipeError):
+            pipe.write_start_failed(error.message)
+        return
     _warm_up()
     _limit_memory(memory_limit_bytes)
     bars += [] if sandbox == "off" else give_up_calls()
@@ -100,10 +110,24 @@ def main() -> None:
             )
             return
         pipe.write(Ready(tuple(bars)))
-        _serve(pipe, kept, cpu_limit_s)
+        _serve(pipe, kept, cpu_limit_s, device)
 
 
-def _serve(pipe: ParentPipe[ToCodec, FromCodec], kept: KeptMemory, cpu_limit_s: float) -> None:
+def _open_device(name: str | None) -> DeviceJpeg | None:
+    """The device, which has shown that it works."""
+    if name is None:
+        return None
+    device = DeviceJpeg(name)
+    device.try_out()
+    return device
+
+
+def _serve(
+    pipe: ParentPipe[ToCodec, FromCodec],
+    kept: KeptMemory,
+    cpu_limit_s: float,
+    device: DeviceJpeg | None,
+) -> None:
     known = KnownBlocks()
     while (head := pipe.read()) is not None:
         message, payload_bytes = head
@@ -118,10 +142,13 @@ def _serve(pipe: ParentPipe[ToCodec, FromCodec], kept: KeptMemory, cpu_limit_s: 
                 pipe.write(Begun())
                 # Of all threads; at its end the process is ended by SIGPROF.
                 signal.setitimer(signal.ITIMER_PROF, cpu_limit_s)
-                answer, file = _answer(call, known, partial(pipe.read_payload, payload_bytes))
+                read_payload = partial(pipe.read_payload, payload_bytes)
+                answer, file = _answer(call, known, read_payload, device)
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 pipe.write(answer, file)
                 kept.note_work()
+                if device is not None and _has_failed(answer) and not _is_well(device):
+                    return  # Its context may be lost for good; a new process makes a new one.
 
 
 def _limit_memory(memory_limit_bytes: int) -> None:
@@ -144,15 +171,32 @@ def _warm_up() -> None:
     align_stack([pixels, pixels * 2], reference=1)
 
 
+def _has_failed(answer: Answer) -> bool:
+    return isinstance(answer, DecodedImage | Encoded) and answer.on_device == "failed"
+
+
+def _is_well(device: DeviceJpeg) -> bool:
+    try:
+        device.try_out()
+    except DeviceError as error:
+        logger.error("device is lost", extra={"reason": error.message})
+        return False
+    return True
+
+
 def _answer(
-    call: Call, known: KnownBlocks, read_payload: Callable[[], bytearray]
+    call: Call,
+    known: KnownBlocks,
+    read_payload: Callable[[], bytearray],
+    device: DeviceJpeg | None,
 ) -> tuple[Answer, bytes]:
     try:
         if isinstance(call, DecodeCall):
-            return _decode(call, known, read_payload()), b""
+            return _decode(call, known, read_payload(), device), b""
         if isinstance(call, RegisterCall):
             return _register(call, known), b""
-        return Encoded(), _encode(call, known)
+        file = _encode(call, known, device)
+        return Encoded(None if device is None else device.take_outcome()), file
     except FusionError as error:
         return Failure(error.code, error.message), b""
     except Exception as error:
@@ -168,13 +212,16 @@ def _is_opencv_out_of_memory(error: Exception) -> bool:
     return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
-def _decode(call: DecodeCall, known: KnownBlocks, payload: bytearray) -> DecodedImage:
+def _decode(
+    call: DecodeCall, known: KnownBlocks, payload: bytearray, device: DeviceJpeg | None
+) -> DecodedImage:
     destination = call.destination
     decoded = decode(
         payload,
         limits=call.limits,
         out=known.attach(destination),
         white_balance=call.white_balance,
+        device=device,
     )
     transparent = None
     if decoded.transparent is not None:
@@ -190,13 +237,14 @@ def _decode(call: DecodeCall, known: KnownBlocks, payload: bytearray) -> Decoded
         decoded.orientation,
         transparent,
         decoded.white_balance,
+        None if device is None else device.take_outcome(),
     )
 
 
-def _encode(call: EncodeCall, known: KnownBlocks) -> bytes:
+def _encode(call: EncodeCall, known: KnownBlocks, device: DeviceJpeg | None) -> bytes:
     pixels = known.attach(call.pixels)
     framed = pixels if call.frame is None else pixels[call.frame.slices]
-    return encode(framed, options=call.options, metadata=call.metadata)
+    return encode(framed, options=call.options, metadata=call.metadata, device=device)
 
 
 def _unpack_transparent(image: DecodedImage) -> Transparency | None:

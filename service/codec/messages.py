@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from expofuse.files.device.outcome import Outcome
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from model.exposure import AlignMode as AlignMode
@@ -14,6 +15,9 @@ from model.tiling import Rect
 from service.processes.confinement import Bar
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
+
+NO_DEVICE = "none"
+"""Said to a codec process in place of a device for JPEG files."""
 
 MAX_BESIDE_BYTES = 5 << 20
 """Of an image's metadata and transparency together: as base64 they fit the message that they are
@@ -31,6 +35,7 @@ class DecodedImage:
         orientation: The EXIF orientation that they were turned upright by, 1 to 8.
         transparent: Where the image shows nothing, a packed plane; None where it is opaque.
         white_balance: Of a raw file, what it was developed with; None for others.
+        on_device: What became of a JPEG file where the process has a device for them.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -40,6 +45,7 @@ class DecodedImage:
     orientation: int = 1
     transparent: bytes | None = None
     white_balance: tuple[float, ...] | None = None
+    on_device: Outcome | None = None
     kind: Literal["decoded"] = "decoded"
 
 
@@ -149,8 +155,13 @@ class EncodeCall:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The payload is the encoded file."""
+    """The payload is the encoded file.
 
+    Attributes:
+        on_device: What became of a JPEG file where the process has a device for them.
+    """
+
+    on_device: Outcome | None = None
     kind: Literal["encoded"] = "encoded"
 
 

@@ -13,11 +13,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from expofuse.files.device.outcome import Outcome
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from model.exposure import CropMode, GhostsMode, Reference
 from model.tiling import Rect
 from service.codec.messages import (
+    NO_DEVICE,
     AlignMode,
     Answer,
     Call,
@@ -38,15 +40,19 @@ from service.errors import (
     WorkerStoppedError,
     error_from_code,
 )
-from service.metrics import Metrics
+from service.metrics import DeviceCallKind, Metrics
 from service.processes.child_process import SOURCE_ROOT
 from service.processes.confinement import ALL_BARS, Bar, SandboxMode
 from service.processes.shared_memory import SharedDescriptor
 from service.processes.supervision_limits import SupervisionLimits
 from service.turns import AT_ONCE, Turn, WaitingCalls
 
-_PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
-"""What interpreter and loader may need; the service's keys are no business of a decoder."""
+_PASSED_ON = (
+    *("LD_LIBRARY_PATH", "PYTHONHOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
+)
+"""What interpreter and loader may need, and which GPU bears which number; the service's keys are no
+business of a decoder."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +74,8 @@ class CodecPoolConfig:
         threads_per_process: Threads of OpenCV and BLAS in each.
         abandon_grace_s: Time that a call has to end once nobody waits for it.
         log_level: Least severe level that the processes log.
+        jpeg_device: What decodes and encodes JPEG files beside the CPU, see `DeviceJpeg`; None:
+            nothing does.
         program: Interpreter arguments that name what a process runs.
     """
 
@@ -83,6 +91,7 @@ class CodecPoolConfig:
     threads_per_process: int = 1
     abandon_grace_s: float = 2.0
     log_level: str = "info"
+    jpeg_device: str | None = None
     program: tuple[str, ...] = ("-P", "-m", "service.codec.child")
 
 
@@ -228,6 +237,7 @@ class CodecPool:
         answer, _ = await self._submit(call, data, turn)
         if not isinstance(answer, DecodedImage):
             raise _unexpected(answer)
+        self._note_device("decode", answer.on_device)
         return answer
 
     async def register(
@@ -300,6 +310,7 @@ class CodecPool:
         answer, file = await self._submit(EncodeCall(pixels, frame, options, metadata), b"", turn)
         if not isinstance(answer, Encoded):
             raise _unexpected(answer)
+        self._note_device("encode", answer.on_device)
         return file
 
     async def _submit(
@@ -345,6 +356,10 @@ class CodecPool:
     def _note_work(self, pending: PendingCall, seconds: float) -> None:
         self._metrics.codec_busy_seconds.labels(pending.call.kind).inc(seconds)
 
+    def _note_device(self, call: DeviceCallKind, outcome: Outcome | None) -> None:
+        if outcome is not None and self._config.jpeg_device is not None:
+            self._metrics.codec_device_jpegs.labels(call, outcome).inc()
+
     def _note_free(self) -> None:
         self._dispatch()
         if self._renewal is None and self._is_open:
@@ -385,6 +400,7 @@ class CodecPool:
             config.log_level,
             config.cpu_limit_s,
             config.sandbox,
+            config.jpeg_device or NO_DEVICE,
         )
         return CodecSlot(
             command=[sys.executable, *config.program, *map(str, arguments)],
@@ -425,6 +441,9 @@ def _make_environment(threads: int) -> dict[str, str]:
         # Both would print warnings, which may quote the file.
         "VIPS_WARNING": "0",
         "OPENCV_LOG_LEVEL": "SILENT",
+        # nvImageCodec prints too; what it fails at is told in its place.
+        "PYNVIMGCODEC_VERBOSITY": "0",
+        "CUDA_CACHE_DISABLE": "1",
     }
 
 

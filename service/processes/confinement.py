@@ -7,6 +7,9 @@ kernel and on the container; each part stands by itself.
 Two steps, since one part holds for all threads and the other only for those that come after it:
 `give_up_files` before the process starts a thread, `give_up_calls` when it has read everything
 that it needs and before it is sent the first untrusted byte.
+
+A process that decodes on a GPU keeps the nodes of NVIDIA's driver: whoever takes it over may try
+that driver too.
 """
 
 import ctypes
@@ -17,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -57,9 +61,28 @@ _READABLE = (
     "/dev/urandom",
 )
 
+_DEVICES_OF_CUDA = "nvidia*"
+"""Below `/dev`: those of the GPUs, of the driver, of its unified memory, of its capabilities."""
 
-def give_up_files() -> list[Bar]:
+_READABLE_FOR_CUDA = (
+    "/etc/nvidia",
+    "/proc/devices",
+    "/proc/driver/nvidia",
+    "/proc/modules",
+    "/proc/sys/vm",
+    "/sys/bus/pci",
+    "/sys/class",
+    "/sys/devices",
+    "/sys/module",
+)
+"""Whence the driver's libraries learn of the machine when a context is made."""
+
+
+def give_up_files(*, keeps_cuda: bool = False) -> list[Bar]:
     """Keep the right to read what the process is made of, and to open shared blocks by name.
+
+    Args:
+        keeps_cuda: And that to use GPUs.
 
     Returns:
         What is in force.
@@ -74,7 +97,9 @@ def give_up_files() -> list[Bar]:
         in_force.append("no-capabilities")
     if is_known_machine():
         with suppress(OSError):
-            allow_only(_list_readable(), [MOUNT])
+            devices = sorted(Path("/dev").glob(_DEVICES_OF_CUDA)) if keeps_cuda else []
+            more = map(Path, _READABLE_FOR_CUDA if keeps_cuda else ())
+            allow_only(chain(_list_readable(), more), [MOUNT], devices)
             in_force.append("landlock")
     return in_force
 

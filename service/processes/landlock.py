@@ -14,7 +14,7 @@ from service.processes.syscalls import call_system
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
 """Version of Landlock from which on it knows so many rights to files, see `linux/landlock.h`."""
 
-_WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
+_WRITE_FILE, _READ_FILE, _READ_DIR, _CONTROL_DEVICE = 1 << 1, 1 << 2, 1 << 3, 1 << 15
 
 _BIND_AND_CONNECT, _NET_FROM = 0b11, 4
 _UNIX_SOCKETS_AND_SIGNALS, _SCOPES_FROM = 0b11, 6
@@ -31,7 +31,9 @@ def find_version() -> int:
     return call_system("landlock_create_ruleset", None, 0, _ASK_VERSION)
 
 
-def allow_only(readable: Iterable[Path], writable: Iterable[Path]) -> int:
+def allow_only(
+    readable: Iterable[Path], writable: Iterable[Path], devices: Iterable[Path] = ()
+) -> int:
     """Restrict this thread and those that it starts; to be called before there is another one.
 
     Open files stay open. TCP connections, and from version 6 on signals to other processes, are
@@ -41,6 +43,7 @@ def allow_only(readable: Iterable[Path], writable: Iterable[Path]) -> int:
         readable: Files, and folders below which everything may be read; absent ones are left out.
         writable: Folders in which existing files may be opened, by whoever knows their names: the
             folders are not listed.
+        devices: Device nodes, and folders of such, that may be opened and controlled (`ioctl`).
 
     Returns:
         The version of Landlock.
@@ -63,6 +66,11 @@ def allow_only(readable: Iterable[Path], writable: Iterable[Path]) -> int:
                 _allow(ruleset, path, _READ_FILE | (_READ_DIR if path.is_dir() else 0))
         for path in writable:
             _allow(ruleset, path, _READ_FILE | _WRITE_FILE)
+        # Up to version 4 it knows no right to control: everybody has it.
+        control = _READ_FILE | _WRITE_FILE | _CONTROL_DEVICE & attributes[0]
+        for path in devices:
+            with suppress(FileNotFoundError, PermissionError):
+                _allow(ruleset, path, control | (_READ_DIR if path.is_dir() else 0))
         call_system("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)

@@ -76,6 +76,14 @@ def test_a_misspelt_setting_stops_the_start_with_one_sentence():
     ]
 
 
+def test_jpeg_files_on_a_gpu_beside_a_cpu_stop_the_start_with_one_sentence():
+    code, lines = start(EXPOFUSE_CODEC__JPEG="nvimagecodec", EXPOFUSE_DEVICE="cpu")
+    assert code == 2
+    assert lines == [
+        "expofuse: EXPOFUSE_CODEC: expected EXPOFUSE_DEVICE=cuda beside JPEG=nvimagecodec, got cpu"
+    ]
+
+
 @pytest.mark.parametrize("setting", ["EXPOFUSE_PORT", "EXPOFUSE_METRICS_PORT"])
 def test_a_taken_port_stops_the_start_with_one_sentence(setting):
     with socket.socket() as other:

@@ -10,20 +10,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from expofuse.files.device.layout import MIN_PIXELS, is_for_device
+from expofuse.files.device.outcome import Outcome
 from model.errors import DeviceError
 from model.exposure import Pixels
-
-Outcome = Literal["done", "left", "failed"]
-"""Of a JPEG file: the device did it; it was not given to it; it failed, and the CPU did it."""
-
-OUTCOMES: tuple[Outcome, ...] = ("done", "left", "failed")
 
 EXTRA = "nvimagecodec"
 CPU = "cpu"
@@ -205,8 +200,11 @@ def _load() -> ModuleType:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Drop what is written to file 2: it says there which of its other codecs are not installed."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Drop what is written to file 2: it says there which of its other codecs are not installed.
+
+    Confined processes may open no file for writing alone, and nothing need be written to it.
+    """
+    kept, null = os.dup(2), os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 2)
     os.close(null)
     try:

@@ -1,6 +1,5 @@
 """JPEG files by nvImageCodec: on its own CPU backend everywhere, on a device where there is one."""
 
-import ctypes
 import io
 import logging
 import multiprocessing
@@ -25,23 +24,9 @@ from expofuse.files.writing.encode import encode
 from expofuse.files.writing.jpeg_segments import add_metadata
 from model.errors import DeviceError
 from tests import images
+from tests.devices import needs_device, needs_no_device
 
 LIMITS = PixelLimits(max_pixels=8_000_000, max_side_px=20_000)
-
-
-def count_devices():
-    """By the driver itself: what tests here need of CUDA is not torch's."""
-    count = ctypes.c_int()
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    driver.cuInit(0)
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    return count.value
-
-
-needs_device = pytest.mark.skipif(not count_devices(), reason="needs a CUDA device")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -261,7 +246,7 @@ def test_without_the_library_its_extra_is_named(monkeypatch):
         DeviceJpeg(CPU)
 
 
-@pytest.mark.skipif(bool(count_devices()), reason="needs a machine without a CUDA device")
+@needs_no_device
 def test_without_a_device_it_says_so_and_no_place_in_a_source():
     with pytest.raises(DeviceError, match="the device 'cuda:0', it cannot: ") as caught:
         DeviceJpeg("cuda:0")

@@ -139,13 +139,13 @@ def main() -> None:
     kept: list[bytearray] = []
 
     def answer_as_told(
-        call: Call, known: object, read_payload: Callable[[], bytearray]
+        call: Call, known: object, read_payload: Callable[[], bytearray], device: object
     ) -> tuple[Answer, bytes]:
         payload = read_payload() if isinstance(call, DecodeCall) else bytearray()
         if payload.startswith(TRY):
             tried = try_everything(json.loads(payload.removeprefix(TRY)))
             return Failure("codec-failed", json.dumps(tried)), b""
-        given, file = answer(call, known, lambda: payload)
+        given, file = answer(call, known, lambda: payload, device)
         if (folder / "grow").exists():
             kept.append(bytearray(os.urandom(1 << 20) * 200))
         for deed, forge in FORGED[type(call)].items():
