@@ -21,6 +21,7 @@ import cv2
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bench.gpu_files import measure_files
 from bench.measurement import OURS, describe_costs, describe_ratios, run_rounds
 from bench.repository import ROOT
 from bench.scenes import take_still
@@ -115,7 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
         for name in WEIGHTS
     }
     named = torch.cuda.get_device_name(device) if device != "cpu" else device
-    record = {"device": named, "tests_exit_status": status, "weights": measured}
+    record: dict[str, object] = {"device": named, "tests_exit_status": status, "weights": measured}
+    record["files"] = measure_files(device) if device != "cpu" else None
     write_record(options.out / "gpu.json", record)
     return status
 
