@@ -173,6 +173,9 @@ class WorkerSettings(BaseModel):
         )
 
 
+JpegCodec = Literal["libjpeg-turbo", "nvimagecodec"]
+
+
 class CodecSettings(BaseModel):
     """How the processes that touch untrusted bytes are driven."""
 
@@ -206,7 +209,7 @@ class CodecSettings(BaseModel):
         "processes: `auto`, as far as the system allows; `require`, or the service does not start; "
         "`off`",
     )
-    jpeg: Literal["libjpeg-turbo", "nvimagecodec"] = Field(
+    jpeg: JpegCodec = Field(
         "libjpeg-turbo",
         description="what decodes and encodes JPEG files: `libjpeg-turbo`, on the CPU; "
         "`nvimagecodec`, large ordinary ones on the GPU of `DEVICE`, which needs the extra of that "

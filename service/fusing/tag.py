@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from expofuse.package_version import package_version
 from service.fusing.path import Fusion
 from service.served_weights import WorkerInfo
+from service.settings import JpegCodec
 
 DIGEST_DIGITS = 48
 """Of the 64 of SHA-256, which processors of today compute faster than BLAKE2: 0.7 ms a megabyte."""
@@ -30,12 +31,14 @@ class Names:
     entity_tag: str
 
 
-async def name_fusion(fusion: Fusion, info: WorkerInfo) -> Names:
+async def name_fusion(fusion: Fusion, info: WorkerInfo, jpeg: JpegCodec) -> Names:
     """Name a request and its picture; hashes in a thread, which the event loop does not wait for.
 
     Args:
         fusion: What is to be fused, its files still there.
         info: On what it is fused.
+        jpeg: What reads and writes JPEG files: those of a GPU differ in the last bits, also from
+            what the CPU makes of a file at which the GPU fails.
     """
     loop = asyncio.get_running_loop()
     files = await loop.run_in_executor(None, _hash_files, list(fusion.form.files))
@@ -43,7 +46,10 @@ async def name_fusion(fusion: Fusion, info: WorkerInfo) -> Names:
     # `encoding` says in whichever way the format was chosen; the version is named by what it is.
     how = replace(options, format=None, weights=None)
     content = _digest(*files, *fusion.form.fields, repr(how), repr(fusion.encoding))
-    made_by = (package_version(), info.device, weights.label, weights.precision, weights.digest)
+    made_by = (
+        *(package_version(), info.device, jpeg),
+        *(weights.label, weights.precision, weights.digest),
+    )
     return Names(
         asked=_digest(content, options.weights or ""),
         entity_tag=f'"{_digest(content, *made_by)}"',

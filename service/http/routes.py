@@ -190,7 +190,7 @@ async def _fuse_exposures(
             deadline.reschedule(asyncio.get_running_loop().time() + record.wait_s)
             options = parse_options(request.query_params, form.options)
             fusion = judge(form, options, ",".join(headers.getlist("accept")), service)
-            names = await name_fusion(fusion, service.info)
+            names = await name_fusion(fusion, service.info, service.settings.codec.jpeg)
         if matches(",".join(headers.getlist("if-none-match")), names.entity_tag):
             return answer_not_modified(record, names.entity_tag)
         async with cancel_when_client_leaves(request.receive):
