@@ -20,6 +20,12 @@ UNUSED = {
     "the second copy of onnxruntime": ("onnxruntime/capi/libonnxruntime.so*",),
     # The module is linked to libraw_r.so.25; a wheel has copies where a system has links.
     "further copies of libraw": ("rawpy/libraw_r.so", "rawpy/libraw_r.so.*.*.*"),
+    # Of an extra: its wheel holds a module for each Python.
+    "nvimagecodec for other Pythons": (
+        "nvidia/nvimgcodec/*.cpython-39-*", "nvidia/nvimgcodec/*.cpython-310-*",
+        "nvidia/nvimgcodec/*.cpython-31[2-9]*", "nvidia/nvimgcodec/include",
+        "nvidia/nvimgcodec/tools",
+    ),
     # It is in the syntax of Python 3.12, which the image's 3.11 cannot compile.
     "a test of torch": ("torch/testing/_internal/py312_intrinsics.py",),
     "declarations and sources for compilers": ("**/*.pyi", "**/*.pxd", "**/*.pyx"),
