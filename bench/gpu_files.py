@@ -2,8 +2,9 @@
 
 Beside the way of the CPU, in interleaved rounds: decoding a pair and encoding a picture, and two
 services, one with `EXPOFUSE_CODEC__JPEG=nvimagecodec`, which are loaded in turns. Bounded in time:
-what would begin after `BUDGET_S` is left out, and the record says so. It needs the extra
-`nvimagecodec`. `make gpu-check` does it too. From the repository root:
+what would begin after `BUDGET_S` is left out. Of files with damaged codes it is counted how many
+nvJPEG refuses by itself when it is told to be strict: whether libjpeg-turbo need go over files
+first. It needs the extra `nvimagecodec`. `make gpu-check` does it too. From the repository root:
 
     python -m bench.gpu_files [--device cuda:0] [--out FOLDER]
 """
@@ -11,8 +12,10 @@ what would begin after `BUDGET_S` is left out, and the record says so. It needs 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,10 +35,12 @@ from bench.repository import ROOT
 from bench.running_service import RunningService, watched_service
 from bench.scenes import Scene, take_still
 from bench.timing import find_version, write_record
-from expofuse.files.device.jpeg import DeviceJpeg
+from expofuse.errors import ImageDecodeError
+from expofuse.files.device.jpeg import CPU, OPTIONS, DeviceJpeg
 from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits
 from expofuse.files.reading.decode import decode
+from expofuse.files.reading.jpeg.scan import check_scan
 from expofuse.files.reading.jpeg.stream import tidy
 from expofuse.files.reading.vips import configure_libvips
 from expofuse.files.writing.encode import encode
@@ -47,6 +52,11 @@ SIZES_MP = (0.6, 12.0, 24.0)
 REPEATS = 7
 CPU_WAY = "libjpeg-turbo and libvips, CPU"
 UNCHECKED = "device, without the check that a file is sound"
+ENGINE = "the same, by its engine for JPEG"
+STRICT = f"{OPTIONS} :extra_flags=4"
+"""The flag NVJPEG_FLAGS_BITSTREAM_STRICT of `nvjpeg.h`."""
+
+DAMAGED, DAMAGED_MP, DAMAGED_TIMEOUT_S = 60, 1.2, 20.0
 QUALITY = 90
 
 SERVICE_SIZES_MP = (2.0, 12.0)
@@ -84,6 +94,7 @@ def measure_files(
     configure_libvips()
     try:
         codec = DeviceJpeg(device, min_pixels=1)
+        engine = DeviceJpeg(device, min_pixels=1, uses_engine=device != CPU)
         begin_s = time.perf_counter()
         codec.try_out()
         trial_s = time.perf_counter() - begin_s
@@ -93,24 +104,30 @@ def measure_files(
     for megapixels in sizes_mp:
         if time.monotonic() > end_s:
             break
-        files[f"{megapixels:g} MP"] = time_codec(codec, take_still(megapixels), repeats=repeats)
-    del codec
+        files[f"{megapixels:g} MP"] = time_codec(
+            codec, engine, take_still(megapixels), repeats=repeats
+        )
+    del codec, engine
     return {
         "nvimagecodec": find_version("nvidia-nvimgcodec-cu13"),
         "nvjpeg": find_version("nvidia-nvjpeg"),
         "trial_s": shorten(trial_s),
         "files": files,
+        "damaged": count_refusals(device) if time.monotonic() < end_s else None,
         "service": measure_services(
             device, sizes_mp=service_sizes_mp, round_s=round_s, end_s=end_s
         ),
     }
 
 
-def time_codec(codec: DeviceJpeg, scene: Scene, *, repeats: int) -> dict[str, object]:
+def time_codec(
+    codec: DeviceJpeg, engine: DeviceJpeg, scene: Scene, *, repeats: int
+) -> dict[str, object]:
     """Decode a pair and encode a picture, on the device and on the CPU, in interleaved rounds.
 
     Args:
         codec: Takes files of any size.
+        engine: The same, which decodes by the device's engine for JPEG.
         scene: A pair.
         repeats: Counted rounds.
     """
@@ -126,14 +143,15 @@ def time_codec(codec: DeviceJpeg, scene: Scene, *, repeats: int) -> dict[str, ob
             for file, room in zip(files, rooms, strict=True)
         ]
 
-    def read_unchecked() -> None:
+    def read_unchecked(device: DeviceJpeg) -> None:
         for file, room in zip(tidied, rooms, strict=True):
-            if not codec.decode(file, room):
+            if not device.decode(file, room):
                 raise RuntimeError("expected the device to decode a file, it failed")
 
     decoding: dict[str, Callable[[], object]] = {
         OURS: partial(read_pair, codec),
-        UNCHECKED: read_unchecked,
+        UNCHECKED: partial(read_unchecked, codec),
+        ENGINE: partial(read_unchecked, engine),
         CPU_WAY: partial(read_pair, None),
     }
     encoding: dict[str, Callable[[], object]] = {OURS: partial(save, device=codec), CPU_WAY: save}
@@ -145,7 +163,10 @@ def time_codec(codec: DeviceJpeg, scene: Scene, *, repeats: int) -> dict[str, ob
             "rounds": {way: describe_costs(costs) for way, costs in rounds.items()},
             "ratios": describe_ratios(rounds),
         }
-    return found | {"likeness": compare(codec, files[1], picture)}
+    return found | {
+        "likeness": compare(codec, files[1], picture),
+        "likeness_of_engine": compare(engine, files[1], picture),
+    }
 
 
 def compare(codec: DeviceJpeg, file: bytes, picture: Pixels) -> dict[str, object]:
@@ -171,6 +192,67 @@ def compare(codec: DeviceJpeg, file: bytes, picture: Pixels) -> dict[str, object
         "encoded_bytes": [len(one) for one in written],
         "encoded_mean_squared_error": [shorten(loss) for loss in losses],
     }
+
+
+def count_refusals(device: str, *, count: int = DAMAGED) -> dict[str, object]:
+    """How many files with damaged codes the device refuses by itself, and how many we refuse.
+
+    In a process of its own: what damage does to the device's context is not known.
+
+    Args:
+        device: See `DeviceJpeg`.
+        count: Files.
+    """
+    command = [sys.executable, "-m", "bench.gpu_files", "--count-refusals", str(count)]
+    try:
+        done = subprocess.run(
+            [*command, "--device", device],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            timeout=DAMAGED_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return {"left_out": str(error)}
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def _count_refusals(device: str, count: int) -> dict[str, object]:
+    codec = DeviceJpeg(device, min_pixels=1, options=STRICT)
+    file = tidy(take_still(DAMAGED_MP).encode()[1])
+    room = np.empty(decode(file, limits=_LIMITS).pixels.shape, np.uint8)
+    refused = {"by us": 0, "by the device": 0, "by both": 0}
+    for damaged in _damage(file, count):
+        try:
+            check_scan(damaged)
+            is_sound = True
+        except ImageDecodeError:
+            is_sound = False
+        is_taken = codec.decode(damaged, room)
+        refused["by us"] += not is_sound
+        refused["by the device"] += not is_taken
+        refused["by both"] += not (is_sound or is_taken)
+    return {"files": count, "takes_the_sound_one": codec.decode(file, room), **refused}
+
+
+def _damage(file: bytes, count: int) -> Iterator[bytes]:
+    """A bit turned, bytes lost, bytes inserted, the rest lost; in the codes of a picture."""
+    rng = np.random.default_rng(0)
+    start = file.rindex(b"\xff\xda") + 14
+    for index in range(count):
+        changed = bytearray(file)
+        position, size = int(rng.integers(start, len(file) - 50)), int(rng.integers(1, 40))
+        match index % 4:
+            case 0:
+                changed[position] ^= 1 << int(rng.integers(8))
+            case 1:
+                del changed[position : position + size]
+            case 2:
+                changed[position:position] = rng.bytes(size)
+            case _:
+                del changed[position:-2]
+        yield bytes(changed)
 
 
 @dataclass(slots=True)
@@ -312,7 +394,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--count-refusals", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.count_refusals is not None:
+        configure_libvips()
+        print(json.dumps(_count_refusals(options.device, options.count_refusals)))
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     write_record(options.out / "gpu-files.json", measure_files(options.device))
 

@@ -14,9 +14,9 @@ def test_files_are_timed_beside_the_cpu():
         CPU, sizes_mp=[0.02], service_sizes_mp=[], repeats=2, budget_s=0.0
     )
     assert record["files"] == {}  # Nothing begins after the budget.
-    record = gpu_files.time_codec(
-        gpu_files.DeviceJpeg(CPU, min_pixels=1), gpu_files.take_still(0.02), repeats=2
-    )
+    assert record["damaged"] is None
+    codec = gpu_files.DeviceJpeg(CPU, min_pixels=1)
+    record = gpu_files.time_codec(codec, codec, gpu_files.take_still(0.02), repeats=2)
     for work in ("decode a pair", "encode"):
         rounds = record[work]["rounds"]
         assert all(len(one["wall_s"]["values"]) == 2 for one in rounds.values())
@@ -24,6 +24,18 @@ def test_files_are_timed_beside_the_cpu():
     assert record["likeness"]["decoded_by"] == "done"
     assert record["likeness"]["decoded_max"] == 0
     json.dumps(record)
+
+
+def test_it_is_counted_how_many_damaged_files_each_refuses():
+    found = gpu_files.count_refusals(CPU, count=40)
+    assert found["takes_the_sound_one"]
+    assert 10 < found["by us"] < 40
+    assert found["by the device"] == found["by both"] == 0  # libjpeg-turbo's warnings are printed.
+
+
+@needs_no_device
+def test_refusals_that_cannot_be_counted_are_told():
+    assert "non-zero exit status" in gpu_files.count_refusals("cuda:0")["left_out"]
 
 
 @needs_no_device

@@ -35,7 +35,8 @@ is repeated and not interpolated makes several."""
 MAX_MEAN_LOSS = 4.0
 """Levels that the trial may lose by being encoded, on average; other pixels would make 60."""
 
-_OPTIONS = ":fancy_upsampling=1"
+OPTIONS = ":fancy_upsampling=1"
+"""Of the decoder: chroma is interpolated, as libjpeg-turbo does."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,21 @@ class DeviceJpeg:
     Args:
         device: `cuda:N`, or `CPU`.
         min_pixels: Pixels of a file below which it is not decoded here.
+        options: Of nvImageCodec's decoder.
+        uses_engine: Have files decoded by the device's engine for JPEG, where it has one.
 
     Raises:
         DeviceError: nvImageCodec is not installed, or finds no such device.
     """
 
-    def __init__(self, device: str, *, min_pixels: int = MIN_PIXELS) -> None:
+    def __init__(
+        self,
+        device: str,
+        *,
+        min_pixels: int = MIN_PIXELS,
+        options: str = OPTIONS,
+        uses_engine: bool = False,
+    ) -> None:
         self._library = _load()
         self._min_pixels = min_pixels
         self._outcome: Outcome | None = None
@@ -60,12 +70,15 @@ class DeviceJpeg:
         if kind == CPU:
             number, backend = library.NVIMGCODEC_DEVICE_CPU_ONLY, library.BackendKind.CPU_ONLY
         else:
-            # Of its kinds this is the one that interpolates chroma; the engine of hardware repeats.
             number, backend = int(index or 0), library.BackendKind.HYBRID_CPU_GPU
         backends = [library.Backend(backend)]
+        engines = [library.Backend(library.BackendKind.HW_GPU_ONLY)] if uses_engine else []
         try:
             self._decoder = library.Decoder(
-                device_id=number, max_num_cpu_threads=1, backends=backends, options=_OPTIONS
+                device_id=number,
+                max_num_cpu_threads=1,
+                backends=[*engines, *backends],
+                options=options,
             )
             self._encoder = library.Encoder(
                 device_id=number, max_num_cpu_threads=1, backends=backends

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from expofuse.errors import EncodeError, FileError
-from expofuse.files.device import jpeg as device_jpeg
 from expofuse.files.device.jpeg import CPU, DeviceJpeg
 from expofuse.files.device.layout import MIN_PIXELS
 from expofuse.files.formats import EncodeOptions, ImageMetadata
@@ -233,10 +232,9 @@ def test_a_trial_leaves_no_outcome(device):
     assert device.take_outcome() is None
 
 
-def test_chroma_that_is_repeated_does_not_pass_the_trial(monkeypatch):
-    monkeypatch.setattr(device_jpeg, "_OPTIONS", ":fancy_upsampling=0")
+def test_chroma_that_is_repeated_does_not_pass_the_trial():
     with pytest.raises(DeviceError, match="within 1 levels"):
-        DeviceJpeg(CPU).try_out()
+        DeviceJpeg(CPU, options=":fancy_upsampling=0").try_out()
 
 
 def test_without_the_library_its_extra_is_named(monkeypatch):
