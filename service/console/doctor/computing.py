@@ -19,7 +19,6 @@ EXTRAS = {
     "service": ("fastapi", "to serve"),
     "client": ("httpx", "for --server"),
     "heic": ("pi_heif", "to read HEIC"),
-    "nvimagecodec": ("nvidia.nvimgcodec", "for JPEG files on a GPU"),
     "raw": ("rawpy", "to read raw files"),
 }
 """The module that tells whether an extra is installed, and what it is for."""
