@@ -29,7 +29,17 @@ itself the compiler uses whatever the machine has that it runs on, and no older 
 
 SOURCES = tuple(
     f"model/kernels/{name}.c"
-    for name in ("area", "collapse", "contradiction", "levels", "look", "patches", "reduce", "warp")
+    for name in (
+        "area",
+        "collapse",
+        "contradiction",
+        "levels",
+        "look",
+        "patches",
+        "reduce",
+        "spectrum",
+        "warp",
+    )
 )
 HEADERS = tuple(f"model/kernels/{name}.h" for name in ("arithmetic", "colour", "pixels"))
 

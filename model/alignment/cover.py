@@ -16,6 +16,9 @@ from model.side_by_side import map_parts
 
 ENTIRE = 255
 
+STRIP = 128
+"""Rows that are laid at a time."""
+
 
 def lay_proxies(
     given: Sequence[Pixels], alignment: StackAlignment | None, size: Size
@@ -40,14 +43,27 @@ def lay_proxies(
             return proxy, None
         small = rescale_homography(map_frame(report, size), size, (width, height))
         if report.needs_warp:
-            laid = cv2.warpPerspective(
-                proxy, small, (width, height), borderMode=cv2.BORDER_REPLICATE
-            )
-            proxy = np.asarray(laid, np.uint8)
+            proxy = _warp(proxy, small)
         return proxy, _find_uncovered(invert(small), height, width)
 
-    proxies, absent = zip(*map_parts(lay, zip(given, reports, strict=True)), strict=True)
+    proxies, absent = zip(*map(lay, zip(given, reports, strict=True)), strict=True)
     return list(proxies), list(absent)
+
+
+def _warp(proxy: Proxy, homography: NDArray[np.float64]) -> Proxy:
+    """A picture where a homography takes it, its edge going on; in strips, one beside the other."""
+    height, width = proxy.shape[:2]
+    laid = np.empty_like(proxy)
+
+    def warp(top: int) -> None:
+        rows = min(STRIP, height - top)
+        up = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
+        strip = laid[top : top + rows]
+        border = cv2.BORDER_REPLICATE
+        cv2.warpPerspective(proxy, up @ homography, (width, rows), strip, borderMode=border)
+
+    map_parts(warp, range(0, height, STRIP))
+    return laid
 
 
 def _find_uncovered(inverse: NDArray[np.float64], height: int, width: int) -> Absence | None:

@@ -35,8 +35,8 @@ SEARCH_RADII_PX = (8, 4, 2)
 STRENGTH_PX = 250_000
 """Patches are chosen on at most about this many pixels."""
 
-PART_PATCHES = 250
-"""Patches that are sought at a time; a thread takes one such part after the other."""
+PARTS = 6
+"""Parts of about one size that patches are sought in: two threads, or three, have as much to do."""
 
 MIN_PATCHES = 12
 MAX_SIDE_PX = 32_766
@@ -190,10 +190,7 @@ def match_patches(
     Returns:
         The fit, or None where too few patches can be found again.
     """
-    starts = range(0, len(places), PART_PATCHES)
-    parts = map_parts(
-        lambda start: correlate_patches(*cut(places[start : start + PART_PATCHES])), starts
-    )
+    parts = map_parts(lambda some: correlate_patches(*cut(some)), np.array_split(places, PARTS))
     correlation = Correlation(*(np.concatenate(one) for one in zip(*parts, strict=True)))
     is_found, offsets, information = locate_patches(correlation)
     if is_found.sum() < MIN_PATCHES:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.kernels.native import LIBRARY
+
 WHITENING = 0.7
 """Power of the amplitude that is divided out: 1 is phase alone, which noise spoils first."""
 
@@ -69,13 +71,19 @@ def cross_spectrum(fixed: Grey, moving: Grey) -> Grey:
     All three are packed as `cv2.dft` packs the transform of a real picture of even sides: the real
     and imaginary parts lie side by side, but in the first and the last column one below the other,
     and in the corners there are real numbers alone. Shape (H, W), float32.
+
+    Raises:
+        ValueError: The sides are odd, or not equal.
     """
-    product = cv2.mulSpectrums(fixed, moving, 0, None, True)
-    energy = product * product
-    for line in (energy[:, 1:-1], energy[1:-1, :: energy.shape[1] - 1].T):
-        line[:, ::2] += line[:, 1::2]
-        line[:, 1::2] = line[:, ::2]
-    return np.asarray(product / (energy ** np.float32(WHITENING / 2.0) + np.float32(1e-6)))
+    height, width = fixed.shape
+    if fixed.shape != moving.shape or height % 2 or width % 2 or min(height, width) < 2:
+        raise ValueError(f"expected spectra of one even size, got {fixed.shape} and {moving.shape}")
+    given = [np.ascontiguousarray(one, np.float32) for one in (fixed, moving)]
+    product = np.empty((height, width), np.float32)
+    LIBRARY.cross_spectrum(
+        *(one.ctypes.data for one in given), height, width, WHITENING / 2.0, product.ctypes.data
+    )
+    return product
 
 
 def _peak_offset(before: NDArray[Any], middle: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:

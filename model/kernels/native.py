@@ -219,6 +219,7 @@ _SIGNATURES: dict[str, tuple[type | None, Sequence[type]]] = {
         None,
         [ctypes.POINTER(Comparison), ctypes.POINTER(Tolerance), _AT, _AT],
     ),
+    "cross_spectrum": (None, [_AT, _AT, _WHOLE, _WHOLE, ctypes.c_float, _AT]),
     "cut_patches": (None, [_AT, _WHOLE, _WHOLE, _AT, _AT, _WHOLE, _WHOLE, _AT]),
     "count_patches_scratch": (ctypes.c_size_t, [_WHOLE, _WHOLE]),
     "correlate_patches": (None, [_AT, _AT, _WHOLE, _WHOLE, _WHOLE, _AT, _AT, _AT]),

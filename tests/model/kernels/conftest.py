@@ -7,6 +7,7 @@ from model.kernels import native
 LIBRARIES = sorted(Path(native.__file__).parent.glob("native_*.so"))
 USERS = (
     "model.alignment.correlation",
+    "model.alignment.phase",
     "model.blend.kernels",
     "model.blend.look",
     "model.ghosts.kernels",
