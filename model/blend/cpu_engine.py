@@ -1,9 +1,7 @@
 """Computes the passes of `pyramid-blend` on the CPU, a small window on each core at a time."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -27,6 +25,7 @@ from model.blend.single_thread import hold_single_thread
 from model.errors import InferenceError
 from model.exposure import Pixels
 from model.manifest import Parameters, PyramidBlendConfig
+from model.side_by_side import OtherThreads, map_with
 from model.tiling import Rect, Window
 from model.warp import warp_pixels
 
@@ -60,7 +59,7 @@ class CpuEngine:
         self.look = Look(config, parameters)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.preferred_batch = WINDOWS_PER_THREAD * self.threads
-        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._others = OtherThreads(self.threads - 1) if self.threads > 1 else None
         saliency: list[float] = parameters["saliency"].tolist() if config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
@@ -71,9 +70,7 @@ class CpuEngine:
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
         with hold_single_thread(), _named_errors():
-            if self._pool is None:
-                return [work(item) for item in items]
-            return _run_all(self._pool, work, items)
+            return map_with(self._others, work, items)
 
     def warp(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
         """See `Engine.warp`."""
@@ -254,33 +251,6 @@ class CpuCanvas:
             core=window.core,
             saliency=self._engine.weigh_contrast(len(exposures), group),
         )
-
-
-def _run_all(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]
-) -> list[Result]:
-    """Do work in a pool; return or raise only when none of it runs any more.
-
-    The work writes into the run's buffers. Were an error raised while other windows are being
-    computed, they would write on behind the back of a caller that tries again or lets go.
-    """
-    futures = deque(pool.submit(work, item) for item in items)
-    try:
-        wait(futures, return_when=FIRST_EXCEPTION)
-    finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
-    # Only a failure leaves windows that were never begun, and the failure is what is raised. No
-    # name is left on its future here: its traceback holds this frame, and with it the windows.
-    del future
-    results: list[Result] = []
-    while futures:
-        if futures[0].cancelled():
-            futures.popleft()
-        else:
-            results.append(futures.popleft().result())
-    return results
 
 
 @contextmanager

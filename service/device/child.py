@@ -17,6 +17,7 @@ from model.errors import FusionError, InferenceError
 from model.exposure import ExposureStack, Pixels
 from model.ghosts.packing import unpack_ghost
 from model.registration import Registration
+from model.side_by_side import alone
 from model.tiling import Window
 from service.device.backend import (
     Backend,
@@ -69,6 +70,7 @@ class LostDeviceError(Exception):
 @dataclass(slots=True)
 class _RunningJob:
     run: "FusionRun"
+    is_alone: bool
     has_started: bool = False
 
 
@@ -113,7 +115,7 @@ class Worker:
                 raise LostDeviceError from error
             self._report_failure(number, job.weights, error)
             return
-        self._jobs[number] = _RunningJob(run)
+        self._jobs[number] = _RunningJob(run, job.is_alone)
         self._schedule.add(number, run.passes, weights=job.weights, rank=rank)
 
     def cancel(self, number: int) -> None:
@@ -191,7 +193,9 @@ class Worker:
         pipeline = self._backend.pipelines[weights]
         begin = time.monotonic()
         try:
-            pipeline.fuse_windows([(self._jobs[number].run, one) for number, one in batch])
+            is_alone = len(self._jobs) == 1 and self._jobs[batch[0][0]].is_alone
+            with alone(is_alone=is_alone):
+                pipeline.fuse_windows([(self._jobs[number].run, one) for number, one in batch])
         except Exception as error:
             kind = self._backend.classify(error)
             if kind == "memory":

@@ -27,6 +27,7 @@ class FuseJob:
         alignment: How the exposures lie on it; None warps nothing.
         ghosts: What moved in each exposure; None replaces nothing.
         weights: Label of the weights version that fuses it, one that the worker serves.
+        is_alone: The service had nothing else to do when it came.
     """
 
     exposures: tuple[SharedDescriptor, ...]
@@ -36,6 +37,7 @@ class FuseJob:
     alignment: StackAlignment | None
     ghosts: tuple[PackedGhost | None, ...] | None
     weights: str
+    is_alone: bool = False
 
     @property
     def blocks(self) -> tuple[SharedDescriptor, ...]:

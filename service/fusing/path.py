@@ -168,7 +168,15 @@ async def run_fusion(
             frame = found.frame if options.crop == "common" else None
             check_result(fusion.encoding, found.exposures[0], frame)
         backlog.finish(admitted, "align")
-        output = await _fuse(found, fusion.weights, admitted.turn, record, blocks, worker)
+        output = await _fuse(
+            found,
+            fusion.weights,
+            admitted.turn,
+            record,
+            blocks,
+            worker,
+            is_alone=admission.jobs == 1,
+        )
         backlog.finish(admitted, "fuse")
         with stages.measure("encode"):
             picture = await service.codec.encode(
@@ -205,6 +213,8 @@ async def _fuse(
     record: RequestRecord,
     blocks: JobBlocks,
     worker: JobQueue,
+    *,
+    is_alone: bool,
 ) -> SharedDescriptor:
     """Have the used exposures fused; a single one is the picture."""
     exposures = found.exposures
@@ -222,6 +232,7 @@ async def _fuse(
         found.alignment,
         found.ghosts,
         weights.label,
+        is_alone,
     )
     record.stages.current = "queue"
     record.find_place = partial(worker.find_place, job)

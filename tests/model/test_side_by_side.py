@@ -1,7 +1,11 @@
 """Parts of one piece of work on several threads."""
 
+import gc
+import os
+import sys
 import threading
 import time
+import weakref
 from dataclasses import asdict
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 
 from model.exposure import ExposureSet
 from model.register import register
-from model.side_by_side import map_parts, use_threads
+from model.side_by_side import OtherThreads, alone, map_parts, map_with, use_threads
 from tests.model.alignment.test_estimate import expose, make_scene, turn
 
 THREADS = (1, 2, 5)
@@ -63,6 +67,69 @@ def test_an_error_comes_when_no_work_runs_any_more(count):
     assert caught.value.args == (0,)
     time.sleep(0.05)
     assert running == [0]
+
+
+def see_processors(others):
+    """Those on which another thread may run, while it and the caller work."""
+    barrier, caller = threading.Barrier(2, timeout=30), threading.current_thread()
+
+    def work(_):
+        barrier.wait()
+        is_caller = threading.current_thread() is caller
+        return None if is_caller else os.sched_getaffinity(0)
+
+    map_with(others, work, range(2))
+    (found,) = (one for one in map_with(others, work, range(2)) if one is not None)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads are left where they are")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_other_threads_are_kept_off_the_callers_processor_while_nothing_else_runs():
+    allowed, others = os.sched_getaffinity(0), OtherThreads(1)
+    assert see_processors(others) == allowed
+    with alone():
+        kept_off = see_processors(others)
+        assert kept_off < allowed
+        assert len(kept_off) == len(allowed) - 1
+        with alone(is_alone=False):
+            assert see_processors(others) == allowed
+    assert see_processors(others) == allowed
+    others.end()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads are left where they are")
+def test_a_caller_with_one_processor_shares_it():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        with use_threads(2):
+            for _ in range(2):
+                assert map_parts(abs, [-1, 2, -3]) == [1, 2, 3]
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def test_an_error_leaves_nothing_behind():
+    class Window:
+        pass
+
+    held = []
+
+    def work(item):
+        window = Window()
+        held.append(weakref.ref(window))
+        raise KeyError(item)
+
+    gc.disable()
+    try:
+        with use_threads(2), pytest.raises(KeyError):
+            map_parts(work, range(6))
+        time.sleep(0.05)
+        assert held
+        assert not [one for one in held if one() is not None]
+    finally:
+        gc.enable()
 
 
 def test_what_is_registered_does_not_depend_on_the_number_of_threads():
