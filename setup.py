@@ -41,7 +41,10 @@ SOURCES = tuple(
         "warp",
     )
 )
-HEADERS = tuple(f"model/kernels/{name}.h" for name in ("arithmetic", "colour", "pixels"))
+HEADERS = tuple(
+    f"model/kernels/{name}.h"
+    for name in ("arithmetic", "colour", "colour_rule", "pixels", "rgb", "scalars", "steps")
+)
 
 X86 = {"x86_64", "amd64"}
 

@@ -1,4 +1,4 @@
-/* What several kernels share. */
+/* What several kernels of the CPU share. */
 
 #ifndef EXPOFUSE_ARITHMETIC_H
 #define EXPOFUSE_ARITHMETIC_H
@@ -7,34 +7,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CHANNELS 3
-
-#define INLINE static inline __attribute__((always_inline))
+#include "scalars.h"
 
 /* A loop whose pointers do not overlap and whose turns do not depend on each other. */
 #define EACH _Pragma("clang loop vectorize(assume_safety)")
-
-static inline int clamp_index(int index, int length) {
-    return index < 0 ? 0 : index < length ? index : length - 1;
-}
-
-static inline float clamp(float x, float low, float high) {
-    x = x < low ? low : x;
-    return x > high ? high : x;
-}
 
 /* To the nearest whole number, half to even, of |x| below 2^22. */
 static inline float round_even(float x) {
     const float magic = 12582912.0f;
     return (x + magic) - magic;
-}
-
-/* Index within 0..length - 1 that a mirror at the first and the last pixel shows. */
-static inline int mirror(int index, int length) {
-    if (length == 1) return 0;
-    int period = 2 * length - 2;
-    index = ((index % period) + period) % period;
-    return index < length ? index : period - index;
 }
 
 /* ---- several values at a time ---- */

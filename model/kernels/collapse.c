@@ -10,17 +10,12 @@
  */
 
 #include "colour.h"
+#include "steps.h"
 
-#define REACH 2 /* of the binomial 1 4 6 4 1 on either side */
-#define TAPS 5
-#define TERMS 4         /* coefficients of an exposure's logit */
 #define MAPS (TERMS * MAX_EXPOSURES + 1)
-#define MAX_LOGIT 60.0f
 #define BLOCK STRETCH   /* columns that are blended at a time */
 #define EDGE LANES      /* columns of a row in work before its block's first; REACH of them count */
 #define ROW (EDGE + BLOCK + 3 * LANES)
-
-static const float SALIENCY_FLOOR = 0.06f, FLOOR_SHARE = 0.2f;
 
 typedef struct {
     int exposures, height, width;
@@ -76,18 +71,6 @@ static inline int first_read(const Block *block) {
 static inline int last_read(const Block *block, const Band *band) {
     const int last = block->first + block->count + REACH;
     return last < band->width ? last : band->width;
-}
-
-/* EXPAND along one axis: at a coarse value, and between two. */
-INLINE Lanes around(Lanes before, Lanes here, Lanes after) {
-    return (before + after) * 0.125f + here * 0.75f;
-}
-
-INLINE Lanes halfway(Lanes here, Lanes after) { return (here + after) * 0.5f; }
-
-/* The binomial. */
-INLINE Lanes smooth(Lanes a, Lanes b, Lanes c, Lanes d, Lanes e) {
-    return (a + e) * (1.0f / 16.0f) + ((b + d) * (4.0f / 16.0f) + c * (6.0f / 16.0f));
 }
 
 /* EXPAND: the columns that a block reads of one row of a coarse plane at twice its size. */

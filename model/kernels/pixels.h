@@ -7,25 +7,13 @@
 #define EXPOFUSE_PIXELS_H
 
 #include "arithmetic.h"
+#include "rgb.h"
 
 typedef uint8_t Bytes16 __attribute__((vector_size(16), aligned(1)));
 typedef uint8_t Bytes32 __attribute__((vector_size(32), aligned(1)));
 typedef int32_t Numbers __attribute__((vector_size(32), aligned(4)));
 typedef uint16_t Words8 __attribute__((vector_size(16), aligned(2)));
 typedef uint16_t Words16 __attribute__((vector_size(32), aligned(2)));
-
-static const float LUMA[CHANNELS] = {0.298936f, 0.587043f, 0.114021f};
-
-typedef struct {
-    Lanes red, green, blue;
-} Rgb;
-
-INLINE Lanes luma_of(Rgb pixels) {
-    return LUMA[0] * pixels.red + LUMA[1] * pixels.green + LUMA[2] * pixels.blue;
-}
-
-/* The largest value of a channel. */
-INLINE float full_of(const int bytes) { return bytes == 1 ? 255.0f : 65535.0f; }
 
 /* One channel of eight pixels. Four of them, twelve bytes, lie in either half of what is read; each
  * byte that is picked becomes a number of four. */

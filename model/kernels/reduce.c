@@ -118,8 +118,8 @@ void halve_cells(const float *planes, int count, int height, int width, float *h
                 if (is_luma) {                                                                    \
                     EACH for (int x = 0; x < count; x++) {                                        \
                         const SUM *at = sums + 2 * CHANNELS * x;                                  \
-                        red[x] = scale * (LUMA[0] * (float)at[0] + LUMA[1] * (float)at[1] +       \
-                                          LUMA[2] * (float)at[2]);                                \
+                        red[x] = scale * (LUMA_RED * (float)at[0] + LUMA_GREEN * (float)at[1] +   \
+                                          LUMA_BLUE * (float)at[2]);                              \
                     }                                                                             \
                 } else {                                                                          \
                     EACH for (int x = 0; x < count; x++) {                                        \
