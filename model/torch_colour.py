@@ -1,7 +1,7 @@
 """Converts sRGB to CIELAB and back on tensors, by the constants of `model.colour`."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ from model.colour import (
 from model.exposure import Pixels
 
 FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
-PIXEL_TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
+PIXEL_TYPES: dict[np.dtype[Any], torch.dtype] = {
+    np.dtype(np.uint8): torch.uint8,
+    np.dtype(np.uint16): torch.uint16,
+}
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from model.blend.cpu_engine import CpuEngine as BlendCpuEngine
 from model.blend.pipeline import BlendPipeline, Engine
 from model.blend.torch_engine import TorchEngine as BlendTorchEngine
+from model.blend.torch_fused import FusedEngine
 from model.blend.torch_network import BlendNetwork
 from model.device import Precision
 from model.lightness.definition import ChromaRule
@@ -16,6 +17,7 @@ from model.lightness.torch_engine import TorchNetwork
 from model.release.torch_networks import build_loaded, to_parameters
 from model.release.verify import verify_torch
 from model.release.weights import LoadedWeights
+from model.torch_kernels import open_kernels
 
 if TYPE_CHECKING:
     from model.pipeline import FusionPipeline
@@ -40,12 +42,13 @@ def create_torch_pipeline(
         The pipeline.
 
     Raises:
+        DeviceError: The kernels cannot be compiled for the device.
         WeightsError: The network in torch does not answer the golden pair as the manifest says.
     """
     verify_torch(weights)
     network, where = build_loaded(weights), torch.device(device)
     if isinstance(network, BlendNetwork):
-        return BlendPipeline(BlendTorchEngine(network, device=where))
+        return BlendPipeline(_create_blend_engine(network, where))
     assert rule != "blend"
     engine = LightnessTorchEngine(TorchNetwork(network, device=where, precision=precision))
     return LightnessPipeline(engine, chroma=rule)
@@ -63,4 +66,11 @@ def create_blend_engine(
     """
     if device == "cpu":
         return BlendCpuEngine(network.config, to_parameters(network), threads=threads)
-    return BlendTorchEngine(network, device=torch.device(device))
+    return _create_blend_engine(network, torch.device(device))
+
+
+def _create_blend_engine(network: BlendNetwork, device: torch.device) -> Engine:
+    """Fused kernels on a GPU, torch's own operations elsewhere."""
+    if device.type == "cuda":
+        return FusedEngine(network, launcher=open_kernels(device), device=device)
+    return BlendTorchEngine(network, device=device)

@@ -22,8 +22,10 @@ from model.blend.kernels import (
 from model.blend.levels import BANDS, Levels, plan_levels, size_at
 from model.blend.look import Look, LookMaps, to_lumas
 from model.blend.single_thread import hold_single_thread
+from model.blend.source import Source
 from model.errors import InferenceError
 from model.exposure import Pixels
+from model.landing import Landed
 from model.manifest import Parameters, PyramidBlendConfig
 from model.side_by_side import OtherThreads, map_with
 from model.tiling import Rect, Window
@@ -63,9 +65,9 @@ class CpuEngine:
         saliency: list[float] = parameters["saliency"].tolist() if config.saliency else []
         self.saliency = saliency + [0.0] * (BANDS - len(saliency))
 
-    def start(self, levels: Levels, exposures: int, height: int, width: int) -> "CpuCanvas":
+    def start(self, levels: Levels, source: Source) -> "CpuCanvas":
         """See `Engine.start`."""
-        return CpuCanvas(self, levels, exposures, height, width)
+        return CpuCanvas(self, levels, source)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """See `Engine.map`."""
@@ -184,11 +186,11 @@ class CpuEngine:
 class CpuCanvas:
     """What a run keeps between its passes: two small pictures and the network's maps."""
 
-    def __init__(
-        self, engine: CpuEngine, levels: Levels, exposures: int, height: int, width: int
-    ) -> None:
+    def __init__(self, engine: CpuEngine, levels: Levels, source: Source) -> None:
         self._engine = engine
         self._levels = levels
+        self._source = source
+        exposures, height, width = len(source.stack), source.stack.height, source.stack.width
         self._whole = Rect(0, 0, height, width)
         size = size_at(height, width, levels.reduction)
         self._reduced: Planes = np.empty((exposures, 3, *size), np.float32)
@@ -196,9 +198,9 @@ class CpuCanvas:
         self._fused: Planes = np.empty(0, np.float32)
         self._maps: Planes = np.empty(0, np.float32)
 
-    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
+    def reduce(self, window: Window) -> None:
         """See `Canvas.reduce`."""
-        level = self._levels.reduction
+        exposures, level = self._source.prepare(window), self._levels.reduction
         target = window.core.reduced(level)
         rows, columns = target.relative_to(window.source.reduced(level)).slices
         for exposure, pixels in enumerate(exposures):
@@ -226,8 +228,9 @@ class CpuCanvas:
                 fused, lumas, self._maps, levels, self._whole, finest=levels.reduction
             )
 
-    def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
+    def blend(self, window: Window) -> Landed:
         """See `Canvas.blend`."""
+        exposures = self._source.read_prepared(window.source)
         reduction = self._levels.reduction
         # lumas of the window at its finest levels, but for the pixels' own
         lumas = [reduce_lumas(exposures)]
@@ -241,7 +244,7 @@ class CpuCanvas:
         )
         # the last step, and colour, of the core alone
         group = self._levels.group_of(0)
-        return blend_pixels(
+        core = blend_pixels(
             exposures,
             fused,
             lumas[0],
@@ -251,6 +254,7 @@ class CpuCanvas:
             core=window.core,
             saliency=self._engine.weigh_contrast(len(exposures), group),
         )
+        return Landed(core)
 
 
 @contextmanager

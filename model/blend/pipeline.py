@@ -8,7 +8,7 @@
 
 Beside the exposures and the picture, memory is taken by the windows in work and by what a run keeps
 between its passes: the canvas, both exposures at a sixty-fourth of a large picture's pixels, and
-the whole moving exposure where it is warped.
+the whole moving exposure where it is warped. A GPU whose memory suffices keeps the exposures.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.blend.levels import Levels, blend_halo, plan_levels, reduce_halo
+from model.blend.source import Source
 from model.device import Precision
 from model.exposure import ExposureStack, Pixels
+from model.landing import Landing
 from model.manifest import PyramidBlendConfig
 from model.registration import AS_THEY_ARE, Registration
 from model.run import (
@@ -30,7 +32,6 @@ from model.run import (
     prepare_ghosts,
     prepare_motions,
     prepare_output,
-    prepare_window,
 )
 from model.tiling import Rect, Window, WindowKind, plan_grid_windows
 
@@ -43,15 +44,15 @@ Result = TypeVar("Result")
 class Canvas(Protocol):
     """What a run keeps between its passes, on the device that computes it."""
 
-    def reduce(self, exposures: Sequence[Pixels], window: Window) -> None:
-        """Bring the core of a window of every exposure to the reduced level."""
+    def reduce(self, window: Window) -> None:
+        """Read a window of every exposure, and bring its core to the reduced level."""
         ...
 
     def predict(self) -> None:
         """Run the network and fuse what lies above the reduced level."""
         ...
 
-    def blend(self, exposures: Sequence[Pixels], window: Window) -> Pixels:
+    def blend(self, window: Window) -> Landing:
         """The core of a window as pixels of the exposures' type. Shape (H, W, 3)."""
         ...
 
@@ -69,8 +70,8 @@ class Engine(Protocol):
     tile_px: int
     preferred_batch: int
 
-    def start(self, levels: Levels, exposures: int, height: int, width: int) -> Canvas:
-        """An empty canvas for a picture of so many exposures."""
+    def start(self, levels: Levels, source: Source) -> Canvas:
+        """An empty canvas for a picture; computes nothing."""
         ...
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -91,14 +92,13 @@ class BlendRun(FusionRun):
     """A run with its canvas.
 
     Attributes:
+        source: What reads the exposures.
         canvas: What is kept between the passes.
-        prepared: Each exposure that is warped or freed of ghosts, at the reference's pixels,
-            complete after the first pass; None for the others.
         done: Windows of each pass that were fused.
     """
 
+    source: Source
     canvas: Canvas
-    prepared: tuple[Pixels | None, ...]
     done: tuple[set[Window], ...]
 
 
@@ -137,24 +137,15 @@ class BlendPipeline:
         levels = plan_levels(height, width, network_side_px=side_px)
         whole = Rect(0, 0, height, width)
         halo_px = blend_halo(levels.reduction) if self.halo_px is None else self.halo_px
-        return BlendRun(
-            stack,
-            (
-                self._plan("reduce", whole, levels, reduce_halo(levels.reduction)),
-                (Window("coarse", whole, whole),),
-                self._plan("blend", whole, levels, halo_px),
-            ),
-            output,
-            motions,
-            ghosts,
-            registration.reference,
-            self.engine.start(levels, len(stack), height, width),
-            tuple(
-                None if motion is None and ghost is None else np.empty_like(output)
-                for motion, ghost in zip(motions, ghosts, strict=True)
-            ),
-            tuple(set() for _ in PASSES),
+        passes = (
+            self._plan("reduce", whole, levels, reduce_halo(levels.reduction)),
+            (Window("coarse", whole, whole),),
+            self._plan("blend", whole, levels, halo_px),
         )
+        given = (stack, passes, output, motions, ghosts, registration.reference)
+        source = Source(FusionRun(*given), self.engine.warp)
+        canvas = self.engine.start(levels, source)
+        return BlendRun(*given, source, canvas, tuple(set() for _ in PASSES))
 
     def fuse_windows(self, batch: Sequence[tuple[FusionRun, Window]]) -> None:
         """See `FusionPipeline.fuse_windows`."""
@@ -185,31 +176,25 @@ class BlendPipeline:
             kind, whole.height, whole.width, grid_px=grid_px, halo_px=halo_px, tile_px=tile_px
         )
 
-    def _fuse_window(self, turn: tuple[BlendRun, Window]) -> Pixels | None:
+    @staticmethod
+    def _fuse_window(turn: tuple[BlendRun, Window]) -> Landing | None:
         run, window = turn
         if window.kind == "reduce":
-            run.canvas.reduce(self._prepare(run, window), window)
+            run.canvas.reduce(window)
             return None
-        exposures = [
-            (given if prepared is None else prepared)[window.source.slices]
-            for given, prepared in zip(run.stack.exposures, run.prepared, strict=True)
-        ]
-        return run.canvas.blend(exposures, window)
-
-    def _prepare(self, run: BlendRun, window: Window) -> list[Pixels]:
-        """Read a window of every exposure: warped, freed of ghosts, and kept for the last pass."""
-        exposures = prepare_window(run, window.source, warp=self.engine.warp)
-        inside = window.core.relative_to(window.source).slices
-        for exposure, prepared in zip(exposures, run.prepared, strict=True):
-            if prepared is not None:
-                prepared[window.core.slices] = exposure[inside]
-        return exposures
+        return run.canvas.blend(window)
 
     @staticmethod
-    def _write(chunk: Sequence[tuple[BlendRun, Window]], cores: Sequence[Pixels | None]) -> None:
-        for (run, window), core in zip(chunk, cores, strict=True):
-            if core is not None:
-                run.output[window.core.slices] = core
+    def _write(
+        chunk: Sequence[tuple[BlendRun, Window]], landings: Sequence[Landing | None]
+    ) -> None:
+        """Write every core, once all of them are there."""
+        for landing in landings:
+            if landing is not None:
+                landing.wait()
+        for (run, window), landing in zip(chunk, landings, strict=True):
+            if landing is not None:
+                landing.write(run.output[window.core.slices])
 
 
 def _take_turn(run: FusionRun, window: Window) -> tuple[BlendRun, Window]:

@@ -122,6 +122,11 @@ class BlendNetwork(nn.Module):
         self.band_gain = nn.Parameter(torch.zeros(BANDS))
         if config.saliency:
             self.saliency = nn.Parameter(torch.zeros(SALIENCY_GROUPS))
+        # A unit of output means a scale in the logit; the prior is a part of the square's. They are
+        # where the parameters are: nothing is copied to a device while it computes.
+        scales, is_square = COEFFICIENT_SCALES * GROUPS, (0.0, 0.0, 1.0, 0.0) * GROUPS
+        self.register_buffer("scales", torch.tensor(scales), persistent=False)
+        self.register_buffer("is_square", torch.tensor(is_square), persistent=False)
 
     def forward(self, *exposures: Tensor) -> Tensor:
         """Fuse whole pictures, see `fuse`."""
@@ -184,12 +189,9 @@ class BlendNetwork(nn.Module):
         # The mix of [e_k, mean], without putting the mean beside each e_k.
         own, shared = self.mix.weight.chunk(2, dim=1)
         shared_part = functional.conv2d(mean, shared, self.mix.bias) + context
-        # A unit of output means a scale in the logit; the prior is a part of the square's.
-        head = self.coefficients
-        scales = mean.new_tensor(COEFFICIENT_SCALES * GROUPS)
+        head, scales = self.coefficients, self.get_buffer("scales")
         weight = head.weight * scales[:, None, None, None]
-        is_square = mean.new_tensor((0.0, 0.0, 1.0, 0.0) * GROUPS)
-        bias = head.get_parameter("bias") * scales - is_square * self.prior
+        bias = head.get_parameter("bias") * scales - self.get_buffer("is_square") * self.prior
         coefficients = []
         for one, exposure in zip(features, planes.unbind(1), strict=True):
             mixed = functional.relu(functional.conv2d(one, own) + shared_part)

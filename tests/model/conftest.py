@@ -25,6 +25,7 @@ from model.manifest import (
 )
 from model.release.torch_networks import AnyNetwork, compute_golden, save_parameters
 from model.release.weights import LoadedWeights, golden_pair, load_weights
+from tests.model.host_launcher import HostLauncher, compile_kernels
 from tests.once import make_once
 
 LIVELY = "lively-0.0.1"
@@ -37,6 +38,12 @@ def _one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def host_launcher(tmp_path_factory) -> HostLauncher:
+    """The GPU's kernels on the CPU."""
+    return HostLauncher(compile_kernels(tmp_path_factory.mktemp("kernels")))
 
 
 def make_network(config: NetworkConfig) -> FusionNetwork:

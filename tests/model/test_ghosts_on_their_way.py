@@ -5,17 +5,15 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from model.blend.pipeline import BlendPipeline
-from model.blend.torch_engine import TorchEngine
 from model.exposure import AlignmentReport, ExposureStack, StackAlignment
 from model.fuse import fuse_stack
 from model.ghosts.packing import pack_ghost, unpack_ghost
 from model.register import register
 from model.registration import Registration
-from model.torch_pipeline import create_blend_engine
 from tests import images
+from tests.model.blend.test_pipeline import BY_WINDOWS, make_maker
 
 SIZE = (240, 320)
 TILE_PX = 64
@@ -40,12 +38,9 @@ def bracket(count=3, dtype=np.uint8):
     return still, moved, disc > 0
 
 
-@pytest.fixture(params=["cpu", "torch"])
-def pipeline(request, blend_network):
-    if request.param == "cpu":
-        engine = create_blend_engine(blend_network, device="cpu", threads=1)
-    else:
-        engine = TorchEngine(blend_network, device=torch.device("cpu"))
+@pytest.fixture(params=[*BY_WINDOWS, "fused"])
+def pipeline(request, blend_network, host_launcher):
+    engine = make_maker(request.param, host_launcher)(blend_network)
     return BlendPipeline(engine, tile_px=TILE_PX)
 
 

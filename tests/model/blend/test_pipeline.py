@@ -9,6 +9,7 @@ import torch
 from model.blend.levels import blend_halo, plan_levels, reduce_halo
 from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
+from model.blend.torch_fused import FusedEngine
 from model.blend.torch_network import BlendNetwork, build_pyramid
 from model.errors import InferenceError
 from model.exposure import IDENTITY, ExposureStack, StackAlignment
@@ -26,16 +27,35 @@ from tests.model.peak_memory import measure_peak_mib, needs_proc
 
 SIZES = [(1, 1), (1, 40), (3, 2), (16, 16), (17, 333), (40, 31), (131, 260)]
 SMALL_TILE_PX = 40
+CPU = torch.device("cpu")
 NETWORK_SIDES_PX = [16, 32, 256]
 """With them the sizes need levels 2 to 5 of the network."""
 
 
-@pytest.fixture(scope="module", params=["cpu", "torch"])
-def make_engine(request):
+BY_WINDOWS = ["cpu", "torch", "fused by windows"]
+"""Engines whose windows are all that they see of a picture at its own size."""
+
+
+@pytest.fixture(scope="module", params=[*BY_WINDOWS, "fused"])
+def make_engine(request, host_launcher):
+    return make_maker(request.param, host_launcher)
+
+
+@pytest.fixture(scope="module", params=BY_WINDOWS)
+def make_engine_of_windows(request, host_launcher):
+    return make_maker(request.param, host_launcher)
+
+
+def make_maker(kind, launcher):
+    """What makes an engine of a network: the fused ones compute the GPU's kernels on the CPU."""
+
     def make(network):
-        if request.param == "cpu":
+        if kind == "cpu":
             return create_blend_engine(network, device="cpu", threads=2)
-        return TorchEngine(network, device=torch.device("cpu"))
+        if kind == "torch":
+            return TorchEngine(network, device=CPU)
+        keep_bytes = 0 if kind == "fused by windows" else None
+        return FusedEngine(network, launcher=launcher, device=CPU, keep_bytes=keep_bytes)
 
     return make
 
@@ -96,7 +116,7 @@ def test_windows_equal_the_whole(
 
 
 @pytest.mark.parametrize("side_px", NETWORK_SIDES_PX[1:])
-def test_one_grid_step_less_of_halo_breaks_it(make_engine, make_blend, side_px):
+def test_one_grid_step_less_of_halo_breaks_it(make_engine_of_windows, make_blend, side_px):
     network = make_blend(network_side_px=side_px)
     # Noise of full contrast, for the outermost pixels weigh little: they decide a code or a few of
     # 16 bit, where rounding decides one at most.
@@ -107,7 +127,9 @@ def test_one_grid_step_less_of_halo_breaks_it(make_engine, make_blend, side_px):
     reduction = plan_levels(131, 173, network_side_px=side_px).reduction
     halo_px = blend_halo(reduction)
     enough, too_little = (
-        BlendPipeline(make_engine(network), tile_px=SMALL_TILE_PX, halo_px=margin_px).fuse(pair)
+        BlendPipeline(
+            make_engine_of_windows(network), tile_px=SMALL_TILE_PX, halo_px=margin_px
+        ).fuse(pair)
         for margin_px in (halo_px, halo_px - 2**reduction)
     )
     assert np.abs(enough - whole).max() <= 1
@@ -116,7 +138,7 @@ def test_one_grid_step_less_of_halo_breaks_it(make_engine, make_blend, side_px):
 
 @pytest.mark.parametrize("reduction", [2, 3])
 def test_the_reduced_picture_is_the_whole_s_by_no_smaller_halo(
-    make_engine, make_blend, make_scene, monkeypatch, reduction
+    make_engine_of_windows, make_blend, make_scene, monkeypatch, reduction
 ):
     network = make_blend(network_side_px=64 if reduction == 2 else 32)
     pair = make_scene(131, 173)
@@ -124,7 +146,7 @@ def test_the_reduced_picture_is_the_whole_s_by_no_smaller_halo(
     whole = build_pyramid(planes, reduction)[-1][0].numpy()
 
     def measure_difference():
-        pipeline = BlendPipeline(make_engine(network), tile_px=SMALL_TILE_PX)
+        pipeline = BlendPipeline(make_engine_of_windows(network), tile_px=SMALL_TILE_PX)
         run = pipeline.begin(pair, AS_THEY_ARE)
         pipeline.fuse_windows([(run, window) for window in run.passes[0]])
         return np.abs(np.asarray(run.canvas._reduced).reshape(whole.shape) - whole).max()

@@ -74,5 +74,5 @@ def test_two_threads_leave_the_flags_of_convolutions_as_they_were():
     flags = torch.backends.cudnn
     before = (flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32)
     assert before != (True, False, True, False)
-    overlap(torch_engine._EXACT_CONVOLUTIONS.hold)
+    overlap(torch_engine.EXACT_CONVOLUTIONS.hold)
     assert (flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32) == before

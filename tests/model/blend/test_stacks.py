@@ -18,8 +18,10 @@ from model.run import prepare_motions
 from model.tiling import Rect
 from model.torch_pipeline import create_blend_engine
 from tests.model.blend.test_pipeline import (
+    BY_WINDOWS,
     SMALL_TILE_PX,
     assert_equal_to_rounding,
+    make_maker,
     to_pixels,
     to_planes,
 )
@@ -35,12 +37,9 @@ def fuse_whole(network, stack):
     return to_pixels(network.fuse([to_planes(one) for one in stack.exposures]), stack.darkest.dtype)
 
 
-@pytest.fixture(scope="module", params=["cpu", "torch"])
-def pipeline(request, blend_network):
-    if request.param == "cpu":
-        engine = create_blend_engine(blend_network, device="cpu", threads=2)
-    else:
-        engine = TorchEngine(blend_network, device=CPU)
+@pytest.fixture(scope="module", params=[*BY_WINDOWS, "fused"])
+def pipeline(request, blend_network, host_launcher):
+    engine = make_maker(request.param, host_launcher)(blend_network)
     return BlendPipeline(engine, tile_px=SMALL_TILE_PX)
 
 
@@ -104,10 +103,12 @@ def test_a_warped_stack_is_fused_as_if_it_had_come_warped(pipeline, make_stack, 
     assert np.abs(pipeline.fuse(stack).astype(int) - fused).max() > 10
 
 
+@pytest.mark.parametrize("kind", BY_WINDOWS)
 def test_an_exposure_is_warped_once_and_one_at_rest_is_not_kept(
-    pipeline, make_stack, tilt, monkeypatch
+    kind, host_launcher, blend_network, make_stack, tilt, monkeypatch
 ):
-    warped = []
+    engine = make_maker(kind, host_launcher)(blend_network)
+    pipeline, warped = BlendPipeline(engine, tile_px=SMALL_TILE_PX), []
 
     warp = pipeline.engine.warp
 
@@ -118,7 +119,7 @@ def test_an_exposure_is_warped_once_and_one_at_rest_is_not_kept(
     monkeypatch.setattr(pipeline.engine, "warp", count)
     stack = make_stack(5, 61, 131)
     run = pipeline.begin(stack, laid(StackAlignment(2, (tilt, tilt, None, tilt, None))))
-    assert [one is not None for one in run.prepared] == [True, True, False, True, False]
+    assert [one is not None for one in run.source.prepared] == [True, True, False, True, False]
     for windows in run.passes:
         for window in windows:
             pipeline.fuse_windows([(run, window)])
