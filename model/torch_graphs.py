@@ -6,8 +6,8 @@ A small picture's kernels take less time than the host takes to start them one b
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
@@ -41,9 +41,9 @@ class _Captured:
 
 
 class Graphs:
-    """Computations that are captured the second time they are asked for.
+    """Computations on one stream, captured the second time they are asked for.
 
-    Any thread may use it, all on one stream.
+    Any thread may use it.
 
     The first time a computation is done step by step: most pictures of a service have a size of
     their own, and to capture takes longer than to compute. A replay gives the same bits. Where a
@@ -61,15 +61,34 @@ class Graphs:
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
         self._captured: OrderedDict[Hashable, _Captured] = OrderedDict()
         self.is_capturing = device.type == "cuda" and most > 0
-        if self.is_capturing:
-            self._stream = create_stream(device)
+        if device.type == "cuda":
+            self._work, self._capturing = create_stream(device), create_stream(device)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Give work to the stream; where memory is too small for it, graphs are let go.
+
+        It is done after what the caller's stream was given, parameters that are copied there, say.
+        """
+        try:
+            if self._device.type != "cuda":
+                yield
+            else:
+                caller = torch.cuda.current_stream(self._device)
+                if caller != self._work:
+                    self._work.wait_stream(caller)
+                with torch.cuda.stream(self._work):
+                    yield
+        except torch.OutOfMemoryError:
+            self.clear()
+            raise
 
     def __len__(self) -> int:
         """Number of the graphs that are kept."""
         return len(self._captured)
 
     def run(self, key: Hashable, compute: Computation, *given: Tensor) -> Tensors:
-        """Compute, by a graph if this computation has been done before.
+        """Compute, by a graph if this computation has been done before; within `computing`.
 
         Args:
             key: What is equal for two computations that differ in the values of `given` only.
@@ -116,7 +135,6 @@ class Graphs:
         try:
             return self._capture(compute, given)
         except torch.OutOfMemoryError:
-            self._captured.clear()
             raise
         except RuntimeError as error:
             # A device that is lost says so again as soon as it is asked for anything.
@@ -125,17 +143,16 @@ class Graphs:
             return None
 
     def _capture(self, compute: Computation, given: Tensors) -> _Captured:
-        """Capture on a stream of its own, after what the caller's stream was given.
+        """Capture on a stream of its own, after what the other was given.
 
         `torch.cuda.graph` would empty every cache of memory first.
         """
-        caller = torch.cuda.current_stream(self._device)
         own = tuple(values.clone() for values in given)
-        self._stream.wait_stream(caller)
+        self._capturing.wait_stream(self._work)
         graph = torch.cuda.CUDAGraph()
         # Graphs are replayed one after the other: what is between their steps may share memory.
         pool = next((one.graph.pool() for one in self._captured.values()), None)
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._capturing):
             # Libraries set up by a first call on this stream what they may not while it captures.
             compute(*own)
             graph.capture_begin(pool=pool, capture_error_mode="thread_local")
@@ -146,7 +163,5 @@ class Graphs:
                     graph.capture_end()
                 raise
             graph.capture_end()
-        caller.wait_stream(self._stream)
-        for values in own:
-            values.record_stream(self._stream)
+        self._work.wait_stream(self._capturing)
         return _Captured(graph, own, found)

@@ -50,7 +50,10 @@ def create_torch_pipeline(
     if isinstance(network, BlendNetwork):
         return BlendPipeline(_create_blend_engine(network, where))
     assert rule != "blend"
-    engine = LightnessTorchEngine(TorchNetwork(network, device=where, precision=precision))
+    engine = LightnessTorchEngine(
+        TorchNetwork(network, device=where, precision=precision),
+        launcher=open_kernels(where) if where.type == "cuda" else None,
+    )
     return LightnessPipeline(engine, chroma=rule)
 
 

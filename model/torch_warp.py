@@ -1,4 +1,9 @@
-"""Brings one window of the moving exposure onto the reference exposure in torch."""
+"""Brings one window of the moving exposure onto the reference exposure in torch.
+
+By torch's own operations, which say what the others must give, or by the GPU's kernels.
+"""
+
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,8 +13,13 @@ from torch.nn import functional
 
 from model.exposure import Pixels
 from model.geometry import needed_region
+from model.kernels.grids import Launcher
 from model.tiling import Rect
 from model.torch_colour import FULL_SCALE, to_pixels
+from model.torch_passes import Moving
+from model.torch_passes import warp_pixels as launch_pixels
+from model.torch_passes import warp_planes as launch_planes
+from model.torch_staging import Staging
 
 KEYS_A = -0.5
 """Parameter of the cubic kernel; this value makes it exact for quadratics (Keys 1981)."""
@@ -75,6 +85,69 @@ def warp_pixels(
 ) -> Pixels:
     """See `warp_window`; rounded to the type of the moving exposure. (H, W, 3) of the window."""
     return to_pixels(warp_window(moving, to_moving, target, device=device)[0], moving)
+
+
+class Warping(Protocol):
+    """What warps windows for an engine."""
+
+    def planes(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Tensor:
+        """See `warp_window`; on the engine's device."""
+        ...
+
+    def pixels(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """See `warp_pixels`; on the host."""
+        ...
+
+
+class TorchWarping:
+    """See `Warping`; by torch's own operations.
+
+    Args:
+        device: Where to compute.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def planes(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Tensor:
+        """See `Warping.planes`."""
+        return warp_window(moving, to_moving, target, device=self._device)
+
+    def pixels(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """See `Warping.pixels`."""
+        return warp_pixels(moving, to_moving, target, device=self._device)
+
+
+class KernelWarping:
+    """See `Warping`; by a kernel that samples a window in one launch.
+
+    Args:
+        launcher: What computes it.
+        staging: What brings the exposure to its device, and pixels back.
+    """
+
+    def __init__(self, launcher: Launcher, staging: Staging) -> None:
+        self._launcher = launcher
+        self._staging = staging
+
+    def planes(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Tensor:
+        """See `Warping.planes`."""
+        there = self._send(moving, to_moving, target)
+        return launch_planes(self._launcher, there, to_moving, target).unsqueeze(0)
+
+    def pixels(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
+        """See `Warping.pixels`."""
+        there = self._send(moving, to_moving, target)
+        landing = self._staging.fetch(launch_pixels(self._launcher, there, to_moving, target))
+        landing.wait()
+        warped: Pixels = np.empty((target.height, target.width, 3), moving.dtype)
+        landing.write(warped)
+        return warped
+
+    def _send(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Moving:
+        height, width = moving.shape[:2]
+        region = needed_region(to_moving, target, height, width, margin_px=TAPS_AFTER + 1)
+        return Moving(self._staging.send(moving[region.slices]), region, height, width)
 
 
 def _positions(

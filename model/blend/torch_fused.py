@@ -6,8 +6,7 @@ reduced and once blended, and a byte of the picture is written once. Where it do
 windows are sent in both passes, with the margins that they need.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -26,7 +25,6 @@ from model.blend.torch_engine import EXACT_CONVOLUTIONS
 from model.blend.torch_network import BlendMaps, BlendNetwork, bring_maps, find_clipped
 from model.blend.torch_pyramid import repeat_halving
 from model.exposure import Pixels
-from model.geometry import needed_region
 from model.kernels.grids import CHANNELS, Launcher
 from model.landing import Landing
 from model.tiling import Rect, Window
@@ -42,7 +40,8 @@ from model.torch_passes import (
     reduce_planes,
     warp_pixels,
 )
-from model.torch_staging import Staging, create_stream
+from model.torch_staging import Staging
+from model.torch_warp import KernelWarping
 
 TILE_PX = 2048
 """Side of a core: large, for a launch costs the same whatever its window, and yet several make a
@@ -53,9 +52,6 @@ WINDOWS_ON_THE_WAY = 4
 
 SHARE_OF_MEMORY = 0.25
 """Of the device's free memory: exposures that take more do not stay there."""
-
-WARP_MARGIN_PX = 3
-"""Pixels around a place that its cubic taps, and the rounding of a region's edge, may touch."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -99,7 +95,7 @@ class FusedEngine:
         self.staging = Staging(device)
         self.graphs = Graphs(device, most=most_graphs)
         self._keep_bytes = keep_bytes
-        self._stream = create_stream(device) if device.type == "cuda" else None
+        self._warping = KernelWarping(launcher, self.staging)
 
     def start(self, levels: Levels, source: Source) -> "FusedCanvas":
         """See `Engine.start`."""
@@ -112,28 +108,8 @@ class FusedEngine:
     @torch.inference_mode()
     def warp(self, moving: Pixels, to_moving: NDArray[np.float64], target: Rect) -> Pixels:
         """See `Engine.warp`."""
-        height, width = moving.shape[:2]
-        region = needed_region(to_moving, target, height, width, margin_px=WARP_MARGIN_PX)
-        with self.computing():
-            there = Moving(self.staging.send(moving[region.slices]), region, height, width)
-            landing = self.staging.fetch(warp_pixels(self.launcher, there, to_moving, target))
-        landing.wait()
-        warped: Pixels = np.empty((target.height, target.width, CHANNELS), moving.dtype)
-        landing.write(warped)
-        return warped
-
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Give work to the engine's stream; where memory is too small for it, graphs are let go."""
-        try:
-            if self._stream is None:
-                yield
-            else:
-                with torch.cuda.stream(self._stream):
-                    yield
-        except torch.OutOfMemoryError:
-            self.graphs.clear()
-            raise
+        with self.graphs.computing():
+            return self._warping.pixels(moving, to_moving, target)
 
     def can_keep(self, n_bytes: int) -> bool:
         """Whether so much may stay on the device while a picture is fused."""
@@ -258,7 +234,7 @@ class FusedCanvas:
     @torch.inference_mode()
     def reduce(self, window: Window) -> None:
         """See `Canvas.reduce`."""
-        with self._engine.computing():
+        with self._engine.graphs.computing():
             if not len(self._reduced):
                 self._begin()
             if self._kept is None:
@@ -270,7 +246,7 @@ class FusedCanvas:
     def predict(self) -> None:
         """See `Canvas.predict`."""
         engine, levels, kept = self._engine, self._levels, self._kept
-        with engine.computing():
+        with engine.graphs.computing():
             if kept is not None:
                 self._reduce_kept(kept)
             self._coarse = engine.look(self._reduced, levels)
@@ -283,7 +259,7 @@ class FusedCanvas:
         """See `Canvas.blend`."""
         engine, kept, coarse = self._engine, self._kept, self._coarse
         assert coarse is not None
-        with engine.computing():
+        with engine.graphs.computing():
             if kept is not None and kept.lumas is not None and kept.fused is not None:
                 pixels, lumas, fused, place = kept.stack, kept.lumas, kept.fused, self._whole
             else:

@@ -25,6 +25,7 @@ from model.colour import (
 from model.device import Precision
 from model.errors import InferenceError
 from model.exposure import Pixels
+from model.landing import Landed
 from model.lightness.chroma import fuse_chroma
 from model.lightness.definition import HALO_PX, ChromaRule, Padding
 from model.manifest import GRAPH_NAME, VALID_GRAPH_NAME
@@ -120,9 +121,9 @@ class CpuEngine:
         """See `Engine.fuse`."""
         return [self._fuse(*pair, rule, padding, covered) for pair in pairs]
 
-    def to_pixels(self, srgb: Planes, like: Pixels) -> Pixels:
+    def to_pixels(self, srgb: Planes, like: Pixels, part: Rect) -> Landed:
         """See `Engine.to_pixels`."""
-        return to_pixels(srgb, like)
+        return Landed(to_pixels(srgb[:, *part.slices], like))
 
     def _fuse(
         self, under: Planes, over: Planes, rule: ChromaRule, padding: Padding, covered: Rect

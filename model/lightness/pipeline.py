@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from model.device import Precision
 from model.errors import InferenceError
 from model.exposure import ExposureStack, Pixels
+from model.landing import Landing
 from model.lightness.definition import ChromaRule, Padding
 from model.registration import AS_THEY_ARE, Registration
 from model.run import (
@@ -91,8 +92,8 @@ class Engine(Protocol[Planes]):
         """
         ...
 
-    def to_pixels(self, srgb: Planes, like: Pixels) -> Pixels:
-        """Round planes to pixels of a type. Shape (H, W, 3)."""
+    def to_pixels(self, srgb: Planes, like: Pixels, part: Rect) -> Landing:
+        """Round a part of planes to pixels of a type. Shape (H, W, 3) of the part."""
         ...
 
 
@@ -191,18 +192,20 @@ class LightnessPipeline(Generic[Planes]):
         return window.source.shrunk(self.engine.halo_px)
 
     def _write(self, chunk: Sequence[tuple[FusionRun, Window]], fused: Sequence[Planes]) -> None:
-        """Round every core to pixels, and only then write them all."""
-        cores: list[Pixels] = []
+        """Round every core to pixels, and write them once all of them are there."""
+        landings: list[Landing] = []
         for (run, window), planes in zip(chunk, fused, strict=True):
             covered = self._covered(window)
             if not covered.contains(window.core):
                 raise InferenceError(
                     f"expected a result that covers {window.core}, got one that covers {covered}"
                 )
-            pixels = self.engine.to_pixels(planes, run.output)
-            cores.append(pixels[window.core.relative_to(covered).slices])
-        for (run, window), pixels in zip(chunk, cores, strict=True):
-            run.output[window.core.slices] = pixels
+            part = window.core.relative_to(covered)
+            landings.append(self.engine.to_pixels(planes, run.output, part))
+        for landing in landings:
+            landing.wait()
+        for (run, window), landing in zip(chunk, landings, strict=True):
+            landing.write(run.output[window.core.slices])
 
 
 def _padding(window: Window) -> Padding:
