@@ -1,11 +1,11 @@
 """Runs every test that needs a GPU, then times fusion on it, beside MergeMertens on the CPU.
 
 For a machine that is lent for minutes: one command, bounded in time, that writes what it found to
-`bench/results`. A picture goes from uint8 in the host's memory to uint8 in the host's memory; the
-time that the device was busy in between is the profiler's. From the repository root:
+`bench/results`. A picture goes from uint8 in the host's memory to uint8 in the host's memory; what
+the device did in between is the profiler's, see `bench.device`. From the repository root:
 
     make gpu-check
-    python -m bench.gpu_check [--device cuda:0] [--repeats 20] [--out FOLDER]
+    python -m bench.gpu_check [--device cuda:0] [--repeats 10] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import cv2
 import torch
-from torch.profiler import ProfilerActivity, profile
 
+from bench.device import measure_pairs, profile_device
 from bench.gpu_files import measure_files
 from bench.measurement import OURS, describe_costs, describe_ratios, run_rounds
 from bench.repository import ROOT
 from bench.scenes import take_still
 from bench.timing import write_record
+from model.blend.torch_network import BlendNetwork
 from model.device import resolve_device
 from model.exposure import ExposureStack
+from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from model.torch_pipeline import create_torch_pipeline
 
@@ -37,7 +40,9 @@ SIZES_MP = (8.3, 12.0)
 
 COUNTS = (2, 5)
 MERTENS = "opencv MergeMertens, CPU"
-TESTS = "tests"
+TESTS = ("tests/model", "tests/service/device", "tests/trainer/run", "tests/bench/test_device.py")
+"""Where tests are marked `gpu`: to collect all there are takes a minute."""
+
 TESTS_TIMEOUT_S = 240.0
 PRECISION = "float16"
 
@@ -48,7 +53,7 @@ def run_tests(out: Path) -> int:
     Returns:
         pytest's exit status; 124 where they took too long.
     """
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", TESTS]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", *TESTS]
     command.append(f"--junit-xml={out / 'gpu-tests.xml'}")
     try:
         return subprocess.run(command, cwd=ROOT, timeout=TESTS_TIMEOUT_S, check=False).returncode
@@ -86,40 +91,59 @@ def measure_weights(
                 "source": scene.source,
                 "rounds": {way: describe_costs(costs) for way, costs in rounds.items()},
                 "ratios": describe_ratios(rounds),
-                "device_busy_ms": measure_busy(ours) if device != "cpu" else None,
+                "device_busy_ms": measure_busy(ours, device),
             }
     return record
 
 
-def measure_busy(work: Callable[[], object]) -> float:
-    """Milliseconds that the device computed and copied in one run."""
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        work()
-        torch.cuda.synchronize()
-    return round(sum(one.self_device_time_total for one in profiled.key_averages()) / 1000, 3)
+def measure_busy(work: Callable[[], object], device: str) -> float | None:
+    """Milliseconds that the device computed and copied in one run; None on a CPU."""
+    shares = profile_device(work, torch.device(device))
+    return None if shares is None else round(sum(share.ms for share in shares), 3)
+
+
+def measure_kernels(device: str) -> dict[str, object]:
+    """What the device does while the default version fuses pairs, see `bench.device`."""
+    network = build_loaded(load_weights(ROOT / "weights" / WEIGHTS[0]))
+    assert isinstance(network, BlendNetwork)
+    return measure_pairs(network, torch.device(device))
+
+
+FURTHER: dict[str, Callable[[str], dict[str, object]]] = {"kernels": measure_kernels}
+"""Everything else that is measured on a device, by its name in the record. What is added here is
+given the device's name and returns what JSON takes; all of them together have a minute."""
+
+
+def attempt(work: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """What is measured, or why it could not be: the minutes of the rest are not lost with it."""
+    try:
+        return work()
+    except Exception as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Test, measure, write; the exit status is that of the tests."""
+    """Test, measure, write; the exit status is that of the tests, or 1 if a measurement failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args(arguments)
     device = resolve_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     status = run_tests(options.out)
-    measured = {
-        name: measure_weights(name, device=device, sizes_mp=SIZES_MP, repeats=options.repeats)
-        for name in WEIGHTS
-    }
     named = torch.cuda.get_device_name(device) if device != "cpu" else device
-    record: dict[str, object] = {"device": named, "tests_exit_status": status, "weights": measured}
-    record["files"] = measure_files(device) if device != "cpu" else None
+    # the shortest first
+    further = {name: attempt(partial(work, device)) for name, work in FURTHER.items()}
+    sizes = {"device": device, "sizes_mp": SIZES_MP, "repeats": options.repeats}
+    measured = {name: attempt(partial(measure_weights, name, **sizes)) for name in WEIGHTS}
+    record = {"device": named, "tests_exit_status": status, **further, "weights": measured}
     write_record(options.out / "gpu.json", record)
-    return status
+    has_failed = any("failed" in one for one in (*further.values(), *measured.values()))
+    return status or int(has_failed)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from bench import gpu_check
+from bench.repository import ROOT
+from model.blend.torch_network import BlendNetwork
 
 
 @pytest.mark.parametrize("name", gpu_check.WEIGHTS)
@@ -18,20 +21,47 @@ def test_every_version_is_timed_beside_mertens(name, monkeypatch):
     json.dumps(record)
 
 
-def test_the_status_is_that_of_the_tests(monkeypatch, tmp_path):
-    monkeypatch.setattr(gpu_check, "run_tests", lambda out: 3)
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_status_is_that_of_the_tests_and_of_what_failed(monkeypatch, tmp_path, status):
+    monkeypatch.setattr(gpu_check, "run_tests", lambda out: status)
     monkeypatch.setattr(gpu_check, "SIZES_MP", (0.02,))
     monkeypatch.setattr(gpu_check, "PRECISION", "float32")
-    assert gpu_check.main(["--device", "cpu", "--repeats", "1", "--out", str(tmp_path)]) == 3
+    further = {"another": lambda device: {"device": device}, "broken": lambda device: 1 / 0}
+    monkeypatch.setattr(gpu_check, "FURTHER", further)
+    assert gpu_check.main(["--device", "cpu", "--repeats", "1", "--out", str(tmp_path)]) == (
+        status or 1
+    )
     record = json.loads((tmp_path / "gpu.json").read_text())
-    assert record["tests_exit_status"] == 3
+    assert record["tests_exit_status"] == status
     assert set(record["weights"]) == set(gpu_check.WEIGHTS)
+    assert record["another"] == {"device": "cpu"}
+    assert record["broken"] == {"failed": "ZeroDivisionError: division by zero"}
+
+
+def test_the_kernels_are_measured_of_the_default_version(monkeypatch):
+    given = []
+    monkeypatch.setattr(gpu_check, "measure_pairs", lambda *these: given.append(these))
+    gpu_check.measure_kernels("cpu")
+    ((network, device),) = given
+    assert isinstance(network, BlendNetwork)
+    assert device.type == "cpu"
+
+
+def test_every_test_that_needs_a_gpu_lies_where_they_are_sought():
+    marked = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "pytest.mark.gpu" in path.read_text(encoding="utf-8") and path != Path(__file__)
+    ]
+    assert len(marked) > 5
+    for path in marked:
+        assert any(path.is_relative_to(sought) for sought in gpu_check.TESTS), path
 
 
 @pytest.mark.slow
 def test_the_gpu_tests_are_collected_and_reported(tmp_path, monkeypatch):
     # One file of those that hold some: to collect all takes minutes on a busy machine.
-    monkeypatch.setattr(gpu_check, "TESTS", "tests/model/lightness/test_engines.py")
+    monkeypatch.setattr(gpu_check, "TESTS", ("tests/model/lightness/test_engines.py",))
     monkeypatch.setattr(gpu_check, "TESTS_TIMEOUT_S", 900.0)
     assert gpu_check.run_tests(tmp_path) == 0
     assert "testcase" in (tmp_path / "gpu-tests.xml").read_text()
