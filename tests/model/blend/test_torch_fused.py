@@ -266,7 +266,7 @@ def test_on_cuda_too_little_memory_is_said_as_such_and_harms_nothing(make_on_gpu
     reserved = torch.cuda.memory_reserved(gpu)
     try:
         torch.cuda.set_per_process_memory_fraction((reserved + 2**20) / total, gpu)
-        larger = ExposureStack.from_images([np.tile(one, (8, 8, 1)) for one in pair.exposures])
+        larger = ExposureStack.from_images([np.tile(one, (12, 12, 1)) for one in pair.exposures])
         with pytest.raises(torch.OutOfMemoryError):
             pipeline.fuse(larger)
     finally:

@@ -14,6 +14,7 @@ from model.lightness.pipeline import LightnessPipeline
 from model.lightness.torch_engine import TorchEngine, TorchNetwork
 from model.registration import AS_THEY_ARE
 from model.tiling import plan_windows
+from model.torch_kernels import open_kernels
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
 
@@ -315,3 +316,51 @@ def test_peak_memory_beside_the_picture_is_that_of_the_window(weights_dir):
     # Sixty-four float planes of the larger picture alone would take 410 MiB.
     assert large < 200
     assert large - small < 60
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_warp_by_the_gpu_s_kernel_gives_the_picture(
+    lively_network, host_launcher, make_scene, tilted, dtype
+):
+    network = TorchNetwork(lively_network, device=torch.device("cpu"))
+    pair = make_scene(61, 131, dtype)
+    engines = (TorchEngine(network), TorchEngine(network, launcher=host_launcher))
+    host_launcher.launched.clear()
+    defined, by_kernel = (
+        LightnessPipeline(engine, chroma="mean", tile_px=SMALL_TILE_PX).fuse(pair, laid(tilted))
+        for engine in engines
+    )
+    assert set(host_launcher.launched) == {f"warp_{dtype.__name__}"}
+    difference = np.abs(defined.astype(int) - by_kernel)
+    # As between arrays and tensors: dark colours magnify float rounding in a picture of 16 bit.
+    assert difference.max() <= (1 if dtype == np.uint8 else 40)
+    assert difference.mean() < 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("is_warped", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_on_cuda_graphs_change_no_bit_and_the_picture_is_the_cpu_s(
+    lively_network, make_scene, tilted, dtype, is_warped
+):
+    device = torch.device("cuda:0")
+    registration = laid(tilted if is_warped else None)
+    pair, network = make_scene(301, 420, dtype), TorchNetwork(lively_network, device=device)
+    by_graphs, one_by_one = (
+        LightnessPipeline(
+            TorchEngine(network, launcher=open_kernels(device), most_graphs=most_graphs),
+            chroma="mean",
+            tile_px=64,
+        )
+        for most_graphs in (8, 0)
+    )
+    expected = one_by_one.fuse(pair, registration)
+    for _ in range(3):
+        np.testing.assert_array_equal(by_graphs.fuse(pair, registration), expected)
+    assert len(by_graphs.engine.graphs) > 0
+    assert len(one_by_one.engine.graphs) == 0
+    on_cpu = TorchEngine(TorchNetwork(lively_network, device=torch.device("cpu")))
+    cpu = LightnessPipeline(on_cpu, chroma="mean", tile_px=64).fuse(pair, registration)
+    difference = np.abs(expected.astype(int) - cpu)
+    assert difference.max() <= (1 if dtype == np.uint8 else 40)
