@@ -59,10 +59,10 @@ class DeviceKernels:
                     name: _check(driver.cuModuleGetFunction(module, name.encode()))
                     for name in list_kernels()
                 }
-                # A function that were loaded by its first launch could not be captured in a graph.
+                # One that is loaded as it is first launched could not be captured in a graph.
                 for function in self._functions.values():
                     _check(driver.cuFuncLoad(function))
-        except torch.AcceleratorError as error:
+        except RuntimeError as error:
             raise DeviceError(f"expected a driver that loads the kernels, {error}") from error
 
     def launch(self, name: str, given: ctypes.Structure, grid: Grid) -> None:
