@@ -2,8 +2,8 @@
 
 Where the device's memory suffices, the exposures stay there from the first pass to the last: their
 windows are only how they come and go. A byte of them is then read twice by what computes, once
-reduced and once blended, beside the margins of tiles, and a byte of the picture is written once. Where it does not suffice,
-windows are sent in both passes, with the margins that they need.
+reduced and once blended, beside the margins of tiles, and a byte of the picture is written once.
+Where it does not suffice, windows are sent in both passes, with the margins that they need.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -120,12 +120,12 @@ INLINE void reduce_block(const PixelReduction *given, float *room, const int top
 
 /* Exposures at half their size, rounded up: R, G and B, luma, or both. */
 KERNEL(reduce_pixels_uint8, PixelReduction) {
-    ROOM;
+    ROOM
     reduce_block(&given, room, DOWN * HALF_HEIGHT, ACROSS * HALF_WIDTH, DEEP, 1);
 }
 
 KERNEL(reduce_pixels_uint16, PixelReduction) {
-    ROOM;
+    ROOM
     reduce_block(&given, room, DOWN * HALF_HEIGHT, ACROSS * HALF_WIDTH, DEEP, 2);
 }
 
@@ -137,7 +137,7 @@ typedef struct {
 
 /* Planes at half their size, rounded up. */
 KERNEL(reduce_planes, PlaneReduction) {
-    ROOM;
+    ROOM
     const int top = DOWN * HALF_HEIGHT, left = ACROSS * HALF_WIDTH;
     EACH_ITEM(item, HALF_HEIGHT * SPAN) {
         const int line = item / SPAN;
@@ -385,20 +385,20 @@ INLINE void collapse_tile(const Band *band, const Blend *blend, float *room, int
 
 /* One step of the collapse: see BlendNetwork.add_band. */
 KERNEL(add_band, Band) {
-    ROOM;
+    ROOM
     if (given.exposures == 2) collapse_tile(&given, 0, room, DOWN, ACROSS, 2, 0);
     else collapse_tile(&given, 0, room, DOWN, ACROSS, given.exposures, 0);
 }
 
 /* The last step, coloured and rounded to pixels. */
 KERNEL(blend_pixels_uint8, Blend) {
-    ROOM;
+    ROOM
     if (given.band.exposures == 2) collapse_tile(&given.band, &given, room, DOWN, ACROSS, 2, 1);
     else collapse_tile(&given.band, &given, room, DOWN, ACROSS, given.band.exposures, 1);
 }
 
 KERNEL(blend_pixels_uint16, Blend) {
-    ROOM;
+    ROOM
     if (given.band.exposures == 2) collapse_tile(&given.band, &given, room, DOWN, ACROSS, 2, 2);
     else collapse_tile(&given.band, &given, room, DOWN, ACROSS, given.band.exposures, 2);
 }

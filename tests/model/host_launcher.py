@@ -22,8 +22,8 @@ class HostLauncher:
 
     def launch(self, name: str, given: ctypes.Structure, grid: Grid) -> None:
         self.launched.append(name)
-        across, down, deep, _ = grid
-        getattr(self._library, name)(ctypes.byref(given), across, down, deep)
+        left = getattr(self._library, name)(ctypes.byref(given), *grid)
+        assert left == 0, f"{left} blocks of {name} wrote outside their room of {grid.room_bytes}"
 
 
 def compile_kernels(folder: Path, *flags: str) -> ctypes.CDLL:

@@ -1,11 +1,15 @@
 """The GPU's kernels, compiled for the CPU, against the CPU's own, which share their formulas."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from model.blend import kernels
+from model.blend import definition, kernels
 from model.blend.colour import RULE, ColourRule
+from model.kernels import grids
+from model.kernels.grids import FOLDER, HEADERS, SOURCE
 from model.tiling import Rect
 from model.torch_passes import (
     Level,
@@ -245,3 +249,23 @@ def test_what_does_not_fit_is_refused(launcher, rng):
     apart = torch.zeros((2, 3, 8, 8), dtype=torch.uint8).permute(0, 2, 3, 1)
     with pytest.raises(ValueError, match="expected interleaved pixels"):
         reduce_pixels(launcher, apart, planes=None, lumas=lumas)
+
+
+def test_grids_are_those_of_the_source():
+    text = "".join((FOLDER / name).read_text() for name in (SOURCE, *HEADERS))
+    defined = dict(re.findall(r"^#define (\w+) (\d+)\b", text, re.MULTILINE))
+    for name in (
+        "THREADS", "HALF_WIDTH", "HALF_HEIGHT", "TILE_WIDTH", "TILE_HEIGHT", "WARPED_WIDTH",
+        "WARPED_HEIGHT", "REACH", "CHANNELS", "MAX_EXPOSURES",
+    ):  # fmt: skip
+        numbers = definition if name == "MAX_EXPOSURES" else grids
+        assert int(defined[name]) == getattr(numbers, name), name
+    most = grids.grid_of_band(1, 1, definition.MAX_EXPOSURES).room_bytes
+    assert most <= int(defined["ROOM_BYTES"]) == 48 * 1024
+
+
+def test_a_block_that_leaves_its_room_is_seen(launcher, rng, monkeypatch):
+    short = grids.grid_of_reduction(40, 200, 6)._replace(room_bytes=100)
+    monkeypatch.setattr("model.torch_passes.grid_of_reduction", lambda *_: short)
+    with pytest.raises(AssertionError, match="blocks of reduce_planes wrote outside"):
+        reduce_planes(launcher, tensor(noise(rng, 6, 40, 200)))
