@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from model.errors import DeviceError
-from model.kernels.grids import FOLDER, HEADERS, SOURCE, THREADS, Grid
+from model.kernels.grids import FOLDER, HEADERS, KERNELS, SOURCE, THREADS, Grid
 
 try:
     from cuda.bindings import driver, nvrtc
@@ -100,7 +100,7 @@ def open_kernels(device: torch.device) -> DeviceKernels:
 
 def list_kernels() -> list[str]:
     """Names of the kernels that the source defines."""
-    return KERNEL_NAME.findall((FOLDER / SOURCE).read_text())
+    return KERNEL_NAME.findall("".join((FOLDER / name).read_text() for name in KERNELS))
 
 
 def compile_source(capability: int) -> bytes:

@@ -1,6 +1,6 @@
 """Describes what the GPU's kernels are given, and the grids of blocks that compute it.
 
-The structures' fields are those of `fusion.cu`, which the machine that runs it compiles.
+The structures' fields are those of the source, which the machine that runs it compiles.
 """
 
 import ctypes
@@ -9,7 +9,11 @@ from typing import NamedTuple, Protocol
 
 FOLDER = Path(__file__).parent
 SOURCE = "fusion.cu"
-HEADERS = ("blocks.h", "scalars.h", "one_lane.h", "rgb.h", "colour_rule.h", "steps.h")
+SHARED = ("scalars.h", "rgb.h", "colour_rule.h", "steps.h")
+"""What the CPU's kernels include too."""
+
+KERNELS = ("gpu_reduce.h", "gpu_collapse.h", "gpu_warp.h")
+HEADERS = ("blocks.h", "one_lane.h", *SHARED, "gpu_pixels.h", *KERNELS)
 
 THREADS = 256
 """Threads of a block, `blocks.h`."""
