@@ -1,4 +1,4 @@
-"""The GPU's kernels, compiled for the CPU, against the CPU's own, which share their formulas."""
+"""The GPU's kernels against the CPU's, which share their formulas: compiled as C, and on a GPU."""
 
 import re
 
@@ -11,6 +11,7 @@ from model.blend.colour import RULE, ColourRule
 from model.kernels import grids
 from model.kernels.grids import FOLDER, HEADERS, SOURCE
 from model.tiling import Rect
+from model.torch_kernels import open_kernels
 from model.torch_passes import (
     Level,
     Moving,
@@ -37,14 +38,30 @@ MAPS = {
 }
 
 
-@pytest.fixture(scope="module", params=["in order", "backwards"])
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
+needs_gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+where = {"device": CPU}
+"""Where the tensors of a test lie: where its launcher computes."""
+
+
+@pytest.fixture(
+    scope="module", params=["in order", "backwards", pytest.param("on a GPU", marks=needs_gpu)]
+)
 def launcher(request, tmp_path_factory):
     """Items in either order: were one to read what another of its phase writes, they would differ.
 
-    Both orders stand beside the same expectation.
+    Both orders, and the device, stand beside the same expectation.
     """
+    if request.param == "on a GPU":
+        where["device"] = GPU
+        yield open_kernels(GPU)
+        where["device"] = CPU
+        return
     flags = ("-DBACKWARDS",) if request.param == "backwards" else ()
-    return HostLauncher(compile_kernels(tmp_path_factory.mktemp("kernels"), *flags))
+    yield HostLauncher(compile_kernels(tmp_path_factory.mktemp("kernels"), *flags))
 
 
 @pytest.fixture
@@ -57,13 +74,18 @@ def noise(rng, *shape):
 
 
 def tensor(array):
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.ascontiguousarray(array)).to(where["device"])
+
+
+def host(values):
+    """An array of a tensor, wherever it lies."""
+    return values.cpu().numpy()
 
 
 def inside(tensor, top=2, left=3):
     """The same values as a part of a larger tensor, so that rows and planes have gaps."""
     *many, height, width = tensor.shape
-    larger = torch.full((*many, height + 5, width + 7), torch.nan)
+    larger = torch.full((*many, height + 5, width + 7), torch.nan, device=tensor.device)
     part = larger[..., top : top + height, left : left + width]
     part[...] = tensor
     return part
@@ -77,20 +99,21 @@ def test_pixels_are_reduced_to_planes_and_lumas(launcher, rng, dtype, size, coun
     pixels = rng.integers(0, full, (count, height, width, 3), dtype=dtype, endpoint=True)
     pixels[0] = full
     half = half_of(height, width)
-    larger = torch.zeros((count, height + 2, width + 3, 3), dtype=tensor(pixels).dtype)
-    stack = larger[:, 1:-1, 2:-1]
-    stack[...] = tensor(pixels)
-    planes = inside(torch.full((3 * count, *half), torch.nan))
-    lumas = inside(torch.full((count, *half), torch.nan))
+    larger = np.zeros((count, height + 2, width + 3, 3), dtype)
+    larger[:, 1:-1, 2:-1] = pixels
+    stack = tensor(larger)[:, 1:-1, 2:-1]
+    planes = inside(tensor(np.full((3 * count, *half), np.nan, np.float32)))
+    lumas = inside(tensor(np.full((count, *half), np.nan, np.float32)))
     reduce_pixels(launcher, stack, planes=planes, lumas=lumas)
     for index, one in enumerate(pixels):
         expected = kernels.reduce_pixels(one)
-        found = planes.reshape(count, 3, *half)[index]
+        found = host(planes).reshape(count, 3, *half)[index]
         np.testing.assert_allclose(found, expected, rtol=0, atol=FLOAT_TOLERANCE)
-    np.testing.assert_allclose(lumas, kernels.reduce_lumas(list(pixels)), atol=FLOAT_TOLERANCE)
+    expected = kernels.reduce_lumas(list(pixels))
+    np.testing.assert_allclose(host(lumas), expected, rtol=0, atol=FLOAT_TOLERANCE)
     alone = torch.full_like(lumas, torch.nan)
     reduce_pixels(launcher, stack, planes=None, lumas=alone)
-    np.testing.assert_array_equal(alone, lumas)
+    np.testing.assert_array_equal(host(alone), host(lumas))
 
 
 @pytest.mark.parametrize("size", [*SIZES, (40, 200)])
@@ -98,10 +121,11 @@ def test_planes_are_reduced(launcher, rng, size):
     planes = noise(rng, 6, *size)
     expected = kernels.reduce_planes(planes)
     given = inside(tensor(planes))
-    np.testing.assert_allclose(reduce_planes(launcher, given), expected, atol=FLOAT_TOLERANCE)
-    into = inside(torch.zeros(expected.shape))
+    found = host(reduce_planes(launcher, given))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=FLOAT_TOLERANCE)
+    into = inside(tensor(np.zeros_like(expected)))
     assert reduce_planes(launcher, given, into) is into
-    np.testing.assert_allclose(into, expected, atol=FLOAT_TOLERANCE)
+    np.testing.assert_array_equal(host(into), found)
 
 
 @pytest.mark.parametrize("saliency", [0.0, 1.5])
@@ -123,7 +147,7 @@ def test_a_band_is_added(launcher, rng, size, count, times, saliency):
         inside(tensor(coarse)),
         Level(tensor(maps), times, place, saliency),
     )
-    np.testing.assert_allclose(found, expected, rtol=0, atol=FLOAT_TOLERANCE)
+    np.testing.assert_allclose(host(found), expected, rtol=0, atol=FLOAT_TOLERANCE)
 
 
 def test_the_bits_of_a_pixel_do_not_depend_on_where_its_array_begins(launcher, rng):
@@ -143,7 +167,7 @@ def test_the_bits_of_a_pixel_do_not_depend_on_where_its_array_begins(launcher, r
             Level(maps, 2, Rect(top, left, bottom - top, right - left), 1.5),
         )
         inner = whole[top + 4 : bottom - 4, left + 4 : right - 4]
-        np.testing.assert_array_equal(part[4:-4, 4:-4], inner, strict=True)
+        np.testing.assert_array_equal(host(part[4:-4, 4:-4]), host(inner), strict=True)
 
 
 @pytest.mark.parametrize("logit", [-1e30, -200.0, 200.0, 1e30])
@@ -156,8 +180,8 @@ def test_no_logit_is_too_large(launcher, rng, logit, count):
     expected = kernels.add_band(fused, fine, coarse, maps, times=0, place=place, saliency=0.0)
     level = Level(tensor(maps), 0, place, 0.0)
     found = add_band(launcher, tensor(fused), tensor(fine), tensor(coarse), level)
-    assert np.isfinite(found.numpy()).all()
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.isfinite(host(found)).all()
+    np.testing.assert_allclose(host(found), expected, rtol=1e-5)
 
 
 def make_exposures(rng, count, dtype, height=23, width=170):
@@ -192,14 +216,14 @@ def test_pixels_are_blended_and_coloured(launcher, rng, count, dtype, rule, size
     )  # fmt: skip
     level = Level(tensor(maps), 2, place, 1.5)
     given = (tensor(exposures), tensor(fused), tensor(coarse), level)
-    found = blend_pixels(launcher, *given, core=place, rule=rule).numpy()
+    found = host(blend_pixels(launcher, *given, core=place, rule=rule))
     assert found.dtype == dtype
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 1
     assert (difference > 0).mean() <= (1e-3 if dtype == np.uint8 else 2e-2)
     if size == (23, 170):
         for core in (Rect(10, 40, 9, 100), Rect(8, 16, 1, 1), Rect(30, 185, 1, 1)):
-            part = blend_pixels(launcher, *given, core=core, rule=rule).numpy()
+            part = host(blend_pixels(launcher, *given, core=core, rule=rule))
             np.testing.assert_array_equal(part, found[core.relative_to(place).slices])
 
 
@@ -211,13 +235,13 @@ def test_a_window_is_warped(launcher, rng, dtype, to_moving, target):
     picture = rng.integers(0, full, (61, 83, 3), dtype=dtype, endpoint=True)
     moving = Moving(tensor(picture), Rect(0, 0, 61, 83), 61, 83)
     expected = warp_on_cpu(picture, to_moving, target)
-    found = warp_pixels(launcher, moving, to_moving, target).numpy()
+    found = host(warp_pixels(launcher, moving, to_moving, target))
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 1
     assert (difference > 0).mean() < (0.001 if dtype == np.uint8 else 0.01)
     planes = warp_planes(launcher, moving, to_moving, target)
     expected = warp_planes_on_cpu(picture, to_moving, target)
-    np.testing.assert_allclose(planes, expected, atol=2e-6)
+    np.testing.assert_allclose(host(planes), expected, atol=2e-6)
 
 
 def test_a_window_is_warped_from_the_part_that_it_needs(launcher, rng):
@@ -226,9 +250,9 @@ def test_a_window_is_warped_from_the_part_that_it_needs(launcher, rng):
     whole = warp_pixels(launcher, Moving(picture, Rect(0, 0, 61, 83), 61, 83), TILT, target)
     region = Rect(10, 20, 40, 45)
     part = Moving(picture[region.slices], region, 61, 83)
-    into = torch.zeros((20, 30, 3), dtype=torch.uint8)
+    into = tensor(np.zeros((20, 30, 3), np.uint8))
     warp_pixels(launcher, part, TILT, target, into[3:12, 4:15])
-    np.testing.assert_array_equal(into[3:12, 4:15], whole)
+    np.testing.assert_array_equal(host(into[3:12, 4:15]), host(whole))
     assert not into[12:].any()
 
 
@@ -264,8 +288,8 @@ def test_grids_are_those_of_the_source():
     assert most <= int(defined["ROOM_BYTES"]) == 48 * 1024
 
 
-def test_a_block_that_leaves_its_room_is_seen(launcher, rng, monkeypatch):
+def test_a_block_that_leaves_its_room_is_seen(host_launcher, rng, monkeypatch):
     short = grids.grid_of_reduction(40, 200, 6)._replace(room_bytes=100)
     monkeypatch.setattr("model.torch_passes.grid_of_reduction", lambda *_: short)
     with pytest.raises(AssertionError, match="blocks of reduce_planes wrote outside"):
-        reduce_planes(launcher, tensor(noise(rng, 6, 40, 200)))
+        reduce_planes(host_launcher, tensor(noise(rng, 6, 40, 200)))
