@@ -83,7 +83,7 @@ constraints:  ## write what .venv has installed to constraints.txt
 	{ echo '# Versions of every extra, from `make constraints`. torch is pinned without its build:'; \
 	  echo '# the index that pip uses decides between the CPU and the CUDA build of that version.'; \
 	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude expofuse \
-	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^nvidia-nv(imgcodec|jpeg)/b; /^(nvidia-|cuda-|triton==|pip==|wheel==)/d'; } > constraints.txt.new
+	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-(nvimgcodec|nvjpeg|cuda-nvrtc)|cuda-(bindings|pathfinder))/b; /^(nvidia-|cuda-|triton==|pip==|wheel==)/d'; } > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
 manifests: $(DEV)  ## write k8s/components/monitoring and the Helm chart from their sources, with kubectl

@@ -22,7 +22,7 @@ import cv2
 import torch
 
 from bench.device import measure_pairs, profile_device
-from bench.gpu_files import measure_files
+from bench.gpu_files import RECORD, measure_files
 from bench.measurement import OURS, describe_costs, describe_ratios, run_rounds
 from bench.repository import ROOT
 from bench.scenes import take_still
@@ -40,7 +40,14 @@ SIZES_MP = (8.3, 12.0)
 
 COUNTS = (2, 5)
 MERTENS = "opencv MergeMertens, CPU"
-TESTS = ("tests/model", "tests/service/device", "tests/trainer/run", "tests/bench/test_device.py")
+TESTS = (
+    "tests/model",
+    "tests/service/device",
+    "tests/service/codec",
+    "tests/expofuse/files/test_device_jpeg.py",
+    "tests/trainer/run",
+    "tests/bench/test_device.py",
+)
 """Where tests are marked `gpu`: to collect all there are takes a minute."""
 
 TESTS_TIMEOUT_S = 240.0
@@ -142,6 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
     measured = {name: attempt(partial(measure_weights, name, **sizes)) for name in WEIGHTS}
     record = {"device": named, "tests_exit_status": status, **further, "weights": measured}
     write_record(options.out / "gpu.json", record)
+    if device != "cpu":
+        write_record(options.out / RECORD, attempt(partial(measure_files, device)))
     has_failed = any("failed" in one for one in (*further.values(), *measured.values()))
     return status or int(has_failed)
 

@@ -47,6 +47,9 @@ from expofuse.files.writing.encode import encode
 from model.errors import DeviceError
 from model.exposure import Pixels
 
+RECORD = "nvimagecodec.json"
+"""Of the results; not for git, as the licence of nvImageCodec wants no figures published."""
+
 BUDGET_S = 90.0
 SIZES_MP = (0.6, 12.0, 24.0)
 REPEATS = 7
@@ -401,7 +404,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(_count_refusals(options.device, options.count_refusals)))
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    write_record(options.out / "gpu-files.json", measure_files(options.device))
+    write_record(options.out / RECORD, measure_files(options.device))
 
 
 if __name__ == "__main__":

