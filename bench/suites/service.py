@@ -1,8 +1,9 @@
 """Loads the service with 1 to 16 clients at once: requests a second, latency, memory.
 
-What the machine allows is its cores over the core seconds that the stages of one request take in
-this process, measured in the same round: a service that costs nothing would reach that. The
-clients share the cores with the service, as it is on one machine; what they take is said.
+What the machine allows is measured in the same round: as many processes as there are cores do the
+stages at the same time, and nothing else. A service that costs nothing would reach that. What the
+stages take while the other cores are idle is said too: less, for cores share a cache. The clients
+share the cores with the service, as it is on one machine; what they take is said.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +22,8 @@ from bench.processes import NO_MEMORY, Memory, read_family_core_time, watch_memo
 from bench.running_service import RunningService, watched_service
 from bench.scenes import SAMPLE, Scene, take_photographs
 from bench.scope import Curve, Outcome, Scope
-from bench.stages import measure_stages, open_pipeline
+from bench.stages import measure_stages, open_pipeline, stage_processes
 from bench.timing import Cost, count_cores
-
-if TYPE_CHECKING:
-    from model.pipeline import FusionPipeline
 
 ALLOWED = "what the stages allow"
 WARM_UP_REQUESTS = 2
@@ -38,7 +35,8 @@ class Load:
 
     Attributes:
         costs: Of one request: seconds between answers, core seconds of the service.
-        allowed: Of one request, were there nothing but its stages.
+        allowed: Of one request, were there nothing but its stages on every core.
+        idle_core_s: Core seconds of its stages while nothing else runs.
         latencies_s: Of every request of all rounds.
         queued_s: Likewise, what it waited for the device.
         client_core_s: Core seconds of the clients, for one request.
@@ -48,6 +46,7 @@ class Load:
 
     costs: list[Cost] = field(default_factory=list)
     allowed: list[Cost] = field(default_factory=list)
+    idle_core_s: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     queued_s: list[float] = field(default_factory=list)
     client_core_s: list[float] = field(default_factory=list)
@@ -59,13 +58,18 @@ def run(scope: Scope) -> Outcome:
     """Load one service with every number of clients, in rounds."""
     scene = take_photographs(SAMPLE)
     loads = {clients: Load() for clients in scope.clients}
-    pipeline = open_pipeline(scope.weights_dir)
-    measure_allowed(scene, pipeline)
-    with watched_service() as service:
+    pipeline, files = open_pipeline(scope.weights_dir), scene.encode()
+    measure_stages(files, pipeline)
+    with (
+        stage_processes(files, scope.weights_dir, count=count_cores()) as do_stages,
+        watched_service() as service,
+    ):
         send_all(service, scene, clients=1, requests=WARM_UP_REQUESTS, load=Load())
         for _ in range(scope.load_rounds):
             for clients, load in loads.items():
-                load.allowed.append(measure_allowed(scene, pipeline))
+                load.allowed.append(do_stages(scope.requests))
+                stages = measure_stages(files, pipeline)
+                load.idle_core_s.append(sum(cost.cpu_s for cost in stages.values()))
                 send_all(service, scene, clients=clients, requests=scope.requests, load=load)
         for clients, load in loads.items():
             with watch_memory(service.pid) as peak:
@@ -73,13 +77,6 @@ def run(scope: Scope) -> Outcome:
             load.peak = peak.memory
     measurements = [describe_load(clients, load, scene) for clients, load in loads.items()]
     return Outcome(measurements, draw_loads(loads), {"requests_per_client": scope.requests})
-
-
-def measure_allowed(scene: Scene, pipeline: FusionPipeline) -> Cost:
-    """Seconds of one request on all cores, and core seconds, if there were only its stages."""
-    stages = measure_stages(scene.encode(), pipeline)
-    core_s = sum(cost.cpu_s for cost in stages.values())
-    return Cost(core_s / count_cores(), core_s)
 
 
 def send_all(
@@ -128,6 +125,12 @@ def describe_load(clients: int, load: Load, scene: Scene) -> Measurement:
             [
                 allowed.wall_s / cost.wall_s
                 for cost, allowed in zip(load.costs, load.allowed, strict=True)
+            ]
+        ),
+        "share_of_allowed_by_idle_stages": describe_values(
+            [
+                core_s / count_cores() / cost.wall_s
+                for cost, core_s in zip(load.costs, load.idle_core_s, strict=True)
             ]
         ),
         "latency_s": describe_quantiles(load.latencies_s),
