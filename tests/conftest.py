@@ -7,6 +7,12 @@ import pytest
 from tests.once import make_once
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files that have slow tests first, so that no process is left alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def tiny_graphs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both graphs of a network of width 2, whose parameters are those of seed 0."""
