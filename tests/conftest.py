@@ -8,7 +8,7 @@ from tests.once import make_once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files that have slow tests first, so that no process is left alone with one at the end."""
+    """Put files with slow tests first, so that no process is left alone with one at the end."""
     long = {item.path for item in items if item.get_closest_marker("slow") is not None}
     items.sort(key=lambda item: item.path not in long)
 

@@ -52,6 +52,9 @@ PROGRAMS_MP = 50.0
 
 STACK, SMALL_STACK = 5, 3
 
+SMALL_MP, SMALL_ROUNDS = 3.0, 5
+"""Cases below this size have so many times as many rounds: a millisecond is a part of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -112,7 +115,12 @@ def run(scope: Scope) -> Outcome:
     with tempfile.TemporaryDirectory() as folder, watched_service() as service:
         bench = Bench(service, open_pipeline(scope.weights_dir), Path(folder))
         measurements = [
-            measure_case(case, bench, repeats=scope.repeats, has_programs=n < scope.program_cases)
+            measure_case(
+                case,
+                bench,
+                repeats=scope.repeats * (SMALL_ROUNDS if case.megapixels < SMALL_MP else 1),
+                has_programs=n < scope.program_cases,
+            )
             for n, case in enumerate(cases)
         ]
         found = {
