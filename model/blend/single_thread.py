@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import cv2
 
-from model.blend.process_settings import SharedSettings
+from model.process_settings import SharedSettings
 
 
 def hold_single_thread() -> AbstractContextManager[None]:

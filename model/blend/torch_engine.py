@@ -1,7 +1,6 @@
 """Computes the passes of `pyramid-blend` by torch's own operations: the reference of the others."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.blend.levels import Levels, size_at
-from model.blend.process_settings import SharedSettings
 from model.blend.source import Source
 from model.blend.torch_colour import mix_colour, to_luma
 from model.blend.torch_network import BlendMaps, BlendNetwork, bring_maps, build_pyramid
@@ -18,6 +16,7 @@ from model.exposure import Pixels
 from model.landing import Landed
 from model.tiling import Rect, Window
 from model.torch_colour import FULL_SCALE, to_pixels
+from model.torch_convolutions import EXACT_CONVOLUTIONS
 from model.torch_warp import warp_pixels
 
 TILE_PX = 1024
@@ -125,14 +124,3 @@ class TorchCanvas:
         values = torch.from_numpy(np.array(pixels)).to(self._engine.device)
         full = FULL_SCALE[values.dtype]
         return values.permute(2, 0, 1).unsqueeze(0).to(torch.float32) / full
-
-
-def _compute_exactly() -> AbstractContextManager[None]:
-    """float32 as such, not rounded to TF32, by algorithms that give the same bits each time."""
-    return torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-
-
-EXACT_CONVOLUTIONS = SharedSettings(_compute_exactly)
-"""The flags belong to the process, and two threads may fuse at the same time."""

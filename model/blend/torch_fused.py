@@ -21,7 +21,6 @@ from model.blend.definition import SALIENCY_SCALE, sharpen
 from model.blend.levels import BANDS, Levels, size_at
 from model.blend.source import Source
 from model.blend.torch_colour import to_luma
-from model.blend.torch_engine import EXACT_CONVOLUTIONS
 from model.blend.torch_network import BlendMaps, BlendNetwork, bring_maps, find_clipped
 from model.blend.torch_pyramid import repeat_halving
 from model.exposure import Pixels
@@ -29,6 +28,7 @@ from model.kernels.grids import CHANNELS, Launcher
 from model.landing import Landing
 from model.tiling import Rect, Window
 from model.torch_colour import PIXEL_TYPES
+from model.torch_convolutions import EXACT_CONVOLUTIONS
 from model.torch_graphs import MOST_GRAPHS, Graphs, Tensors
 from model.torch_passes import (
     Level,

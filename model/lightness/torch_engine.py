@@ -27,6 +27,7 @@ from model.torch_colour import (
     quantise,
     srgb_to_linear,
 )
+from model.torch_convolutions import EXACT_CONVOLUTIONS
 from model.torch_graphs import MOST_GRAPHS, Graphs
 from model.torch_staging import Staging
 from model.torch_warp import KernelWarping, TorchWarping, Warping
@@ -85,8 +86,9 @@ class TorchNetwork:
         """
         count = under_l.shape[0]
         try:
-            with torch.autocast(
-                self.device.type, self._dtype, enabled=self._dtype != torch.float32
+            with (
+                EXACT_CONVOLUTIONS.hold(),
+                torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32),
             ):
                 fused = self._network(self._prepare(under_l), self._prepare(over_l), padding)
         except torch.OutOfMemoryError:

@@ -91,6 +91,22 @@ def test_out_of_memory_halves_the_batch_and_reaches_the_caller(lively_network, m
     assert network.run(*planes(1), padding="reflect").shape == (1, 1, 41, 53)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_is_float32_is_not_rounded_to_tf32(lively_network, monkeypatch, precision):
+    network = TorchNetwork(lively_network, device=torch.device("cpu"), precision=precision)
+    flags, forward, seen = torch.backends.cudnn, FusionNetwork.forward, []
+
+    def watch(*given):
+        seen.append((flags.allow_tf32, flags.deterministic))
+        return forward(*given)
+
+    before = (flags.allow_tf32, flags.deterministic)
+    monkeypatch.setattr(FusionNetwork, "forward", watch)
+    network.run(*planes(1), padding="reflect")
+    assert seen == [(False, True)] != [before]
+    assert (flags.allow_tf32, flags.deterministic) == before
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("padding", PADDINGS)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from model.blend import torch_engine
-from model.blend.process_settings import SharedSettings
+from model.process_settings import SharedSettings
+from model.torch_convolutions import EXACT_CONVOLUTIONS
 
 TIMEOUT_S = 300.0
 
@@ -74,5 +74,5 @@ def test_two_threads_leave_the_flags_of_convolutions_as_they_were():
     flags = torch.backends.cudnn
     before = (flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32)
     assert before != (True, False, True, False)
-    overlap(torch_engine.EXACT_CONVOLUTIONS.hold)
+    overlap(EXACT_CONVOLUTIONS.hold)
     assert (flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32) == before
