@@ -60,6 +60,7 @@ class Graphs:
         self._lock = threading.Lock()
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
         self._captured: OrderedDict[Hashable, _Captured] = OrderedDict()
+        self._failed: list[torch.cuda.CUDAGraph] = []
         self.is_capturing = device.type == "cuda" and most > 0
         if device.type == "cuda":
             self._work, self._capturing = create_stream(device), create_stream(device)
@@ -151,17 +152,33 @@ class Graphs:
         self._capturing.wait_stream(self._work)
         graph = torch.cuda.CUDAGraph()
         # Graphs are replayed one after the other: what is between their steps may share memory.
-        pool = next((one.graph.pool() for one in self._captured.values()), None)
+        shared = next((one.graph.pool() for one in self._captured.values()), None)
+        pool = torch.cuda.graph_pool_handle() if shared is None else shared
         with torch.cuda.stream(self._capturing):
             # Libraries set up by a first call on this stream what they may not while it captures.
             compute(*own)
-            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
+                graph.capture_begin(pool=pool, capture_error_mode="thread_local")
                 found = compute(*own)
+                graph.capture_end()
             except BaseException:
-                with suppress(RuntimeError):
-                    graph.capture_end()
+                self._give_up(graph, pool)
                 raise
-            graph.capture_end()
         self._work.wait_stream(self._capturing)
         return _Captured(graph, own, found)
+
+    def _give_up(self, graph: torch.cuda.CUDAGraph, pool: tuple[int, int]) -> None:
+        """End a capture that failed, for the allocator of memory too.
+
+        torch ends it there only if CUDA made a graph. Until then no memory that two streams used
+        is given out again, and `empty_cache` fails.
+        """
+        with suppress(RuntimeError):
+            graph.capture_end()
+        # The allocators ask it which stream it captured, and the host's is not told of the end.
+        self._failed.append(graph)
+        device = self._capturing.device_index
+        with suppress(RuntimeError):
+            # An error: it has ended there.
+            torch._C._cuda_endAllocateToPool(device, pool)
+            torch._C._cuda_releasePool(device, pool)

@@ -48,6 +48,11 @@ def device():
     return torch.device("cuda:0")
 
 
+def count_active_bytes(device):
+    """What is given out, or given back and still waited for."""
+    return torch.cuda.memory_stats(device)["active_bytes.all.current"]
+
+
 @pytest.mark.gpu
 @needs_gpu
 def test_a_replay_gives_what_is_given_step_by_step_and_keeps_it(device):
@@ -87,6 +92,30 @@ def test_what_cannot_be_captured_is_done_step_by_step_and_the_log_says_so_once(d
     assert "no CUDA graph" in caplog.text
     # and the device is as it was
     assert (torch.ones(3, device=device) * 2).tolist() == [2, 2, 2]
+    # as is what gives out its memory: a block that another stream used comes back
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
+    before, other = count_active_bytes(device), torch.cuda.Stream(device)
+    torch.ones(2**20, device=device).record_stream(other)
+    torch.cuda.synchronize(device)
+    torch.ones(1, device=device)
+    assert count_active_bytes(device) - before < 2**20
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_after_a_failure_others_are_captured(device):
+    def wait(values):
+        return (values * values.sum().item(),)
+
+    with torch.inference_mode():
+        for compute in (wait, double):
+            graphs = Graphs(device)
+            with graphs.computing():
+                for _ in range(3):
+                    (found,) = graphs.run("one", compute, torch.ones(1, device=device))
+                    assert found.tolist() == [1 if compute is wait else 2]
+            assert len(graphs) == (compute is double)
 
 
 @pytest.mark.gpu
