@@ -170,6 +170,11 @@ def caused(error, cause):
         (RuntimeError("Failed to allocate memory for requested buffer of size 9"), "memory"),
         (caused(InferenceError("x"), RuntimeError("Failed to allocate memory")), "memory"),
         (torch.AcceleratorError("CUDA error: an illegal memory access"), "device"),
+        (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might"), "memory"),
+        (
+            caused(InferenceError("x"), torch.AcceleratorError("CUDA error: out of memory")),
+            "memory",
+        ),
         (caused(InferenceError("x"), torch.AcceleratorError("CUDA error")), "device"),
         (InferenceError("the network returned something else"), "job"),
         (ValueError("x"), "job"),
@@ -196,6 +201,8 @@ def test_failures_are_told_apart_without_torch(error, kind):
 def test_the_memory_of_the_device_is_what_torch_holds():
     block = torch.zeros(2**20, dtype=torch.uint8, device="cuda:0")
     assert torch_device.measure_memory() >= block.nbytes
+    devices = range(torch.cuda.device_count())
+    assert torch_device.measure_memory() == sum(map(torch.cuda.memory_reserved, devices))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
