@@ -94,6 +94,8 @@ def test_kernels_run_on_the_stream_that_is_torch_s_current_one():
     planes = np.random.default_rng(1).random((3, 700, 900), dtype=np.float32)
     with torch.cuda.stream(stream):
         given = torch.from_numpy(planes).to(device)
+        # The code of torch's kernels is loaded as they are first called, which may wait for others.
+        (given * 2).sum().item()
         torch.cuda._sleep(50_000_000)
         doubled = given * 2
         reduced = reduce_planes(launcher, doubled)

@@ -220,7 +220,8 @@ def test_pixels_are_blended_and_coloured(launcher, rng, count, dtype, rule, size
     assert found.dtype == dtype
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 1
-    assert (difference > 0).mean() <= (1e-3 if dtype == np.uint8 else 2e-2)
+    # And one value more: of a picture of seven pixels one is a twentieth.
+    assert (difference > 0).sum() <= 1 + difference.size * (1e-3 if dtype == np.uint8 else 2e-2)
     if size == (23, 170):
         for core in (Rect(10, 40, 9, 100), Rect(8, 16, 1, 1), Rect(30, 185, 1, 1)):
             part = host(blend_pixels(launcher, *given, core=core, rule=rule))
