@@ -98,7 +98,7 @@ def measure_pair(
         "peak_device_mib": measure_peak(first, device),
         **(
             {}
-            if shares is None
+            if not shares
             else describe_shares(
                 shares,
                 goal_ms=goal_ms,
@@ -182,7 +182,10 @@ def time_device(work: Callable[[], object], device: torch.device) -> float:
 
 
 def profile_device(work: Callable[[], object], device: torch.device) -> list[Share] | None:
-    """What the device did in one turn of work, the longest first; None on a CPU."""
+    """What the device did in one turn of work, the longest first; None on a CPU.
+
+    Nothing where the system does not let it be watched.
+    """
     if device.type != "cuda":
         return None
     for _ in range(2):

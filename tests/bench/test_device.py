@@ -51,6 +51,13 @@ def test_without_kernels_torch_s_operations_are_measured(network):
     assert "kernels" not in pair
 
 
+def test_where_the_profiler_sees_nothing_the_rest_is_measured(network, monkeypatch):
+    monkeypatch.setattr(device, "profile_device", lambda work, device: [])
+    pair = device.measure_pairs(network, CPU)["pairs"]["0.02 MP"]
+    assert list(pair["rounds"]) == [OPERATIONS]
+    assert "kernels" not in pair
+
+
 def test_a_profile_is_summed_up_beside_goal_and_roof():
     shares = [
         Share("blend_pixels_uint8", 4, 1.25),

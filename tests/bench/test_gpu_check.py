@@ -1,4 +1,6 @@
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,30 @@ def test_every_test_that_needs_a_gpu_lies_where_they_are_sought():
     assert len(marked) > 5
     for path in marked:
         assert any(path.is_relative_to(sought) for sought in gpu_check.TESTS), path
+
+
+def test_what_was_done_before_time_was_up_is_reported(monkeypatch, tmp_path):
+    one = tmp_path / "test_slowly.py"
+    one.write_text(
+        "import time\nimport pytest\npytestmark = pytest.mark.gpu\n"
+        f"def test_soon(): open({str(tmp_path / 'begun')!r}, 'w').close()\n"
+        "def test_never(): time.sleep(600)\n"
+    )
+    wait = subprocess.Popen.wait
+
+    def wait_for_the_second(process, timeout=None):
+        if timeout != gpu_check.TESTS_TIMEOUT_S:
+            return wait(process, timeout)
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        return wait(process, 2.0)
+
+    monkeypatch.setattr(gpu_check, "TESTS", (str(one),))
+    monkeypatch.setattr(gpu_check, "REPORT_TIMEOUT_S", 100.0)
+    monkeypatch.setattr(subprocess.Popen, "wait", wait_for_the_second)
+    assert gpu_check.run_tests(tmp_path) == 124
+    assert 'name="test_soon"' in (tmp_path / "gpu-tests.xml").read_text()
 
 
 @pytest.mark.slow
