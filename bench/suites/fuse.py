@@ -1,8 +1,9 @@
 """Times fusion alone beside OpenCV's MergeMertens, and says what of the machine it uses.
 
-Pictures are in memory, uint8; MergeMertens returns floats, which nobody can show yet. The roofline
-is that of one thread: see `bench.roofline`. Peak memory is that of a process of its own, above what
-it held with exposures and weights.
+Pictures are in memory, uint8; MergeMertens returns floats, which nobody can show yet. Both have
+what the service's worker gives a job that is alone: memory that was freed is kept, and threads are
+kept apart. The roofline is that of one thread: see `bench.roofline`. Peak memory is that of a
+process of its own, above what it held with exposures and weights.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from bench.timing import MOTION, Cost, count_cores, measure
 from model.exposure import ExposureStack
 from model.manifest import NetworkConfig, PyramidBlendConfig, read_manifest
 from model.registration import AS_THEY_ARE, Registration
+from model.side_by_side import alone
+from service.processes.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from model.pipeline import FusionPipeline, FusionRun
@@ -38,6 +41,12 @@ WARPED = "expofuse, one exposure warped"
 
 def run(scope: Scope) -> Outcome:
     """Measure pairs by one thread and by all, and curves against megapixels and exposures."""
+    keep_freed_memory()
+    with alone():
+        return _run(scope)
+
+
+def _run(scope: Scope) -> Outcome:
     manifest = read_manifest(scope.weights_dir)
     sizes = [size for size in SIZES_MP if size <= scope.case_mp]
     measurements = [
