@@ -1,7 +1,6 @@
 """The stages of a request done without a service around them, to see what each costs.
 
-The codec's part runs as in a codec process: OpenCV on one thread, libvips without its cache. What
-is freed is kept, as child processes of the service do.
+The codec's part runs as in a codec process: OpenCV on one thread, libvips without its cache.
 """
 
 from __future__ import annotations
@@ -58,7 +57,6 @@ def measure_stages(files: Sequence[bytes], pipeline: FusionPipeline) -> dict[str
         Cost of each of `STAGES`.
     """
     configure_libvips()
-    keep_freed_memory()
     with opencv_threads(1):
         pixels, decoded = measure(lambda: [decode(one, limits=LIMITS).pixels for one in files])
         found, aligned = measure(
@@ -78,6 +76,8 @@ def stage_processes(
     files: Sequence[bytes], weights_dir: Path, *, count: int
 ) -> Iterator[Callable[[int], Cost]]:
     """Processes that do a request's stages at the same time, each on one thread.
+
+    They keep what they free, as child processes of the service do.
 
     What so many of them do in a second is what a service that costs nothing would do on as many
     cores: cores that work at the same time share a cache and memory, and slow each other down.
@@ -108,6 +108,7 @@ _opened: list[tuple[Barrier, Sequence[bytes], FusionPipeline]] = []
 
 
 def _open_stages(barrier: Barrier, files: Sequence[bytes], weights_dir: Path) -> None:
+    keep_freed_memory()
     _opened.append((barrier, files, open_pipeline(weights_dir, threads=1)))
 
 

@@ -50,7 +50,7 @@ from service.processes.child_side import (
     follow_parent,
     stand_in_when_memory_is_short,
 )
-from service.processes.freed_memory import KeptMemory
+from service.processes.freed_memory import KeptMemory, give_back_freed_memory
 from service.processes.known_blocks import KnownBlocks
 from service.processes.wire import Ping, Stop
 
@@ -266,6 +266,7 @@ def run_worker(factory: BackendFactory, pipe: ParentPipe[ToWorker, FromWorker]) 
         pipe.write_start_failed(message or type(error).__name__)
         return
     gc.freeze()  # What the start made lives as long as the process: never walk it again.
+    give_back_freed_memory()
     with suppress(BrokenPipeError):
         pipe.write(Ready(backend.info))
         _serve(pipe, Worker(backend, pipe.write), kept)
