@@ -226,7 +226,7 @@ def _count_refusals(device: str, count: int) -> dict[str, object]:
     file = tidy(take_still(DAMAGED_MP).encode()[1])
     room = np.empty(decode(file, limits=_LIMITS).pixels.shape, np.uint8)
     refused = {"by us": 0, "by the device": 0, "by both": 0}
-    for damaged in _damage(file, count):
+    for damaged in damage_codes(file, seed=0, count=count):
         try:
             check_scan(damaged)
             is_sound = True
@@ -239,13 +239,21 @@ def _count_refusals(device: str, count: int) -> dict[str, object]:
     return {"files": count, "takes_the_sound_one": codec.decode(file, room), **refused}
 
 
-def _damage(file: bytes, count: int) -> Iterator[bytes]:
-    """A bit turned, bytes lost, bytes inserted, the rest lost; in the codes of a picture."""
-    rng = np.random.default_rng(0)
+def damage_codes(file: bytes, *, seed: int, count: int) -> Iterator[bytes]:
+    """Copies of a JPEG file with damage to the codes of its picture.
+
+    A bit is turned, bytes are lost or inserted, or the rest is lost.
+
+    Args:
+        file: A whole file.
+        seed: Of the places.
+        count: How many.
+    """
+    rng = np.random.default_rng(seed)
     start = file.rindex(b"\xff\xda") + 14
     for index in range(count):
         changed = bytearray(file)
-        position, size = int(rng.integers(start, len(file) - 50)), int(rng.integers(1, 40))
+        position, size = int(rng.integers(start, len(file) - 2)), int(rng.integers(1, 40))
         match index % 4:
             case 0:
                 changed[position] ^= 1 << int(rng.integers(8))

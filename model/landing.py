@@ -1,5 +1,6 @@
 """Says how a computed window comes to the host: it may still be on its way from a device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,3 +39,18 @@ class Landed:
     def write(self, into: Pixels) -> None:
         """See `Landing.write`."""
         into[...] = self.pixels
+
+
+def land(landings: Sequence[tuple[Landing, Pixels]]) -> None:
+    """Write pixels where they belong, and none before all of them are there.
+
+    Args:
+        landings: Each with the place that it goes to.
+
+    Raises:
+        RuntimeError: See `Landing.wait`.
+    """
+    for landing, _ in landings:
+        landing.wait()
+    for landing, into in landings:
+        landing.write(into)

@@ -8,7 +8,6 @@ its way, and the one before is on its way back.
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from model.exposure import Pixels
 from model.landing import Landed, Landing
+from model.side_by_side import OtherThreads, map_with
 from model.torch_colour import PIXEL_TYPES
 
 logger = logging.getLogger(__name__)
@@ -222,9 +222,9 @@ def copy_pixels(pixels: Pixels, into: Pixels) -> None:
         return
     step = -(-height // COPIERS)
     parts = [slice(top, top + step) for top in range(0, height, step)]
-    list(_copiers().map(lambda part: np.copyto(into[part], pixels[part]), parts))
+    map_with(_copiers(), lambda part: np.copyto(into[part], pixels[part]), parts)
 
 
 @lru_cache(maxsize=1)
-def _copiers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(COPIERS, thread_name_prefix="copy-pixels")
+def _copiers() -> OtherThreads:
+    return OtherThreads(COPIERS - 1)

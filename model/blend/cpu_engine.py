@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.blend.definition import SALIENCY_SCALE, TERMS, sharpen
+from model.blend.definition import TERMS, weigh_contrast
 from model.blend.kernels import (
     Planes,
     add_band,
@@ -19,7 +19,7 @@ from model.blend.kernels import (
     reduce_pixels,
     reduce_planes,
 )
-from model.blend.levels import BANDS, Levels, plan_levels, size_at
+from model.blend.levels import Levels, plan_levels, size_at
 from model.blend.look import Look, LookMaps, to_lumas
 from model.blend.single_thread import hold_single_thread
 from model.blend.source import Source
@@ -62,8 +62,7 @@ class CpuEngine:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.preferred_batch = WINDOWS_PER_THREAD * self.threads
         self._others = OtherThreads(self.threads - 1) if self.threads > 1 else None
-        saliency: list[float] = parameters["saliency"].tolist() if config.saliency else []
-        self.saliency = saliency + [0.0] * (BANDS - len(saliency))
+        self.saliency: list[float] = parameters["saliency"].tolist() if config.saliency else []
 
     def start(self, levels: Levels, source: Source) -> "CpuCanvas":
         """See `Engine.start`."""
@@ -137,13 +136,9 @@ class CpuEngine:
                 halve_maps(maps.planes[group], times),
                 times=0,
                 place=Rect(0, 0, *fine.shape[1:]),
-                saliency=self.weigh_contrast(len(lumas), group),
+                saliency=weigh_contrast(self.saliency, len(lumas), group),
             )
         return fused
-
-    def weigh_contrast(self, exposures: int, group: int) -> float:
-        """Weight of the logarithm of local contrast in the logits of a group of levels."""
-        return sharpen(exposures) * SALIENCY_SCALE * self.saliency[group]
 
     def descend(
         self,
@@ -178,7 +173,7 @@ class CpuEngine:
                 maps[group],
                 times=levels.network - level,
                 place=source.reduced(level),
-                saliency=self.weigh_contrast(len(lumas[0]), group),
+                saliency=weigh_contrast(self.saliency, len(lumas[0]), group),
             )
         return fused
 
@@ -252,7 +247,7 @@ class CpuCanvas:
             times=self._levels.network,
             place=window.source,
             core=window.core,
-            saliency=self._engine.weigh_contrast(len(exposures), group),
+            saliency=weigh_contrast(self._engine.saliency, len(exposures), group),
         )
         return Landed(core)
 

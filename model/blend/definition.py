@@ -1,6 +1,7 @@
 """The numbers that define `pyramid-blend`, wherever it is computed."""
 
 import math
+from collections.abc import Sequence
 
 from model.blend.levels import BANDS, GROUPS
 from model.manifest import PyramidBlendConfig
@@ -47,6 +48,23 @@ def sharpen(exposures: int) -> float:
         (1.0, 2.0)
     """
     return math.sqrt(exposures / 2)
+
+
+def weigh_contrast(saliency: Sequence[float], exposures: int, group: int) -> float:
+    """Weight of the logarithm of local contrast in the logits of a group of levels.
+
+    Args:
+        saliency: That parameter of the network; without values where it has none.
+        exposures: How many there are.
+        group: Of levels; those after the first `SALIENCY_GROUPS` have none.
+
+    Example:
+        >>> weigh_contrast([0.5, 0.25], 2, 0), weigh_contrast([0.5, 0.25], 2, 2)
+        (4.0, 0.0)
+    """
+    if group >= len(saliency):
+        return 0.0
+    return sharpen(exposures) * SALIENCY_SCALE * saliency[group]
 
 
 MIN_EXPOSURES, MAX_EXPOSURES = 2, 9

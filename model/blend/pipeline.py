@@ -22,7 +22,7 @@ from model.blend.levels import Levels, blend_halo, plan_levels, reduce_halo
 from model.blend.source import Source
 from model.device import Precision
 from model.exposure import ExposureStack, Pixels
-from model.landing import Landing
+from model.landing import Landing, land
 from model.manifest import PyramidBlendConfig
 from model.registration import AS_THEY_ARE, Registration
 from model.run import (
@@ -158,7 +158,14 @@ class BlendPipeline:
                 for run, _ in chunk:
                     run.canvas.predict()
             else:
-                self._write(chunk, self.engine.map(self._fuse_window, chunk))
+                landings = self.engine.map(self._fuse_window, chunk)
+                land(
+                    [
+                        (landing, run.output[window.core.slices])
+                        for (run, window), landing in zip(chunk, landings, strict=True)
+                        if landing is not None
+                    ]
+                )
             for run, window in chunk:
                 run.done[PASSES.index(window.kind)].add(window)
 
@@ -183,18 +190,6 @@ class BlendPipeline:
             run.canvas.reduce(window)
             return None
         return run.canvas.blend(window)
-
-    @staticmethod
-    def _write(
-        chunk: Sequence[tuple[BlendRun, Window]], landings: Sequence[Landing | None]
-    ) -> None:
-        """Write every core, once all of them are there."""
-        for landing in landings:
-            if landing is not None:
-                landing.wait()
-        for (run, window), landing in zip(chunk, landings, strict=True):
-            if landing is not None:
-                landing.write(run.output[window.core.slices])
 
 
 def _take_turn(run: FusionRun, window: Window) -> tuple[BlendRun, Window]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.blend.colour import RULE
-from model.blend.definition import SALIENCY_SCALE, sharpen
+from model.blend.definition import sharpen, weigh_contrast
 from model.blend.levels import BANDS, Levels, size_at
 from model.blend.source import Source
 from model.blend.torch_colour import to_luma
@@ -90,8 +90,7 @@ class FusedEngine:
         self.network.load_state_dict(network.state_dict())
         self.network.to(device)
         self.config = network.config
-        saliency: list[float] = network.saliency.tolist() if network.config.saliency else []
-        self._saliency = saliency + [0.0] * (BANDS - len(saliency))
+        self.saliency: list[float] = network.saliency.tolist() if self.config.saliency else []
         self.staging = Staging(device)
         self.graphs = Graphs(device, most=most_graphs)
         self._keep_bytes = keep_bytes
@@ -121,10 +120,6 @@ class FusedEngine:
         cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return n_bytes <= SHARE_OF_MEMORY * (free + cached)
 
-    def weigh_contrast(self, exposures: int, group: int) -> float:
-        """Weight of the logarithm of local contrast in the logits of a group of levels."""
-        return sharpen(exposures) * SALIENCY_SCALE * self._saliency[group]
-
     def look(self, reduced: Tensor, levels: Levels) -> "Coarse":
         """Everything at and above the reduced level, by a graph where there is one.
 
@@ -143,7 +138,7 @@ class FusedEngine:
     ) -> Level:
         """A level below the network's, as the kernels take it."""
         group = levels.group_of(level)
-        contrast = self.weigh_contrast(exposures, group)
+        contrast = weigh_contrast(self.saliency, exposures, group)
         return Level(maps[group], levels.network - level, place, contrast)
 
     def _look(self, levels: Levels, reduced: Tensor) -> Tensors:
@@ -172,7 +167,7 @@ class FusedEngine:
             group, above = levels.group_of(level), max(level - levels.network, 0)
             averaged = repeat_halving(by_group[group][None], above)[0].contiguous()
             place = Rect(0, 0, *fine.shape[1:])
-            contrast = self.weigh_contrast(count, group)
+            contrast = weigh_contrast(self.saliency, count, group)
             at_level = Level(averaged, max(levels.network - level, 0), place, contrast)
             fused = add_band(self.launcher, fused, fine, coarse, at_level)
         return pyramid[0], fused, *(by_group[group] for group in _groups_below(levels))

@@ -12,6 +12,9 @@
 /* A loop whose pointers do not overlap and whose turns do not depend on each other. */
 #define EACH _Pragma("clang loop vectorize(assume_safety)")
 
+/* A short loop whose turns are written out, so that its sums stay in registers. */
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
 /* To the nearest whole number, half to even, of |x| below 2^22. */
 static inline float round_even(float x) {
     const float magic = 12582912.0f;

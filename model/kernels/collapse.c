@@ -17,18 +17,9 @@
 #define EDGE LANES      /* columns of a row in work before its block's first; REACH of them count */
 #define ROW (EDGE + BLOCK + 3 * LANES)
 
+/* fine: null where pixels say the lumas; result: null where it is coloured. */
 typedef struct {
-    int exposures, height, width;
-    const float *fine;   /* lumas of the exposures at this level; null where pixels say them */
-    const float *coarse; /* the same one level above */
-    const float *fused;  /* the fused luma one level above */
-    float *result;       /* what is fused at this level; null where it is coloured */
-    const float *maps;   /* c_0 to c_3 of every exposure, and ln of the gain, at the network's level */
-    int map_height, map_width;
-    int times;           /* levels from the maps down to this one */
-    int top, left;       /* where this level's array begins in the picture's level */
-    float saliency;      /* weight of the logarithm of local contrast; 0 leaves it out */
-    int core_top, core_left, core_height, core_width; /* of the array: what is computed */
+    BAND(const float *, float *)
 } Band;
 
 /* What a block holds while its rows are computed. Rows in work have EDGE columns before the first. */

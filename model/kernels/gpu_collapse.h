@@ -8,18 +8,9 @@
 #define WIDE (TILE_WIDTH + 2 * REACH) /* with what their contrasts are made of */
 #define HIGH_TILE (TILE_HEIGHT + 2 * REACH)
 
+/* fine and result: unused by pixels. The result is that of the core alone. */
 typedef struct {
-    int exposures, height, width; /* of this level's arrays */
-    Planes fine;                  /* lumas of the exposures at this level; unused by pixels */
-    Planes coarse;                /* the same one level above */
-    Planes fused;                 /* the fused luma one level above */
-    Planes result;                /* what is fused of the core; unused by pixels */
-    const float *maps; /* c_0 to c_3 of every exposure, and ln of the gain, at the network's level */
-    int map_height, map_width;
-    int times;       /* levels from the maps down to this one */
-    int top, left;   /* where this level's arrays begin in the picture's level */
-    float saliency;  /* weight of the logarithm of local contrast; 0 leaves it out */
-    int core_top, core_left, core_height, core_width; /* of the arrays: what is computed */
+    BAND(Planes, Planes)
 } Band;
 
 typedef struct {

@@ -7,6 +7,8 @@ import ctypes
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from model.kernels.band import band_fields
+
 FOLDER = Path(__file__).parent
 SOURCE = "fusion.cu"
 SHARED = ("scalars.h", "rgb.h", "colour_rule.h", "steps.h")
@@ -72,26 +74,7 @@ class PlaneReduction(ctypes.Structure):
 class Band(ctypes.Structure):
     """What `add_band` is given."""
 
-    _fields_ = (
-        ("exposures", ctypes.c_int),
-        ("height", ctypes.c_int),
-        ("width", ctypes.c_int),
-        ("fine", Planes),
-        ("coarse", Planes),
-        ("fused", Planes),
-        ("result", Planes),
-        ("maps", ctypes.c_void_p),
-        ("map_height", ctypes.c_int),
-        ("map_width", ctypes.c_int),
-        ("times", ctypes.c_int),
-        ("top", ctypes.c_int),
-        ("left", ctypes.c_int),
-        ("saliency", ctypes.c_float),
-        ("core_top", ctypes.c_int),
-        ("core_left", ctypes.c_int),
-        ("core_height", ctypes.c_int),
-        ("core_width", ctypes.c_int),
-    )
+    _fields_ = band_fields(Planes)
 
 
 class Blend(ctypes.Structure):

@@ -30,9 +30,6 @@
 #define SUMS 4
 #endif
 
-/* A short loop whose turns are written out, so that its sums stay in registers. */
-#define UNROLLED _Pragma("clang loop unroll(full)")
-
 /* Add the products of all inputs of some pixels, or tiles, with the weights of up to three groups
  * of outputs. step: from the weights of an input to the next one's; apart: from group to group. */
 INLINE void add_products(Lanes sums[SUMS][GROUPS], const float *given, const float *weights,

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from model.exposure import Pixels
+from model.kernels.band import band_fields
 
 CHANNELS = 3
 
@@ -17,26 +18,7 @@ CHANNELS = 3
 class Band(ctypes.Structure):
     """What `add_band` is given; the fields are those of the structure in `collapse.c`."""
 
-    _fields_ = (
-        ("exposures", ctypes.c_int),
-        ("height", ctypes.c_int),
-        ("width", ctypes.c_int),
-        ("fine", ctypes.c_void_p),
-        ("coarse", ctypes.c_void_p),
-        ("fused", ctypes.c_void_p),
-        ("result", ctypes.c_void_p),
-        ("maps", ctypes.c_void_p),
-        ("map_height", ctypes.c_int),
-        ("map_width", ctypes.c_int),
-        ("times", ctypes.c_int),
-        ("top", ctypes.c_int),
-        ("left", ctypes.c_int),
-        ("saliency", ctypes.c_float),
-        ("core_top", ctypes.c_int),
-        ("core_left", ctypes.c_int),
-        ("core_height", ctypes.c_int),
-        ("core_width", ctypes.c_int),
-    )
+    _fields_ = band_fields(ctypes.c_void_p)
 
 
 class Colour(ctypes.Structure):

@@ -16,9 +16,6 @@
 #define AT_ONCE 4   /* places whose products share what is read of a patch */
 #define LEAST_ENERGY 1e-9f
 
-/* A short loop whose turns are written out. */
-#define UNROLLED _Pragma("clang loop unroll(full)")
-
 typedef float Taps __attribute__((vector_size(16), aligned(4)));
 
 /* Keys's kernel at a place between the second and the third tap. With a = -3/4, as OpenCV has it,

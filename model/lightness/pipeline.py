@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from model.device import Precision
 from model.errors import InferenceError
 from model.exposure import ExposureStack, Pixels
-from model.landing import Landing
+from model.landing import Landing, land
 from model.lightness.definition import ChromaRule, Padding
 from model.registration import AS_THEY_ARE, Registration
 from model.run import (
@@ -193,7 +193,7 @@ class LightnessPipeline(Generic[Planes]):
 
     def _write(self, chunk: Sequence[tuple[FusionRun, Window]], fused: Sequence[Planes]) -> None:
         """Round every core to pixels, and write them once all of them are there."""
-        landings: list[Landing] = []
+        landings: list[tuple[Landing, Pixels]] = []
         for (run, window), planes in zip(chunk, fused, strict=True):
             covered = self._covered(window)
             if not covered.contains(window.core):
@@ -201,11 +201,9 @@ class LightnessPipeline(Generic[Planes]):
                     f"expected a result that covers {window.core}, got one that covers {covered}"
                 )
             part = window.core.relative_to(covered)
-            landings.append(self.engine.to_pixels(planes, run.output, part))
-        for landing in landings:
-            landing.wait()
-        for (run, window), landing in zip(chunk, landings, strict=True):
-            landing.write(run.output[window.core.slices])
+            landing = self.engine.to_pixels(planes, run.output, part)
+            landings.append((landing, run.output[window.core.slices]))
+        land(landings)
 
 
 def _padding(window: Window) -> Padding:

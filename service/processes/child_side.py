@@ -111,7 +111,7 @@ class ParentPipe(Generic[ToChild, FromChild]):
         """
         head = make_head(self._wire.from_child.dump_json(message), len(payload))
         # In one call: the parent is woken once for both.
-        written = os.writev(self._outbox, (head, payload)) if payload else 0
+        written = os.writev(self._outbox, (head, payload))
         self._write_all(head[written:])
         self._write_all(memoryview(payload)[max(written - len(head), 0) :])
 

@@ -12,6 +12,7 @@ from bench.repository import ROOT
 from model.release.torch_networks import build_loaded
 from model.release.weights import load_weights
 from tests.model.host_launcher import HostLauncher, compile_kernels
+from tests.torch_devices import needs_cuda
 
 CPU = torch.device("cpu")
 
@@ -76,7 +77,7 @@ def test_a_profile_is_summed_up_beside_goal_and_roof():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_on_cuda_a_profile_names_every_kernel(network):
     record = device.measure_pairs(network, torch.device("cuda:0"))
     pair = record["pairs"]["0.02 MP"]

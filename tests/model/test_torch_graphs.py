@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from model.torch_graphs import MOST_SEEN, Graphs
+from tests.torch_devices import needs_cuda
 
 CPU = torch.device("cpu")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def double(values):
@@ -54,7 +54,7 @@ def count_active_bytes(device):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_a_replay_gives_what_is_given_step_by_step_and_keeps_it(device):
     graphs = Graphs(device, most=2)
     layer = torch.nn.Conv2d(3, 8, 3, padding=1).to(device).requires_grad_(False)
@@ -77,7 +77,7 @@ def test_a_replay_gives_what_is_given_step_by_step_and_keeps_it(device):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_what_cannot_be_captured_is_done_step_by_step_and_the_log_says_so_once(device, caplog):
     graphs = Graphs(device)
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_captured_is_done_step_by_step_and_the_log_says_so_once(d
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_after_a_failure_others_are_captured(device):
     def wait(values):
         return (values * values.sum().item(),)
@@ -119,7 +119,7 @@ def test_after_a_failure_others_are_captured(device):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_graphs_that_were_let_go_are_captured_again(device):
     graphs = Graphs(device)
     with torch.inference_mode(), graphs.computing():

@@ -8,6 +8,7 @@ from model import torch_kernels
 from model.errors import DeviceError
 from model.torch_kernels import compile_source, list_kernels, open_kernels
 from model.torch_passes import reduce_planes
+from tests.torch_devices import needs_cuda
 
 
 def has_compiler():
@@ -87,7 +88,7 @@ def test_the_driver_s_failures_are_those_that_torch_would_raise(name, kind):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_kernels_run_on_the_stream_that_is_torch_s_current_one():
     device = torch.device("cuda:0")
     launcher, stream = open_kernels(device), torch.cuda.Stream(device)

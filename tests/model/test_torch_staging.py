@@ -8,6 +8,7 @@ import torch
 
 from model.torch_staging import ROOMS, Staging, _Room, copy_pixels
 from tests import images
+from tests.torch_devices import needs_cuda
 
 CPU = torch.device("cpu")
 
@@ -70,7 +71,7 @@ def test_rows_are_copied_by_several_threads(height):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_rooms_are_used_again_only_once_they_are_read(dtype):
     staging = Staging(torch.device("cuda:0"))
@@ -81,7 +82,7 @@ def test_rooms_are_used_again_only_once_they_are_read(dtype):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("is_locking", [True, False])
 def test_pixels_go_to_the_device_and_back_beside_what_it_computes(dtype, is_locking):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.gpu_files import damage_codes
 from expofuse.errors import EncodeError, FileError
 from expofuse.files.device.jpeg import CPU, DeviceJpeg
 from expofuse.files.device.layout import MIN_PIXELS
@@ -23,7 +24,7 @@ from expofuse.files.writing.encode import encode
 from expofuse.files.writing.jpeg_segments import add_metadata
 from model.errors import DeviceError
 from tests import images
-from tests.devices import needs_device, needs_no_device
+from tests.devices import lose_device, needs_device, needs_no_device
 
 LIMITS = PixelLimits(max_pixels=8_000_000, max_side_px=20_000)
 
@@ -42,13 +43,7 @@ def device():
 def failing_device():
     """One whose codecs exist and refuse every picture: they are for a device, and have none."""
     device = DeviceJpeg(CPU, min_pixels=1)
-    library = device._library
-    options = {
-        "device_id": library.NVIMGCODEC_DEVICE_CPU_ONLY,
-        "backends": [library.Backend(library.BackendKind.HYBRID_CPU_GPU)],
-    }
-    device._decoder = library.Decoder(**options)
-    device._encoder = library.Encoder(**options)
+    lose_device(device)
     return device
 
 
@@ -148,25 +143,6 @@ def test_other_formats_are_none_of_its_business(device, form):
 # What it refuses
 
 
-def damage(data, *, seed, count):
-    """Bits turned, bytes lost and inserted in the codes of a picture."""
-    rng = np.random.default_rng(seed)
-    start = data.rindex(b"\xff\xda") + 14
-    for index in range(count):
-        changed = bytearray(data)
-        position, size = int(rng.integers(start, len(data) - 2)), int(rng.integers(1, 40))
-        match index % 4:
-            case 0:
-                changed[position] ^= 1 << int(rng.integers(8))
-            case 1:
-                del changed[position : position + size]
-            case 2:
-                changed[position:position] = rng.bytes(size)
-            case _:
-                del changed[position:-2]
-        yield bytes(changed)
-
-
 @pytest.mark.parametrize(
     "more",
     [{}, {"subsampling": 0}, {"subsampling": 2}, {"restart_marker_blocks": 8}],
@@ -175,7 +151,7 @@ def damage(data, *, seed, count):
 def test_it_is_given_and_refuses_what_libjpeg_turbo_takes_and_refuses(device, more):
     data = images.encoded("jpeg", pixels=photograph(), quality=88, **more)
     refused = 0
-    for changed in damage(data, seed=1, count=200):
+    for changed in damage_codes(data, seed=1, count=200):
         try:
             expected = decode(changed, limits=LIMITS).pixels
         except FileError as error:

@@ -24,6 +24,7 @@ from model.torch_colour import quantise
 from model.torch_pipeline import create_blend_engine
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
+from tests.torch_devices import needs_cuda
 
 SIZES = [(1, 1), (1, 40), (3, 2), (16, 16), (17, 333), (40, 31), (131, 260)]
 SMALL_TILE_PX = 40
@@ -343,7 +344,7 @@ def test_a_failing_window_writes_nothing_and_breaks_no_other_run(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("side_px", NETWORK_SIDES_PX)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -361,7 +362,7 @@ def test_cuda_gives_the_picture_of_the_cpu(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_on_cuda_a_picture_has_the_same_bits_alone_and_in_company(blend_network, make_scene):
     pipeline = BlendPipeline(
         create_blend_engine(blend_network, device="cuda:0"), tile_px=SMALL_TILE_PX

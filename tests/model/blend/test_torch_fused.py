@@ -19,9 +19,9 @@ from tests.model.blend.test_pipeline import SMALL_TILE_PX, assert_equal_to_round
 from tests.model.host_launcher import HostLauncher
 from tests.model.laid import laid
 from tests.model.test_ghosts_on_their_way import bracket
+from tests.torch_devices import needs_cuda
 
 CPU = torch.device("cpu")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def make_on_gpu(blend_network, gpu):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 @pytest.mark.parametrize("is_warped", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("count", [2, 3, 9])
@@ -188,7 +188,7 @@ def test_on_cuda_a_stack_is_that_of_the_cpu_whatever_windows_memory_and_graphs(
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 @pytest.mark.parametrize("keep_bytes", [None, 0])
 def test_on_cuda_it_is_the_picture_of_torch_s_own_operations(
     make_on_gpu, blend_network, make_scene, gpu, keep_bytes
@@ -200,7 +200,7 @@ def test_on_cuda_it_is_the_picture_of_torch_s_own_operations(
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_on_cuda_ghosts_are_those_of_the_cpu(make_on_gpu, blend_network):
     from model.register import register
 
@@ -214,7 +214,7 @@ def test_on_cuda_ghosts_are_those_of_the_cpu(make_on_gpu, blend_network):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_on_cuda_many_windows_of_several_runs_keep_to_themselves(make_on_gpu, make_stack, tilt):
     """Streams: what is sent, computed and fetched at the same time is mixed up nowhere."""
     pipeline = make_on_gpu(tile_px=64)
@@ -238,7 +238,7 @@ def test_on_cuda_many_windows_of_several_runs_keep_to_themselves(make_on_gpu, ma
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_on_cuda_a_picture_of_24_megapixels_is_that_of_the_cpu(make_on_gpu, blend_network, gpu):
     rng = np.random.default_rng(4)
     small = rng.integers(0, 256, (2, 125, 188, 3), dtype=np.uint8)
@@ -255,7 +255,7 @@ def test_on_cuda_a_picture_of_24_megapixels_is_that_of_the_cpu(make_on_gpu, blen
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_on_cuda_too_little_memory_is_said_as_such_and_harms_nothing(make_on_gpu, make_scene, gpu):
     pair, pipeline = make_scene(700, 1100), make_on_gpu(tile_px=256)
     expected = pipeline.fuse(pair)
@@ -279,7 +279,7 @@ def test_on_cuda_too_little_memory_is_said_as_such_and_harms_nothing(make_on_gpu
 
 
 @pytest.mark.gpu
-@needs_gpu
+@needs_cuda
 def test_on_cuda_exposures_stay_within_a_share_of_what_is_free(make_on_gpu, gpu):
     engine = make_on_gpu().engine
     free, _ = torch.cuda.mem_get_info(gpu)

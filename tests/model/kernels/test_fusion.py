@@ -26,22 +26,17 @@ from model.torch_passes import (
 from model.warp import warp_pixels as warp_on_cpu
 from model.warp import warp_planes as warp_planes_on_cpu
 from tests.model.host_launcher import HostLauncher, compile_kernels
+from tests.model.kernels.homographies import MAPS, TILT
+from tests.torch_devices import needs_cuda
 
 SIZES = [(1, 1), (1, 7), (2, 2), (3, 1), (5, 4), (16, 31), (33, 70)]
 FLOAT_TOLERANCE = 3e-6
-TILT = np.array([[1.01, 0.02, 1.5], [-0.015, 0.99, -2.0], [1e-5, 2e-5, 1.0]])
-MAPS = {
-    "identity": np.eye(3),
-    "shift": np.array([[1.0, 0.0, 3.3], [0.0, 1.0, -2.7], [0.0, 0.0, 1.0]]),
-    "tilt": TILT,
-    "far outside": np.array([[1.0, 0.0, 5e9], [0.0, 1.0, -5e9], [0.0, 0.0, 1.0]]),
-}
 
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 needs_gpu = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    needs_cuda,
 ]
 where = {"device": CPU}
 """Where the tensors of a test lie: where its launcher computes."""

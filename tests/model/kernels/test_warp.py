@@ -8,15 +8,9 @@ from model.tiling import Rect
 from model.torch_colour import to_pixels
 from model.torch_warp import warp_window
 from model.warp import warp_pixels, warp_planes
+from tests.model.kernels.homographies import MAPS, TILT
 
 CPU = torch.device("cpu")
-TILT = np.array([[1.01, 0.02, 1.5], [-0.015, 0.99, -2.0], [1e-5, 2e-5, 1.0]])
-MAPS = {
-    "identity": np.eye(3),
-    "shift": np.array([[1.0, 0.0, 3.3], [0.0, 1.0, -2.7], [0.0, 0.0, 1.0]]),
-    "tilt": TILT,
-    "far outside": np.array([[1.0, 0.0, 5e9], [0.0, 1.0, -5e9], [0.0, 0.0, 1.0]]),
-}
 pytestmark = pytest.mark.usefixtures("each_library")
 
 

@@ -7,6 +7,7 @@ from model.lightness.cpu_engine import CpuEngine, OnnxNetwork
 from model.lightness.definition import RECEPTIVE_FIELD
 from model.lightness.torch_engine import TorchEngine, TorchNetwork
 from model.lightness.torch_network import FusionNetwork
+from tests.torch_devices import needs_cuda
 
 PADDINGS = ["reflect", "valid"]
 
@@ -108,7 +109,7 @@ def test_what_is_float32_is_not_rounded_to_tf32(lively_network, monkeypatch, pre
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [("float32", 1e-5), ("float16", 1e-2), ("bfloat16", 5e-2)]

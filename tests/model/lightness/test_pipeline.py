@@ -17,6 +17,7 @@ from model.tiling import plan_windows
 from model.torch_kernels import open_kernels
 from tests.model.laid import laid
 from tests.model.peak_memory import measure_peak_mib, needs_proc
+from tests.torch_devices import needs_cuda
 
 SIZES = [(16, 16), (16, 203), (17, 33), (31, 47), (61, 131)]
 SMALL_TILE_PX = 24
@@ -338,7 +339,7 @@ def test_a_warp_by_the_gpu_s_kernel_gives_the_picture(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("is_warped", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_on_cuda_graphs_change_no_bit_and_the_picture_is_the_cpu_s(

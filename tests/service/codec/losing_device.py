@@ -2,19 +2,14 @@
 
 from expofuse.files.device.jpeg import CPU, DeviceJpeg
 from service.codec import child
+from tests.devices import lose_device
 
 
 def lose(name: str | None) -> DeviceJpeg:
     assert name == CPU
     device = DeviceJpeg(CPU)
     device.try_out()
-    library = device._library
-    options = {
-        "device_id": library.NVIMGCODEC_DEVICE_CPU_ONLY,
-        "backends": [library.Backend(library.BackendKind.HYBRID_CPU_GPU)],
-    }
-    device._decoder = library.Decoder(**options)
-    device._encoder = library.Encoder(**options)
+    lose_device(device)
     return device
 
 

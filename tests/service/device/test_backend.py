@@ -21,6 +21,7 @@ from service.settings import Settings
 from tests import images
 from tests.paths import ROOT
 from tests.service.versions import write_blend_version
+from tests.torch_devices import needs_cuda
 
 WEIGHTS = ROOT / "weights"
 LABELS = ("hyperp-mb-1.1.0", "pyramid-blend-2.1.0")
@@ -197,7 +198,7 @@ def test_failures_are_told_apart_without_torch(error, kind):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_the_memory_of_the_device_is_what_torch_holds():
     block = torch.zeros(2**20, dtype=torch.uint8, device="cuda:0")
     assert torch_device.measure_memory() >= block.nbytes

@@ -3,13 +3,14 @@ import json
 import pytest
 import torch
 
+from tests.torch_devices import needs_cuda
 from trainer.config import load_config
 from trainer.run.train import train
 from trainer.run_files import CHECKPOINT_NAME, CURVE_NAME, RECORD_NAME
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    needs_cuda,
 ]
 
 
