@@ -43,6 +43,23 @@ SOURCE_ROOT = Path(__file__).resolve().parents[2]
 logger = logging.getLogger(__name__)
 
 
+class _Pipes(asyncio.subprocess.SubprocessStreamProtocol):
+    """The streams of both pipes, and the exit of the process.
+
+    asyncio's own `Process.wait` waits for the ends of the pipes as well. They do not come while
+    another process holds the pipes, or while something is unread in them.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(limit=CHUNK_BYTES, loop=loop)
+        self.exited: asyncio.Future[None] = loop.create_future()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set_result(None)
+
+
 class UnexpectedMessageError(Exception):
     """A child said something that it had no reason to say; it cannot be trusted any more."""
 
@@ -74,7 +91,8 @@ class ChildProcess(Generic[ToChild, FromChild]):
     """A process that was started and the two pipes to it; no call of it blocks the event loop.
 
     Args:
-        process: The process, its standard input and output being the pipes.
+        transport: The process.
+        pipes: Its standard input and output.
         program: What it runs.
         on_message: Called in the event loop with every message and its payload, in order. It may
             raise `UnexpectedMessageError`, which ends the process.
@@ -86,19 +104,21 @@ class ChildProcess(Generic[ToChild, FromChild]):
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        transport: asyncio.SubprocessTransport,
+        pipes: _Pipes,
         program: ChildProgram[ToChild, FromChild],
         on_message: "Receiver[ToChild, FromChild]",
         bound_payload: "Bound[FromChild]",
     ) -> None:
-        self._process = process
+        self._transport = transport
+        self._pipes = pipes
         self._program = program
         self._on_message = on_message
         self._bound_payload = bound_payload
         self._unsent: deque[tuple[bytes, memoryview]] = deque()
         self._has_unsent = asyncio.Event()
         self._was_killed = self._talked_nonsense = False
-        self.ended = asyncio.create_task(self._live(), name=f"{program.name}-{process.pid}")
+        self.ended = asyncio.create_task(self._live(), name=f"{program.name}-{self.pid}")
 
     @classmethod
     async def start(
@@ -113,12 +133,11 @@ class ChildProcess(Generic[ToChild, FromChild]):
             ChildStartError: The system has no process, memory or file left for it.
         """
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, pipes = await asyncio.get_running_loop().subprocess_exec(
+                _Pipes,
                 *program.command,
                 str(os.getpid()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=CHUNK_BYTES,
+                stderr=None,
                 env=program.environment,
             )
         except OSError as cause:
@@ -129,12 +148,12 @@ class ChildProcess(Generic[ToChild, FromChild]):
                 f"expected a new {program.name}, the system gives none: {why}",
                 is_passing=True,
             ) from cause
-        return cls(process, program, on_message, bound_payload)
+        return cls(transport, pipes, program, on_message, bound_payload)
 
     @property
     def pid(self) -> int:
         """Process id."""
-        return self._process.pid
+        return self._transport.get_pid()
 
     @property
     def unsent(self) -> int:
@@ -159,33 +178,46 @@ class ChildProcess(Generic[ToChild, FromChild]):
 
     def kill(self) -> None:
         """End the process at once; `ended` completes a moment later."""
-        if self._process.returncode is None:
+        if self._transport.get_returncode() is None:
             self._was_killed = True
-            # Not Popen.kill: that collects the exit status before asyncio's watcher can.
+            # Not the transport's kill: that collects the exit status before asyncio's watcher can.
             with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
 
     async def _live(self) -> ChildEnd:
-        writer = asyncio.create_task(self._write())
+        exited = self._pipes.exited
+        both = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        reader, _ = both
         try:
-            await self._read()
-            await self._wait(CLOSED_PIPE_GRACE_S)
+            await asyncio.wait((reader, exited), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reader, exited), timeout=CLOSED_PIPE_GRACE_S)
         finally:
-            writer.cancel()
+            for task in both:
+                task.cancel()
             self._unsent.clear()
             self.kill()  # A process that closed its pipe is of no use.
-        await self._wait(REAP_TIMEOUT_S)
-        if self._process.returncode is None:
+            self._close_pipes()
+        await asyncio.wait((exited,), timeout=REAP_TIMEOUT_S)
+        await asyncio.wait(both)
+        for task in both:
+            if not task.cancelled():
+                task.result()
+        status = self._transport.get_returncode()
+        if status is None:
             logger.error("child does not end", extra=self._as_extra())
-        return ChildEnd(self._process.returncode, self._was_killed, self._talked_nonsense)
+        return ChildEnd(status, self._was_killed, self._talked_nonsense)
 
-    async def _wait(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._process.wait()
+    def _close_pipes(self) -> None:
+        # By themselves they close when all is read, and what was said after nonsense is not.
+        stdin, stdout = self._pipes.stdin, self._transport.get_pipe_transport(1)
+        assert stdin is not None
+        assert stdout is not None
+        if not stdin.transport.is_closing():
+            stdin.transport.abort()
+        stdout.close()
 
     async def _read(self) -> None:
-        stdout = self._process.stdout
+        stdout = self._pipes.stdout
         assert stdout is not None
         from_child = self._program.wire.from_child
         try:
@@ -209,7 +241,7 @@ class ChildProcess(Generic[ToChild, FromChild]):
             self.kill()
 
     async def _write(self) -> None:
-        stdin = self._process.stdin
+        stdin = self._pipes.stdin
         assert stdin is not None
         with suppress(ConnectionError):  # Its end is seen by the reader.
             while True:
