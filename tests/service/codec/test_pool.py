@@ -19,6 +19,7 @@ from expofuse.files.formats import EncodeOptions, ImageMetadata
 from expofuse.files.headers import PixelLimits, sniff
 from model.errors import AlignmentError, ExposureError, FusionError
 from model.tiling import Rect
+from service.codec.child import NICENESS
 from service.codec.messages import DecodedImage
 from service.codec.pool import CodecPool, CodecPoolConfig
 from service.errors import (
@@ -72,6 +73,10 @@ async def until(condition):
     async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110, the condition is another process's state
             await asyncio.sleep(0.002)
+
+
+def niceness_of_threads(process):
+    return {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads()}
 
 
 async def until_it_computes(process):
@@ -133,6 +138,13 @@ def shared_pool(loop_runner):
     assert pool.restarts == 0, "a test of ordinary calls cost a process"
     loop_runner.run(pool.stop())
     assert not children()
+
+
+def test_codec_processes_let_others_go_first(loop_runner, shared_pool):
+    loop_runner.run(decode(shared_pool, images.encoded("png")))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    for process in children():
+        assert niceness_of_threads(process) == {min(own + NICENESS, 19)}
 
 
 def test_a_pair_is_decoded_aligned_and_encoded(loop_runner, shared_pool):
