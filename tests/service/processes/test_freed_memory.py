@@ -55,6 +55,30 @@ print(soon, resident() - before)
 )
 
 
+LOOP_SCRIPT = (
+    SCRIPT.split("if {keeps}")[0]
+    + """
+import asyncio
+from service.processes import freed_memory
+
+async def serve():
+    freed_memory.GIVE_BACK_EVERY_S = 1.0
+    giving = asyncio.create_task(freed_memory.give_back_regularly())
+    await asyncio.sleep(0)
+    before = resident()
+    work()
+    print(work(), resident() - before)
+    deadline = asyncio.get_running_loop().time() + 60
+    while resident() - before > 2:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.05)
+    giving.cancel()
+
+asyncio.run(serve())
+"""
+)
+
+
 def run(*, keeps: bool) -> tuple[int, ...]:
     """Page faults of work done again; MiB kept after it, and after those were given back."""
     return run_script(SCRIPT.format(keeps=keeps))
@@ -82,3 +106,10 @@ def test_a_child_process_gives_back_what_it_kept_once_it_is_quiet():
     soon, later = run_script(QUIET_SCRIPT)
     assert soon >= 6
     assert later <= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_the_event_loop_keeps_memory_between_two_times_of_giving_it_back():
+    faults, kept = run_script(LOOP_SCRIPT)
+    assert faults < 100
+    assert kept >= 6
