@@ -6,6 +6,7 @@ reduced and once blended, beside the margins of tiles, and a byte of the picture
 Where it does not suffice, windows are sent in both passes, with the margins that they need.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,8 @@ from model.torch_passes import (
 )
 from model.torch_staging import Staging
 from model.torch_warp import KernelWarping
+
+logger = logging.getLogger(__name__)
 
 TILE_PX = 2048
 """Side of a core: large, for a launch costs the same whatever its window, and yet several make a
@@ -224,6 +227,7 @@ class FusedCanvas:
         self._whole = Rect(0, 0, height, width)
         self._reduced: Tensor = torch.empty(0)
         self._kept: _Kept | None = None
+        self._unreduced: dict[Rect, Window] = {}
         self._coarse: Coarse | None = None
 
     @torch.inference_mode()
@@ -236,18 +240,33 @@ class FusedCanvas:
                 self._reduce_window(window)
             elif self._coarse is None:
                 self._keep_window(self._kept, window)
+                self._unreduced[window.core] = window
 
     @torch.inference_mode()
     def predict(self) -> None:
-        """See `Canvas.predict`."""
-        engine, levels, kept = self._engine, self._levels, self._kept
-        with engine.graphs.computing():
-            if kept is not None:
-                self._reduce_kept(kept)
-            self._coarse = engine.look(self._reduced, levels)
-            if kept is not None:
-                assert kept.lumas is not None
-                kept.fused = self._descend(self._coarse, kept.lumas, self._whole)
+        """See `Canvas.predict`; where memory is too small for what stays, windows are sent."""
+        computing = self._engine.graphs.computing
+        if self._kept is not None:
+            try:
+                with computing():
+                    self._predict_of_kept(self._kept)
+                return
+            except torch.OutOfMemoryError as error:
+                logger.warning("no memory for what stays, windows are sent: %s", error)
+                self._kept = None
+        with computing():
+            while self._unreduced:
+                core, window = next(iter(self._unreduced.items()))
+                self._reduce_window(window)
+                del self._unreduced[core]
+            self._coarse = self._engine.look(self._reduced, self._levels)
+
+    def _predict_of_kept(self, kept: _Kept) -> None:
+        self._reduce_kept(kept)
+        assert kept.lumas is not None
+        self._coarse = self._engine.look(self._reduced, self._levels)
+        kept.fused = self._descend(self._coarse, kept.lumas, self._whole)
+        self._unreduced.clear()
 
     @torch.inference_mode()
     def blend(self, window: Window) -> Landing:

@@ -12,6 +12,7 @@ from model.blend.pipeline import BlendPipeline
 from model.blend.torch_engine import TorchEngine
 from model.blend.torch_fused import SHARE_OF_MEMORY, FusedEngine
 from model.exposure import ExposureStack, StackAlignment
+from model.register import register
 from model.registration import AS_THEY_ARE
 from model.torch_kernels import open_kernels
 from model.torch_pipeline import create_blend_engine
@@ -59,8 +60,6 @@ def test_a_picture_s_bits_depend_neither_on_windows_nor_on_memory(
 
 
 def test_ghosts_have_the_same_bits_whatever_memory_there_is(make):
-    from model.register import register
-
     _, scene, _ = bracket()
     stack = ExposureStack.from_images(scene)
     registration = register(stack, align="off", ghosts="auto").registration
@@ -113,6 +112,39 @@ def test_where_there_is_no_memory_for_them_windows_are_sent(make, make_scene, mo
 
     monkeypatch.setattr(pipeline.engine.staging, "reserve", refuse)
     np.testing.assert_array_equal(pipeline.fuse(pair), expected)
+
+
+@pytest.mark.parametrize("scene", ["moved", "still", "with ghosts"])
+@pytest.mark.parametrize(
+    "kernel", ["warp_uint8", "reduce_pixels_uint8", "reduce_planes", "add_band"]
+)
+def test_what_does_not_fit_beside_what_stays_is_done_by_windows(
+    make, make_stack, tilt, monkeypatch, kernel, scene
+):
+    pipeline, stack = make(), make_stack(3, 131, 173)
+    registration = moved(3, tilt) if scene == "moved" else AS_THEY_ARE
+    if scene == "with ghosts":
+        stack = ExposureStack.from_images(bracket()[1])
+        registration = register(stack, align="off", ghosts="auto").registration
+    expected = pipeline.fuse(stack, registration)
+    launch, refused = HostLauncher.launch, []
+
+    def refuse_once(launcher, name, given, grid):
+        if name == kernel and not refused:
+            refused.append(name)
+            raise torch.OutOfMemoryError("no memory for the whole")
+        launch(launcher, name, given, grid)
+
+    run = pipeline.begin(stack, registration)
+    pipeline.fuse_windows([(run, window) for window in run.passes[0]])
+    assert run.canvas._kept is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(HostLauncher, "launch", refuse_once)
+        pipeline.fuse_windows([(run, window) for window in run.passes[1]])
+    assert bool(refused) == (run.canvas._kept is None)
+    assert refused or (kernel == "warp_uint8" and scene != "moved")
+    pipeline.fuse_windows([(run, window) for window in run.passes[2]])
+    np.testing.assert_array_equal(run.output, expected)
 
 
 def test_a_pass_that_failed_for_want_of_memory_is_done_again(make, make_stack, tilt, monkeypatch):
@@ -202,8 +234,6 @@ def test_on_cuda_it_is_the_picture_of_torch_s_own_operations(
 @pytest.mark.gpu
 @needs_cuda
 def test_on_cuda_ghosts_are_those_of_the_cpu(make_on_gpu, blend_network):
-    from model.register import register
-
     _, scene, _ = bracket()
     stack = ExposureStack.from_images(scene)
     registration = register(stack, align="off", ghosts="auto").registration
