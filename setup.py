@@ -50,7 +50,12 @@ X86 = {"x86_64", "amd64"}
 
 
 class CompileKernels(build_ext):
-    """Compiles each library by one call of the compiler."""
+    """Compiles each library by one call of the compiler, all of them at a time."""
+
+    def initialize_options(self) -> None:
+        """As many calls at a time as there are cores, unless an option says otherwise."""
+        super().initialize_options()
+        self.parallel = True
 
     def get_ext_filename(self, fullname: str) -> str:
         """Name of a library's file: that of its module, without Python's tag."""
