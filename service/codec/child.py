@@ -69,9 +69,9 @@ OOM_SCORE = 500
 """Of all processes of the service this one is the cheapest to lose."""
 
 NICENESS = 5
-"""What is decoded has a picture of it begun; what is fused has one to be written. Where cores are
-short the device worker and the event loop go first, so that no core waits for work: a tenth more
-requests a second of small pictures, and no more from 10 or 19."""
+"""Where cores are short the device worker and the event loop go first. Otherwise decoded pictures
+pile up before the worker until a core has nothing to do: a tenth fewer requests a second of small
+pictures. 10 and 19 bring no more."""
 
 SWITCH_S = 1e-4
 

@@ -186,22 +186,21 @@ class ChildProcess(Generic[ToChild, FromChild]):
 
     async def _live(self) -> ChildEnd:
         exited = self._pipes.exited
-        both = asyncio.create_task(self._read()), asyncio.create_task(self._write())
-        reader, _ = both
+        reader = asyncio.create_task(self._read())
+        writer = asyncio.create_task(self._write())
         try:
             await asyncio.wait((reader, exited), return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait((reader, exited), timeout=CLOSED_PIPE_GRACE_S)
         finally:
-            for task in both:
-                task.cancel()
+            reader.cancel()
+            writer.cancel()
             self._unsent.clear()
             self.kill()  # A process that closed its pipe is of no use.
             self._close_pipes()
         await asyncio.wait((exited,), timeout=REAP_TIMEOUT_S)
-        await asyncio.wait(both)
-        for task in both:
-            if not task.cancelled():
-                task.result()
+        await asyncio.wait((reader,))
+        if not reader.cancelled():
+            reader.result()
         status = self._transport.get_returncode()
         if status is None:
             logger.error("child does not end", extra=self._as_extra())
@@ -247,6 +246,8 @@ class ChildProcess(Generic[ToChild, FromChild]):
             while True:
                 await self._has_unsent.wait()
                 while self._unsent:
+                    if stdin.is_closing():
+                        return  # uvloop raises no ConnectionError there.
                     head, payload = self._unsent[0]
                     # The first piece comes with the head: the child is woken once for both.
                     stdin.writelines((head, payload[:CHUNK_BYTES]) if payload else (head,))

@@ -19,6 +19,7 @@ from service.processes.child_process import (
     UnexpectedMessageError,
 )
 from service.processes.wire import Ping, Pong, StartFailed, Stop, Wire
+from tests.service.http.live import until
 
 WIRE = Wire(TypeAdapter(Ping | Stop), TypeAdapter(Pong | StartFailed))
 SAY = """
@@ -53,12 +54,6 @@ def run(request):
 
         yield lambda main: runner.run(watch(main))
     gc.collect()  # What warns of an unclosed transport.
-
-
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110, the condition is another process's state
-            await asyncio.sleep(0.002)
 
 
 def start(deed, on_message=lambda child, message, payload: None):
@@ -142,6 +137,12 @@ def test_what_a_process_did_not_read_is_dropped_at_its_end(run):
         return await end_of(child)
 
     assert run(send_much()) == ChildEnd(-9, was_ended_here=True)
+
+
+def test_what_is_sent_to_a_process_that_reads_no_more_is_lost(run):
+    deed = "os.close(0); os.closerange(3, 100); time.sleep(0.3); say(PONG); time.sleep(0.3)"
+    end = run(live(deed, lambda child, *_: child.send(Ping())))
+    assert end == ChildEnd(0, was_ended_here=False)
 
 
 def test_a_fault_of_the_one_who_listens_ends_the_process_and_is_told(run):
